@@ -1,0 +1,1 @@
+"""Triton kernels in ladder order; they know nothing of labkit."""

@@ -1,0 +1,1 @@
+"""Attention over a KV cache, contiguous or paged, in PyTorch."""

@@ -1,0 +1,1 @@
+"""From one master file to the learner notebook and the solved notebook."""

@@ -1,0 +1,55 @@
+"""The errors that labkit raises on purpose.
+
+Each message is one sentence that says what was wrong, what was expected and what to do. Nothing is half-changed
+after one of these.
+"""
+
+from __future__ import annotations
+
+
+class LabkitError(Exception):
+    """Base of every error that labkit raises on purpose."""
+
+
+class BlockError(LabkitError):
+    """A block pool or block table was asked for something that makes no sense."""
+
+
+class DoubleFreeError(BlockError):
+    """A block was returned that is already free, or twice in one call."""
+
+
+class ForeignBlockError(BlockError):
+    """A block was returned that this pool never had."""
+
+
+class LessonError(LabkitError):
+    """A lesson, an exercise or a slot of the engine was named that does not exist."""
+
+
+class ProgressError(LabkitError):
+    """The learner's progress could not be read or written."""
+
+
+class QuizFileError(LabkitError):
+    """A quiz file is malformed: file, line, field and remedy are named."""
+
+
+class AnswerError(LabkitError):
+    """An answer to a quiz question has the wrong shape."""
+
+
+class ModelFetchError(LabkitError):
+    """The model could not be fetched; nothing half-written was left behind."""
+
+
+class CheckpointError(LabkitError):
+    """A checkpoint folder or file cannot be loaded."""
+
+
+class TraceFileError(LabkitError):
+    """A trace file cannot be read as the format it claims to be."""
+
+
+class AuthorError(LabkitError):
+    """A master notebook breaks a rule that lessons keep."""

@@ -1,0 +1,1 @@
+"""Requests and, later in the course, admission, preemption and the scheduler."""

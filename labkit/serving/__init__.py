@@ -1,0 +1,1 @@
+"""A real language model behind the cache: weights, tokenizer, sampling, generation."""

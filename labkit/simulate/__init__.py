@@ -1,0 +1,1 @@
+"""Workloads and trace readers that the simulations run on."""
