@@ -1,0 +1,24 @@
+"""One check that all parts of the cache make on their arguments: a whole number, and large enough?"""
+
+from __future__ import annotations
+
+import operator
+
+from labkit.errors import BlockError
+
+
+def whole_number(value: object, name: str, at_least: int = 0) -> int:
+    """Return `value` as an int, or raise `BlockError` if it is not a whole number of `at_least` or more.
+
+    Integers of NumPy pass; 2.0 does not, because a float that counts blocks is a division written with
+    the wrong slash, and better found here than at slot 31.999999.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < at_least:
+        raise BlockError(
+            f"{name} is {value!r}, but must be a whole number, {at_least} or more: pass one that is."
+        )
+    return number
