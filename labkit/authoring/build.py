@@ -1,0 +1,234 @@
+"""From a master to the two notebooks of a lesson, the same bytes at every build.
+
+The learner's notebook has no outputs. The solved one is executed in a fresh home, so that neither the author's own
+progress nor an earlier build can show in it; widget state is left out, because a page that holds it reaches for a
+script on the network, and the static picture in each widget's output stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.authoring.environment import kernel_environment
+from labkit.authoring.master import BUILD_TAGS, FOLD, Master
+from labkit.errors import AuthorError
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+IGNORE_OUTPUT = "nbval-ignore-output"
+CELL_SECONDS = 300
+METADATA: dict[str, Any] = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What one build wrote: the file, and whether its bytes changed."""
+
+    path: Path
+    changed: bool
+
+
+def notebook(master: Master, solved: bool) -> Any:
+    """The learner's or the solved notebook of a master, not executed, as an nbformat node."""
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
+
+    make = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+    cells = []
+    for cell, source in master.forms(solved):
+        metadata = dict(cell.metadata)
+        tags = [tag for tag in cell.tags if tag not in BUILD_TAGS]
+        if tags:
+            metadata["tags"] = tags
+        if FOLD in cell.tags:
+            metadata["jp-MarkdownHeadingCollapsed"] = True
+        cells.append(make[cell.kind](source=source, id=cell.id, metadata=metadata))
+    return new_notebook(cells=cells, metadata=_copy(METADATA))
+
+
+def dumps(node: Any) -> str:
+    """The text of a notebook as it is written: sorted keys, one space, a newline at the end."""
+    import nbformat
+
+    return nbformat.writes(node, version=4).rstrip("\n") + "\n"
+
+
+def execute(master: Master, home: Path | None = None, timeout: int = CELL_SECONDS) -> Any:
+    """The solved notebook, executed in a fresh home (or in `home`) and normalised.
+
+    Raises AuthorError naming the cell where execution stops.
+    """
+    node = notebook(master, solved=True)
+    with tempfile.TemporaryDirectory(prefix="labkit-build-", ignore_cleanup_errors=True) as scratch:
+        run(node, Path(scratch), home or Path(scratch) / "home", timeout, name=master.path.name)
+    return normalise(node)
+
+
+def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name: str = "notebook") -> None:
+    """Execute a notebook node in place, with `scratch` as its working folder and `home` as its LABKIT_HOME."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    work = scratch / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    current: list[str] = ["(start of the kernel)"]
+    client = NotebookClient(
+        node,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(work)}},
+        on_cell_start=lambda cell, cell_index: current.__setitem__(0, cell["id"]),
+    )
+    try:
+        client.execute(env=kernel_environment(home, scratch))
+    except CellTimeoutError as error:
+        raise AuthorError(
+            f"{name}, cell {current[0]}: still running after {timeout} s; make the cell lighter."
+        ) from error
+    except DeadKernelError as error:
+        raise AuthorError(f"{name}, cell {current[0]}: the kernel died here; run the cell alone to see why.") from error
+    except CellExecutionError as error:
+        trace = strip_ansi(error.traceback).strip()
+        raise AuthorError(
+            f"{name}, cell {current[0]}: raised {error.ename}: {error.evalue}; mend the master.\n{trace}"
+        ) from error
+
+
+def normalise(node: Any) -> Any:
+    """Take out of an executed notebook what differs between two runs or reaches for the network; returns it."""
+    node.metadata = _copy(METADATA)
+    count = 0
+    for cell in node.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        if cell.source.strip():
+            count += 1
+        cell.execution_count = count if cell.source.strip() else None
+        outputs: list[Any] = []
+        for output in cell.outputs:
+            data = output.get("data")
+            if data is not None:
+                data.pop(WIDGET_VIEW, None)
+                if not data:
+                    continue
+            if output.output_type == "execute_result":
+                output.execution_count = cell.execution_count
+            last = outputs[-1] if outputs else None
+            if last is not None and output.output_type == "stream" == last.output_type and output.name == last.name:
+                last.text += output.text
+                continue
+            outputs.append(output)
+        cell.outputs = outputs
+    return node
+
+
+def differing_cells(first: Any, second: Any) -> list[str]:
+    """Ids of the cells whose outputs differ between two executions and that are not marked as allowed to."""
+    return [
+        a.id
+        for a, b in zip(first.cells, second.cells, strict=True)
+        if a.cell_type == "code" and a.outputs != b.outputs and IGNORE_OUTPUT not in a.metadata.get("tags", [])
+    ]
+
+
+def keep_ignored_outputs(node: Any, previous: Any | None) -> Any:
+    """Carry over the stored output of cells that are allowed to differ, where their text has not changed.
+
+    A cell that prints a measured time would otherwise change the file at every build; what it shows is one recorded
+    run, and it stays that run until the cell is edited or the file is deleted.
+    """
+    if previous is None:
+        return node
+    old = {cell.id: cell for cell in previous.cells if cell.cell_type == "code"}
+    for cell in node.cells:
+        if cell.cell_type != "code" or IGNORE_OUTPUT not in cell.metadata.get("tags", []):
+            continue
+        before = old.get(cell.id)
+        if before is not None and before.source == cell.source and before.outputs:
+            cell.outputs = before.outputs
+    return node
+
+
+def build(
+    master: Master,
+    notebooks: Path,
+    *,
+    learner_only: bool = False,
+    verify: bool = False,
+    refresh: bool = False,
+) -> list[Built]:
+    """Write a lesson's notebooks below `notebooks`: KEY.ipynb and, unless `learner_only`, solved/KEY.ipynb.
+
+    `verify` executes twice and refuses if an output that is not marked `nbval-ignore-output` differs; `refresh` also
+    records the marked outputs anew. Nothing is written where something fails.
+    """
+    texts = {notebooks / f"{master.key}.ipynb": dumps(notebook(master, solved=False))}
+    if not learner_only:
+        target = notebooks / "solved" / f"{master.key}.ipynb"
+        node = execute(master)
+        if verify:
+            differing = differing_cells(node, execute(master))
+            if differing:
+                raise AuthorError(
+                    f"{master.path.name}: two executions show different outputs in {', '.join(differing)}; make them "
+                    f"deterministic, or tag the cells {IGNORE_OUTPUT} where a measured time or size is the point."
+                )
+        texts[target] = dumps(node if refresh else keep_ignored_outputs(node, load(target)))
+    return [Built(path, write_atomically(path, text)) for path, text in texts.items()]
+
+
+def load(path: Path) -> Any | None:
+    """The notebook stored at `path`, or None where there is none or it cannot be read."""
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError):
+        return None
+
+
+def write_atomically(path: Path, text: str) -> bool:
+    """Write `text` whole or not at all; True if the file's bytes changed."""
+    data = text.encode("utf-8")
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return True
+
+
+def strip_ansi(text: str) -> str:
+    """`text` without the colour codes of a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+def _copy(value: Any) -> Any:
+    import nbformat
+
+    return nbformat.from_dict(value)

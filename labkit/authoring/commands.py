@@ -1,0 +1,108 @@
+"""`labkit author build | check | new`: what the author of a lesson types."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labkit.errors import LabkitError
+
+app = typer.Typer(no_args_is_help=True, help="Build, check and lay out lessons from their masters.")
+
+Lessons = Annotated[
+    list[str] | None, typer.Argument(help="Lessons by number, key or name (04, 04_block_pool, block_pool); all if none.")
+]
+
+
+@app.command()
+def build(
+    lessons: Lessons = None,
+    learner_only: Annotated[
+        bool, typer.Option("--learner-only", help="Write only the learner's notebooks: nothing is executed.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Execute twice and refuse outputs that differ between the two.")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Record the outputs of cells tagged nbval-ignore-output anew.")
+    ] = False,
+) -> None:
+    """Write the learner's notebook and the executed, solved one of each lesson from its master."""
+    from labkit.authoring import build as builder
+    from labkit.authoring import layout, master
+
+    failed = 0
+    for path in _or_exit(layout.masters, lessons):
+        began = time.perf_counter()
+        try:
+            built = builder.build(
+                master.read(path),
+                layout.notebooks_dir(),
+                learner_only=learner_only,
+                verify=verify,
+                refresh=refresh,
+            )
+        except LabkitError as error:
+            failed += 1
+            typer.echo(f"{error}", err=True)
+            continue
+        for result in built:
+            state = "written" if result.changed else "unchanged"
+            typer.echo(f"{state:9}  {_short(result.path)}")
+        if not learner_only:
+            typer.echo(f"{'':9}  executed in {time.perf_counter() - began:.1f} s")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def check(lessons: Lessons = None) -> None:
+    """Say what a lesson still lacks, and where its notebooks have drifted from its master; exit 1 if anything."""
+    from labkit.authoring import check as checker
+    from labkit.authoring import layout
+
+    masters = _or_exit(layout.masters, lessons)
+    findings = checker.check(masters)
+    for finding in findings:
+        typer.echo(f"{_short(finding.path)}: {finding.cell + ': ' if finding.cell else ''}{finding.message}")
+    counted = f"{len(masters)} lesson{'s' if len(masters) != 1 else ''}"
+    if findings:
+        typer.echo(f"{counted}, {len(findings)} to mend.")
+    else:
+        typer.echo(f"{counted}, nothing to mend.")
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Key of the new lesson: number, underscore, name (05_block_tables).")],
+    title: Annotated[str, typer.Option(help="Title shown at the top; made from the name if left out.")] = "",
+) -> None:
+    """Lay out a new lesson: master, specification, wrong solutions and quiz, each saying what goes where."""
+    from labkit.authoring import new as layer
+
+    try:
+        written = layer.lay_out(name, title or None)
+    except LabkitError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from None
+    for path in written:
+        typer.echo(f"written    {_short(path)}")
+    typer.echo("Next: edit these files, then `labkit author build` and `labkit author check` (CONTRIBUTING.md).")
+
+
+def _or_exit(function, argument):
+    try:
+        return function(argument)
+    except LabkitError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
