@@ -32,7 +32,11 @@ class ProgressError(LabkitError):
 
 
 class QuizFileError(LabkitError):
-    """A quiz file is malformed: file, line, field and remedy are named."""
+    """A quiz file is malformed: file, line, field and remedy are named, in the message and as attributes."""
+
+    def __init__(self, file: str, line: int, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{file}:{line}: {field}: {problem}; {remedy}")
+        self.file, self.line, self.field, self.problem, self.remedy = file, line, field, problem, remedy
 
 
 class AnswerError(LabkitError):
