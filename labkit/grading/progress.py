@@ -4,7 +4,7 @@ The rules that keep it whole, each learned from a failure:
 
 - every write is one BEGIN IMMEDIATE transaction: a deferred one that reads first and writes later is refused when
   another process wrote in between, and its work is lost;
-- the file is in WAL mode, and the switch to it is tried again: SQLite answers "locked" there at once, despite a timeout;
+- the file is in WAL mode, and the switch to it is tried again: SQLite answers "locked" there despite a timeout;
 - on a network home it is a rollback journal, because WAL needs memory shared by all who have the file open;
 - a connection lives for one operation, so a killed kernel leaves nothing open and a forked worker inherits nothing.
 
@@ -74,7 +74,7 @@ class Progress:
     def record_attempt(
         self, lesson: str, exercise: str, verdict: str, rule: str | None, seconds: float, text: str
     ) -> None:
-        """Append one attempt: its verdict, the rule it broke (or None), the seconds it took, the text that was graded."""
+        """Append one attempt: its verdict, the rule it broke (or None), the seconds it took, the text graded."""
         row = (_name(lesson), _name(exercise), _now(), str(verdict), rule, float(seconds), text)
         self._write(lambda db: db.execute(
             "INSERT INTO attempts (lesson, exercise, at, verdict, rule, seconds, text) VALUES (?,?,?,?,?,?,?)", row
@@ -244,7 +244,8 @@ class Progress:
             _write_text(target, text)
         except OSError as error:
             raise ProgressError(
-                f"Progress could not be written to {target} ({_reason(error)}); name a file in a folder you may write to."
+                f"Progress could not be written to {target} ({_reason(error)});"
+                " name a file in a folder you may write to."
             ) from error
         return target
 
@@ -262,8 +263,9 @@ class Progress:
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('seed', ?)", (str(data["seed"]),))
             db.executemany(
                 "INSERT INTO attempts (lesson, exercise, at, verdict, rule, seconds, text)"
-                " SELECT :lesson, :exercise, :at, :verdict, :rule, :seconds, :text WHERE NOT EXISTS"
-                " (SELECT 1 FROM attempts WHERE lesson=:lesson AND exercise=:exercise AND at=:at AND verdict=:verdict AND text=:text)",
+                " SELECT :lesson, :exercise, :at, :verdict, :rule, :seconds, :text"
+                " WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE lesson=:lesson AND exercise=:exercise"
+                " AND at=:at AND verdict=:verdict AND text=:text)",
                 data["attempts"],
             )
             for entry in data["passes"]:
