@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.authoring.environment import kernel_environment
+from labkit.authoring.environment import kernel_environment, prepare_home
 from labkit.authoring.master import BUILD_TAGS, FOLD, Master
 from labkit.errors import AuthorError
 
@@ -84,7 +84,7 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
 
     work = scratch / "work"
     work.mkdir(parents=True, exist_ok=True)
-    home.mkdir(parents=True, exist_ok=True)
+    prepare_home(home)
     current: list[str] = ["(start of the kernel)"]
     client = NotebookClient(
         node,

@@ -13,7 +13,7 @@ from labkit.errors import LabkitError
 app = typer.Typer(no_args_is_help=True, help="Build, check and lay out lessons from their masters.")
 
 Lessons = Annotated[
-    list[str] | None, typer.Argument(help="Lessons by number, key or name (04, 04_block_pool, block_pool); all if none.")
+    list[str] | None, typer.Argument(help="Lessons by number, key or name (04, block_pool); all where none is named.")
 ]
 
 

@@ -14,6 +14,7 @@ that format it keeps a few rules, so that one file yields both notebooks of a le
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -288,7 +289,7 @@ def _pair(regions: list[Region], lines: list[str], where: str) -> dict[Region, R
     def adjacent(first: Region, second: Region) -> bool:
         return not any(line.strip() for line in lines[first.end + 1 : second.begin])
 
-    neighbours = list(zip(regions, regions[1:], strict=False))
+    neighbours = list(itertools.pairwise(regions))
     for first, second in neighbours:
         if first.kind == "SOLUTION" and second.kind == "STUB" and adjacent(first, second):
             pairs[first] = second
