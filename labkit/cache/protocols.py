@@ -69,7 +69,9 @@ class BlockTableLike(Protocol):
 
 @runtime_checkable
 class ContiguousAllocator(Protocol):
-    """Gives each sequence one unbroken run of slots, as engines did before paging; see `labkit.cache.contiguous`.
+    """Gives each sequence one unbroken run of slots, as engines did before paging.
+
+    See `labkit.cache.contiguous`.
 
     Law: reservations never overlap, and reservations and holes together are all of memory. A refused
     call changes nothing.
