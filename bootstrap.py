@@ -1,0 +1,388 @@
+"""From a fresh machine to an open lesson: makes the environment in .venv and runs what was asked in it.
+
+    python bootstrap.py lab     environment, model, notebooks, then JupyterLab at lesson 00
+    python bootstrap.py test    environment, then every test that needs no GPU
+    python bootstrap.py env     the environment alone, with the tools for work on the project
+    python bootstrap.py model   environment, then the model
+
+`make lab`, `make test`, ... call this. It needs nothing but Python 3.11 to 3.13 and the package registry; each command
+can be run again: what is done already is found done, what was cut off is taken up again. Only the standard library is
+imported, and the syntax stays old enough for old Pythons to read, so that they can be told what is missing.
+
+TORCH_INDEX=URL (in the environment) takes torch from that index, for instance a build without CUDA for a machine
+without a GPU. LABKIT_NO_BROWSER=1 opens no browser. LABKIT_NO_MODEL=1 fetches no model.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import sysconfig
+import time
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+VENV = os.path.join(ROOT, ".venv")
+WINDOWS = os.name == "nt"
+VENV_PYTHON = os.path.join(VENV, "Scripts", "python.exe") if WINDOWS else os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "labkit-environment.json")  # inside .venv: deleting that folder forgets everything
+LOCK = os.path.join(ROOT, ".stamps", "environment.lock")
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+class Stop(Exception):
+    """What is missing and what to do about it, in a sentence; ends the program."""
+
+
+def say(text):
+    print("==> " + text, flush=True)
+
+
+# ---------------------------------------------------------------------- may this machine run it?
+
+
+def supported(version):
+    """Whether a (major, minor, ...) tuple lies in the tested range."""
+    return OLDEST <= tuple(version[:2]) <= NEWEST
+
+
+def other_python():
+    """Another interpreter on this machine that would do, or None."""
+    names = ["python3.%d" % minor for minor in range(OLDEST[1], NEWEST[1] + 1)]
+    commands = [[name] for name in names if shutil.which(name)]
+    if WINDOWS and shutil.which("py"):
+        commands += [["py", "-3.%d" % minor] for minor in range(OLDEST[1], NEWEST[1] + 1)]
+    probe = "import sys, venv, ensurepip; print(sys.executable)"
+    for command in commands:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            # A name on the path may be a shim for a version that is not installed: only running it tells.
+            found = subprocess.check_output([*command, "-c", probe], stderr=subprocess.DEVNULL, timeout=20)
+            return found.decode().strip()
+    return None
+
+
+def check_python(version):
+    if not supported(version):
+        raise Stop(
+            "This is Python %d.%d, and the course needs Python 3.11, 3.12 or 3.13: install one of them"
+            " (https://www.python.org/downloads, `sudo apt install python3.12 python3.12-venv`, `brew install python@3.12`,"
+            " `winget install Python.Python.3.12`) and run this again with it." % tuple(version[:2])
+        )
+
+
+def check_machine(system, tag, libc, bits):
+    """Stop before anything is installed where no build of torch exists.
+
+    system: platform.system(); tag: sysconfig.get_platform(); libc: "musl" or "glibc"; bits: of the interpreter.
+    """
+    elsewhere = " Use a Linux machine, a Mac with an Apple chip, or a notebook server on the web instead."
+    if bits != 64:
+        raise Stop("This Python has %d bits, and torch is built for 64 only: install a 64-bit Python." % bits)
+    if system == "Darwin" and tag.endswith("x86_64"):
+        if rosetta():
+            raise Stop("This is a Python for Intel on a Mac with an Apple chip: install one for arm64 and run this again.")
+        raise Stop("This is a Mac with an Intel chip, and torch 2.12 and later have no build for it." + elsewhere)
+    if system == "Windows" and "arm" in tag:
+        raise Stop(
+            "This is a Python for Windows on Arm, and torch has no such build: install the 64-bit Python for x86"
+            " (it runs there, more slowly), or use Linux in WSL."
+        )
+    if libc == "musl":
+        raise Stop("This Linux uses musl (Alpine does), and torch is built for glibc: use Debian or Fedora instead.")
+
+
+def rosetta():
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.check_output(["sysctl", "-n", "sysctl.proc_translated"]).strip() == b"1"
+    return False
+
+
+def check_venv():
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError as error:
+        version = "%d.%d" % sys.version_info[:2]
+        raise Stop(
+            f"This Python has no {error.name}, which makes environments: on Debian or Ubuntu `sudo apt install python{version}-venv`,"
+            " elsewhere install Python from https://www.python.org/downloads; then run this again."
+        ) from None
+
+
+def check_space():
+    free = shutil.disk_usage(ROOT).free / 1e9
+    need = 2.0 if os.environ.get("TORCH_INDEX") or platform.system() != "Linux" else 8.0
+    if free < need and not os.path.exists(STAMP):
+        say(f"Only {free:.1f} GB are free here; the environment may need about {need:.0f} GB.")
+
+
+# ---------------------------------------------------------------------- the environment
+
+
+def wanted(extras, torch_index):
+    """What the environment must be: a stamp equal to this means that nothing is to be done."""
+    digest = hashlib.sha256()
+    for name in ("pyproject.toml", "constraints.txt"):
+        with open(os.path.join(ROOT, name), "rb") as file:
+            digest.update(file.read())
+    return {"files": digest.hexdigest(), "root": ROOT, "extras": extras, "torch_index": torch_index}
+
+
+def read_stamp():
+    try:
+        with open(STAMP, encoding="utf-8") as file:
+            stamp = json.load(file)
+        return stamp if isinstance(stamp, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def write_stamp(stamp):
+    temporary = STAMP + ".tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(stamp, file)
+    os.replace(temporary, STAMP)
+
+
+def venv_works():
+    """Whether .venv has a Python of a version we know, and pip. False for one cut off while it was made, or moved."""
+    if not os.path.exists(VENV_PYTHON):
+        return False
+    probe = "import sys, pip; print(sys.version_info[0], sys.version_info[1]); print(sys.prefix)"
+    try:
+        lines = subprocess.check_output([VENV_PYTHON, "-c", probe], stderr=subprocess.DEVNULL, timeout=60).decode()
+        version, prefix = lines.splitlines()[:2]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    return supported([int(part) for part in version.split()]) and os.path.samefile(prefix, VENV)
+
+
+@contextlib.contextmanager
+def alone():
+    """Two runs at once: the second waits here until the first has made the environment."""
+    os.makedirs(os.path.dirname(LOCK), exist_ok=True)
+    with open(LOCK, "a+") as file:
+        said = False
+        while True:
+            try:
+                if WINDOWS:
+                    import msvcrt
+
+                    file.seek(0)
+                    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+                else:
+                    import fcntl
+
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not said:
+                    say("Another run is making the environment; waiting for it.")
+                    said = True
+                time.sleep(0.5)
+        yield  # closing the file gives the lock back, and so does the end of the process
+
+
+def run(command, what, **options):
+    """Run a command with its output in sight; a failure stops with `what` to do."""
+    try:
+        status = subprocess.call(command, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
+    except OSError as error:
+        raise Stop(f"{command[0]} could not be started ({error}). {what}") from None
+    if status != 0:
+        raise Stop(what)
+
+
+def pinned(name):
+    """The requirement that constraints.txt holds for a package, such as "torch==2.13.0"."""
+    with open(os.path.join(ROOT, "constraints.txt"), encoding="utf-8") as file:
+        for line in file:
+            if re.match(re.escape(name) + r"\s*==", line, re.IGNORECASE):
+                return line.strip()
+    raise Stop(f"constraints.txt has no version of {name}; take that file from the project again.")
+
+
+def ensure_environment(dev):
+    """Make .venv what pyproject.toml and constraints.txt say; cheap when it is that already."""
+    with alone():
+        stamp = read_stamp()
+        # Tools that are there stay there, and so does the index torch once came from.
+        extras = "dev" if dev or stamp.get("extras") == "dev" else ""
+        torch_index = os.environ.get("TORCH_INDEX") or stamp.get("torch_index") or ""
+        target = wanted(extras, torch_index)
+        if stamp == target and os.path.exists(VENV_PYTHON):
+            say("The environment in .venv is up to date.")
+            return
+        check_venv()
+        check_space()
+        again = "Mend what the lines above name (network, disk, rights), then run this again: it goes on from here."
+        if not venv_works():
+            if os.path.isdir(VENV) and os.listdir(VENV):
+                say("The environment in .venv is incomplete; making it anew.")
+                shutil.rmtree(VENV)
+            else:
+                say("Making an environment in .venv with Python %d.%d." % sys.version_info[:2])
+            run([sys.executable, "-m", "venv", VENV], again)
+        elif stamp:
+            say("The project's versions changed; bringing .venv up to date.")
+        else:
+            say("Completing the environment in .venv.")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(STAMP)  # from here to the end it is not what any stamp says
+        pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--no-input"]
+        if torch_index:
+            say("Installing torch from the index given in TORCH_INDEX.")
+            force = ["--force-reinstall"] if torch_index != stamp.get("torch_index") else []
+            run(pip + force + ["--no-deps", "--index-url", torch_index, pinned("torch")], again)
+        say("Installing the project with the versions in constraints.txt (several minutes the first time).")
+        project = f"{ROOT}[{extras}]" if extras else ROOT
+        run([*pip, "-c", os.path.join(ROOT, "constraints.txt"), "-e", project], again)
+        write_stamp(target)
+        say("The environment is ready.")
+
+
+def environment():
+    """The variables that a program of the environment sees: as if the environment were activated."""
+    env = dict(os.environ)
+    env["VIRTUAL_ENV"] = VENV
+    env["PATH"] = os.path.dirname(VENV_PYTHON) + os.pathsep + env.get("PATH", "")
+    env.pop("PYTHONHOME", None)
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def hand_over(arguments):
+    """Become `python -m labkit.lab ...` of the environment, so that Ctrl-C and signals reach it directly."""
+    command = [VENV_PYTHON, "-m", "labkit.lab", *arguments]
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    if WINDOWS:  # exec there gives the prompt back while the program still runs
+        try:
+            return subprocess.call(command, env=environment())
+        except KeyboardInterrupt:
+            return 0
+    os.execve(VENV_PYTHON, command, environment())
+
+
+# ---------------------------------------------------------------------- the tests
+
+
+def test_groups():
+    """(name, command) in the order they run: the cheap and telling first, what needs the machine for itself last."""
+    pytest = [VENV_PYTHON, "-m", "pytest"]
+    spread = ["-n", "2", "--dist", "loadfile", "-m", "not serial"]
+    quick = existing(["tests/unit", "tests/properties", "tests/mutants", "tests/kernels"])
+    every = existing(["tests/unit", "tests/properties", "tests/mutants", "tests/kernels", "tests/notebooks"])
+    groups = [("style", [VENV_PYTHON, "-m", "ruff", "check", "."]), ("library", pytest + quick + spread)]
+    for name, folder in (("notebooks", "tests/notebooks"), ("browser", "tests/browser")):
+        if existing([folder]):
+            groups.append((name, pytest + [folder] + (spread if name == "notebooks" else [])))
+    groups.insert(-1, ("alone", pytest + every + ["-m", "serial"]))
+    return groups
+
+
+def existing(folders):
+    """Those folders that hold a test."""
+    return [
+        folder
+        for folder in folders
+        if any(name.startswith("test_") for _, _, names in os.walk(os.path.join(ROOT, folder)) for name in names)
+    ]
+
+
+def run_group(command, env):
+    """Run one group, its output in sight; returns (exit status, its last line that says something)."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    last = ""
+    try:
+        for line in process.stdout:
+            text = line.decode("utf-8", "replace")
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            last = text.strip() or last
+        return process.wait(), last
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def total(lines):
+    """Add up pytest's closing lines: {"passed": 120, "failed": 1, ...}."""
+    counts = {}
+    for line in lines:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
+        for number, word in re.findall(r"(\d+) (passed|failed|skipped|xfailed|xpassed|errors?|deselected)\b", plain):
+            word = "error" if word.startswith("error") else word
+            counts[word] = counts.get(word, 0) + int(number)
+    counts.pop("deselected", None)  # those of one group are run by another
+    return counts
+
+
+def run_tests():
+    env = environment()
+    # Each worker with as many threads as there are cores makes all of them wait for each other.
+    env.setdefault("OMP_NUM_THREADS", "1")
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    results, started = [], time.time()
+    groups = test_groups()
+    for number, (name, command) in enumerate(groups, 1):
+        say("Tests, part %d of %d: %s" % (number, len(groups), name))
+        begun = time.time()
+        status, last = run_group(command, env)
+        nothing = status == 5 and name == "alone"  # pytest: no test of that kind
+        results.append((name, status == 0 or nothing, last, time.time() - begun))
+    print()
+    say("All parts, %.0f s:" % (time.time() - started))
+    for name, good, last, seconds in results:
+        print("%-10s %-6s %5.0f s  %s" % (name, "ok" if good else "FAILED", seconds, last))
+    counts = total([last for name, _, last, _ in results if name != "style"])
+    closing = ", ".join("%d %s" % (counts[word], word) for word in sorted(counts)) or "no test ran"
+    print(f"===== {closing} in {time.time() - started:.0f}s =====", flush=True)
+    return 0 if all(good for _, good, _, _ in results) and counts.get("passed") else 1
+
+
+# ---------------------------------------------------------------------- the commands
+
+
+def main(arguments):
+    commands = ("lab", "test", "env", "model")
+    if len(arguments) != 1 or arguments[0] not in commands:
+        print(__doc__.strip())
+        return 0 if arguments in (["help"], ["-h"], ["--help"]) else 2
+    command = arguments[0]
+    try:
+        if not supported(sys.version_info):
+            better = other_python()
+            if better is None:
+                check_python(sys.version_info)
+            say("This is Python %d.%d; going on with %s." % (sys.version_info[0], sys.version_info[1], better))
+            return subprocess.call([better, os.path.abspath(__file__), command])
+        libc = "musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "glibc"
+        check_machine(platform.system(), sysconfig.get_platform(), libc, struct.calcsize("P") * 8)
+        ensure_environment(dev=command in ("test", "env"))
+        if command == "lab":
+            return hand_over([])
+        if command == "model":
+            return hand_over(["--model-only"])
+        if command == "test":
+            return run_tests()
+        return 0
+    except Stop as reason:
+        sys.stdout.flush()
+        print(f"Stopped: {reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped by Ctrl-C. Run this again to go on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
