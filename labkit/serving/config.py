@@ -1,0 +1,182 @@
+"""What a checkpoint says about its model: `config.json`, read and checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from labkit.cache.geometry import ModelShape
+
+LAYOUTS = ("llama", "qwen3")
+"""The layouts that `labkit.serving.model` knows, by `model_type`. Qwen3 is Llama with a norm on each query and key."""
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How Llama 3.1 stretches its rotary embedding to a longer context (`rope_type` "llama3").
+
+    Wave lengths above `original_context / low_frequency` are stretched by `factor`, those below
+    `original_context / high_frequency` are kept, and those between are blended.
+    """
+
+    factor: float
+    low_frequency: float
+    high_frequency: float
+    original_context: int
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The numbers that shape a Llama or Qwen3 model; names as in the Hugging Face `config.json`."""
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    rope_scaling: RopeScaling | None = None
+    eos_token_ids: tuple[int, ...] = ()
+    """Tokens that end a text."""
+
+    @property
+    def query_key_norm(self) -> bool:
+        """Whether each head's query and key are normalised before the rotary embedding (Qwen3)."""
+        return self.model_type == "qwen3"
+
+    def shape(self, kv_bytes: int = 2) -> ModelShape:
+        """What the KV cache needs to know of the model; `kv_bytes` is the size of one stored number."""
+        from labkit.cache.geometry import ModelShape
+
+        return ModelShape(
+            layers=self.num_hidden_layers,
+            kv_heads=self.num_key_value_heads,
+            head_dim=self.head_dim,
+            bytes_per_element=kv_bytes,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelConfig:
+        """Read `folder/config.json`.
+
+        Raises:
+            CheckpointError: the file is missing or malformed, or the model is of a kind that is not supported.
+        """
+        path = Path(folder) / "config.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{folder} has no config.json, so it is not a model folder in Hugging Face layout: "
+                "give the folder that holds config.json and the safetensors files."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read as JSON ({error}): copy or fetch the checkpoint again."
+            ) from None
+        if not isinstance(data, dict):
+            raise CheckpointError(f"{path} holds no JSON object: copy or fetch the checkpoint again.")
+        return cls.from_dict(data, str(path))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str = "config.json") -> ModelConfig:
+        """Build a config from the contents of a `config.json`.
+
+        Raises:
+            CheckpointError: as for `read`.
+        """
+        kind = data.get("model_type")
+        if kind not in LAYOUTS:
+            raise CheckpointError(
+                f"{where} is of model type {kind!r}, but only {' and '.join(LAYOUTS)} layouts can be loaded: "
+                "choose a checkpoint of one of these."
+            )
+        _refuse(where, "hidden_act", data.get("hidden_act", "silu"), ("silu",))
+        _refuse(where, "use_sliding_window", bool(data.get("use_sliding_window", False)), (False,))
+        _refuse(where, "quantization_config", data.get("quantization_config"), (None,))
+
+        try:
+            heads = int(data["num_attention_heads"])
+            hidden = int(data["hidden_size"])
+            # Qwen3 fixes the head width apart from the hidden size; its class default is 128.
+            head_dim = data.get("head_dim") or (128 if kind == "qwen3" else hidden // heads)
+            theta, scaling = _rope(data, where)
+            config = cls(
+                model_type=kind,
+                vocab_size=int(data["vocab_size"]),
+                hidden_size=hidden,
+                intermediate_size=int(data["intermediate_size"]),
+                num_hidden_layers=int(data["num_hidden_layers"]),
+                num_attention_heads=heads,
+                num_key_value_heads=int(data.get("num_key_value_heads") or heads),
+                head_dim=int(head_dim),
+                max_position_embeddings=int(data.get("max_position_embeddings", 2048)),
+                rms_norm_eps=float(data.get("rms_norm_eps", 1e-6)),
+                rope_theta=theta,
+                tie_word_embeddings=bool(data.get("tie_word_embeddings", False)),
+                attention_bias=bool(data.get("attention_bias", False)),
+                mlp_bias=bool(data.get("mlp_bias", False)),
+                rope_scaling=scaling,
+                eos_token_ids=_ids(data.get("eos_token_id")),
+            )
+        except KeyError as error:
+            raise CheckpointError(
+                f"{where} has no field {error.args[0]!r}, which the model cannot be built without: "
+                "fetch the checkpoint's own config.json."
+            ) from None
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"{where} has a field of the wrong kind ({error}): fetch the checkpoint's own config.json."
+            ) from None
+        if config.num_attention_heads % config.num_key_value_heads:
+            raise CheckpointError(
+                f"{where} has {config.num_attention_heads} query heads and {config.num_key_value_heads} KV heads, but "
+                "every KV head must serve the same number of query heads: fetch the checkpoint's own config.json."
+            )
+        return config
+
+
+def _refuse(where: str, field: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise CheckpointError(
+            f"{where} has {field} = {value!r}, but only {allowed[0]!r} is supported: choose another checkpoint."
+        )
+
+
+def _rope(data: dict[str, Any], where: str) -> tuple[float, RopeScaling | None]:
+    # Older files say rope_theta and rope_scaling; newer ones put both into rope_parameters.
+    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    theta = float(rope.get("rope_theta", data.get("rope_theta", 10000.0)))
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return theta, None
+    if kind == "llama3":
+        return theta, RopeScaling(
+            factor=float(rope["factor"]),
+            low_frequency=float(rope["low_freq_factor"]),
+            high_frequency=float(rope["high_freq_factor"]),
+            original_context=int(rope["original_max_position_embeddings"]),
+        )
+    raise CheckpointError(
+        f"{where} scales its rotary embedding by {kind!r}, but only 'default' and 'llama3' are supported: "
+        "choose another checkpoint."
+    )
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return tuple(int(v) for v in value) if isinstance(value, list) else (int(value),)
