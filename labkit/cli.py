@@ -1,0 +1,92 @@
+"""The `labkit` command. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labkit.errors import LabkitError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="A hands-on course on KV-cache paging: notebooks, checks, widgets and the engine behind them.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def lab() -> None:
+    """Open the course in JupyterLab at lesson 00."""
+    from labkit.lab import run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine has, what that changes in the course, and how to mend it."""
+    from labkit.doctor import run
+
+    raise typer.Exit(run(json))
+
+
+@app.command()
+def lessons(json: Json = False) -> None:
+    """List the lessons with their exercises."""
+    from labkit.grading.commands import lessons as run
+
+    raise typer.Exit(run(json))
+
+
+@app.command()
+def check(
+    lesson: Annotated[str, typer.Argument(help='A lesson: "04", "block_pool" or "04_block_pool".')],
+    file: Annotated[Path | None, typer.Option("--file", help="Grade the code in this Python file.")] = None,
+    solved: Annotated[bool, typer.Option("--solved", help="Grade the solved notebook.")] = False,
+    json: Json = False,
+) -> None:
+    """Grade every exercise of a lesson; without options, what you last ran in the notebook."""
+    from labkit.grading.commands import check as run
+
+    raise typer.Exit(run(lesson, file, solved, json))
+
+
+@app.command()
+def reset(
+    lesson: Annotated[str, typer.Argument(help="The lesson to forget.")],
+    exercise: Annotated[str | None, typer.Argument(help="Only this exercise.")] = None,
+) -> None:
+    """Forget what you did in a lesson, or in one exercise of it."""
+    from labkit.grading.progress_commands import reset as run
+
+    raise typer.Exit(run(lesson, exercise))
+
+
+GROUPS = {
+    "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
+    "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),
+    "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
+    "author": ("labkit.authoring.commands", "Build and check the notebooks from their masters."),
+}
+"""Groups of commands that live beside what they call: name -> (module with an `app`, help)."""
+
+
+def main() -> None:
+    """Entry point: errors that labkit raises on purpose end in one sentence, not in a traceback."""
+    import importlib
+
+    asked = next((a for a in sys.argv[1:] if not a.startswith("-")), "")
+    for name, (module, text) in GROUPS.items():
+        # Only the group that is asked for is imported, so that every other command starts at once.
+        group = importlib.import_module(module).app if asked == name else typer.Typer(no_args_is_help=True)
+        app.add_typer(group, name=name, help=text)
+    try:
+        app()
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""A verdict as plain text: for the terminal, for nbval, for a screen without widgets.
+
+The text holds nothing that differs from run to run (no times), so that a stored notebook can be compared with a new one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+from labkit.grading.verdict import Counterexample, Verdict
+
+WIDTH = 96
+PRINTED_LINES = 12
+
+
+def headline(verdict: Verdict) -> str:
+    """The first line: what was judged and how it went."""
+    number = verdict.lesson.split("_")[0]
+    name = f"{number} {verdict.exercise}"
+    broken = sum(r.state == "broken" for r in verdict.rules)
+    if verdict.passed:
+        count = len(verdict.rules)
+        return f"{name}: passed" + (f", {count} of {count} rules hold" if count else "")
+    if verdict.kind == "not-written":
+        return f"{name}: not written yet"
+    if verdict.verdict == "fail":
+        return f"{name}: {max(broken, 1)} of {len(verdict.rules)} rules broken"
+    return f"{name}: {WORDS.get(verdict.kind, verdict.verdict)}"
+
+
+WORDS = {
+    "syntax": "not readable as Python",
+    "endless-loop": "does not come back",
+    "memory": "runs out of memory",
+    "output": "prints without end",
+    "exit": "ended the program",
+    "missing-method": "a part is missing",
+    "missing-name": "the name is missing",
+    "wrong-parameters": "other parameters than the stub",
+    "undefined-name": "uses a name that is not there",
+    "raised-at-top-level": "the cell itself fails",
+    "empty": "nothing to check yet",
+    "internal": "the check itself failed",
+}
+"""What the kinds of verdict are called in a headline."""
+
+
+def render(verdict: Verdict) -> str:
+    """The whole report as text."""
+    lines = [headline(verdict)]
+    if not verdict.passed:
+        if verdict.rule:
+            statement = next((r.statement for r in verdict.rules if r.name == verdict.rule), "")
+            setup = verdict.counterexample.setup if verdict.counterexample else ""
+            lines += ["", verdict.rule + (f"   ({setup})" if setup else "")]
+            lines += _wrap(statement, "  ")
+        if verdict.counterexample:
+            lines += ["", *trace_lines(verdict.counterexample)]
+        lines += ["", *_wrap(verdict.message)]
+        if verdict.mutant:
+            lines += _wrap(verdict.mutant)
+        if verdict.over == "mine":
+            lines += _wrap("It passes over the reference parts and fails over your own earlier ones: look there first.")
+    lines += [line for note in verdict.notes for line in _wrap(note)]
+    if verdict.printed:
+        printed = verdict.printed.rstrip().splitlines()
+        more = [f"... and {len(printed) - PRINTED_LINES} lines more"] if len(printed) > PRINTED_LINES else []
+        lines += ["", "Your code printed:", *(f"  {line}" for line in printed[:PRINTED_LINES] + more)]
+    return "\n".join(lines)
+
+
+def trace_lines(trace: Counterexample) -> list[str]:
+    """One line a step; the broken one is marked and says what was expected beside what was seen."""
+    number = max(len(str(s.n)) for s in trace.steps)
+    label = min(max(len(s.label) for s in trace.steps), 48)
+    lines = []
+    for step in trace.steps:
+        if step.broken and step.expected is not None:
+            result = f"expected {step.expected}, yours {step.seen or 'nothing'}"
+        else:
+            result = f"-> {step.seen}" if step.seen else ""
+        note = f"   {step.note}" if step.note else ""
+        mark = ">" if step.broken else " "
+        lines.append(f"{mark} {step.n:>{number}}  {step.label:<{label}}  {result}{note}".rstrip())
+    return lines
+
+
+def _wrap(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) if text else []

@@ -1,0 +1,116 @@
+"""What a check says: plain data that the notebook, the terminal and the tests all read.
+
+A verdict is one of five words. `pass`: every rule held. `fail`: a rule is broken and a shortest sequence of operations
+shows it. `error`: the code could not be judged (syntax, a missing name, wrong parameters, memory, a dead process).
+`timeout`: an operation did not come back. `missing`: there is nothing to judge. `kind` says which sort of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+VerdictWord = Literal["pass", "fail", "error", "timeout", "missing"]
+
+
+@dataclass
+class Step:
+    """One line of a trace: what was called, what came back, what should have.
+
+    `n` counts lines from 1. `op` and `args` are the plain data of the operation, so that it can be replayed; an
+    observation that follows an operation (reading `num_free`) has op "observe". Values are texts, already
+    shortened for reading.
+    """
+
+    n: int
+    op: str
+    args: dict[str, Any]
+    label: str
+    seen: str = ""
+    expected: str | None = None
+    note: str = ""
+    broken: bool = False
+
+
+@dataclass
+class Counterexample:
+    """The shortest sequence found on which a rule breaks.
+
+    Attributes:
+        setup: what the sequence runs on, e.g. "a pool of 4".
+        steps: the lines of the trace; the last one is broken.
+        failing: the `n` of the broken line.
+        events: the event log of the same run for the replay, or None where nothing can be drawn:
+            {"data": base64 of 16-byte records, "names", "labels", "meta", "step": the step to open at}.
+    """
+
+    setup: str
+    steps: list[Step]
+    failing: int
+    events: dict[str, Any] | None = None
+
+
+@dataclass
+class RuleState:
+    """One rule of the specification and how it fared: held, broken, or unknown (not reached)."""
+
+    name: str
+    statement: str
+    state: Literal["held", "broken", "unknown"]
+
+
+@dataclass
+class Verdict:
+    """The outcome of one check.
+
+    Attributes:
+        lesson: full lesson key, e.g. "04_block_pool".
+        exercise: exercise id.
+        verdict: pass, fail, error, timeout or missing.
+        rule: name of the worst broken rule, None unless one is broken.
+        kind: finer word, e.g. "rule", "not-written", "syntax", "missing-method", "endless-loop", "memory".
+        message: one sentence: the cause, or what to do.
+        counterexample: see `Counterexample`; None where there is no sequence to show.
+        rules: every rule with its state, worst first.
+        mutant: a sentence made for this very mistake, where the trace matches a known one.
+        printed: what the code printed while it was checked, cut.
+        over: "reference" or "mine": whose earlier parts the code ran on.
+        seconds: time from asking to verdict.
+        top_level_ran: whether the text came through its top level within limits, so that a notebook may run it.
+        notes: further sentences (how short a break-it was, say).
+    """
+
+    lesson: str
+    exercise: str
+    verdict: VerdictWord
+    rule: str | None = None
+    kind: str = ""
+    message: str = ""
+    counterexample: Counterexample | None = None
+    rules: list[RuleState] = field(default_factory=list)
+    mutant: str | None = None
+    printed: str = ""
+    over: str = "reference"
+    seconds: float = 0.0
+    top_level_ran: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule held."""
+        return self.verdict == "pass"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as JSON-able data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Verdict:
+        """The inverse of `to_dict`."""
+        data = dict(data)
+        if data.get("counterexample"):
+            ce = dict(data["counterexample"])
+            ce["steps"] = [Step(**s) for s in ce["steps"]]
+            data["counterexample"] = Counterexample(**ce)
+        data["rules"] = [RuleState(**r) for r in data.get("rules", [])]
+        return cls(**data)

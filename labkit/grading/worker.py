@@ -1,0 +1,162 @@
+"""The process that runs the learner's code: one job on standard input, one verdict in a file, then the end.
+
+It is started with `python -P -m labkit.grading.worker`, kept warm until a job comes, and never used twice. The verdict
+goes through a file of its own, so that nothing the code prints can be taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.grading import limits
+from labkit.grading.journal import Journal
+from labkit.grading.judge import Judge, limit_message
+from labkit.grading.source import Source, filename
+from labkit.grading.specification import Op, Specification, describe_name_error, shorten
+from labkit.grading.verdict import Verdict
+
+MEMORY_BYTES = 400 << 20
+"""How much a check may allocate beyond what the worker holds when the job comes."""
+
+TOP_LEVEL_SECONDS = 3.0
+"""Limit for executing the text itself (imports and definitions)."""
+
+
+def main() -> None:
+    """Wait for one job, do it, write the verdict, exit."""
+    import hypothesis.stateful  # noqa: F401  (the slow import, done while nobody waits)
+
+    if "--torch" in sys.argv:
+        import torch  # noqa: F401
+    line = sys.stdin.readline()
+    if not line.strip():
+        return
+    job = json.loads(line)
+    _close_standard_streams()
+    output = limits.CountedOutput()
+    sys.stdout = sys.stderr = output  # type: ignore[assignment]
+    try:
+        verdict = grade(job, output)
+    except BaseException as error:
+        verdict = Verdict(job["lesson"], job["exercise"], "error", kind="internal",
+                          message=f"The check itself failed ({type(error).__name__}: {shorten(str(error), 200)}). "
+                                  "This is a fault of the course, not of your code.",
+                          printed=traceback.format_exc()[-2000:])
+    write_verdict(Path(job["verdict_path"]), verdict)
+    os._exit(0)  # threads or atexit hooks of the code under check must not hold the process
+
+
+def grade(job: dict[str, Any], output: limits.CountedOutput) -> Verdict:
+    """Judge the text over the references, then over the learner's own earlier parts."""
+    from labkit import specs
+
+    exercise = specs.exercise(job["lesson"], job["exercise"])
+    spec = exercise.spec
+    if spec.needs_torch:
+        import torch
+
+        torch.set_num_threads(1)
+    journal = Journal(Path(job["journal_path"]))
+    limits.limit_memory(job.get("memory_bytes", MEMORY_BYTES))
+    verdict = Verdict(job["lesson"], spec.exercise, "missing")
+    for over in job.get("over", ["reference"]):
+        os.environ["LABKIT_PARTS"] = over
+        verdict = _grade_over(spec, job, journal)
+        verdict.over = over
+        if not verdict.passed:
+            break
+    verdict.lesson, verdict.exercise = job["lesson"], job["exercise"]
+    verdict.printed = output.text
+    if verdict.verdict == "fail":
+        from labkit.grading.mutants import explain
+
+        os.environ["LABKIT_PARTS"] = "reference"
+        verdict.mutant = explain(exercise, verdict)
+    return verdict
+
+
+def _grade_over(spec: Specification, job: dict[str, Any], journal: Journal) -> Verdict:
+    journal.restart()
+    name = filename(job["lesson"], spec.exercise)
+    namespace: dict[str, Any] = {}
+    broken = _top_level(lambda: namespace.update(_load(spec, job, name).namespace()), spec, job)
+    if broken is not None:
+        return broken
+    if spec.target not in namespace:
+        return Verdict("", spec.exercise, "missing", kind="missing-name", top_level_ran=True,
+                       message=f"The cell does not define {spec.target}; keep the name of the stub.")
+    source = _load(spec, job, name)
+    judge = Judge(spec, source.namespace, journal)
+    verdict = spec.judge(judge, namespace, [Op.from_json(o) for o in job.get("stored", [])])
+    verdict.top_level_ran = True
+    return verdict
+
+
+def _load(spec: Specification, job: dict[str, Any], name: str) -> Source:
+    return Source(spec, job["text"], name, tuple(job.get("names", ())))
+
+
+def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, Any]) -> Verdict | None:
+    """Execute the text once under limits; None if it came through."""
+    try:
+        with limits.time_limit(TOP_LEVEL_SECONDS):
+            run()
+        return None
+    except limits.OperationTimeout:
+        return Verdict("", spec.exercise, "timeout", kind="endless-loop",
+                       message=f"Running the cell itself had not ended after {TOP_LEVEL_SECONDS:g} s: look for a "
+                               "loop outside of any function.")
+    except limits.LimitReached as limit:
+        return Verdict("", spec.exercise, "error", kind=limit.kind, message=limit_message(limit.kind, 0))
+    except MemoryError:
+        return Verdict("", spec.exercise, "error", kind="memory", message=limit_message("memory", 0))
+    except (SystemExit, KeyboardInterrupt):
+        return Verdict("", spec.exercise, "error", kind="exit", message=limit_message("exit", 0))
+    except SyntaxError as error:
+        return Verdict("", spec.exercise, "error", kind="syntax", message=syntax_message(error))
+    except NameError as error:
+        names = {"__labkit_notebook_names__": tuple(job.get("names", ()))}
+        return Verdict("", spec.exercise, "error", kind="undefined-name", message=describe_name_error(error, names))
+    except NotImplementedError:
+        return Verdict("", spec.exercise, "fail", rule=spec.rules[0].name, kind="not-written",
+                       message="This cell is not written yet: it ends in NotImplementedError.")
+    except Exception as error:
+        line = _last_line(error, filename(job["lesson"], spec.exercise))
+        return Verdict("", spec.exercise, "error", kind="raised-at-top-level",
+                       message=f"Running the cell itself raised {type(error).__name__}: "
+                               f"{shorten(str(error), 160)}{line}.")
+
+
+def syntax_message(error: SyntaxError) -> str:
+    """One sentence with the line and the text of it."""
+    text = (error.text or "").strip()
+    return f"Python cannot read line {error.lineno} of your cell: {error.msg}" + (f" ({text})." if text else ".")
+
+
+def _last_line(error: BaseException, name: str) -> str:
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == name]
+    return f" (line {lines[-1]} of your cell)" if lines else ""
+
+
+def write_verdict(path: Path, verdict: Verdict) -> None:
+    """Write the verdict in one piece: a reader sees all of it or nothing."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(verdict.to_dict()), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _close_standard_streams() -> None:
+    """Point the three standard descriptors at the null device: even os.write(1, ...) reaches nobody."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What a lesson's notebook calls: one line to start, then quizzes, predictions, the save point and the end.
+
+    from labkit.lesson import start, predict, quiz, save_point, finish
+    start("04")
+
+Importing this is cheap; widgets are loaded when they are shown.
+"""
+
+from __future__ import annotations
+
+
+from typing import Any
+
+
+def start(name: str) -> Any:
+    """Open a lesson: makes `%%exercise` known, starts the warm worker and returns the opening card."""
+    from labkit import specs
+    from labkit.grading import exercise_magic, runner
+    from labkit.widgets import OpeningCard
+
+    lesson = specs.lesson(name)
+    exercise_magic.register(lesson.key)
+    if lesson.exercises:
+        runner.warm(torch=any(e.spec.needs_torch for e in lesson.exercises))
+    return OpeningCard(lesson.number)
+
+
+def quiz(name: str) -> Any:
+    """The questions at the end of a lesson: five of its own and one from an earlier lesson."""
+    from labkit.widgets.quiz import lesson_quiz
+
+    return lesson_quiz(name)
+
+
+def predict(name: str, question: str) -> Any:
+    """One prediction, asked before the cell that shows what happens."""
+    from labkit.widgets.quiz import prediction
+
+    return prediction(name, question)
+
+
+def save_point(name: str) -> Any:
+    """The middle of a lesson: what is passed so far, and that one may stop here."""
+    from labkit.widgets import ProgressOverview
+
+    return ProgressOverview(lesson=name)
+
+
+def finish(name: str) -> Any:
+    """The end of a lesson: the engine map with what is now the learner's, and what comes next."""
+    from labkit import specs
+    from labkit.widgets import EngineMap
+
+    return EngineMap(highlight=specs.lesson(name).lights)
+
+
