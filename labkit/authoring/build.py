@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from labkit.authoring.environment import kernel_environment, prepare_home
+from labkit.authoring.layout import is_lesson
 from labkit.authoring.master import BUILD_TAGS, FOLD, Master
 from labkit.errors import AuthorError
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_MARK = "labkit-widget"
 IGNORE_OUTPUT = "nbval-ignore-output"
 CELL_SECONDS = 300
 METADATA: dict[str, Any] = {
@@ -125,10 +127,9 @@ def normalise(node: Any) -> Any:
         outputs: list[Any] = []
         for output in cell.outputs:
             data = output.get("data")
-            if data is not None:
-                data.pop(WIDGET_VIEW, None)
-                if not data:
-                    continue
+            if data is not None and data.pop(WIDGET_VIEW, None) is not None:
+                # nbval ignores pictures, so `author check` must be able to tell where one belongs.
+                output.metadata[WIDGET_MARK] = True
             if output.output_type == "execute_result":
                 output.execution_count = cell.execution_count
             last = outputs[-1] if outputs else None
@@ -177,10 +178,13 @@ def build(
 ) -> list[Built]:
     """Write a lesson's notebooks below `notebooks`: KEY.ipynb and, unless `learner_only`, solved/KEY.ipynb.
 
+    A master without a lesson number, such as the gallery, is no lesson: only its executed form is written.
     `verify` executes twice and refuses if an output that is not marked `nbval-ignore-output` differs; `refresh` also
     records the marked outputs anew. Nothing is written where something fails.
     """
-    texts = {notebooks / f"{master.key}.ipynb": dumps(notebook(master, solved=False))}
+    texts = {}
+    if is_lesson(master.key):
+        texts[notebooks / f"{master.key}.ipynb"] = dumps(notebook(master, solved=False))
     if not learner_only:
         target = notebooks / "solved" / f"{master.key}.ipynb"
         node = execute(master)
