@@ -57,3 +57,15 @@ class TraceFileError(LabkitError):
 
 class AuthorError(LabkitError):
     """A master notebook breaks a rule that lessons keep."""
+
+
+class GenerationError(LabkitError):
+    """The model cannot go on: damaged logits, or sampling settings that make no sense."""
+
+
+class GeometryError(LabkitError):
+    """A model shape or a start-up plan that cannot be."""
+
+
+class ReservationError(LabkitError):
+    """A contiguous allocator was asked for something that makes no sense."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import operator
 
-from labkit.errors import BlockError
+from labkit.errors import BlockError, LabkitError
 
 
-def whole_number(value: object, name: str, at_least: int = 0) -> int:
-    """Return `value` as an int, or raise `BlockError` if it is not a whole number of `at_least` or more.
+def whole_number(value: object, name: str, at_least: int = 0, error: type[LabkitError] = BlockError) -> int:
+    """Return `value` as an int, or raise `error` if it is not a whole number of `at_least` or more.
 
     Integers of NumPy pass; 2.0 does not, because a float that counts blocks is a division written with
     the wrong slash, and better found here than at slot 31.999999.
@@ -18,7 +18,5 @@ def whole_number(value: object, name: str, at_least: int = 0) -> int:
     except TypeError:
         number = None
     if number is None or number < at_least:
-        raise BlockError(
-            f"{name} is {value!r}, but must be a whole number, {at_least} or more: pass one that is."
-        )
+        raise error(f"{name} is {value!r}, but must be a whole number, {at_least} or more: pass one that is.")
     return number
