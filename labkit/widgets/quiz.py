@@ -1,0 +1,326 @@
+"""The quiz card: one question at a time, answered in the page, graded here.
+
+What the page holds is `Instance.shown()` of each question and, once an answer was given, what may be said to it. The
+key stays in Python: a page that never held it cannot leak it, into a saved notebook either.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import traitlets
+
+from labkit import theme
+from labkit.errors import AnswerError, LabkitError
+from labkit.grading.quiz import Instance, Outcome, QuizFile, load
+from labkit.grading.quiz_grade import grade_instance, key_outcome
+from labkit.grading.quiz_question import plain
+from labkit.widgets.base import LabWidget, blank_figure, pixel_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from labkit.grading.progress import Progress
+
+Mode = Literal["lesson", "prediction", "placement", "final"]
+GAVE_UP = "gave_up"
+
+
+class QuizWidget(LabWidget):
+    """Questions of one quiz file in one card.
+
+    Args:
+        quiz_file: a lesson ("04"), a path, or what `labkit.grading.quiz.load` returned.
+        question_ids: which questions, in this order; left out: all that are no predictions.
+        mode: "lesson" and "final": try until it is right or shown. "placement": each question once, then what the
+            score means. "prediction": asked once; what was predicted is kept, and compared when the learner says so.
+        progress: where answers are kept; left out, this machine's.
+        seed: for the numbers; left out, the learner's own.
+
+    Raises:
+        LessonError: no such quiz or question. QuizFileError: the file is malformed.
+    """
+
+    _name: ClassVar[str] = "quiz"
+
+    head = traitlets.Dict(help="title, mode, lesson, intro").tag(sync=True)
+    questions = traitlets.List(help="what is shown of each question; never its key").tag(sync=True)
+    states = traitlets.Dict(help="by question id: the answer given and what was said to it").tag(sync=True)
+    result = traitlets.Dict(help="how many are right, and what that means").tag(sync=True)
+    at = traitlets.Int(0, help="index of the question in front").tag(sync=True)
+
+    def __init__(
+        self,
+        quiz_file: QuizFile | str | Path,
+        question_ids: Iterable[str] | None = None,
+        mode: Mode = "lesson",
+        progress: Progress | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if mode not in ("lesson", "prediction", "placement", "final"):
+            raise ValueError(f"mode is {mode!r}; it must be lesson, prediction, placement or final")
+        if progress is None:
+            from labkit.grading.progress import Progress
+
+            progress = Progress()
+        self._quiz = quiz_file if isinstance(quiz_file, QuizFile) else load(quiz_file)
+        self._mode = mode
+        self._progress = progress
+        self._trouble = ""
+        if question_ids is None:
+            chosen = self._quiz.predictions if mode == "prediction" else self._quiz.graded
+        else:
+            chosen = [self._quiz.question(id) for id in question_ids]
+        if seed is None:
+            seed = self._seed()
+        self._instances: dict[str, Instance] = {q.id: q.instance(seed) for q in chosen}
+        kept = self._kept()
+        states = {id: self._restored(instance, kept.get(id)) for id, instance in self._instances.items()}
+        number, _, _ = self._quiz.lesson.partition("_")
+        open_ones = [i for i, id in enumerate(self._instances) if not states[id]["done"]]
+        super().__init__(
+            head={
+                "title": self._quiz.title,
+                "lesson": number if number.isdigit() else "",
+                "mode": mode,
+                "intro": self._quiz.intro,
+            },
+            questions=[i.shown() for i in self._instances.values()],
+            states=states,
+            result=self._result(states),
+            at=open_ones[0] if open_ones else 0,
+        )
+
+    # -- progress -------------------------------------------------------------------------------------------
+
+    def _seed(self) -> int:
+        try:
+            return self._progress.seed()
+        except LabkitError as error:
+            self._trouble = str(error)
+            return 0
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        try:
+            return self._progress.answers(self._quiz.lesson)
+        except LabkitError as error:
+            self._trouble = str(error)
+            return {}
+
+    def _keep(self, id: str, answer: Any, correct: bool, score: float) -> str:
+        """Keep an answer; a sentence where that failed, since a graded answer is worth showing all the same."""
+        try:
+            self._progress.save_answer(self._quiz.lesson, id, answer, correct, score)
+        except LabkitError as error:
+            return f"This answer could not be kept: {error}"
+        return ""
+
+    def _restored(self, instance: Instance, kept: dict[str, Any] | None) -> dict[str, Any]:
+        """The state of a question from what was kept of it; unanswered where the file has changed since."""
+        if kept is None:
+            return _state(trouble=self._trouble)
+        answer, attempts = kept["answer"], int(kept["attempts"])
+        if isinstance(answer, dict) and GAVE_UP in answer:
+            return self._state_of(instance, key_outcome(instance), attempts, gave_up=True, last=answer[GAVE_UP])
+        try:
+            outcome = grade_instance(instance, answer)
+        except AnswerError:
+            return _state(attempts=attempts)
+        return self._state_of(instance, outcome, attempts)
+
+    # -- states ---------------------------------------------------------------------------------------------
+
+    def _state_of(
+        self,
+        instance: Instance,
+        outcome: Outcome,
+        attempts: int,
+        gave_up: bool = False,
+        last: Any = None,
+        compared: bool = False,
+    ) -> dict[str, Any]:
+        answer = instance.to_ids(last if gave_up else outcome.answer)
+        if self._mode == "prediction" and not compared:
+            kept = " ".join(filter(None, ("Your prediction is kept.", instance.reveals)))
+            return _state(answer=answer, attempts=attempts, done=True, waiting=True, note=kept)
+        once = self._mode in ("placement", "prediction")
+        reveal = outcome.correct or gave_up or once
+        return _state(
+            answer=answer,
+            attempts=attempts,
+            done=reveal,
+            correct=outcome.correct,
+            gave_up=gave_up,
+            outcome=self._public(instance, outcome, reveal),
+        )
+
+    def _public(self, instance: Instance, outcome: Outcome, reveal: bool) -> dict[str, Any]:
+        public = outcome.public(reveal)
+        del public["answer"]  # the state holds it in ids
+        ids = {o.plain: o.id for o in instance.options} | {plain(p.left): p.id for p in instance.pairs}
+        for said in public["feedback"]:
+            said["id"] = ids.get(said["text"], "")
+        return public
+
+    def _result(self, states: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        total, right = len(states), sum(s["correct"] for s in states.values())
+        done = sum(s["done"] for s in states.values())
+        text = ""
+        if self._mode != "prediction" and done == total:
+            text = f"{right} of {total} right."
+            skip = self._quiz.skip
+            if self._mode == "placement" and skip is not None:
+                text += f" {skip.enough if right >= skip.score else skip.below}"
+        return {"total": total, "right": right, "done": done, "text": text}
+
+    def _set(self, id: str, state: dict[str, Any]) -> None:
+        states = {**self.states, id: state}
+        with self.hold_sync():
+            self.states = states
+            self.result = self._result(states)
+
+    # -- messages -------------------------------------------------------------------------------------------
+
+    def handle(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        """`answer`, `reveal` and `compare`, each with the `id` of a question."""
+        instance = self._instances.get(str(content.get("id")))
+        if instance is None:
+            return
+        match content.get("type"):
+            case "answer":
+                try:
+                    self.answer(instance.question.id, instance.from_ids(content.get("answer")))
+                except AnswerError as error:
+                    self.send({"type": "refused", "id": instance.question.id, "text": str(error)})
+            case "reveal":
+                self.reveal(instance.question.id)
+            case "compare":
+                self.compare(instance.question.id)
+
+    def answer(self, id: str, answer: Any) -> None:
+        """Grade an answer (in texts, as `grade` takes them), keep it and show what is said to it.
+
+        Raises:
+            AnswerError: it has the wrong shape; nothing is kept.
+        """
+        if self.states[id]["done"]:
+            return
+        instance = self._instances[id]
+        outcome = grade_instance(instance, answer)
+        trouble = self._keep(id, outcome.answer, outcome.correct, outcome.score)
+        state = self._state_of(instance, outcome, self.states[id]["attempts"] + 1)
+        self._set(id, {**state, "trouble": trouble})
+
+    def reveal(self, id: str) -> None:
+        """Show the key of a question that was tried and not met; kept as given up."""
+        before = self.states[id]
+        if before["done"] or not before["attempts"]:
+            return
+        instance = self._instances[id]
+        last = self._kept().get(id, {}).get("answer")
+        trouble = self._keep(id, {GAVE_UP: last}, False, 0.0)
+        state = self._state_of(instance, key_outcome(instance), before["attempts"], gave_up=True, last=last)
+        self._set(id, {**state, "trouble": trouble})
+
+    def compare(self, id: str) -> None:
+        """Show what is said to a prediction, once the learner has run the cell that reveals it."""
+        before = self.states[id]
+        if not before["waiting"]:
+            return
+        instance = self._instances[id]
+        outcome = grade_instance(instance, instance.from_ids(before["answer"]))
+        self._set(id, self._state_of(instance, outcome, before["attempts"], compared=True))
+
+    # -- text and still picture -----------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """One line: title and number of questions."""
+        count = len(self._instances)
+        kind = {"prediction": "Prediction", "placement": "Placement quiz", "final": "Final quiz"}.get(self._mode, "Quiz")
+        return f"{kind}: {self._quiz.title} ({count} question{'s' if count != 1 else ''})"
+
+    def text_form(self) -> str:
+        """The questions as plain text, without the key."""
+        several = len(self._instances) > 1
+        parts = [i.as_text(f"{n}. " if several else "") for n, i in enumerate(self._instances.values(), 1)]
+        return "\n\n".join([self.summary(), *parts])
+
+    def static_figure(self) -> Figure:
+        """Every question with its options, one below the other, without the key."""
+        return _picture(self._quiz.title, self._mode, list(self._instances.values()))
+
+
+def _state(**given: Any) -> dict[str, Any]:
+    base = {"answer": None, "attempts": 0, "done": False, "correct": False, "gave_up": False, "waiting": False}
+    return {**base, "outcome": None, "note": "", "trouble": "", **given}
+
+
+# Sizes of the still picture in its own pixels, 900 wide: 15 px of text is 9 points at 120 dots an inch.
+_WIDTH, _PAD, _LINE, _CHARS = 900, 20, 21, 104
+
+
+def _picture(title: str, mode: str, instances: list[Instance]) -> Figure:
+    colors = theme.palette()
+    rows: list[tuple[str, str]] = []
+    for n, instance in enumerate(instances, 1):
+        where = f"question {n} of {len(instances)}" if len(instances) > 1 else ""
+        if mode == "prediction":
+            where = "a prediction, asked before the cell that shows the answer"
+        rows += [("title", line) for line in textwrap.wrap(plain(instance.text), 96)]
+        rows += [("sub", " · ".join(filter(None, (title, where))))]
+        rows += [("code", line) for line in instance.code.splitlines()]
+        mark = {"multiple": "box", "ordering": "bar"}.get(instance.question.type, "dot")
+        for option in instance.options:
+            first, *more = textwrap.wrap(option.plain, _CHARS) or [""]
+            rows += [(mark, first), *(("more", line) for line in more)]
+        rows += [("pair", f"{plain(p.left)}  →") for p in instance.pairs]
+        if instance.sides:
+            rows += [("sub", "to match with: " + " · ".join(plain(s) for s in instance.sides))]
+        if instance.question.type in ("numeric", "short") or (
+            instance.question.type == "predict" and not instance.options
+        ):
+            rows += [("field", instance.unit)]
+        rows += [("gap", "")]
+    step = {"gap": 14, "sub": 26, "field": 36, "dot": 27, "box": 27, "bar": 27, "pair": 27}
+    height = sum(step.get(kind, _LINE) for kind, _ in rows) + 2 * _PAD
+    figure = blank_figure(height=height / 120)
+    axes = pixel_axes(figure, _WIDTH, height)
+    from matplotlib.patches import Circle, FancyBboxPatch
+
+    def box(x: float, y: float, w: float, h: float, face: str) -> None:
+        shape = "round,pad=0,rounding_size=6"
+        axes.add_patch(FancyBboxPatch((x, y), w, h, shape, fc=face, ec=colors["line"], lw=0.8))
+
+    box(2, 2, _WIDTH - 4, height - 4, colors["panel"])
+    y = float(_PAD)
+    for kind, text in rows:
+        advance = step.get(kind, _LINE)
+        middle = y + advance / 2
+        # A dollar would start mathematics in matplotlib.
+        text = text.replace("$", r"\$")
+        common = {"va": "center_baseline", "fontsize": 9, "color": colors["ink"]}
+        if kind == "title":
+            axes.text(_PAD, middle, text, **{**common, "fontsize": 9.5, "fontweight": "semibold"})
+        elif kind == "sub":
+            axes.text(_PAD, middle, text, **{**common, "fontsize": 8, "color": colors["dim"]})
+        elif kind == "code":
+            axes.text(_PAD + 12, middle, text, **{**common, "fontsize": 8.5, "family": "DejaVu Sans Mono"})
+        elif kind == "field":
+            box(_PAD, y + 3, 220, advance - 8, colors["sunk"])
+            axes.text(_PAD + 230, middle, text, **{**common, "color": colors["dim"]})
+        elif kind != "gap":
+            if kind == "dot":
+                axes.add_patch(Circle((_PAD + 12, middle), 6, fc="none", ec=colors["edge"], lw=1.2))
+            elif kind == "box":
+                axes.add_patch(
+                    FancyBboxPatch((_PAD + 6, middle - 6), 12, 12, "round,pad=0,rounding_size=2", fc="none",
+                                   ec=colors["edge"], lw=1.2)
+                )  # fmt: skip
+            elif kind == "bar":
+                axes.text(_PAD + 12, middle, "↕", **{**common, "ha": "center", "color": colors["dim"]})
+            axes.text(_PAD + (28 if kind != "pair" else 0), middle, text, **common)
+        y += advance
+    return figure
