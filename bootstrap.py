@@ -46,17 +46,23 @@ def say(text):
 # ---------------------------------------------------------------------- may this machine run it?
 
 
-def supported(version):
-    """Whether a (major, minor, ...) tuple lies in the tested range."""
-    return OLDEST <= tuple(version[:2]) <= NEWEST
+def version():
+    """Of the Python that reads this, as "3.11"."""
+    return ".".join(str(part) for part in sys.version_info[:2])
+
+
+def supported(numbers):
+    """Whether a Python (major, minor, ...) lies in the tested range."""
+    return OLDEST <= tuple(numbers[:2]) <= NEWEST
 
 
 def other_python():
     """Another interpreter on this machine that would do, or None."""
-    names = ["python3.%d" % minor for minor in range(OLDEST[1], NEWEST[1] + 1)]
+    minors = [str(minor) for minor in range(OLDEST[1], NEWEST[1] + 1)]
+    names = ["python3." + minor for minor in minors]
     commands = [[name] for name in names if shutil.which(name)]
     if WINDOWS and shutil.which("py"):
-        commands += [["py", "-3.%d" % minor] for minor in range(OLDEST[1], NEWEST[1] + 1)]
+        commands += [["py", "-3." + minor] for minor in minors]
     probe = "import sys, venv, ensurepip; print(sys.executable)"
     for command in commands:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -66,12 +72,12 @@ def other_python():
     return None
 
 
-def check_python(version):
-    if not supported(version):
+def check_python(numbers):
+    if not supported(numbers):
         raise Stop(
-            "This is Python %d.%d, and the course needs Python 3.11, 3.12 or 3.13: install one of them"
-            " (https://www.python.org/downloads, `sudo apt install python3.12 python3.12-venv`, `brew install python@3.12`,"
-            " `winget install Python.Python.3.12`) and run this again with it." % tuple(version[:2])
+            f"This is Python {numbers[0]}.{numbers[1]}, and the course needs Python 3.11, 3.12 or 3.13: install one of"
+            " them (https://www.python.org/downloads, `sudo apt install python3.12 python3.12-venv`,"
+            " `brew install python@3.12`, `winget install Python.Python.3.12`) and run this again with it."
         )
 
 
@@ -82,10 +88,10 @@ def check_machine(system, tag, libc, bits):
     """
     elsewhere = " Use a Linux machine, a Mac with an Apple chip, or a notebook server on the web instead."
     if bits != 64:
-        raise Stop("This Python has %d bits, and torch is built for 64 only: install a 64-bit Python." % bits)
+        raise Stop(f"This Python has {bits} bits, and torch is built for 64 only: install a 64-bit Python.")
     if system == "Darwin" and tag.endswith("x86_64"):
         if rosetta():
-            raise Stop("This is a Python for Intel on a Mac with an Apple chip: install one for arm64 and run this again.")
+            raise Stop("This is a Python for Intel on a Mac with an Apple chip: install one for arm64 and use that.")
         raise Stop("This is a Mac with an Intel chip, and torch 2.12 and later have no build for it." + elsewhere)
     if system == "Windows" and "arm" in tag:
         raise Stop(
@@ -107,10 +113,10 @@ def check_venv():
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError as error:
-        version = "%d.%d" % sys.version_info[:2]
         raise Stop(
-            f"This Python has no {error.name}, which makes environments: on Debian or Ubuntu `sudo apt install python{version}-venv`,"
-            " elsewhere install Python from https://www.python.org/downloads; then run this again."
+            f"This Python has no {error.name}, which makes environments: on Debian or Ubuntu"
+            f" `sudo apt install python{version()}-venv`, elsewhere install Python from"
+            " https://www.python.org/downloads; then run this again."
         ) from None
 
 
@@ -156,10 +162,10 @@ def venv_works():
     probe = "import sys, pip; print(sys.version_info[0], sys.version_info[1]); print(sys.prefix)"
     try:
         lines = subprocess.check_output([VENV_PYTHON, "-c", probe], stderr=subprocess.DEVNULL, timeout=60).decode()
-        version, prefix = lines.splitlines()[:2]
+        numbers, prefix = lines.splitlines()[:2]
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
-    return supported([int(part) for part in version.split()]) and os.path.samefile(prefix, VENV)
+    return supported([int(part) for part in numbers.split()]) and os.path.samefile(prefix, VENV)
 
 
 @contextlib.contextmanager
@@ -226,7 +232,7 @@ def ensure_environment(dev):
                 say("The environment in .venv is incomplete; making it anew.")
                 shutil.rmtree(VENV)
             else:
-                say("Making an environment in .venv with Python %d.%d." % sys.version_info[:2])
+                say(f"Making an environment in .venv with Python {version()}.")
             run([sys.executable, "-m", "venv", VENV], again)
         elif stamp:
             say("The project's versions changed; bringing .venv up to date.")
@@ -334,17 +340,17 @@ def run_tests():
     results, started = [], time.time()
     groups = test_groups()
     for number, (name, command) in enumerate(groups, 1):
-        say("Tests, part %d of %d: %s" % (number, len(groups), name))
+        say(f"Tests, part {number} of {len(groups)}: {name}")
         begun = time.time()
         status, last = run_group(command, env)
         nothing = status == 5 and name == "alone"  # pytest: no test of that kind
         results.append((name, status == 0 or nothing, last, time.time() - begun))
     print()
-    say("All parts, %.0f s:" % (time.time() - started))
+    say(f"All parts, {time.time() - started:.0f} s:")
     for name, good, last, seconds in results:
-        print("%-10s %-6s %5.0f s  %s" % (name, "ok" if good else "FAILED", seconds, last))
+        print("{:10} {:6} {:5.0f} s  {}".format(name, "ok" if good else "FAILED", seconds, last))
     counts = total([last for name, _, last, _ in results if name != "style"])
-    closing = ", ".join("%d %s" % (counts[word], word) for word in sorted(counts)) or "no test ran"
+    closing = ", ".join(f"{counts[word]} {word}" for word in sorted(counts)) or "no test ran"
     print(f"===== {closing} in {time.time() - started:.0f}s =====", flush=True)
     return 0 if all(good for _, good, _, _ in results) and counts.get("passed") else 1
 
@@ -363,7 +369,7 @@ def main(arguments):
             better = other_python()
             if better is None:
                 check_python(sys.version_info)
-            say("This is Python %d.%d; going on with %s." % (sys.version_info[0], sys.version_info[1], better))
+            say(f"This is Python {version()}; going on with {better}.")
             return subprocess.call([better, os.path.abspath(__file__), command])
         libc = "musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "glibc"
         check_machine(platform.system(), sysconfig.get_platform(), libc, struct.calcsize("P") * 8)
