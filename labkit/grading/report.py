@@ -40,6 +40,7 @@ WORDS = {
     "undefined-name": "uses a name that is not there",
     "raised-at-top-level": "the cell itself fails",
     "empty": "nothing to check yet",
+    "wrong-operations": "not a list of operations",
     "internal": "the check itself failed",
 }
 """What the kinds of verdict are called in a headline."""
