@@ -209,7 +209,9 @@ def parse(text: str, path: str | Path = "master.py") -> Master:
     # ("# more than one block"), so magics are left commented here and handled below.
     reader = {"extension": ".py", "format_name": "percent", "comment_magics": False}
     notebook = jupytext.reads(text, fmt=reader)
-    lines = {match[1]: number for number, match in _marked_lines(text)}
+    lines: dict[str, list[int]] = {}
+    for number, match in _marked_lines(text):
+        lines.setdefault(match[1], []).append(number)
     cells = tuple(_cell(raw, index, lines, path) for index, raw in enumerate(notebook.cells))
     master = Master(path, cells)
     _validate(master)
@@ -239,7 +241,7 @@ def _marked_lines(text: str) -> Iterator[tuple[int, re.Match[str]]]:
                 yield number, match
 
 
-def _cell(raw: Any, index: int, lines: dict[str, int], path: Path) -> MasterCell:
+def _cell(raw: Any, index: int, lines: dict[str, list[int]], path: Path) -> MasterCell:
     metadata = dict(raw.metadata)
     id_ = metadata.pop("id", None)
     first = raw.source.strip().splitlines()[0] if raw.source.strip() else "(empty)"
@@ -252,13 +254,14 @@ def _cell(raw: Any, index: int, lines: dict[str, int], path: Path) -> MasterCell
         raise AuthorError(
             f"{path.name}: cell id {id_!r} is not usable; use at most 64 lower-case letters, digits, `-` and `_`."
         )
-    for noise in ("lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker"):
+    for noise in ("title", "lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker"):
         metadata.pop(noise, None)
     tags = metadata.pop("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise AuthorError(f'{path.name}, cell {id_}: tags must be a list of strings, like tags=["fold"].')
     source = raw.source if raw.cell_type != "code" else _uncomment_magics(raw.source)
-    return MasterCell(id_, raw.cell_type, source, tuple(tags), metadata, lines.get(id_, 0), path)
+    line = lines[id_].pop(0) if lines.get(id_) else 0
+    return MasterCell(id_, raw.cell_type, source, tuple(tags), metadata, line, path)
 
 
 def _uncomment_magics(source: str) -> str:
