@@ -303,7 +303,7 @@ def _picture(title: str, mode: str, instances: list[Instance]) -> Figure:
         text = text.replace("$", r"\$")
         common = {"va": "center_baseline", "fontsize": 9, "color": colors["ink"]}
         if kind == "title":
-            axes.text(_PAD, middle, text, **{**common, "fontsize": 9.5, "fontweight": "semibold"})
+            axes.text(_PAD, middle, text, **{**common, "fontsize": 9.5, "fontweight": "bold"})
         elif kind == "sub":
             axes.text(_PAD, middle, text, **{**common, "fontsize": 8, "color": colors["dim"]})
         elif kind == "code":

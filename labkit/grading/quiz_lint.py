@@ -1,0 +1,285 @@
+"""What can be wrong with a quiz file that its schema cannot see: over many seeds, with the numbers drawn.
+
+Errors make a question wrong for somebody; warnings make it worse than it could be. Each names file, line, field and
+remedy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from labkit.errors import LabkitError, LessonError, QuizFileError
+from labkit.grading.quiz_answer import same_output
+from labkit.grading.quiz_file import Key, field_name
+from labkit.grading.quiz_question import Instance, Question, plain
+from labkit.grading.quiz_rubric import find_points
+
+SEEDS = range(120)
+"""The seeds that every question is drawn for."""
+
+CELL_NAME = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to mend."""
+
+    level: Literal["error", "warning"]
+    file: str
+    line: int
+    field: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.level}: {self.field}: {self.problem}; {self.remedy}"
+
+
+def lint(path: str | Path, seeds: Iterable[int] = SEEDS, run_code: bool = True) -> list[Finding]:
+    """Everything to mend in one quiz file, errors before warnings, by line.
+
+    Args:
+        path: the file, or the name of a lesson.
+        seeds: the seeds to draw numbers for.
+        run_code: run the code of predict questions and compare what it shows.
+    """
+    from labkit.grading.quiz import load
+
+    try:
+        quiz = load(path)
+    except QuizFileError as error:
+        return [_from_error(error)]
+    found: list[Finding] = []
+    for question in quiz.questions:
+        found += _question(question, list(seeds), run_code)
+    found += _whole(quiz)
+    # The same complaint for many seeds is one complaint.
+    unique = {(f.line, f.field, f.problem): f for f in reversed(found)}
+    return sorted(unique.values(), key=lambda f: (f.level, f.line))
+
+
+def _from_error(error: QuizFileError) -> Finding:
+    return Finding("error", error.file, error.line, error.field, error.problem, error.remedy)
+
+
+def _make(level: Literal["error", "warning"], question: Question, key: Key, problem: str, remedy: str) -> Finding:
+    source = question.source
+    return Finding(level, str(source.path), source.line(key), field_name(key), problem, remedy)
+
+
+def _question(question: Question, seeds: list[int], run_code: bool) -> list[Finding]:
+    found: list[Finding] = []
+    seen_texts: set[str] = set()
+    for seed in seeds:
+        try:
+            instance = question.instance(seed)
+        except QuizFileError as error:
+            return [*found, _from_error(error)]
+        state = repr((instance.values, instance.text))
+        if state in seen_texts:
+            continue
+        seen_texts.add(state)
+        found += _lengths(instance)
+        found += _near(instance)
+        if run_code and question.type == "predict" and len(seen_texts) <= 12:
+            found += _code(instance)
+        if any(f.level == "error" for f in found):
+            return found
+    found += _rubric(question.instance(0)) if question.type == "short" else []
+    found += _form(question)
+    if "params" in question.data and len(seen_texts) == 1:
+        key = (*question.key, "params")
+        found.append(_make("warning", question, key, "draws the same numbers for every seed", "widen it or drop it"))
+    return found
+
+
+def _lengths(instance: Instance) -> Iterator[Finding]:
+    """The longest option is too often the right one: all of them should be about as long."""
+    question = instance.question
+    if not instance.options or question.type not in ("single", "multiple", "predict"):
+        return
+    lengths = [len(o.plain) for o in instance.options]
+    short, long = min(lengths), max(lengths)
+    base: Key = (*question.key, "options")
+    if long > 1.5 * short + 12:
+        problem = f"are {short} to {long} characters long"
+        yield _make("warning", question, base, problem, "bring them to about equal length")
+        return
+    right = [len(o.plain) for o in instance.options if o.right]
+    wrong = [len(o.plain) for o in instance.options if not o.right]
+    if question.type == "single" and wrong and right and right[0] > 1.2 * max(wrong) + 6:
+        yield _make("warning", question, base, "the right one is the longest by far", "lengthen another or shorten it")
+
+
+def _near(instance: Instance) -> Iterator[Finding]:
+    question = instance.question
+    for i, near in enumerate(instance.near):
+        if question.type == "numeric":
+            if isinstance(near.value, bool) or not isinstance(near.value, int | float):
+                problem = f"is {near.value!r} for seed {instance.seed}, which is no number"
+                yield _make("error", question, (*near.key, "value"), problem, "write an expression that gives a number")
+                continue
+            same = abs(near.value - instance.answer) <= instance.tolerance
+            twin = any(
+                isinstance(other.value, int | float)
+                and abs(other.value - near.value) <= max(instance.tolerance, 1e-9 * abs(near.value))
+                for other in instance.near[:i]
+            )
+        else:
+            same = same_output(str(near.value), instance.output)
+            twin = any(same_output(str(near.value), str(other.value)) for other in instance.near[:i])
+        if same:
+            problem = f"is the right answer for seed {instance.seed}"
+            yield _make("error", question, (*near.key, "value"), problem, "narrow `where` so that they differ")
+        elif twin:
+            problem = f"is another near answer as well for seed {instance.seed}"
+            yield _make("warning", question, (*near.key, "value"), problem, "narrow `where` so that they differ")
+
+
+def run(code: str, setup: str = "") -> str:
+    """What a cell with this code shows: what it prints, then the value of its last line as a notebook shows it.
+
+    The reference parts stand in for the learner's. Meant for the course's own files: it runs them.
+    """
+    import ast
+
+    before = os.environ.get("LABKIT_PARTS")
+    os.environ["LABKIT_PARTS"] = "reference"
+    out = io.StringIO()
+    names: dict[str, Any] = {"__name__": "quiz"}
+    try:
+        exec(setup, names)
+        tree = ast.parse(code)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        with contextlib.redirect_stdout(out):
+            exec(compile(tree, "<question>", "exec"), names)
+            if last is not None:
+                value = eval(compile(ast.Expression(last.value), "<question>", "eval"), names)
+                if value is not None:
+                    print(_as_shown(value))
+    finally:
+        if before is None:
+            del os.environ["LABKIT_PARTS"]
+        else:
+            os.environ["LABKIT_PARTS"] = before
+    return out.getvalue().strip("\n")
+
+
+def _as_shown(value: Any) -> str:
+    return repr(value)
+
+
+def _code(instance: Instance) -> Iterator[Finding]:
+    question = instance.question
+    if question.data.get("run", True) is False:
+        return
+    key = (*question.key, "code")
+    setup = question.data.get("setup", "")
+    try:
+        shown = run(instance.code, setup)
+    except Exception as error:
+        problem = f"fails when it is run: {type(error).__name__}: {error}"
+        yield _make("error", question, key, problem, "add what is missing to `setup`, or write `run: false`")
+        return
+    wanted = instance.output or next(o.plain for o in instance.options if o.right)
+    if not same_output(wanted, shown):
+        problem = f"shows `{shown}` for seed {instance.seed}, and the key says `{wanted}`"
+        yield _make("error", question, key, problem, "mend the key or the code")
+
+
+def _rubric(instance: Instance) -> Iterator[Finding]:
+    question = instance.question
+
+    def score(text: str) -> int:
+        return sum(f.found for f in find_points(text, instance.points, instance.min_words))
+
+    if score(instance.sample) < instance.need:
+        key = (*question.key, "sample")
+        yield _make("error", question, key, "does not pass the rubric", "widen the points or mend the sample")
+    for i, text in enumerate(question.data.get("fails", [])):
+        if score(text) >= instance.need:
+            key = (*question.key, "fails", i)
+            yield _make("error", question, key, "passes the rubric", "narrow the points that find it")
+
+
+def _form(question: Question) -> Iterator[Finding]:
+    """Feedback that repeats itself, links that no cell can have."""
+    data = question.data
+    for name, entries in (("options", data.get("options", [])), ("near", data.get("near", []))):
+        said: dict[str, int] = {}
+        for i, entry in enumerate(entries):
+            text = plain(entry["feedback"])
+            if text in said:
+                key = (*question.key, name, i, "feedback")
+                problem = f"repeats that of {name}[{said[text]}]"
+                yield _make("warning", question, key, problem, "say what this choice in particular leads to")
+            said[text] = i
+    for key, cell in _cells(data, question.key):
+        if not CELL_NAME.match(cell):
+            yield _make("error", question, key, f"`{cell}` is no id of a cell", "use letters, digits and dashes")
+
+
+def _cells(node: Any, key: Key) -> Iterator[tuple[Key, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "cell" and isinstance(value, str):
+                yield (*key, name), value
+            else:
+                yield from _cells(value, (*key, name))
+    elif isinstance(node, list):
+        for i, item in enumerate(node):
+            yield from _cells(item, (*key, i))
+
+
+def _whole(quiz: Any) -> Iterator[Finding]:
+    """The shape of a lesson's quiz: five questions of its own, and from lesson 02 on one seen earlier."""
+    number = quiz.lesson.partition("_")[0]
+    file = str(quiz.source.path)
+    if quiz.skip is not None and quiz.skip.score > len(quiz.graded):
+        key: Key = ("skip", "score")
+        problem = f"asks for {quiz.skip.score} of {len(quiz.graded)} questions"
+        yield Finding("error", file, quiz.source.line(key), "skip.score", problem, "ask for fewer")
+    if not number.isdigit():
+        return
+    earlier = [q for q in quiz.graded if q.seen_in and q.seen_in != number]
+    for q in earlier:
+        if q.seen_in > number:
+            yield _make("error", q, (*q.key, "from"), f"lesson {q.seen_in} comes later", "name an earlier lesson")
+    line = quiz.source.line(("questions",))
+    if int(number) >= 1 and len(quiz.graded) - len(earlier) < 5:
+        problem = f"holds {len(quiz.graded) - len(earlier)} questions on this lesson"
+        yield Finding("warning", file, line, "questions", problem, "write five")
+    if int(number) >= 2 and not earlier:
+        remedy = 'add one with `from: "..."`'
+        yield Finding("warning", file, line, "questions", "none is from an earlier lesson", remedy)
+    if int(number) >= 1 and not quiz.predictions:
+        yield Finding("warning", file, line, "questions", "there is no prediction", "add one with `prediction: true`")
+
+
+def check_cells(path: str | Path, cells: Iterable[str]) -> list[Finding]:
+    """Links to cells that the notebook does not have; `cells` are the ids of its cells."""
+    from labkit.grading.quiz import load
+
+    known = set(cells)
+    found = []
+    try:
+        quiz = load(path)
+    except (QuizFileError, LessonError):
+        return []  # lint tells this
+    except LabkitError:
+        return []
+    for question in quiz.questions:
+        if question.seen_in:
+            continue  # such a link leads into another notebook
+        for key, cell in _cells(question.data, question.key):
+            if cell not in known:
+                problem = f"the notebook has no cell `{cell}`"
+                found.append(_make("error", question, key, problem, "name one of its cells, or drop the link"))
+    return found
