@@ -147,8 +147,7 @@ def kv_heads_per_gpu(shape: ModelShape, tensor_parallel: int) -> int:
 
 
 def kv_bytes_per_sequence(
-    shape: ModelShape, num_tokens: int, bytes_per_value: int = 2, tensor_parallel: int = 1, block_size:
-    int = 1
+    shape: ModelShape, num_tokens: int, bytes_per_value: int = 2, tensor_parallel: int = 1, block_size: int = 1
 ) -> int:
     """Bytes that a sequence of `num_tokens` holds on one GPU.
 
@@ -169,8 +168,7 @@ def kv_bytes_per_sequence(
 
 
 def blocks_that_fit(
-    gpu_memory_bytes: int, memory_share: float, weights_bytes: int, activation_peak_bytes: int,
-    block_bytes: int
+    gpu_memory_bytes: int, memory_share: float, weights_bytes: int, activation_peak_bytes: int, block_bytes: int
 ) -> int:
     """Blocks that a GPU has room for.
 

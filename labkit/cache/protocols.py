@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from labkit.cache.contiguous import Hole, Waste
+    from labkit.cache.holes import Hole
+    from labkit.cache.waste import Reservation, Waste
 
 
 @runtime_checkable
@@ -98,6 +99,10 @@ class ContiguousAllocator(Protocol):
         """The free runs (start, length), from low slots to high."""
         ...
 
-    def waste(self) -> Waste:
-        """Every slot of memory by what becomes of it."""
+    def reservations(self) -> dict[str, Reservation]:
+        """Who holds which run."""
+        ...
+
+    def waste(self, wanted: int = 0) -> Waste:
+        """Every slot by what becomes of it, while somebody waits for `wanted` tokens (0: nobody)."""
         ...
