@@ -1,0 +1,102 @@
+"""`labkit progress show | export | import` and `labkit reset`: what a learner types about their own progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from labkit.errors import LabkitError
+from labkit.grading.progress import Progress
+
+app = typer.Typer(help="What you have done so far: show it, take it to another machine.")
+T = TypeVar("T")
+
+LessonName = Annotated[str, typer.Argument(metavar="LESSON", help="A lesson by number, key or name (04, block_pool).")]
+ExerciseName = Annotated[
+    str | None, typer.Argument(metavar="[EXERCISE]", help="One exercise of it; the whole lesson where none is named.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show(json_=False)
+
+
+@app.command()
+def show(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show attempts, passes, hints and quiz answers by lesson."""
+    summary = _or_exit(lambda: Progress().summary())
+    if json_:
+        typer.echo(json.dumps(summary, ensure_ascii=False, indent=1))
+        return
+    typer.echo(as_text(summary))
+
+
+def as_text(summary: dict) -> str:
+    """The summary as lines for a terminal."""
+    if not summary["lessons"]:
+        return "Nothing is recorded yet: `labkit lab` opens the first lesson."
+    lines = []
+    for key, lesson in summary["lessons"].items():
+        quiz = lesson["questions"]
+        asked = f", {quiz['correct']} of {quiz['answered']} answered questions right" if quiz["answered"] else ""
+        lines.append(f"{key}: {len(lesson['passed'])} of {len(lesson['exercises'])} tried exercises passed{asked}")
+        for name, entry in lesson["exercises"].items():
+            state = "passed" if entry["passed"] else (entry["last"] or "not tried")
+            hints = f", {entry['hints']} hint{'s' if entry['hints'] != 1 else ''}" if entry["hints"] else ""
+            tries = f"{entry['attempts']} attempt{'s' if entry['attempts'] != 1 else ''}"
+            lines.append(f"  {name:<28} {state:<8} {tries}{hints}")
+    return "\n".join(lines)
+
+
+@app.command("export")
+def export(file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON file to write.")]) -> None:
+    """Write everything to a JSON file, to keep or to take to another machine."""
+    target = _or_exit(lambda: Progress().export(file))
+    typer.echo(f"Progress was written to {target}.")
+
+
+@app.command("import")
+def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that export wrote.")]) -> None:
+    """Take in a file that export wrote, whole or not at all; what is newer here stays."""
+    counts = _or_exit(lambda: Progress().import_(file))
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+    typer.echo(f"Taken in from {file}: {kinds}.")
+
+
+def reset(
+    lesson: LessonName,
+    exercise: ExerciseName = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget what was done in a lesson or in one exercise. Code that had passed is kept in set_aside/."""
+    progress = Progress()
+    key = _or_exit(lambda: full_key(lesson))
+    what = f"exercise {exercise} of {key}" if exercise else f"lesson {key}"
+    if not yes:
+        typer.confirm(f"Forget attempts, passes and hints of {what}?", abort=True)
+    removed = _or_exit(lambda: progress.reset(key, exercise))
+    typer.echo(f"Reset {what}: {', '.join(f'{number} {kind}' for kind, number in removed.items())} removed.")
+    if removed["passes"]:
+        typer.echo(f"The code that had passed is kept in {progress.home / 'set_aside' / key}.")
+
+
+def full_key(lesson: str) -> str:
+    """The full lesson key for "04", "block_pool" or "04_block_pool"; LessonError where there is no such lesson."""
+    from labkit import specs
+
+    return specs.lesson(lesson).key
+
+
+def _or_exit(work: Callable[[], T]) -> T:
+    """The result of `work`; a LabkitError becomes its sentence on stderr and exit status 1."""
+    try:
+        return work()
+    except LabkitError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
