@@ -32,6 +32,13 @@ def notebooks_dir() -> Path:
     return paths.notebooks_dir()
 
 
+def registry() -> Path:
+    """The module that lists the lessons."""
+    import labkit
+
+    return Path(labkit.__file__).parent / "specs" / "__init__.py"
+
+
 def is_lesson(key: str) -> bool:
     """Whether `key` names a lesson: masters without a number, such as `gallery`, are notebooks but not lessons."""
     return KEY.fullmatch(key) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,8 @@ def lesson(master: Master) -> tuple[Lesson | None, list[Finding]]:
 
     files = layout.files(master.key)
     if master.key not in specs.KEYS:
-        where = importlib.import_module("labkit.specs").__file__
-        return None, [
-            Finding(files.master, "", "not-registered", f'is not known to {where}; add "{master.key}" to KEYS there.')
-        ]
+        message = f'is not in the registry; add "{master.key}" to KEYS in labkit/specs/__init__.py.'
+        return None, [Finding(files.master, "", "not-registered", message)]
     try:
         return specs.lesson(master.key), []
     except ModuleNotFoundError as error:
@@ -41,6 +38,13 @@ def lesson(master: Master) -> tuple[Lesson | None, list[Finding]]:
 
 def check(master: Master, found: Lesson | None) -> Iterator[Finding]:
     """What the other rooms of the lesson lack."""
+    files = layout.files(master.key)
+    for path in (files.spec, files.mutants, files.quiz):
+        if path.is_file():
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if "«" in line:
+                    message = f"line {number} still holds the template's text: {line.strip()[:60]}; write yours."
+                    yield Finding(path, "", "template", message)
     if found is not None:
         yield from _exercises(master, found)
         yield from _bank(found)
