@@ -57,15 +57,25 @@ class ModelConfig:
         """Whether each head's query and key are normalised before the rotary embedding (Qwen3)."""
         return self.model_type == "qwen3"
 
-    def shape(self, kv_bytes: int = 2) -> ModelShape:
-        """What the KV cache needs to know of the model; `kv_bytes` is the size of one stored number."""
+    def shape(self, name: str, weights_bytes: int, source: str = "") -> ModelShape:
+        """What the KV cache needs to know of a model with this config.
+
+        Args:
+            name: what people call it.
+            weights_bytes: all its weights, in the dtype they are served in.
+            source: where the numbers are from.
+        """
         from labkit.cache.geometry import ModelShape
 
         return ModelShape(
-            layers=self.num_hidden_layers,
-            kv_heads=self.num_key_value_heads,
+            name=name,
+            num_layers=self.num_hidden_layers,
+            num_query_heads=self.num_attention_heads,
+            num_kv_heads=self.num_key_value_heads,
             head_dim=self.head_dim,
-            bytes_per_element=kv_bytes,
+            weights_bytes=weights_bytes,
+            max_context_tokens=self.max_position_embeddings,
+            source=source,
         )
 
     @classmethod

@@ -1,0 +1,219 @@
+"""The loop that makes text: compute the prompt once, then one token a step, through a KV cache.
+
+This is the plain loop, without a scheduler: all its requests start together and nobody waits. Running out of room is
+an answer here, not an error: the sequence that finds none ends with what it has, and the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from labkit.attention.kv_cache import KVCache
+from labkit.errors import GenerationError
+from labkit.serving.detokenizer import Detokenizer
+from labkit.serving.generation import FinishReason, Generation
+from labkit.serving.model import LanguageModel
+from labkit.serving.sampling import GREEDY, Sampling, sample
+from labkit.serving.tokenizer import Tokenizer
+
+PREFILL_CHUNK = 512
+"""Most prompt tokens computed in one step. Attention's score matrix grows with chunk times context: in chunks, a
+prompt of 8,000 tokens needs a sixteenth of the memory that it would need at once."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate from.
+
+    Args:
+        name: unique among the requests that share a cache; keys the random numbers, together with the seed.
+        prompt_ids: at least one token.
+        max_new_tokens: most tokens to generate.
+        sampling: how tokens are chosen.
+        stop_ids: tokens that end the text.
+    """
+
+    name: str
+    prompt_ids: list[int]
+    max_new_tokens: int = 64
+    sampling: Sampling = GREEDY
+    stop_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """One token of one request, as the loop yields it; `text` is "" in the middle of a character."""
+
+    generation: Generation
+    token: int
+    text: str
+
+
+class _Growing:
+    """A request on its way: its answer so far and its detokenizer."""
+
+    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
+        self.request = request
+        self.answer = Generation(request.name, list(request.prompt_ids))
+        self.stream = Detokenizer(tokenizer)
+
+    def take(self, token: int, limit: int) -> NewToken:
+        """Add a token; end the text if it is the last."""
+        answer = self.answer
+        answer.token_ids.append(token)
+        text = self.stream.push(token)
+        answer.text += text
+        if token in self.request.stop_ids:
+            text += self.end("stop")
+        elif len(answer.token_ids) >= self.request.max_new_tokens or answer.num_tokens >= limit:
+            text += self.end("length")
+        return NewToken(answer, token, text)
+
+    def end(self, reason: FinishReason) -> str:
+        rest = self.stream.finish()
+        self.answer.text += rest
+        self.answer.finish_reason = reason
+        return rest
+
+
+def run(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    requests: Sequence[Request],
+    cache: KVCache | None,
+    *,
+    answers: list[Generation] | None = None,
+    prefill_chunk: int = PREFILL_CHUNK,
+    release: bool = True,
+) -> Iterator[NewToken]:
+    """Generate for all `requests` together, yielding every token as it is made.
+
+    Args:
+        cache: where keys and values live; None computes everything again in every step.
+        answers: if given, receives one `Generation` a request, in their order, before the first token.
+        prefill_chunk: most prompt tokens computed in one step.
+        release: give the memory of the sequences back at the end. (On an error, or when the iterator is closed
+            early, it is given back in any case.)
+
+    Raises:
+        GenerationError: a prompt that is empty or longer than the model can read, a name used twice or already in
+            the cache (all before anything is computed), or logits that are not finite.
+    """
+    limit = model.config.max_position_embeddings
+    _check(requests, cache, model.config.vocab_size, limit)
+    growing = [_Growing(request, tokenizer) for request in requests]
+    if answers is not None:
+        answers.extend(g.answer for g in growing)
+    finished = False
+    try:
+        active: list[_Growing] = []
+        for g in growing:
+            if g.request.max_new_tokens < 1:
+                g.end("length")
+                continue
+            started = time.perf_counter()
+            logits = _prefill(model, cache, g.request, prefill_chunk)
+            if logits is None:
+                g.end("no_room")
+                if cache is not None:
+                    cache.drop(g.request.name)  # the chunks that did find room
+                continue
+            token = _choose(logits, [g])[0]
+            g.answer.prefill_s = time.perf_counter() - started
+            yield g.take(token, limit)
+            if not g.answer.finish_reason:
+                active.append(g)
+            elif release and cache is not None:
+                cache.drop(g.request.name)
+
+        while active:
+            started = time.perf_counter()
+            with_room = []
+            for g in active:
+                if _make_room(cache, g, tokenizer):
+                    with_room.append(g)
+                else:
+                    g.end("no_room")
+                    if release and cache is not None:
+                        cache.drop(g.request.name)
+            active = with_room
+            if not active:
+                break
+            tokens = _choose(_decode(model, cache, active), active)
+            seconds = time.perf_counter() - started
+            for g, token in zip(active, tokens, strict=True):
+                g.answer.step_s.append(seconds)
+                yield g.take(token, limit)
+                if g.answer.finish_reason and release and cache is not None:
+                    cache.drop(g.request.name)
+            active = [g for g in active if not g.answer.finish_reason]
+        finished = True
+    finally:
+        if cache is not None and (release or not finished):
+            for request in requests:
+                cache.drop(request.name)
+
+
+def _check(requests: Sequence[Request], cache: KVCache | None, vocab_size: int, limit: int) -> None:
+    names = set()
+    for request in requests:
+        if request.name in names or (cache is not None and cache.length(request.name)):
+            raise GenerationError(f"A request named {request.name!r} is here already: give each its own name.")
+        names.add(request.name)
+        if not request.prompt_ids:
+            raise GenerationError(f"The prompt of request {request.name} has no tokens: give at least one character.")
+        if len(request.prompt_ids) >= limit:
+            raise GenerationError(
+                f"The prompt of request {request.name} has {len(request.prompt_ids)} tokens, but with its answer it "
+                f"must fit into the {limit} that the model can read: shorten it."
+            )
+        for token in request.prompt_ids:
+            if not 0 <= token < vocab_size:
+                raise GenerationError(
+                    f"The prompt of request {request.name} holds token {token}, but the model has tokens 0 to "
+                    f"{vocab_size - 1}: encode it with the model's own tokenizer."
+                )
+
+
+def _prefill(
+    model: LanguageModel, cache: KVCache | None, request: Request, chunk: int
+) -> torch.Tensor | None:
+    """Compute the prompt; logits [1, vocab_size] of its last token, or None if the cache has no room for it."""
+    tokens = torch.tensor(request.prompt_ids, device=model.device)
+    if cache is None:
+        return model(tokens)
+    logits = None
+    for part in tokens.split(chunk):
+        if not cache.extend(request.name, len(part)):
+            return None
+        logits = model(part, cache, cache.plan([request.name], [len(part)]))
+    return logits
+
+
+def _make_room(cache: KVCache | None, g: _Growing, tokenizer: Tokenizer) -> bool:
+    """Room for the token chosen last: its key and value are computed in the step that is about to run."""
+    if cache is None:
+        return True
+    room = cache.extend(g.request.name, 1)
+    log = getattr(cache, "log", None)
+    if log is not None and log.labels:
+        log.relabel(f"{tokenizer.piece(g.answer.token_ids[-1])!r}: {log.labels[-1]}")
+    return room
+
+
+def _decode(model: LanguageModel, cache: KVCache | None, active: Sequence[_Growing]) -> torch.Tensor:
+    """One step of all `active` sequences: logits [seqs, vocab_size]."""
+    if cache is None:
+        texts = [torch.tensor(g.answer.prompt_ids + g.answer.token_ids, device=model.device) for g in active]
+        return torch.cat([model(text) for text in texts])
+    tokens = torch.tensor([g.answer.token_ids[-1] for g in active], device=model.device)
+    return model(tokens, cache, cache.plan([g.request.name for g in active], [1] * len(active)))
+
+
+def _choose(logits: torch.Tensor, active: Sequence[_Growing]) -> list[int]:
+    keys = [(g.request.name, g.answer.num_tokens) for g in active]
+    return sample(logits, [g.request.sampling for g in active], keys)
