@@ -61,7 +61,7 @@ class BreakIt(Specification):
 
     def _parameters(self, name: str) -> list[str]:
         if isinstance(self.base, FunctionSpecification):
-            return list(inspect.signature(self.base.oracle).parameters)
+            return self.base.parameters()
         return [p for p in inspect.signature(getattr(self.base.referee, "do_" + name)).parameters if p != "self"]
 
     def right_one(self) -> Mapping[str, Any]:

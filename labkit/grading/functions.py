@@ -6,6 +6,7 @@ apart a wrong type, a wrong shape, NaN and a wrong value, and changed arguments 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class FunctionReferee(Referee):
     def do_call(self, **args: Any) -> None:
         spec = self.spec
         assert isinstance(spec, FunctionSpecification)
+        args = {name: args[name] for name in spec.parameters()}
         rule = spec.rule_for(**args)
         expected = spec.oracle(**spec.decode(args))
         values = spec.decode(args)
@@ -59,6 +61,10 @@ class FunctionSpecification(Specification):
     def oracle(self, **args: Any) -> Any:
         """The right answer for decoded arguments."""
         raise NotImplementedError
+
+    def parameters(self) -> list[str]:
+        """The parameter names in order: those of the oracle."""
+        return list(inspect.signature(self.oracle).parameters)
 
     def arguments(self) -> Mapping[str, Any]:
         """Hypothesis strategies for the arguments, by name; {} leaves the search out."""

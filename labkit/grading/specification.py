@@ -149,10 +149,14 @@ class Specification:
         """The verdict on an implementation that `judge` can run; exercises of another kind override this."""
         return judge.verdict(stored)
 
+    def rename(self, rule: str) -> str:
+        """The name under which a rule of a shared referee is known here; a layer may fold many rules into one."""
+        return rule
+
     def rank(self, rule: str) -> int:
         """Position of a rule, worst first; unknown names raise KeyError so that a typo cannot hide."""
         for i, known in enumerate(self.rules):
-            if known.name == rule:
+            if known.name == self.rename(rule):
                 return i
         raise KeyError(f"{self.exercise}: no rule is called {rule!r}; the rules are {[r.name for r in self.rules]}")
 
@@ -333,6 +337,7 @@ class Referee:
         return step
 
     def _fail(self, rule: str, kind: str, cause: str, step: Step, expected: str | None = None) -> None:
+        rule = self.spec.rename(rule)
         self.spec.rank(rule)
         if expected is not None:
             step.expected = expected

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.cache.block_pool import find_leak
+from labkit.errors import BlockError, DoubleFreeError, ForeignBlockError
+from labkit.grading.breakit import BreakIt
 from labkit.grading.functions import FunctionSpecification
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op
 from labkit.observe.events import Kind
@@ -79,8 +82,7 @@ class PoolReferee(Referee):
                 return
             self.note(f"right: only {free} {'is' if free == 1 else 'are'} free")
             self.log.emit(Kind.REFUSE, seq="held", arg=n)
-            self.check_count("A refused request must leave every block where it was.", rule="refused-means-unchanged",
-                             lost="Block {} left the pool and nobody holds it.")
+            self.check_count("A refused request must leave every block where it was.", rule="refused-means-unchanged")
             return
         if not self.require("all-or-nothing", seen is not None, expected=f"a list of {_ids(n)}",
                             cause=f"{_blocks(free)} free, enough for {n}; the pool refused all the same."):
@@ -128,14 +130,19 @@ class PoolReferee(Referee):
             return Op("free", {"which": which})
         return op
 
-    def check_count(self, cause: str, rule: str = "counts-what-is-free", lost: str = "") -> None:
-        """num_free must be what the model says; where ids went missing, say which."""
+    def check_count(self, cause: str, rule: str = "counts-what-is-free") -> None:
+        """num_free must be what the model says; where blocks went missing, say how many."""
         expected = self.num_blocks - len(self.held)
         seen = self.read(rule, self.pool, "num_free")
-        if lost and isinstance(seen, int) and expected - seen == 1 and len(self.held) == self.num_blocks - 1:
-            only = (set(range(self.num_blocks)) - set(self.held)).pop()
-            cause = lost.format(only)
+        if rule == "refused-means-unchanged" and isinstance(seen, int) and seen < expected:
+            cause = _left(expected - seen)
         self.observe(rule, "num_free", seen, expected, cause)
+
+
+def _left(n: int) -> str:
+    if n == 1:
+        return "One block left the pool in a request that was refused, and nobody holds it."
+    return f"{n} blocks left the pool in a request that was refused, and nobody holds them."
 
 
 def _blocks(n: int) -> str:
@@ -201,6 +208,252 @@ class Pool(Specification):
         }
 
 
+class CheckedReferee(PoolReferee):
+    """A pool whose `free` is also called wrongly: twice, for blocks it never had, for good and bad ones at once."""
+
+    def do_free_again(self, block: int) -> None:
+        """Free one block that is free: never handed out, or returned already."""
+        block = self._free_block(block)
+        self._refused([block], DoubleFreeError, "double-free-refused",
+                      f"Block {block} was free already. Now it stands in the pool twice and will be given to two "
+                      "sequences.")
+
+    def do_free_twice_in_one_call(self, which: int) -> None:
+        """Free one held block, named twice in the same call."""
+        block = self.held[which]
+        self._refused([block, block], DoubleFreeError, "twice-in-one-call-refused",
+                      f"Block {block} is named twice in one call; accepting it puts the block into the pool twice.")
+
+    def do_free_foreign(self, block: int) -> None:
+        """Free an id that no block of this pool has."""
+        self._refused([block], ForeignBlockError, "foreign-block-refused",
+                      f"{block} is not the id of a block of this pool, which has 0 to {self.num_blocks - 1}; accepted, "
+                      "it would be handed out one day.")
+
+    def do_free_good_and_bad(self, which: list[int], block: int) -> None:
+        """Free held blocks and one foreign id in the same call, the good ones first."""
+        blocks = [*(self.held[i] for i in which), block]
+        self._refused(blocks, ForeignBlockError, "refused-free-changes-nothing",
+                      f"The call was refused because of {block}, but blocks that stood before it were returned all "
+                      "the same.")
+
+    def _free_block(self, nth: int) -> int:
+        free = [b for b in range(self.num_blocks) if b not in self.held]
+        return free[nth % len(free)]
+
+    def _refused(self, blocks: list[int], error: type[Exception], rule: str, cause: str) -> None:
+        answer = self.call(rule, f"free({blocks})", "free", blocks, on=self.pool, raises=BlockError)
+        shown = f"raises {error.__name__}"
+        if isinstance(answer, BlockError) and not isinstance(answer, error):
+            if rule != "refused-free-changes-nothing":
+                self.require(rule, False, expected=shown,
+                             cause=f"The call is refused, with {type(answer).__name__} where {error.__name__} is due.")
+                return
+        elif not self.require(rule if rule != "refused-free-changes-nothing" else "foreign-block-refused",
+                              isinstance(answer, error), expected=shown, cause=cause):
+            return
+        self.note("right: refused")
+        expected = self.num_blocks - len(self.held)
+        if self.observe("refused-free-changes-nothing", "num_free",
+                        self.read("refused-free-changes-nothing", self.pool, "num_free"), expected,
+                        "The call was refused, and yet the pool counts other free blocks than before."):
+            self._still_held()
+
+    def _still_held(self) -> None:
+        """Everything that is free can be taken and given back; none of it may be a block that is still held."""
+        free = self.num_blocks - len(self.held)
+        taken = self.call("refused-free-changes-nothing", f"allocate({free})", "allocate", free, on=self.pool)
+        if not self.require("refused-free-changes-nothing",
+                            isinstance(taken, list | tuple) and len(taken) == free
+                            and not set(taken) & set(self.held),
+                            expected="only blocks that are free",
+                            cause="After a call that was refused, a block that is still held was handed out."):
+            return
+        self.call("legal-calls-still-work", f"free({list(taken)})", "free", list(taken), on=self.pool)
+
+    def resolve(self, op: Op) -> Op | None:
+        held = getattr(self, "held", [])
+        if op.name == "free_again":
+            return op if len(held) < self.num_blocks else None
+        if op.name == "free_twice_in_one_call":
+            return Op(op.name, {"which": op.args["which"] % len(held)}) if held else None
+        if op.name == "free_foreign":
+            return Op(op.name, {"block": self._foreign(op.args["block"])})
+        if op.name == "free_good_and_bad":
+            if not held:
+                return None
+            which = sorted({i % len(held) for i in op.args["which"]})
+            return Op(op.name, {"which": which, "block": self._foreign(op.args["block"])})
+        return super().resolve(op)
+
+    def _foreign(self, n: int) -> int:
+        return n if n < 0 else self.num_blocks + n
+
+
+class Checked(Pool):
+    """CheckedPool: a pool that refuses what its caller does not hold."""
+
+    exercise = "CheckedPool"
+    referee = CheckedReferee
+    prelude = "from labkit.mine import BlockPool\nfrom labkit.errors import DoubleFreeError, ForeignBlockError\n"
+    rules = (
+        Rule("double-free-refused", "Freeing a block that is free already raises DoubleFreeError."),
+        Rule("twice-in-one-call-refused", "A block named twice in one call raises DoubleFreeError."),
+        Rule("foreign-block-refused", "An id that no block of this pool has raises ForeignBlockError."),
+        Rule("refused-free-changes-nothing", "A call to free that is refused returns none of its blocks."),
+        Rule("legal-calls-still-work", "allocate, and free for held blocks, work as in the pool below."),
+    )
+    witnesses = (
+        Witness("double-free-refused", op("new", num_blocks=4), op("allocate", n=2), op("free", which=[0]),
+                op("free_again", block=0)),
+        Witness("double-free-refused", op("new", num_blocks=4), op("allocate", n=1), op("free_again", block=2)),
+        Witness("double-free-refused", op("new", num_blocks=3), op("free_again", block=0)),
+        Witness("twice-in-one-call-refused", op("new", num_blocks=4), op("allocate", n=2),
+                op("free_twice_in_one_call", which=1)),
+        Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=4), op("free_foreign", block=4)),
+        Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=4), op("free_foreign", block=-1)),
+        Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=1), op("free_foreign", block=99)),
+        Witness("refused-free-changes-nothing", op("new", num_blocks=4), op("allocate", n=3),
+                op("free_good_and_bad", which=[0, 1], block=7), op("allocate", n=1), op("free", which=[0, 1, 2, 3])),
+        Witness("refused-free-changes-nothing", op("new", num_blocks=2), op("allocate", n=2),
+                op("free_twice_in_one_call", which=0), op("free", which=[0, 1])),
+        Witness("refused-free-changes-nothing", op("new", num_blocks=3), op("allocate", n=2),
+                op("free_good_and_bad", which=[1], block=-1), op("free", which=[1])),
+        Witness("legal-calls-still-work", op("new", num_blocks=4), op("allocate", n=3), op("free", which=[0, 2]),
+                op("allocate", n=3), op("free", which=[0, 1, 2, 3]), op("allocate", n=4)),
+        Witness("legal-calls-still-work", op("new", num_blocks=2), op("allocate", n=3), op("allocate", n=2),
+                op("free", which=[]), op("free", which=[1]), op("allocate", n=1)),
+        Witness("legal-calls-still-work", op("new", num_blocks=2), op("other_pool", num_blocks=2),
+                op("allocate", n=2), op("free", which=[0, 1])),
+    )
+    hints = (
+        "What would the pool have to know about a block to tell that its caller does not hold it?",
+        "A block is held or free, never both; free may change anything only after every id in the call was found to "
+        "be held, each once.",
+        "for block in blocks:\n    if not 0 <= block < ____:\n        raise ForeignBlockError(...)\n"
+        "    if block not in self._held or ____:\n        raise DoubleFreeError(...)\n# only now: change something",
+    )
+
+    def rename(self, rule: str) -> str:
+        # The pool's own rules are one rule here: whoever builds CheckedPool has passed the pool's check before.
+        return rule if rule in {r.name for r in self.rules} else "legal-calls-still-work"
+
+    def operations(self) -> Mapping[str, Mapping[str, Any]]:
+        from hypothesis import strategies as st
+
+        return {
+            **super().operations(),
+            "free_again": {"block": st.integers(0, 7)},
+            "free_twice_in_one_call": {"which": st.integers(0, 7)},
+            "free_foreign": {"block": st.integers(-3, 3)},
+            "free_good_and_bad": {"which": st.lists(st.integers(0, 7), max_size=3), "block": st.integers(-3, 3)},
+        }
+
+
+class FindLeak(FunctionSpecification):
+    """Which blocks are neither free nor held."""
+
+    exercise = "find_leak"
+    rules = (
+        Rule("lost-blocks-are-found", "Every block that is neither free nor in a table is in the answer."),
+        Rule("held-is-not-lost", "A block that some table holds is not in the answer."),
+        Rule("free-is-not-lost", "A block that is free is not in the answer."),
+        Rule("ascending-and-once", "The answer lists each lost block once, in ascending order."),
+    )
+    witnesses = (
+        Witness("lost-blocks-are-found", op("call", num_blocks=6, free_blocks=[4, 5], tables=[[0, 1], [3]])),
+        Witness("lost-blocks-are-found", op("call", num_blocks=3, free_blocks=[], tables=[])),
+        Witness("lost-blocks-are-found", op("call", num_blocks=4, free_blocks=[1, 2], tables=[[3]])),
+        Witness("lost-blocks-are-found", op("call", num_blocks=4, free_blocks=[0], tables=[[1], [2]])),
+        Witness("held-is-not-lost", op("call", num_blocks=4, free_blocks=[3], tables=[[0, 1], [0, 2]])),
+        Witness("held-is-not-lost", op("call", num_blocks=3, free_blocks=[], tables=[[2], [], [0, 1]])),
+        Witness("free-is-not-lost", op("call", num_blocks=3, free_blocks=[2, 0, 1], tables=[])),
+        Witness("free-is-not-lost", op("call", num_blocks=0, free_blocks=[], tables=[])),
+        Witness("ascending-and-once", op("call", num_blocks=12, free_blocks=[9, 4], tables=[[7], [6, 0]])),
+    )
+    hints = (
+        "In a pool without a leak, where can a block be? List every place.",
+        "free + held + lost = all blocks, and no block is in two of the three.",
+        "known = set(free_blocks)\nfor table in tables:\n    known.____(table)\n"
+        "return [b for b in range(num_blocks) if ____]",
+    )
+
+    def oracle(self, num_blocks: int, free_blocks: list[int], tables: list[list[int]]) -> list[int]:
+        return find_leak(num_blocks, free_blocks, tables)
+
+    def arguments(self) -> Mapping[str, Any]:
+        from hypothesis import strategies as st
+
+        ids = st.integers(0, 9)
+        return {"num_blocks": st.just(10), "free_blocks": st.lists(ids, unique=True, max_size=6),
+                "tables": st.lists(st.lists(ids, unique=True, max_size=4), max_size=3)}
+
+    def rule_for(self, num_blocks: int, free_blocks: list[int], tables: list[list[int]]) -> str:
+        if find_leak(num_blocks, free_blocks, tables):
+            return "lost-blocks-are-found"
+        return "held-is-not-lost" if any(tables) else "free-is-not-lost"
+
+    def blame(self, rule: str, seen: Any, expected: Any, num_blocks: int, free_blocks: list[int],
+              tables: list[list[int]]) -> str:
+        held = {b for table in tables for b in table}
+        if set(expected) - set(seen):
+            return "lost-blocks-are-found"
+        if held & set(seen):
+            return "held-is-not-lost"
+        if set(free_blocks) & set(seen):
+            return "free-is-not-lost"
+        return "ascending-and-once" if set(seen) == set(expected) else rule
+
+    def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
+        missing, extra = sorted(set(expected) - set(seen)), sorted(set(seen) - set(expected))
+        if rule == "lost-blocks-are-found":
+            return f"{missing} is in no table and not free, and your answer does not name it."
+        if rule == "held-is-not-lost":
+            return f"{extra} is held by a table: in use, not lost."
+        if rule == "free-is-not-lost":
+            return f"{extra} can still be handed out: free, not lost."
+        return "The right blocks, but not each once in ascending order."
+
+
+class BreakTheTwoPiles(BreakIt):
+    """A pool that keeps never-used and returned blocks in two piles and never mixes them."""
+
+    exercise = "break_two_piles"
+    base = Pool()
+    reference = "labkit.cache.block_pool:BlockPool"
+    bug = '''
+class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.fresh = list(range(num_blocks))
+        self.returned = []
+
+    @property
+    def num_free(self):
+        return len(self.fresh) + len(self.returned)
+
+    def allocate(self, n):
+        for pile in (self.returned, self.fresh):
+            if n <= len(pile):
+                return [pile.pop(0) for _ in range(n)]
+        return None
+
+    def free(self, blocks):
+        self.returned.extend(blocks)
+'''
+    shortest = (op("new", num_blocks=2), op("allocate", n=1), op("free", which=[0]), op("allocate", n=2))
+    hints = (
+        "Into which pile does a block go that comes back, and when is it taken from there?",
+        "The pool refuses although num_free is large enough: you need one block in each pile and a request for both.",
+        '[("BlockPool", 2), ("allocate", 1), ("____", [0]), ("allocate", ____)]',
+    )
+
+    def parse(self, item: Any) -> Op:
+        if isinstance(item, list | tuple) and item and item[0] == "BlockPool":
+            item = ("new", *item[1:])
+        return super().parse(item)
+
+
 LESSON = Lesson(
     key="04_block_pool",
     title="The block pool",
@@ -214,5 +467,10 @@ LESSON = Lesson(
                  "labkit.cache.block_table:blocks_needed"),
         Exercise("BlockPool", "The pool", 12, 2, 5, Pool(), "labkit.cache.block_pool:BlockPool", slot="block_pool",
                  kind="class"),
+        Exercise("CheckedPool", "A pool that notices", 10, 3, 4, Checked(), "labkit.cache.block_pool:CheckedPool",
+                 kind="class"),
+        Exercise("break_two_piles", "Break it: the pool with two piles", 5, 3, 3, BreakTheTwoPiles(), kind="break"),
+        Exercise("find_leak", "Find the leak", 8, 2, 3, FindLeak(), "labkit.cache.block_pool:find_leak",
+                 stretch=True),
     ),
 )
