@@ -12,21 +12,20 @@ from labkit.errors import AnswerError, LabkitError, QuizFileError
 
 app = typer.Typer(help="Quizzes: lint the files, show one as text, grade answers.", no_args_is_help=True)
 
-_ANSWERS = """
-The answers file is one JSON object, question id -> answer. Per type, the answer is:
-
-\b
-single, click    the text of the option, or its letter as `labkit quiz show` prints it: "c"
-multiple         a list of those: ["a", "d"]
-numeric          a number in the unit asked for, or text with a unit: 18432, "18 KiB", "1,024", "3/4"
-ordering         the items from first to last, each once: ["b", "a", "c"]
-matching         left side -> right side, by text or letter of the left: {"FIFO": "A", "LRU": "B"}
-predict          the text that the code shows: "None, 2"; with options: as single
-short            a sentence or two
-
-Numbers are drawn from the learner's seed; `--seed` names another. Questions that are predictions may be answered and
-need not be. Exit code 0: every question of the quiz is answered and right.
-"""
+_ANSWERS = "\n\n".join(
+    (
+        "The answers file is one JSON object, question id -> answer. Per type, the answer is:",
+        'single, click: the text of the option, or its letter as `labkit quiz show` prints it, "c".',
+        'multiple: a list of those, ["a", "d"].',
+        'numeric: a number in the unit asked for, or text with a unit: 18432, "18 KiB", "1,024", "3/4".',
+        'ordering: the items from first to last, each once, ["b", "a", "c"].',
+        'matching: left side -> right side, {"FIFO": "A", "LRU": "B"}; the letter of a left side will do.',
+        'predict: the text that the code shows, "None, 2"; with options, as single.',
+        "short: a sentence or two.",
+        "Numbers are drawn from the learner's seed; --seed names another. Predictions may be answered and need not be. "
+        "Exit code 0: every question of the quiz is answered and right; 1: not so; 2: nothing could be graded.",
+    )
+)
 
 
 def _fail(error: LabkitError) -> typer.Exit:
