@@ -216,7 +216,7 @@ MUTANTS = [
         "example_blocks",
         "rounds-down",
         "a-started-block-counts",
-        "«One sentence that explains the mistake to the person who made it: the division forgets the part-filled block.»",
+        "«One sentence that explains the mistake to whoever made it: the division forgets the part-filled block.»",
         """
 def example_blocks(num_tokens, block_size):
     return num_tokens // block_size
@@ -247,7 +247,7 @@ def example_blocks(num_tokens, block_size):
 '''
 
 QUIZ = """\
-# How questions are written: `python -c "import labkit.grading.quiz as q; print(q.__doc__)"`. Held to by `labkit quiz lint`.
+# How questions are written stands at the top of labkit/grading/quiz.py; `labkit quiz lint` holds the file to it.
 # Five questions on this lesson, one from an earlier lesson (`from:`), and the predictions that the notebook asks.
 lesson: $key
 title: "$title"
@@ -270,7 +270,7 @@ questions:
     cell: reveal-p1
   - id: rounding
     type: single
-    text: "«Every wrong option is what one particular mistake would answer; all options are of equal length.» {n} tokens?"
+    text: "«Every wrong option is what one particular mistake answers; options are of equal length.» {n} tokens?"
     cell: ex-example
     params:
       n: {range: [17, 31, 1]}
