@@ -240,9 +240,7 @@ def _lesson_url(port: int, token: str) -> str:
 def _answers(port: int, token: str) -> bool:
     # A proxy that the environment names must not be asked for this machine's own address.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/status", headers={"Authorization": f"token {token}"}
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/status", headers={"Authorization": f"token {token}"})
     try:
         with opener.open(request, timeout=5) as answer:
             return answer.status == 200

@@ -504,9 +504,7 @@ def _fault(kind: str, entry: Any) -> str | None:
     return None
 
 
-def _put_pass(
-    db: sqlite3.Connection, key: tuple[str, str], at: str, text: str, *, only_if_newer: bool = False
-) -> None:
+def _put_pass(db: sqlite3.Connection, key: tuple[str, str], at: str, text: str, *, only_if_newer: bool = False) -> None:
     db.execute(
         "INSERT INTO passes (lesson, exercise, at, text) VALUES (?,?,?,?)"
         " ON CONFLICT (lesson, exercise) DO UPDATE SET at=excluded.at, text=excluded.text"

@@ -15,11 +15,6 @@ from labkit.grading.progress import Progress
 app = typer.Typer(help="What you have done so far: show it, take it to another machine.")
 T = TypeVar("T")
 
-LessonName = Annotated[str, typer.Argument(metavar="LESSON", help="A lesson by number, key or name (04, block_pool).")]
-ExerciseName = Annotated[
-    str | None, typer.Argument(metavar="[EXERCISE]", help="One exercise of it; the whole lesson where none is named.")
-]
-
 
 @app.callback(invoke_without_command=True)
 def _default(context: typer.Context) -> None:
@@ -69,28 +64,29 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file th
     typer.echo(f"Taken in from {file}: {kinds}.")
 
 
-def reset(
-    lesson: LessonName,
-    exercise: ExerciseName = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Forget what was done in a lesson or in one exercise. Code that had passed is kept in set_aside/."""
+def reset(lesson: str, exercise: str | None = None) -> int:
+    """Forget what was done in a lesson, or in one exercise of it; returns the exit status.
+
+    Nothing is asked: code that had passed is kept in set_aside/, where the last line says.
+    """
+    from labkit.specs import resolve_key
+
     progress = Progress()
-    key = _or_exit(lambda: full_key(lesson))
-    what = f"exercise {exercise} of {key}" if exercise else f"lesson {key}"
-    if not yes:
-        typer.confirm(f"Forget attempts, passes and hints of {what}?", abort=True)
+    key = _or_exit(lambda: resolve_key(lesson))
+    if exercise is not None:
+        _or_exit(lambda: _known_exercise(key, exercise))
     removed = _or_exit(lambda: progress.reset(key, exercise))
+    what = f"exercise {exercise} of {key}" if exercise else f"lesson {key}"
     typer.echo(f"Reset {what}: {', '.join(f'{number} {kind}' for kind, number in removed.items())} removed.")
     if removed["passes"]:
         typer.echo(f"The code that had passed is kept in {progress.home / 'set_aside' / key}.")
+    return 0
 
 
-def full_key(lesson: str) -> str:
-    """The full lesson key for "04", "block_pool" or "04_block_pool"; LessonError where there is no such lesson."""
-    from labkit import specs
+def _known_exercise(key: str, exercise: str) -> None:
+    from labkit.specs import lesson
 
-    return specs.lesson(lesson).key
+    lesson(key).exercise(exercise)
 
 
 def _or_exit(work: Callable[[], T]) -> T:
