@@ -27,8 +27,9 @@ class BlocksNeeded(FunctionSpecification):
         Witness("a-started-block-counts", op("call", num_tokens=17, block_size=16)),
         Witness("a-started-block-counts", op("call", num_tokens=1, block_size=16)),
         Witness("a-started-block-counts", op("call", num_tokens=15, block_size=16)),
-        Witness("a-started-block-counts", op("call", num_tokens=10**17 + 1, block_size=10)),
+        Witness("a-started-block-counts", op("call", num_tokens=16 * 10**16 + 1, block_size=16)),
         Witness("full-blocks-have-no-spare", op("call", num_tokens=16, block_size=16)),
+        Witness("full-blocks-have-no-spare", op("call", num_tokens=64, block_size=32)),
         Witness("full-blocks-have-no-spare", op("call", num_tokens=5, block_size=1)),
         Witness("full-blocks-have-no-spare", op("call", num_tokens=48, block_size=16)),
         Witness("nothing-needs-nothing", op("call", num_tokens=0, block_size=16)),
@@ -71,10 +72,10 @@ class PoolReferee(Referee):
         self.log.meta.update(num_blocks=num_blocks, block_size=1)
         self.pool = self.call("counts-what-is-free", f"{self.spec.target}({num_blocks})", self.implementation,
                               num_blocks)
-        self.check_count("A new pool has all its blocks free.")
 
     def do_allocate(self, n: int) -> None:
         free = self.num_blocks - len(self.held)
+        before = self.read("refused-means-unchanged", self.pool, "num_free") if n > free else None
         seen = self.call("all-or-nothing", f"allocate({n})", "allocate", n, on=self.pool)
         if n > free:
             if not self.require("all-or-nothing", seen is None, expected=None,
@@ -82,7 +83,10 @@ class PoolReferee(Referee):
                 return
             self.note(f"right: only {free} {'is' if free == 1 else 'are'} free")
             self.log.emit(Kind.REFUSE, seq="held", arg=n)
-            self.check_count("A refused request must leave every block where it was.", rule="refused-means-unchanged")
+            after = self.read("refused-means-unchanged", self.pool, "num_free")
+            lost = before - after if isinstance(before, int) and isinstance(after, int) else 0
+            self.observe("refused-means-unchanged", "num_free", after, before,
+                         _left(lost) if lost > 0 else "A refused request must leave every block where it was.")
             return
         if not self.require("all-or-nothing", seen is not None, expected=f"a list of {_ids(n)}",
                             cause=f"{_blocks(free)} free, enough for {n}; the pool refused all the same."):
@@ -105,7 +109,15 @@ class PoolReferee(Referee):
         for block in seen:
             self.log.emit(Kind.ALLOCATE, seq="held", block=block)
         self.held += list(seen)
-        self.check_count(f"{len(self.held)} of {self.num_blocks} blocks are held.")
+
+    def do_num_free(self) -> None:
+        """Read num_free, as a line of its own."""
+        seen = self.call("counts-what-is-free", "num_free", lambda: self.read("counts-what-is-free", self.pool,
+                                                                             "num_free"))
+        expected = self.num_blocks - len(self.held)
+        self.require("counts-what-is-free", type(seen) is int and seen == expected, expected=expected,
+                     kind="rule" if isinstance(seen, int) else "wrong-type",
+                     cause=f"{len(self.held)} of {self.num_blocks} blocks are held.")
 
     def do_free(self, which: list[int]) -> None:
         blocks = [self.held[i] for i in which]
@@ -130,13 +142,10 @@ class PoolReferee(Referee):
             return Op("free", {"which": which})
         return op
 
-    def check_count(self, cause: str, rule: str = "counts-what-is-free") -> None:
-        """num_free must be what the model says; where blocks went missing, say how many."""
+    def check_count(self, cause: str, rule: str) -> None:
+        """num_free must be what the model says."""
         expected = self.num_blocks - len(self.held)
-        seen = self.read(rule, self.pool, "num_free")
-        if rule == "refused-means-unchanged" and isinstance(seen, int) and seen < expected:
-            cause = _left(expected - seen)
-        self.observe(rule, "num_free", seen, expected, cause)
+        self.observe(rule, "num_free", self.read(rule, self.pool, "num_free"), expected, cause)
 
 
 def _left(n: int) -> str:
@@ -174,6 +183,8 @@ class Pool(Specification):
         Witness("ids-of-this-pool", op("new", num_blocks=3), op("allocate", n=3)),
         Witness("refused-means-unchanged", op("new", num_blocks=4), op("allocate", n=3), op("allocate", n=2)),
         Witness("refused-means-unchanged", op("new", num_blocks=2), op("allocate", n=3), op("allocate", n=2)),
+        Witness("refused-means-unchanged", op("new", num_blocks=4), op("allocate", n=1), op("allocate", n=9),
+                op("allocate", n=3)),
         Witness("all-or-nothing", op("new", num_blocks=4), op("allocate", n=4)),
         Witness("all-or-nothing", op("new", num_blocks=2), op("allocate", n=0), op("allocate", n=2),
                 op("allocate", n=0), op("allocate", n=1)),
@@ -182,8 +193,9 @@ class Pool(Specification):
                 op("allocate", n=3)),
         Witness("freed-blocks-come-back", op("new", num_blocks=4), op("allocate", n=2), op("free", which=[1]),
                 op("allocate", n=3)),
-        Witness("counts-what-is-free", op("new", num_blocks=5)),
-        Witness("counts-what-is-free", op("new", num_blocks=5), op("allocate", n=2), op("free", which=[])),
+        Witness("counts-what-is-free", op("new", num_blocks=5), op("num_free")),
+        Witness("counts-what-is-free", op("new", num_blocks=5), op("allocate", n=2), op("num_free"),
+                op("free", which=[1]), op("num_free")),
         Witness("pools-are-separate", op("new", num_blocks=3), op("other_pool", num_blocks=3),
                 op("allocate", n=3)),
     )
@@ -204,6 +216,7 @@ class Pool(Specification):
         return {
             "allocate": {"n": st.integers(0, 5)},
             "free": {"which": st.lists(st.integers(0, 7), max_size=4)},
+            "num_free": {},
             "other_pool": {"num_blocks": st.integers(0, 4)},
         }
 
@@ -263,13 +276,18 @@ class CheckedReferee(PoolReferee):
         """Everything that is free can be taken and given back; none of it may be a block that is still held."""
         free = self.num_blocks - len(self.held)
         taken = self.call("refused-free-changes-nothing", f"allocate({free})", "allocate", free, on=self.pool)
-        if not self.require("refused-free-changes-nothing",
-                            isinstance(taken, list | tuple) and len(taken) == free
-                            and not set(taken) & set(self.held),
+        if not self.require("legal-calls-still-work", isinstance(taken, list | tuple), expected="a list of ids",
+                            cause=f"{_blocks(free)} free, and allocate({free}) does not answer with a list."):
+            return
+        if not self.require("refused-free-changes-nothing", len(taken) == free and not set(taken) & set(self.held),
                             expected="only blocks that are free",
                             cause="After a call that was refused, a block that is still held was handed out."):
             return
         self.call("legal-calls-still-work", f"free({list(taken)})", "free", list(taken), on=self.pool)
+        self.call("refused-free-changes-nothing", f"free({self.held})", "free", list(self.held), on=self.pool)
+        again = self.call("legal-calls-still-work", f"allocate({len(self.held)})", "allocate", len(self.held),
+                          on=self.pool)
+        self.held = list(again)
 
     def resolve(self, op: Op) -> Op | None:
         held = getattr(self, "held", [])
@@ -297,11 +315,11 @@ class Checked(Pool):
     referee = CheckedReferee
     prelude = "from labkit.mine import BlockPool\nfrom labkit.errors import DoubleFreeError, ForeignBlockError\n"
     rules = (
+        Rule("legal-calls-still-work", "allocate, and free for held blocks, work as in the pool below."),
         Rule("double-free-refused", "Freeing a block that is free already raises DoubleFreeError."),
         Rule("twice-in-one-call-refused", "A block named twice in one call raises DoubleFreeError."),
         Rule("foreign-block-refused", "An id that no block of this pool has raises ForeignBlockError."),
         Rule("refused-free-changes-nothing", "A call to free that is refused returns none of its blocks."),
-        Rule("legal-calls-still-work", "allocate, and free for held blocks, work as in the pool below."),
     )
     witnesses = (
         Witness("double-free-refused", op("new", num_blocks=4), op("allocate", n=2), op("free", which=[0]),
@@ -314,11 +332,11 @@ class Checked(Pool):
         Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=4), op("free_foreign", block=-1)),
         Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=1), op("free_foreign", block=99)),
         Witness("refused-free-changes-nothing", op("new", num_blocks=4), op("allocate", n=3),
-                op("free_good_and_bad", which=[0, 1], block=7), op("allocate", n=1), op("free", which=[0, 1, 2, 3])),
+                op("free_good_and_bad", which=[0, 1], block=7)),
         Witness("refused-free-changes-nothing", op("new", num_blocks=2), op("allocate", n=2),
-                op("free_twice_in_one_call", which=0), op("free", which=[0, 1])),
+                op("free_twice_in_one_call", which=0)),
         Witness("refused-free-changes-nothing", op("new", num_blocks=3), op("allocate", n=2),
-                op("free_good_and_bad", which=[1], block=-1), op("free", which=[1])),
+                op("free_good_and_bad", which=[1], block=-1)),
         Witness("legal-calls-still-work", op("new", num_blocks=4), op("allocate", n=3), op("free", which=[0, 2]),
                 op("allocate", n=3), op("free", which=[0, 1, 2, 3]), op("allocate", n=4)),
         Witness("legal-calls-still-work", op("new", num_blocks=2), op("allocate", n=3), op("allocate", n=2),
