@@ -170,10 +170,10 @@ class Pool(Specification):
     rules = (
         Rule("never-handed-out-twice", "A block that is held is never handed out again."),
         Rule("ids-of-this-pool", "Every id is a whole number from 0 to num_blocks - 1."),
+        Rule("counts-what-is-free", "num_free is the number of blocks that nobody holds."),
         Rule("refused-means-unchanged", "A request that is refused leaves the pool as it was."),
         Rule("all-or-nothing", "allocate(n) answers with exactly n ids, or None if fewer than n are free."),
         Rule("freed-blocks-come-back", "What is freed can be allocated again."),
-        Rule("counts-what-is-free", "num_free is the number of blocks that nobody holds."),
         Rule("pools-are-separate", "Two pools share nothing."),
     )
     witnesses = (
