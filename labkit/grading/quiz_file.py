@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,17 @@ import yaml
 from labkit.errors import LessonError, QuizFileError
 
 Key = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, for which `yes`, `no`, `on` and `off` are words, as an option may well read."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 
 
 @dataclass(frozen=True)
@@ -82,11 +94,11 @@ def read(path: Path) -> QuizSource:
     except OSError as error:
         raise QuizFileError(str(path), 1, "file", f"cannot be read ({error.strerror})", "make it readable") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         lines: dict[Key, int] = {}
         if node is not None:
             _lines(node, (), lines, path)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_Loader)  # a safe loader: no tag makes an object
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         remedy = "mind the indentation, and put text that holds ': ', '#', '{' or '[' in double quotes"

@@ -61,7 +61,7 @@ def lint(path: str | Path, seeds: Iterable[int] = SEEDS, run_code: bool = True) 
         found += _question(question, list(seeds), run_code)
     found += _whole(quiz)
     # The same complaint for many seeds is one complaint.
-    unique = {(f.line, f.field, f.problem): f for f in reversed(found)}
+    unique = {(f.line, f.field, re.sub(r"\d+", "", f.problem)): f for f in reversed(found)}
     return sorted(unique.values(), key=lambda f: (f.level, f.line))
 
 
