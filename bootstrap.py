@@ -227,9 +227,10 @@ def ensure_environment(dev):
         check_venv()
         check_space()
         again = "Mend what the lines above name (network, disk, rights), then run this again: it goes on from here."
-        if not venv_works():
+        moved = stamp.get("root", ROOT) != ROOT  # the scripts of an environment name the place it was made in
+        if moved or not venv_works():
             if os.path.isdir(VENV) and os.listdir(VENV):
-                say("The environment in .venv is incomplete; making it anew.")
+                say("The environment in .venv was moved or is incomplete; making it anew.")
                 shutil.rmtree(VENV)
             else:
                 say(f"Making an environment in .venv with Python {version()}.")
