@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.attention.grouped import attend, grouped_attention
     from labkit.attention.contiguous_kv_cache import ContiguousKVCache
+    from labkit.attention.grouped import attend, grouped_attention
     from labkit.attention.kv_cache import KVCache
     from labkit.attention.paged_kv_cache import PagedKVCache
     from labkit.attention.plan import AttentionPlan, Rectangle

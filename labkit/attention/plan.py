@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ def group_by_new(num_new: Sequence[int]) -> list[tuple[int, list[int]]]:
 
 def token_rows(members: Sequence[int], starts: Sequence[int], n: int, device: torch.device) -> slice | Tensor:
     """Rows of the token axis that belong to sequences `members`, `n` each; a slice (no copy) if they are adjacent."""
-    if all(b == a + 1 for a, b in zip(members, members[1:], strict=False)):
+    if all(b == a + 1 for a, b in pairwise(members)):
         return slice(starts[members[0]], starts[members[0]] + n * len(members))
     rows = [row for member in members for row in range(starts[member], starts[member] + n)]
     return torch.tensor(rows, device=device)

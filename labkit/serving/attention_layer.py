@@ -34,9 +34,7 @@ class AttentionLayer(nn.Module):
             self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
             self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
 
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None, plan: AttentionPlan | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None, plan: AttentionPlan | None) -> Tensor:
         """[tokens, hidden] -> [tokens, hidden]."""
         q = self.q_proj(x).unflatten(-1, (self.q_heads, self.head_dim))
         k = self.k_proj(x).unflatten(-1, (self.kv_heads, self.head_dim))

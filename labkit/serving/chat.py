@@ -5,6 +5,8 @@
     <|im_start|>user
     What is a block table?<|im_end|>
     <|im_start|>assistant
+
+Each `<|...|>` is one control token, and each turn ends with a newline; the model goes on where this text stops.
 """
 
 from __future__ import annotations

@@ -78,9 +78,7 @@ def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         places = {name: str(weight_map[name]) for name in wanted if name in weight_map}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{index} is not a safetensors index ({error!r}): fetch the checkpoint again."
-        ) from None
+        raise CheckpointError(f"{index} is not a safetensors index ({error!r}): fetch the checkpoint again.") from None
     files: dict[Path, set[str]] = {}
     for name, file in places.items():
         # A shard lies beside its index; a path that leads elsewhere is a broken or hostile file.
@@ -96,7 +94,7 @@ def _read(path: Path, names: set[str]):
         raise CheckpointError(f"{path} is missing, but its index names it: fetch the checkpoint again.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            for name in file.keys():  # noqa: SIM118 (safe_open is no mapping)
+            for name in file.keys():
                 if name in names:
                     yield name, file.get_tensor(name)
     except (SafetensorError, OSError) as error:

@@ -22,9 +22,7 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = GatedMLP(config)
 
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None, plan: AttentionPlan | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None, plan: AttentionPlan | None) -> Tensor:
         """[tokens, hidden] -> [tokens, hidden]."""
         x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache, plan)
         return x + self.mlp(self.post_attention_layernorm(x))

@@ -179,9 +179,7 @@ def _check(requests: Sequence[Request], cache: KVCache | None, vocab_size: int, 
                 )
 
 
-def _prefill(
-    model: LanguageModel, cache: KVCache | None, request: Request, chunk: int
-) -> torch.Tensor | None:
+def _prefill(model: LanguageModel, cache: KVCache | None, request: Request, chunk: int) -> torch.Tensor | None:
     """Compute the prompt; logits [1, vocab_size] of its last token, or None if the cache has no room for it."""
     tokens = torch.tensor(request.prompt_ids, device=model.device)
     if cache is None:

@@ -59,9 +59,7 @@ def convert(gguf_file: Path, folder: Path, progress: Callable[[int, int], None] 
     try:
         reader = gguf.GGUFReader(gguf_file)
     except (ValueError, IndexError, KeyError) as error:
-        raise CheckpointError(
-            f"{gguf_file} is not a whole GGUF file ({error}): fetch it again."
-        ) from None
+        raise CheckpointError(f"{gguf_file} is not a whole GGUF file ({error}): fetch it again.") from None
     meta = _Metadata(reader, gguf_file)
     config = _config(meta, {tensor.name for tensor in reader.tensors})
 

@@ -4,6 +4,8 @@
 
     model = load()                       # SmolLM2 if it was fetched, else a tiny model, and it says which
     print(model.generate("What is a page table?", max_new_tokens=40).text)
+
+`generate` gives the whole answer, `stream` its pieces as they come, `generate_many` answers several prompts at once.
 """
 
 from __future__ import annotations
@@ -121,9 +123,7 @@ class LoadedModel:
             log=log,
         )
 
-    def generate(
-        self, prompt: Prompt, *, on_text: Callable[[str], None] | None = None, **options: Any
-    ) -> Generation:
+    def generate(self, prompt: Prompt, *, on_text: Callable[[str], None] | None = None, **options: Any) -> Generation:
         """Answer one prompt.
 
         Args:

@@ -86,10 +86,6 @@ class LanguageModel(nn.Module):
     @property
     def rotary(self) -> Rotary:
         """The rotations, made at first use, when dtype and device of the weights are settled."""
-        if (
-            self._rotary is None
-            or self._rotary.dtype != self.dtype
-            or self._rotary.frequencies.device != self.device
-        ):
+        if self._rotary is None or self._rotary.dtype != self.dtype or self._rotary.frequencies.device != self.device:
             self._rotary = Rotary(self.config, self.dtype, self.device)
         return self._rotary
