@@ -171,7 +171,7 @@ def mpl_settings(dark: bool = False) -> dict[str, Any]:
         "axes.labelcolor": colors["dim"],
         "axes.labelsize": 10,
         "axes.titlesize": 11,
-        "axes.titleweight": "semibold",
+        "axes.titleweight": "bold",
         "axes.titlelocation": "left",
         "axes.titlecolor": colors["ink"],
         "axes.spines.top": False,

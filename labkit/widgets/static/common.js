@@ -47,15 +47,16 @@ function card(el, name, label) {
 
 /**
  * Handle keys on `node`: `map` gives a function by key name ("ArrowLeft", " ", "a"). A handled key reaches neither
- * the browser (scrolling) nor JupyterLab (cell commands). A handler that returns false lets the key pass.
+ * the browser (scrolling) nor JupyterLab (cell commands). A handler that returns false lets the key pass; one that
+ * returns "native" leaves it to the browser (space on a button) but still keeps it from JupyterLab.
  * Keys held with Ctrl, Alt or Meta always pass.
  */
 function keys(node, map) {
   node.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
-    const handler = Object.hasOwn(map, event.key) ? map[event.key] : null;
-    if (!handler || handler(event) === false) return;
-    event.preventDefault();
+    const answer = Object.hasOwn(map, event.key) ? map[event.key](event) : false;
+    if (answer === false) return;
+    if (answer !== "native") event.preventDefault();
     event.stopPropagation();
   });
 }
@@ -100,9 +101,9 @@ function keepFocus(root, redraw) {
 }
 
 /** A button. `kind`: "primary", "quiet" or nothing. Its key presses stay in the widget. */
-function button(label, onclick, { kind = "", key = null, aria = null, icon = null, disabled = false } = {}) {
+function button(label, onclick, { kind = "", key = null, aria = null, icon = null, disabled = false, shielded = true } = {}) {
   const node = h("button", { type: "button", class: `lk-btn ${kind ? `lk-${kind}` : ""}`, "data-key": key, "aria-label": aria, title: aria, disabled, on: { click: onclick } }, icon, label);
-  return shield(node);
+  return shielded ? shield(node) : node;
 }
 
 /** A 14 by 14 icon from one path. */
