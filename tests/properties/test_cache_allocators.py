@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from labkit.cache.contiguous import Buddy, FirstFit, ReserveMax
+from labkit.cache.contiguous import Buddy, FirstFit, ReserveMax, carve, first_fit, release_coalesce
 
 NUM_SLOTS = 44  # 32 + 8 + 4: no power of two, and no multiple of the maximum
 MAX_TOKENS = 10
@@ -121,3 +121,31 @@ class BuddyMemory(Memory):
 @pytest.mark.parametrize("machine", [FirstFitMemory, ReserveMaxMemory, BuddyMemory])
 def test_any_sequence_of_calls(machine):
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+
+
+def holes_of(free: list[bool]) -> list[tuple[int, int]]:
+    """The holes of a memory given slot by slot: the slow and obvious way."""
+    holes, start = [], None
+    for slot, is_free in enumerate([*free, False]):
+        if is_free and start is None:
+            start = slot
+        elif not is_free and start is not None:
+            holes.append((start, slot - start))
+            start = None
+    return holes
+
+
+@given(free=st.lists(st.booleans(), max_size=24), size=st.integers(1, 8))
+def test_first_fit_finds_what_a_scan_of_every_slot_finds(free, size):
+    fitting = [start for start in range(len(free)) if start + size <= len(free) and all(free[start : start + size])]
+    assert first_fit(holes_of(free), size) == (fitting[0] if fitting else None)
+
+
+@given(free=st.lists(st.booleans(), min_size=1, max_size=24), data=st.data())
+def test_release_and_carve_agree_with_every_slot_and_undo_each_other(free, data):
+    start = data.draw(st.integers(0, len(free) - 1))
+    length = data.draw(st.integers(1, len(free) - start))
+    taken = [is_free and not start <= slot < start + length for slot, is_free in enumerate(free)]
+    given_back = [is_free or start <= slot < start + length for slot, is_free in enumerate(taken)]
+    assert release_coalesce(holes_of(taken), start, length) == holes_of(given_back)
+    assert carve(holes_of(given_back), start, length) == holes_of(taken)
