@@ -93,6 +93,7 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
         store_widget_state=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(work)}},
