@@ -72,8 +72,18 @@ def release_coalesce(holes: Sequence[tuple[int, int]], start: int, length: int) 
 
     Returns:
         The new holes, in order of start, no two touching.
+
+    Raises:
+        ReservationError: some of the slots are free already. A slot that is free twice would be given to two sequences,
+            which then write over each other's keys and values.
     """
     stop = start + length
+    for hole_start, hole_length in holes:
+        if hole_start < stop and start < hole_start + hole_length:
+            raise ReservationError(
+                f"Slots {start} to {stop - 1} are given back, but {max(start, hole_start)} to "
+                f"{min(stop, hole_start + hole_length) - 1} are free already: give back only what is held, and once."
+            )
     before = [Hole(*hole) for hole in holes if hole[0] < start]
     after = [Hole(*hole) for hole in holes if hole[0] >= start]
     if before and before[-1].start + before[-1].length == start:
