@@ -218,7 +218,8 @@ def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
 
 
 def _prediction(master: Master, core: list[int]) -> Iterator[Finding]:
-    predictions = calls_of(master, "predict")
+    hidden = folded(master)  # a folded section may ask for a claim to be marked, where nothing follows
+    predictions = [found for found in calls_of(master, "predict") if found[1].id not in hidden]
     if not predictions:
         yield Finding(
             master.path,
