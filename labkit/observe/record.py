@@ -32,6 +32,9 @@ COLLECTIONS = (list, tuple, set, frozenset, deque, range, np.ndarray)
 
 INT32_MAX = 2**31 - 1
 
+_REPR = reprlib.Repr()  # cuts what is long: a label is one line
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxset = 12
+
 
 @dataclass
 class _TableCall:
@@ -105,7 +108,7 @@ class RecordingPool:
             return self._inner.free(blocks, *args, **kwargs)
         table = _at_work.get(self._log)
         blocks, ids = _read_once(blocks)
-        with _Step(self._log, f"free({ids if ids is not None else _show(blocks)})", nested=table is not None) as step:
+        with _Step(self._log, f"free({_show(blocks if ids is None else ids)})", nested=table is not None) as step:
             result = self._inner.free(blocks, *args, **kwargs)
             returned = _block_ids(ids)
             if table is not None:
@@ -279,8 +282,9 @@ class RecordingAllocator:
                 self._log.emit(Kind.REFUSE, seq, arg=_int32(tokens))
             else:
                 free = self._free_slots()
-                known = free is not None and free_before is not None and free < free_before
-                length = free_before - free if known else _int32(tokens)
+                length = _int32(tokens)
+                if free is not None and free_before is not None and free < free_before:
+                    length = free_before - free
                 first = _int32(start)
                 self._runs[seq] = (first, length)
                 step.outcome = f"slots {first} to {first + length - 1}"
@@ -376,6 +380,8 @@ def _read_once(blocks: Any) -> tuple[Any, list[Any] | None]:
     if isinstance(blocks, Iterator):
         ids = list(blocks)
         return iter(ids), ids
+    if isinstance(blocks, np.ndarray):
+        return blocks, blocks.tolist()
     return blocks, list(blocks) if isinstance(blocks, COLLECTIONS) else None
 
 
@@ -386,7 +392,7 @@ def _call(method: str, args: tuple, kwargs: dict) -> str:
 
 def _show(value: object) -> str:
     try:
-        return reprlib.repr(value)
+        return _REPR.repr(value)
     except Exception:  # a repr that fails is the least of a learner's worries here
         return f"<{type(value).__name__}>"
 

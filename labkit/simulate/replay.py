@@ -189,10 +189,10 @@ class Replay:
 
     name: str
     num_slots: int
-    time_s: np.ndarray
-    slots: np.ndarray
-    running: np.ndarray
-    waiting: np.ndarray
+    time_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    slots: np.ndarray = field(default_factory=lambda: np.empty((0, len(KINDS)), np.int64))
+    running: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    waiting: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     finished: int = 0
     turned_away: int = 0
     preemptions: int = 0
@@ -268,7 +268,7 @@ def replay(
     """
     queue: deque[_Request] = deque()
     running: dict[str, _Request] = {}  # in the order of admission
-    result = Replay(name, memory.num_slots, *(np.empty(0) for _ in range(4)))
+    result = Replay(name, memory.num_slots)
     samples: list[tuple[Any, ...]] = []
     waits_s: dict[int, float] = {}
     arrived = step = 0

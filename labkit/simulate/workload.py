@@ -109,7 +109,8 @@ def draw(num_requests: int, seed: int = 0, shape: WorkloadShape = AZURE_CONVERSA
     gaps_s = arrivals.gamma(evenness, 1 / (shape.arrivals_per_s * evenness), num_requests)
 
     prompt_share = inputs.random(num_requests)
-    input_tokens = np.interp(prompt_share, *zip(*shape.input_quantiles, strict=True))
+    shares, lengths = np.array(shape.input_quantiles).T
+    input_tokens = np.interp(prompt_share, shares, lengths)
     output_share = outputs.random(num_requests)
     output_tokens = np.empty(num_requests)
     below = 0.0

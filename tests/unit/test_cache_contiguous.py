@@ -57,6 +57,14 @@ def test_release_coalesce(holes, start, length, after):
     assert holes == given
 
 
+@pytest.mark.parametrize("start, length", [(0, 1), (3, 2), (7, 3), (4, 10), (9, 1)])
+def test_what_is_free_already_cannot_be_released(start, length):
+    holes = [(0, 4), (9, 2)]
+    with pytest.raises(ReservationError, match="free already"):
+        release_coalesce(holes, start, length)
+    assert holes == [(0, 4), (9, 2)]
+
+
 def test_carve():
     assert carve([(0, 8)], 0, 8) == []
     assert carve([(0, 8)], 0, 3) == [(3, 5)]

@@ -170,6 +170,21 @@ def test_nonsense_from_a_pool_is_handed_on_and_does_not_break_the_log(answer):
     assert len(log.labels) == 3
 
 
+def test_labels_stay_one_short_line():
+    class Unspeakable:
+        def __repr__(self):
+            raise RuntimeError
+
+    log = EventLog(num_blocks=100)
+    pool = RecordingPool(BlockPool(100), log)
+    pool.free(pool.allocate(100))
+    pool.free(np.array([3, 4]))
+    pool.free([Unspeakable()])
+    assert log.labels[0] == "allocate(100) -> blocks 0, 1, 2, 3, 4, 5 and 94 more"
+    assert log.labels[2].startswith("free([3, 4]) -> blocks 3, 4 back in the pool")
+    assert all(len(label) < 200 and "\n" not in label for label in log.labels)
+
+
 def test_a_returned_generator_is_handed_on_unread():
     class Lazy:
         def allocate(self, n):
