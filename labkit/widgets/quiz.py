@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -124,12 +125,22 @@ class QuizWidget(LabWidget):
             return _state(trouble=self._trouble)
         answer, attempts = kept["answer"], int(kept["attempts"])
         if isinstance(answer, dict) and GAVE_UP in answer:
-            return self._state_of(instance, key_outcome(instance), attempts, gave_up=True, last=answer[GAVE_UP])
+            return self._given_up(instance, attempts, answer[GAVE_UP])
         try:
             outcome = grade_instance(instance, answer)
         except AnswerError:
             return _state(attempts=attempts)
         return self._state_of(instance, outcome, attempts)
+
+    def _given_up(self, instance: Instance, attempts: int, last: Any) -> dict[str, Any]:
+        """The key; among options to choose from, the last choice stays marked."""
+        outcome = key_outcome(instance)
+        if instance.question.picked:
+            try:
+                outcome = replace(grade_instance(instance, last), note="")
+            except AnswerError:
+                last = None
+        return self._state_of(instance, outcome, attempts, gave_up=True, last=last)
 
     # -- states ---------------------------------------------------------------------------------------------
 
@@ -222,8 +233,7 @@ class QuizWidget(LabWidget):
         instance = self._instances[id]
         last = self._kept().get(id, {}).get("answer")
         trouble = self._keep(id, {GAVE_UP: last}, False, 0.0)
-        state = self._state_of(instance, key_outcome(instance), before["attempts"], gave_up=True, last=last)
-        self._set(id, {**state, "trouble": trouble})
+        self._set(id, {**self._given_up(instance, before["attempts"], last), "trouble": trouble})
 
     def compare(self, id: str) -> None:
         """Show what is said to a prediction, once the learner has run the cell that reveals it."""

@@ -115,8 +115,9 @@ function render({ model, el }) {
 
   /** Focus on what the learner does next in the question in front. */
   function focusFirst() {
-    const target = body.querySelector("[data-chosen]") || body.querySelector(".lkq-body input, .lkq-body select, .lkq-body textarea, .lkq-body button, .lkq-foot button") || body.querySelector(".lkq-legend");
+    const target = body.querySelector("[data-chosen]") || body.querySelector(".lkq-body :is(input, select, textarea, button):not(:disabled)") || body.querySelector(".lkq-foot button") || body.querySelector(".lkq-legend");
     target?.focus();
+    say("");
   }
 
   // -- the answer forms ---------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ function render({ model, el }) {
         } } });
       input.checked = chosen;
       input.disabled = state.done;
-      const word = said ? (said.right ? (said.chosen ? "Right" : several && !state.gave_up ? "Right, not chosen" : "The right answer") : said.chosen ? "Not this" : "") : "";
+      const word = said ? (said.right ? (said.chosen ? "Right" : several ? "Right, not chosen" : "The right answer") : said.chosen ? "Not this" : "") : "";
       const box = h("label", { class: `lkq-opt ${chosen ? "chosen" : ""} ${tone}`, for: id },
         input, h("span", { class: "lkq-text" }, h("span", {}, rich(option.text)), fbId ? h("span", { id: fbId, class: "lkq-said" }, feedback(said)) : null),
         word ? verdict(said.right, word) : h("span", { class: "lkq-key", "aria-hidden": "true", text: state.done || i > 8 ? "" : String(i + 1) }));
@@ -360,10 +361,8 @@ function render({ model, el }) {
     if (refusal.id === question.id && refusal.text) out.push(h("p", { class: "lkq-refused" }, h("span", { "aria-hidden": "true", text: "▲ " }), refusal.text));
     if (state.note) out.push(h("p", { class: "lk-well lkq-waiting" }, rich(state.note)));
     if (o?.note) out.push(h("p", { class: "lk-sub" }, rich(o.note)));
-    if (state.gave_up && ["short", "numeric", "predict"].includes(question.type) && !question.options) {
-      out.push(h("div", { class: "lk-well" }, h("span", { class: "lk-sub", text: question.type === "short" ? "An answer that would do: " : "The answer: " }), h("span", { class: question.type === "short" ? "" : "lk-mono", text: o.key })));
-    } else if (question.type === "short" && o?.revealed) {
-      out.push(h("div", { class: "lk-well" }, h("span", { class: "lk-sub", text: "Another answer that would do: " }), o.key));
+    if (question.type === "short" && o?.revealed) {
+      out.push(h("div", { class: "lk-well" }, h("span", { class: "lk-sub", text: state.gave_up ? "An answer that would do: " : "Another answer that would do: " }), o.key));
     }
     if (o?.explanation || (o?.cell && o.revealed)) out.push(h("div", { class: "lk-well lkq-explain" }, paragraphs(o.explanation || "", ""), o.cell ? cellLink(o.cell) : null));
     if (state.trouble) out.push(h("p", { class: "lkq-refused" }, h("span", { "aria-hidden": "true", text: "▲ " }), state.trouble));
@@ -374,12 +373,14 @@ function render({ model, el }) {
     const o = state.outcome;
     if (state.waiting) return state.note;
     if (!o) return "";
-    const mine = o.feedback.filter((f) => f.chosen).map((f) => `${["multiple", "matching", "short", "ordering"].includes(question.type) ? `${f.text}: ${f.right ? "yes" : "no"}. ` : ""}${f.say}`);
+    const words = { multiple: ["right", "not this"], matching: ["matched", "not this"], ordering: ["in place", "not here"], short: ["found", "not found"] }[question.type];
+    const mine = o.feedback.filter((f) => f.chosen).map((f) => (words ? `${f.text}, ${words[f.right ? 0 : 1]}: ` : "") + f.say);
     const head = state.gave_up ? `The answer: ${o.key}.` : o.correct ? "Right." : "Not right.";
-    return [head, o.note, ...(o.correct || !state.gave_up ? mine : []), o.explanation || ""].filter(Boolean).join(" ").replaceAll("`", "");
+    return [head, o.note, ...(state.gave_up || (o.correct && ["ordering", "matching"].includes(question.type)) ? [] : mine), o.explanation || ""].filter(Boolean).join(" ").replaceAll("`", "");
   }
 
   function draw() {
+    const had = root.contains(document.activeElement);
     keepFocus(root, () => {
       const question = current();
       const state = stateOf(question.id);
@@ -393,6 +394,8 @@ function render({ model, el }) {
         result.text ? h("p", { class: "lkq-result", tabindex: "-1" }, rich(result.text)) : "",
       );
     });
+    // A form that is done can hold no focus: go on to what comes next, so that the keyboard never falls out of the card.
+    if (had && !root.contains(document.activeElement)) (body.querySelector('[data-key="next"], [data-key="compare"]') || body.querySelector(".lkq-result") || body.querySelector(".lkq-legend"))?.focus({ preventScroll: true });
   }
 
   root.addEventListener("keydown", (event) => {
@@ -426,8 +429,6 @@ function render({ model, el }) {
     if (state.answer !== null && state.done) delete drafts[question.id];
     draw();
     if (mine || had) say(announce(question, state) + (model.get("result").text ? ` ${model.get("result").text}` : ""));
-    // A form that is done can hold no focus: go on to what comes next.
-    if (had && !root.contains(document.activeElement)) (body.querySelector('[data-key="next"], [data-key="compare"]') || body.querySelector(".lkq-result") || body.querySelector(".lkq-legend"))?.focus({ preventScroll: true });
   };
   const onMessage = (message) => {
     if (message?.type === "refused") refuse(message.id, message.text);
