@@ -55,14 +55,21 @@ class Judge:
 
     # ----- one sequence ---------------------------------------------------------------------------------------
 
-    def run(self, ops: Sequence[Op]) -> Run:
-        """Apply a sequence to a fresh implementation and stop at the first broken rule."""
+    def run(self, ops: Sequence[Op], resolve: bool = False) -> Run:
+        """Apply a sequence to a fresh implementation and stop at the first broken rule.
+
+        With `resolve`, operations that no longer make sense (a sequence with parts taken out, or stored before the
+        code changed) are bent to ones that do, or skipped, as the referee decides.
+        """
         referee = self.spec.referee(self.spec, self.namespace())
         run = Run(referee, [], [])
         if self.journal:
             self.journal.restart()
         for op in ops:
-            self.step(run, op)
+            legal = referee.resolve(op) if resolve else op
+            if legal is None:
+                continue
+            self.step(run, legal)
             if not run.ok:
                 break
         return run
@@ -107,7 +114,7 @@ class Judge:
             run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), len(r.referee.steps)))
             return self._failed(run, states)
         if stored:
-            run = self.run(self._legal(stored))
+            run = self.run(self._legal(stored), resolve=True)
             if not run.ok:
                 return self._from_search(run)
         found = self._search()
@@ -188,7 +195,7 @@ class Judge:
         end = time.monotonic() + REDUCE_SECONDS
         best, i = run, 1
         while i < len(best.ops) - 1 and time.monotonic() < end:
-            shorter = self.run(best.ops[:i] + best.ops[i + 1 :])
+            shorter = self.run(best.ops[:i] + best.ops[i + 1 :], resolve=True)
             if shorter.limit is not None and shorter.limit.kind == run.limit.kind:
                 best = shorter
             else:

@@ -1,0 +1,479 @@
+# %% [markdown] id="symptom"
+# # 04. The block pool
+#
+# A server has been up for nine days. Every night it answers fewer requests at once than the night before, and in the
+# morning somebody restarts it, after which all is well again. No request ever failed. The dashboard says *KV memory
+# full*; nobody can say full **of what**.
+#
+# Last lesson, memory was one long row of slots, and what was free was free in the wrong places. Here the row is cut into
+# blocks of equal size, once, and from then on the only question is who holds which block. The part that answers it is
+# forty lines long, and the server above has one that is quietly wrong. You are going to build one that is right, and
+# then catch wrong ones.
+
+# %% id="start"
+from labkit.lesson import finish, predict, quiz, save_point, start
+
+start("04")
+
+# %% [markdown] id="play"
+# ## Look before you read
+#
+# Sixteen blocks of four tokens each, and four sequences that come, grow and go. Drag the slider from left to right, or
+# press the right arrow key. Point at a block on the left to see where it lies on the right.
+#
+# Two things to watch for: which blocks a sequence gets once others have left holes in the row, and what happens to a
+# sequence that asks for more than is free.
+
+# %% id="play-widget"
+from labkit.mine import BlockPool, BlockTable
+from labkit.observe.events import EventLog
+from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.widgets import PageTable
+
+BLOCK_SIZE = 4
+log = EventLog(num_blocks=16, block_size=BLOCK_SIZE)
+shared_pool = RecordingPool(BlockPool(16), log)
+tables = {name: RecordingTable(BlockTable(shared_pool, BLOCK_SIZE), log, seq=name) for name in "ABCD"}
+for name, tokens in [("A", 10), ("B", 18), ("C", 7), ("A", 6), ("B", 2)]:
+    tables[name].append(tokens)
+tables["C"].release()
+for name, tokens in [("D", 30), ("D", 20), ("A", 5)]:
+    tables[name].append(tokens)
+tables["B"].release()
+tables["D"].append(10)
+
+PageTable(log, title="Sixteen blocks, four sequences", subtitle="Step through: each line below is one operation.")
+
+# %% [markdown] id="idea"
+# ## What a pool promises
+#
+# In the picture nothing ever moved. A sequence that grew took whichever blocks were free, next to its others or not, and
+# that was good enough: block 3 is as good as block 11. That is the whole trick. Because every block fits every request,
+# a request for *n* blocks can fail for one reason only, that fewer than *n* are free. External waste, the holes that
+# were too small in lesson 03, cannot exist.
+#
+# The price is a little memory at the end of each sequence: its last block is rarely full. And there is a debt of
+# bookkeeping, which is what you write now. A pool makes three promises:
+#
+# 1. **A block has one holder.** What is held is not handed out again.
+# 2. **All or nothing.** You get everything you asked for, or nothing at all and nothing has changed.
+# 3. **What comes back can be used again.** All of it, and only once.
+#
+# Break the first, and one conversation writes into another. Break the second or the third, and blocks are lost one by
+# one, until someone restarts the server in the morning.
+
+# %% [markdown] id="about-blocks-needed"
+# ### Exercise: `blocks_needed` (5 minutes, difficulty 1, importance 4)
+#
+# Before anybody can ask for blocks, they must know how many. A block that holds even one token is needed whole.
+
+# %% id="ex-blocks-needed"
+# %%exercise blocks_needed
+def blocks_needed(num_tokens: int, block_size: int) -> int:
+    """The number of blocks that hold `num_tokens` tokens.
+
+    Args:
+        num_tokens: 0 or more.
+        block_size: tokens that fit into one block, 1 or more.
+
+    Returns:
+        The smallest whole number of blocks with room for all tokens. 17 tokens at 16 a block need 2.
+    """
+    # BEGIN SOLUTION
+    return (num_tokens + block_size - 1) // block_size
+    # END SOLUTION
+
+
+# %% [markdown] id="about-predict"
+# ## One prediction first
+#
+# The pool that you write next answers three questions: what is `num_free`, what does `allocate(n)` give, what does
+# `free(blocks)` take. Before you write it, run one in your head.
+
+# %% id="predict-p1"
+predict("04", "p1")
+
+# %% id="reveal-p1"
+from labkit.mine import BlockPool
+
+p = BlockPool(4)
+a = p.allocate(3)
+p.free(a[:1])
+print(p.allocate(3), p.num_free)
+
+# %% [markdown] id="after-p1"
+# `None` is the answer for *no room*. It is a value and not an exception, because being full is nothing exceptional: a
+# scheduler asks many times a second, and the answer decides who waits. And the second number is as it was before the
+# question. Whoever answers `None, 0` has taken two blocks, noticed that the third is missing, and walked away with both.
+
+# %% [markdown] id="about-block-pool"
+# ### Exercise: `BlockPool` (12 minutes, difficulty 2, importance 5)
+#
+# The part itself. It keeps which blocks are free in whatever way you like: a list, a deque, a set, a row of flags. The
+# check only calls the four public names and never looks inside.
+#
+# One thing to settle before you type: in `allocate`, what has already happened when you find that there is no room?
+
+# %% id="ex-block-pool"
+# %%exercise BlockPool
+class BlockPool:
+    """Hands out block ids 0 to num_blocks - 1 and takes them back.
+
+    Attributes:
+        num_blocks: the size of the pool, 0 or more. It never changes.
+    """
+
+    def __init__(self, num_blocks: int) -> None:
+        self.num_blocks = num_blocks
+        # BEGIN SOLUTION
+        self._free = list(range(num_blocks))
+        # END SOLUTION
+        # BEGIN STUB
+        # # keep here which blocks are free
+        # END STUB
+
+    @property
+    def num_free(self) -> int:
+        """How many blocks nobody holds."""
+        # BEGIN SOLUTION
+        return len(self._free)
+        # END SOLUTION
+
+    def allocate(self, n: int) -> list[int] | None:
+        """Take n blocks that nobody holds, all or none.
+
+        Args:
+            n: 0 or more.
+
+        Returns:
+            A list of n different ids; for n = 0 the empty list. None if fewer than n blocks are free, and then nothing
+            has changed.
+        """
+        # BEGIN SOLUTION
+        if n > len(self._free):
+            return None
+        return [self._free.pop() for _ in range(n)]
+        # END SOLUTION
+
+    def free(self, blocks: list[int]) -> None:
+        """Give blocks back. The caller holds every one of them, and names each once."""
+        # BEGIN SOLUTION
+        self._free.extend(blocks)
+        # END SOLUTION
+
+
+# %% [markdown] id="your-pool-at-work"
+# ## Your pool at work
+#
+# From here on, every widget and every engine in this course runs on your pool, as soon as its check has passed. Until
+# then the reference stands in, so you can always go on. The next cell says which one is at work. It runs a day of a
+# small server: requests of 5 to 200 tokens arrive, take their blocks, and give them back when they finish. One that
+# finds no room waits outside.
+
+# %% id="a-day"
+import random
+
+from labkit import parts
+from labkit.mine import BlockPool, blocks_needed
+
+
+def a_day(pool, steps=600, forget=0.0, seed=4):
+    """Serve random requests; returns (blocks that running requests hold, blocks the pool calls free) at each step."""
+    rng = random.Random(seed)
+    running, held, free = [], [], []
+    for step in range(steps):
+        for request in [r for r in running if r["ends"] <= step]:
+            running.remove(request)
+            if rng.random() >= forget:
+                pool.free(request["blocks"])
+        blocks = pool.allocate(blocks_needed(rng.randint(5, 200), 16))
+        if blocks is not None:
+            running.append({"blocks": blocks, "ends": step + rng.randint(5, 40)})
+        held.append(sum(len(r["blocks"]) for r in running))
+        free.append(pool.num_free)
+    return held, free
+
+
+held, free = a_day(BlockPool(200))
+print("the pool at work is", "yours" if parts.owner("block_pool") == "yours" else "the reference")
+print("held at most", max(held), "of 200 blocks; held + free is always", sorted({h + f for h, f in zip(held, free)}))
+
+# %% [markdown] id="halfway"
+# ## Half way
+#
+# You have the part that everything else stands on. A good place to stop and come back: what you passed is kept.
+
+# %% id="save"
+save_point("04")
+
+# %% [markdown] id="double-free"
+# ## The mistake that nobody sees
+#
+# `BlockPool` trusts its caller. The next cell betrays that trust in the smallest possible way: a sequence is cancelled
+# twice, once by its user and once by a timeout, and its block goes back two times. Then two new sequences arrive.
+
+# %% id="double-free-demo"
+from labkit.cache.block_pool import BlockPool as PlainPool
+
+plain = PlainPool(2)
+block = plain.allocate(1)
+plain.free(block)  # the user pressed stop
+plain.free(block)  # and the timeout fired as well
+
+memory = {}
+for name, text in [("Ada", "my PIN is 4711"), ("Bob", "a haiku, please"), ("Eve", "hello")]:
+    mine = plain.allocate(1)
+    print(f"{name:>4} gets block {mine[0]}")
+    memory.setdefault(mine[0], []).append(f"{name}: {text}")
+for number, texts in sorted(memory.items()):
+    print(f"block {number} holds", " | ".join(texts))
+
+# %% [markdown] id="after-double-free"
+# A pool of two blocks, three requests served, and no error anywhere. Two of them share a block without knowing: each
+# writes its keys and values over the other's, and the model goes on from what it finds. What you see is a reply that
+# wanders off into somebody else's conversation, in a request that did nothing wrong, long after the mistake.
+#
+# So the mistake has to be caught where it is made.
+
+# %% [markdown] id="about-checked-pool"
+# ### Exercise: `CheckedPool` (10 minutes, difficulty 3, importance 4)
+#
+# A second layer that wraps your pool and refuses to take back what its caller does not hold. It calls the pool below with
+# `super()` and adds one thing that the pool below does not know. The cell may use `BlockPool`, `DoubleFreeError` and
+# `ForeignBlockError`; they are imported for it.
+#
+# Watch the last sentence of the docstring. It is the promise *all or nothing* again, this time on the way back.
+
+# %% id="ex-checked-pool"
+# %%exercise CheckedPool
+class CheckedPool(BlockPool):
+    """A BlockPool whose `free` refuses blocks that its caller does not hold."""
+
+    def __init__(self, num_blocks: int) -> None:
+        super().__init__(num_blocks)
+        # BEGIN SOLUTION
+        self._held = set()
+        # END SOLUTION
+        # BEGIN STUB
+        # # what must be known to tell a held block from a free one?
+        # END STUB
+
+    def allocate(self, n: int) -> list[int] | None:
+        """As BlockPool.allocate."""
+        # BEGIN SOLUTION
+        blocks = super().allocate(n)
+        if blocks is not None:
+            self._held.update(blocks)
+        return blocks
+        # END SOLUTION
+        # BEGIN STUB
+        # return super().allocate(n)
+        # END STUB
+
+    def free(self, blocks: list[int]) -> None:
+        """Give blocks back, all or none.
+
+        Raises:
+            ForeignBlockError: an id below 0 or above num_blocks - 1.
+            DoubleFreeError: a block that is free (returned already, or never handed out), or one that is named twice in
+                this call.
+
+        After either error nothing has changed: no block of the call was returned, and every one that was held still is.
+        """
+        # BEGIN SOLUTION
+        seen = set()
+        for block in blocks:
+            if not 0 <= block < self.num_blocks:
+                raise ForeignBlockError(f"Block {block} is not one of 0 to {self.num_blocks - 1}.")
+            if block not in self._held or block in seen:
+                raise DoubleFreeError(f"Block {block} is free already, or named twice.")
+            seen.add(block)
+        self._held -= seen
+        super().free(blocks)
+        # END SOLUTION
+
+
+# %% id="double-free-caught"
+from labkit.errors import DoubleFreeError
+from labkit.mine import CheckedPool
+
+checked = CheckedPool(2)
+block = checked.allocate(1)
+checked.free(block)
+try:
+    checked.free(block)
+except DoubleFreeError as error:
+    print("DoubleFreeError:", "the second return was refused" if str(error) else "refused")
+print(checked.num_free, "blocks are free")
+
+# %% [markdown] id="about-break-it"
+# ### Break it: the pool with two piles (5 minutes, difficulty 3, importance 3)
+#
+# Somebody wanted to know how many blocks were ever used, and keeps blocks that are new and blocks that came back in two
+# piles. It passed its tests and went into production. Then a dashboard showed what must not be possible: blocks free,
+# requests refused.
+#
+# ```python
+# class BlockPool:
+#     def __init__(self, num_blocks):
+#         self.num_blocks = num_blocks
+#         self.fresh = list(range(num_blocks))
+#         self.returned = []
+#
+#     @property
+#     def num_free(self):
+#         return len(self.fresh) + len(self.returned)
+#
+#     def allocate(self, n):
+#         for pile in (self.returned, self.fresh):
+#             if n <= len(pile):
+#                 return [pile.pop(0) for _ in range(n)]
+#         return None
+#
+#     def free(self, blocks):
+#         self.returned.extend(blocks)
+# ```
+#
+# Convict it. Write the operations that a right pool survives and this one does not. `("free", [0, 2])` gives back the
+# first and the third of the blocks you hold at that moment, oldest first. The shortest list wins.
+
+# %% id="ex-break-it"
+# %%exercise break_two_piles
+# BEGIN SOLUTION
+ops = [
+    ("BlockPool", 2),
+    ("allocate", 1),
+    ("free", [0]),
+    ("allocate", 2),
+]
+# END SOLUTION
+# BEGIN STUB
+# ops = [
+#     ("BlockPool", 4),
+#     ("allocate", 4),
+# ]
+# END STUB
+
+# %% [markdown] id="full-of-what"
+# ## Full of what?
+#
+# Back to the server that somebody restarts every morning. Here is the same day again, on the same pool, with one
+# difference: one request in fifty ends without giving its blocks back. A cancelled stream, say, whose clean-up is never
+# called.
+
+# %% id="leak-figure"
+import matplotlib.pyplot as plt
+
+from labkit import theme
+from labkit.mine import BlockPool
+
+theme.use_mpl()
+days = {"every request returns its blocks": 0.0, "one in fifty forgets": 0.02}
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
+for axis, (title, forget) in zip(axes, days.items()):
+    held, free = a_day(BlockPool(200), steps=900, forget=forget)
+    lost = [200 - h - f for h, f in zip(held, free)]
+    axis.stackplot(range(900), held, lost, free, labels=["held", "lost", "free"],
+                   colors=[theme.sequence_color("A"), theme.sequence_color("B"), "#eef1f4"])
+    axis.set(title=title, xlabel="step", ylim=(0, 200), xlim=(0, 899))
+    if lost[-1]:
+        axis.annotate("lost", (760, held[760] + lost[760] / 2), ha="center", va="center", color="white", weight="bold")
+    axis.annotate("held", (450, held[450] / 2), ha="center", va="center", color="white", weight="bold")
+axes[0].set_ylabel("blocks")
+axes[1].annotate("free", (120, 185), ha="center")
+figure
+
+# %% id="leak-numbers"
+from labkit.mine import BlockPool
+
+for title, forget in days.items():
+    held, free = a_day(BlockPool(200), steps=900, forget=forget)
+    print(f"{title}: in the last 100 steps running requests hold {sum(held[-100:]) / 100:.0f} blocks, "
+          f"{200 - held[-1] - free[-1]} are lost")
+
+# %% [markdown] id="after-leak"
+# From outside the two days look alike for a long time: requests are served, nothing fails, and *KV usage*, which counts
+# everything that is not free, is high on a busy day in any case. The number that convicts is the difference: **held +
+# free must be the size of the pool.** When it is not, blocks are lost, and you can say which (that is the stretch
+# exercise below).
+#
+# It is the first example of something this course comes back to: a total can look healthy while its parts tell another
+# story. Watch the parts.
+
+# %% [markdown] id="questions"
+# ## Questions
+
+# %% id="quiz"
+quiz("04")
+
+# %% id="finish"
+finish("04")
+
+# %% [markdown] id="stretch" tags=["fold"]
+# ## Stretch: find the leak
+#
+# ### Exercise: `find_leak` (8 minutes, difficulty 2, importance 3)
+#
+# A pool that reports as full, and the tables of all sequences that are alive: which blocks are lost? This is what you
+# would run on the server of the first paragraph.
+
+# %% id="ex-find-leak"
+# %%exercise find_leak
+def find_leak(num_blocks: int, free_blocks: list[int], tables: list[list[int]]) -> list[int]:
+    """The blocks that are neither free nor held.
+
+    Args:
+        num_blocks: size of the pool; ids are 0 to num_blocks - 1.
+        free_blocks: ids that the pool could still hand out, in any order.
+        tables: for each living sequence the ids it holds. Two sequences may hold the same block (they share it).
+
+    Returns:
+        The lost ids in ascending order, each once. The arguments are left as they are.
+    """
+    # BEGIN SOLUTION
+    known = set(free_blocks)
+    for table in tables:
+        known.update(table)
+    return [block for block in range(num_blocks) if block not in known]
+    # END SOLUTION
+
+
+# %% id="use-find-leak"
+from labkit.mine import find_leak
+
+print(find_leak(8, free_blocks=[6, 2], tables=[[0, 1, 5], [0, 7]]))
+
+# %% [markdown] id="in-production" tags=["fold"]
+# ## In production
+#
+# - **vLLM** keeps the pool in `vllm/v1/core/block_pool.py` (read in mid-2026, V1 engine). Block 0 is taken out at
+#   start-up and never freed: it is the *null block* that stands for positions a sliding window has passed. So its
+#   invariant reads free + held + null = N.
+# - Its free list is a doubly linked list, `FreeKVCacheBlockQueue`, so that a block can be taken out of the middle in
+#   constant time. Why anybody would want that is the subject of lesson 07: free blocks may still hold something useful.
+# - **nano-vllm** keeps a deque of free ids and a set of used ones (`nanovllm/engine/block_manager.py`), and asserts where
+#   you raise. Run with a 200-token prompt on a pool of 8 blocks of 16, it ends in an `AssertionError` on the first step.
+# - *No room* as a value: vLLM's `allocate_slots` returns `None`, and the scheduler preempts somebody.
+# - Accounting errors in the wild: SGLang issue 35270 (evictable memory counted twice). And a fragmentation claim that
+#   measuring disproved: LMCache issue 3187 turned out to be plain exhaustion of the pool.
+# - vLLM's `vllm:kv_cache_usage_perc` counts held blocks only; blocks that are free but still cached look free.
+
+# %% [markdown] id="verify-it" tags=["fold"]
+# ## Verify it
+#
+# An assistant that was asked about block pools wrote the sentence below. Decide, and name the cell of this notebook that
+# shows it.
+
+# %% id="verify"
+predict("04", "verify")
+
+# %% [markdown] id="derivation" tags=["fold"]
+# ## Why fixed size ends external waste
+#
+# Let the pool have $N$ blocks, of which $f$ are free. With pieces of any size, a request for $k$ needs $k$ *adjacent*
+# slots, and the largest hole can be much smaller than the sum of all holes: that gap is external waste. With blocks of
+# one size and a table that may name them in any order, a request for $n$ blocks succeeds exactly if $n \le f$: any $n$ of
+# the free ones will do. The gap is zero whatever has happened before.
+#
+# What is left is internal. A sequence of $t$ tokens holds $\lceil t/B \rceil$ blocks of $B$ tokens and wastes between 0 and
+# $B - 1$ slots in the last one; where lengths are spread evenly over a block, $(B-1)/2$ on average. Lesson 05 measures it.

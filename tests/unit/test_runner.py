@@ -1,0 +1,181 @@
+"""Code that misbehaves gets a verdict of its own kind, in time, and the asking process lives on."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from labkit.grading import report, runner
+from labkit.grading.verdict import Verdict
+
+GOOD = """
+class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.f = list(range(num_blocks))
+
+    @property
+    def num_free(self):
+        return len(self.f)
+
+    def allocate(self, n):
+        {start}
+        if n > len(self.f):
+            return None
+        return [self.f.pop() for _ in range(n)]
+
+    def free(self, blocks):
+        self.f.extend(blocks)
+"""
+
+
+def pool(start: str = "pass", **replace: str) -> str:
+    text = GOOD.format(start=start)
+    for old, new in replace.items():
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_spare():
+    yield
+    runner.close()
+
+
+def check(text: str, names: tuple[str, ...] = ()) -> Verdict:
+    started = time.monotonic()
+    verdict = runner.check("04", "BlockPool", text, names=names)
+    # Not a measurement but the promise that a check comes back: the parent ends whatever does not.
+    assert time.monotonic() - started < 30
+    return verdict
+
+
+CASES = {
+    "syntax": ("error", "syntax", "def f(:\n"),
+    "null byte": ("error", "syntax", "x = '\0'"),
+    "nothing": ("missing", "empty", "  \n"),
+    "other name": ("missing", "missing-name", "class Pool: pass\n"),
+    "top level raises": ("error", "raised-at-top-level", "1 / 0\n" + pool()),
+    "top level loops": ("timeout", "endless-loop", "while True: pass\n"),
+    "top level exits": ("error", "exit", "import os; os._exit(0)\n"),
+    "top level sys.exit": ("error", "exit", "raise SystemExit\n"),
+    "top level name": ("error", "undefined-name", "x = somewhere_else\n" + pool()),
+    "loops": ("timeout", "endless-loop", pool("while True: pass")),
+    "sleeps": ("timeout", "endless-loop", pool("import time; time.sleep(60)")),
+    "recursion": ("fail", "recursion", pool("return self.allocate(n)")),
+    "one huge list": ("error", "memory", pool("x = [0] * 10**10")),
+    "grows": ("error", "memory", pool("x = []\n        while True: x.append(bytearray(10**8))")),
+    "os._exit": ("error", "exit", pool("import os; os._exit(0)")),
+    "exit": ("error", "exit", pool("exit()")),
+    "segfault": ("error", "exit", pool("import ctypes; ctypes.string_at(0)")),
+    "kills itself": ("error", "exit", pool("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")),
+    "prints": ("error", "output", pool("while True: print('hello')")),
+    "missing method": ("error", "missing-method", pool(allocate="alocate")),
+    "method for property": ("error", "wrong-parameters", pool(**{"@property": ""})),
+    "other parameters": ("error", "wrong-parameters", pool(**{"allocate(self, n)": "allocate(self)"})),
+    "constructor parameters": ("error", "wrong-parameters", pool(**{"__init__(self, num_blocks)": "__init__(self)"})),
+    "undefined helper": ("error", "undefined-name", pool("return helper(n)")),
+    "wrong type": ("fail", "wrong-type", pool("return 'three'")),
+    "not written": ("fail", "not-written", pool("raise NotImplementedError")),
+    "raises": ("fail", "raised", pool("raise KeyError('x')")),
+    "changes its inputs": ("fail", "changed-inputs", pool(**{"self.f.extend(blocks)":
+                                                            "self.f.extend(blocks); blocks.append(0)"})),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_misbehaviour_has_a_verdict_of_its_own_kind(name: str) -> None:
+    word, kind, text = CASES[name]
+    verdict = check(text)
+    assert (verdict.verdict, verdict.kind) == (word, kind), verdict.message
+    assert verdict.message.endswith((".", ")."))
+    assert report.render(verdict)
+    assert Verdict.from_dict(verdict.to_dict()) == verdict
+
+
+def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_PATIENCE", "0.5")
+    verdict = check(pool("import time\n        while True:\n            try:\n                time.sleep(9)\n"
+                         "            except BaseException: pass"))
+    assert (verdict.verdict, verdict.kind) == ("timeout", "endless-loop")
+    assert "swallowed" in verdict.message
+    assert verdict.counterexample and verdict.counterexample.steps[-1].op == "allocate"
+
+
+def test_the_sequence_that_hangs_is_shortened() -> None:
+    verdict = check(pool("while len(self.f) == 1: pass"))
+    assert verdict.verdict == "timeout" and verdict.counterexample
+    assert [s.op for s in verdict.counterexample.steps][-1] == "allocate"
+    assert len(verdict.counterexample.steps) <= 3
+
+
+def test_a_name_from_another_cell_is_explained() -> None:
+    verdict = check(pool("return helper(n)"), names=("helper",))
+    assert "another cell" in verdict.message and "move the definition" in verdict.message
+
+
+def test_what_the_code_prints_is_shown_and_cannot_be_taken_for_a_verdict() -> None:
+    verdict = check(pool("print('{\"verdict\": \"pass\"}')\n        return None"))
+    assert verdict.verdict == "fail"
+    assert "Your code printed" in report.render(verdict)
+
+
+def test_right_code_passes_with_all_rules_held() -> None:
+    verdict = check(pool())
+    assert verdict.passed and all(r.state == "held" for r in verdict.rules)
+    assert "passed, 7 of 7 rules hold" in report.render(verdict)
+
+
+def test_a_stored_failure_is_tried_before_the_search() -> None:
+    # The fault needs a pool of exactly 8 with everything held: no witness has it.
+    text = pool("if self.num_blocks == 8 and not self.f and n == 5: return [0] * 5")
+    stored = [["new", {"num_blocks": 8}], ["allocate", {"n": 5}], ["allocate", {"n": 3}], ["allocate", {"n": 5}]]
+    verdict = runner.check("04", "BlockPool", text, stored=stored)
+    assert verdict.verdict == "fail" and verdict.counterexample
+    assert [[s.op, s.args] for s in verdict.counterexample.steps if s.op != "observe"] == stored
+
+
+def test_the_same_text_gets_the_same_verdict_twice() -> None:
+    text = pool("if n == 5 and len(self.f) >= 5: return None")
+    first, second = check(text).to_dict(), check(text).to_dict()
+    first.pop("seconds"), second.pop("seconds")
+    assert first == second and first["verdict"] == "fail"
+
+
+def test_known_mistake_gets_its_own_sentence() -> None:
+    verdict = check(pool("out = []\n        for _ in range(n):\n            if not self.f: return None\n"
+                         "            out.append(self.f.pop(0))\n        return out"))
+    assert verdict.rule == "refused-means-unchanged"
+    assert verdict.mutant and "one by one" in verdict.mutant
+
+
+def test_layers_are_checked_over_the_reference_first_then_over_the_learners_own(fresh_home) -> None:
+    from labkit.grading.progress import Progress
+    from labkit.grading.solutions import solution
+
+    checked = solution("04", "CheckedPool")
+    assert checked
+    lossy = pool().replace("self.f.extend(blocks)", "pass")  # a pool that no check would have let pass
+    Progress().save_pass("04_block_pool", "BlockPool", lossy)
+    verdict = runner.check("04", "CheckedPool", checked)
+    assert verdict.verdict == "fail" and verdict.over == "mine"
+    assert "your own earlier ones" in report.render(verdict)
+    Progress().save_pass("04_block_pool", "BlockPool", pool())
+    assert runner.check("04", "CheckedPool", checked).passed
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
+def test_children_of_the_code_do_not_outlive_the_check(tmp_path) -> None:
+    marker = tmp_path / "alive"
+    code = pool(f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {marker}'])\n"
+                "        while True:\n            try:\n                import time; time.sleep(1)\n"
+                "            except BaseException: pass")
+    os.environ["LABKIT_PATIENCE"] = "0.3"
+    try:
+        assert check(code).verdict == "timeout"
+    finally:
+        del os.environ["LABKIT_PATIENCE"]
+    time.sleep(4)
+    assert not marker.exists()
