@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,7 @@ TOP_LEVEL_SECONDS = 3.0
 
 def main() -> None:
     """Wait for one job, do it, write the verdict, exit."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     import hypothesis.stateful  # noqa: F401  (the slow import, done while nobody waits)
 
     if "--torch" in sys.argv:
@@ -50,6 +53,13 @@ def main() -> None:
                           printed=traceback.format_exc()[-2000:])
     write_verdict(Path(job["verdict_path"]), verdict)
     os._exit(0)  # threads or atexit hooks of the code under check must not hold the process
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process once the one that started it is gone: a killed kernel cannot take its worker along."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def grade(job: dict[str, Any], output: limits.CountedOutput) -> Verdict:
