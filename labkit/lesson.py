@@ -8,7 +8,6 @@ Importing this is cheap; widgets are loaded when they are shown.
 
 from __future__ import annotations
 
-
 from typing import Any
 
 
@@ -16,41 +15,47 @@ def start(name: str) -> Any:
     """Open a lesson: makes `%%exercise` known, starts the warm worker and returns the opening card."""
     from labkit import specs
     from labkit.grading import exercise_magic, runner
-    from labkit.widgets import OpeningCard
 
     lesson = specs.lesson(name)
     exercise_magic.register(lesson.key)
     if lesson.exercises:
         runner.warm(torch=any(e.spec.needs_torch for e in lesson.exercises))
-    return OpeningCard(lesson.number)
+    return _widget("OpeningCard", lesson.number)
 
 
 def quiz(name: str) -> Any:
     """The questions at the end of a lesson: five of its own and one from an earlier lesson."""
-    from labkit.widgets.quiz import lesson_quiz
+    from labkit.widgets import QuizWidget
 
-    return lesson_quiz(name)
+    return QuizWidget(name)
 
 
 def predict(name: str, question: str) -> Any:
     """One prediction, asked before the cell that shows what happens."""
-    from labkit.widgets.quiz import prediction
+    from labkit.widgets import QuizWidget
 
-    return prediction(name, question)
+    return QuizWidget(name, [question], mode="prediction")
 
 
 def save_point(name: str) -> Any:
     """The middle of a lesson: what is passed so far, and that one may stop here."""
-    from labkit.widgets import ProgressOverview
-
-    return ProgressOverview(lesson=name)
+    return _widget("ProgressOverview", lesson=name)
 
 
 def finish(name: str) -> Any:
     """The end of a lesson: the engine map with what is now the learner's, and what comes next."""
     from labkit import specs
-    from labkit.widgets import EngineMap
 
-    return EngineMap(highlight=specs.lesson(name).lights)
+    return _widget("EngineMap", highlight=specs.lesson(name).lights)
+
+
+def _widget(name: str, *args: Any, **kwargs: Any) -> Any:
+    import labkit.widgets
+
+    try:
+        made = getattr(labkit.widgets, name)
+    except ModuleNotFoundError:
+        return None
+    return made(*args, **kwargs)
 
 

@@ -1,1 +1,27 @@
-"""Widgets: views of the event log, of a verdict, of a quiz, of the learner's progress."""
+"""Widgets: views of the event log, of a verdict, of a quiz, of the learner's progress.
+
+`from labkit.widgets import PageTable` loads what that one widget needs, when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_MODULES = {
+    "CheckReport": "check_report",
+    "EngineMap": "engine_map",
+    "MemoryMap": "memory_map",
+    "OpeningCard": "opening_card",
+    "PageTable": "page_table",
+    "ProgressOverview": "progress_overview",
+    "QuizWidget": "quiz",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
