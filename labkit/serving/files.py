@@ -15,8 +15,11 @@ class NoSpace(ModelFetchError):
 
     @staticmethod
     def is_cause(error: BaseException) -> bool:
-        """Whether an operating system error says that disk or quota is used up."""
-        return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        """Whether an error says that disk or quota is used up."""
+        if isinstance(error, OSError):
+            return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # Libraries written in Rust (safetensors, tokenizers) raise errors of their own with the system's text in them.
+        return "(os error 28)" in str(error) or "No space left on device" in str(error)
 
 
 def need_space(folder: Path, num_bytes: int) -> None:

