@@ -112,6 +112,14 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
         raise AuthorError(
             f"{name}, cell {current[0]}: raised {error.ename}: {error.evalue}; mend the master.\n{trace}"
         ) from error
+    for cell in node.cells:
+        for output in cell.get("outputs", []):
+            # What a widget raises while it is shown does not stop the cell; nbval would fail on it all the same.
+            if output.output_type == "error":
+                trace = strip_ansi("\n".join(output.traceback)).strip()
+                raise AuthorError(
+                    f"{name}, cell {cell.id}: showing its result raised {output.ename}: {output.evalue}.\n{trace}"
+                )
 
 
 def normalise(node: Any) -> Any:

@@ -66,7 +66,8 @@ def check(lessons: Lessons = None) -> None:
     masters = _or_exit(layout.masters, lessons)
     findings = checker.check(masters)
     for finding in findings:
-        typer.echo(f"{_short(finding.path)}: {finding.cell + ': ' if finding.cell else ''}{finding.message}")
+        place = f"{_short(finding.path)}, cell {finding.cell}" if finding.cell else _short(finding.path)
+        typer.echo(f"{place}: {finding.message} [{finding.rule}]")
     counted = f"{len(masters)} lesson{'s' if len(masters) != 1 else ''}"
     if findings:
         typer.echo(f"{counted}, {len(findings)} to mend.")

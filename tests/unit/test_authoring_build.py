@@ -126,6 +126,10 @@ def test_a_master_without_a_number_has_no_learner_form(tmp_path):
     [
         ("1 / 0", "cell bad: raised ZeroDivisionError: division by zero"),
         ("import os\nos._exit(1)", "cell bad: the kernel died here"),
+        (
+            "class A:\n    def _repr_mimebundle_(self, **kwargs):\n        return 1 / 0\n\n\nA()",
+            "cell bad: showing its result raised ZeroDivisionError",
+        ),
     ],
 )
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, code, said):
