@@ -24,10 +24,15 @@ def start(name: str) -> Any:
 
 
 def quiz(name: str) -> Any:
-    """The questions at the end of a lesson: five of its own and one from an earlier lesson."""
+    """The questions at the end of a lesson: five of its own and one from an earlier lesson.
+
+    Args:
+        name: a lesson, or "placement" or "final" for the two quizzes that belong to the whole course.
+    """
     from labkit.widgets import QuizWidget
 
-    return QuizWidget(name)
+    mode = name if name in ("placement", "final") else "lesson"
+    return QuizWidget(name, mode=mode)  # type: ignore[arg-type]
 
 
 def predict(name: str, question: str) -> Any:
@@ -47,6 +52,19 @@ def finish(name: str) -> Any:
     from labkit import specs
 
     return _widget("EngineMap", highlight=specs.lesson(name).lights)
+
+
+def show_check(name: str, exercise: str, text: str) -> Any:
+    """The report on a text, without keeping anything: no attempt is recorded, no hint counts as opened."""
+    from labkit import specs
+    from labkit.grading import report, runner
+    from labkit.widgets import CheckReport
+
+    entry = specs.exercise(name, exercise)
+    verdict = runner.check(name, exercise, text, over=("reference",))
+    hints = iter([] if verdict.passed else entry.spec.hints)
+    return CheckReport(verdict, report.render(verdict), heading=entry.title, hints=0 if verdict.passed else 3,
+                       on_hint=lambda: next(hints, None))
 
 
 def _widget(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -381,7 +381,7 @@ for axis, (title, forget) in zip(axes, days.items()):
     axis.annotate("held", (450, held[450] / 2), ha="center", va="center", color="white", weight="bold")
 axes[0].set_ylabel("blocks")
 axes[1].annotate("free", (120, 185), ha="center")
-figure
+plt.show()
 
 # %% id="leak-numbers"
 from labkit.mine import BlockPool
