@@ -252,9 +252,11 @@ def draw(data: Mapping[str, Any], seed: int, key: Sequence[str]) -> dict[str, An
 
 def shuffled(items: Sequence[Any], seed: int, key: Sequence[str], fixed_order_is_key: bool = False) -> list[Any]:
     """`items` in an order that depends on the seed; never the given order if that order would be the answer."""
-    order = sorted(range(len(items)), key=lambda i: stable_hash(seed, *key, "order", i))
-    if fixed_order_is_key and order == list(range(len(items))) and len(items) > 1:
-        order = order[1:] + order[:1]
+    order = list(range(len(items)))
+    for attempt in range(100):
+        order.sort(key=lambda i, attempt=attempt: stable_hash(seed, *key, "order", attempt, i))
+        if not fixed_order_is_key or len(items) < 2 or order != list(range(len(items))):
+            break
     return [items[i] for i in order]
 
 
