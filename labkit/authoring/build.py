@@ -99,6 +99,7 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
         resources={"metadata": {"path": str(work)}},
         on_cell_start=lambda cell, cell_index: current.__setitem__(0, cell["id"]),
     )
+    stopped: CellExecutionError | None = None
     try:
         client.execute(env=kernel_environment(home, scratch))
     except CellTimeoutError as error:
@@ -108,18 +109,18 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
     except DeadKernelError as error:
         raise AuthorError(f"{name}, cell {current[0]}: the kernel died here; run the cell alone to see why.") from error
     except CellExecutionError as error:
-        trace = strip_ansi(error.traceback).strip()
-        raise AuthorError(
-            f"{name}, cell {current[0]}: raised {error.ename}: {error.evalue}; mend the master.\n{trace}"
-        ) from error
+        stopped = error
+    # The cells' own outputs are asked: a widget that fails while it is shown does not stop the cell, and where a result
+    # cannot be shown the exception above has no name.
     for cell in node.cells:
         for output in cell.get("outputs", []):
-            # What a widget raises while it is shown does not stop the cell; nbval would fail on it all the same.
             if output.output_type == "error":
                 trace = strip_ansi("\n".join(output.traceback)).strip()
                 raise AuthorError(
-                    f"{name}, cell {cell.id}: showing its result raised {output.ename}: {output.evalue}.\n{trace}"
+                    f"{name}, cell {cell.id}: raised {output.ename}: {output.evalue}; mend the master.\n{trace}"
                 )
+    if stopped is not None:
+        raise AuthorError(f"{name}, cell {current[0]}: stopped; mend the master.\n{stopped}") from stopped
 
 
 def normalise(node: Any) -> Any:

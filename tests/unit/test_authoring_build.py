@@ -128,7 +128,11 @@ def test_a_master_without_a_number_has_no_learner_form(tmp_path):
         ("import os\nos._exit(1)", "cell bad: the kernel died here"),
         (
             "class A:\n    def _repr_mimebundle_(self, **kwargs):\n        return 1 / 0\n\n\nA()",
-            "cell bad: showing its result raised ZeroDivisionError",
+            "cell bad: raised ZeroDivisionError",
+        ),
+        (
+            "class A:\n    def _repr_mimebundle_(self, **kwargs):\n        return 1 / 0\n\n\ndisplay(A())",
+            "cell bad: raised ZeroDivisionError",
         ),
     ],
 )
