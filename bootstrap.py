@@ -285,7 +285,8 @@ def test_groups():
     spread = ["-n", "2", "--dist", "loadfile", "-m", "not serial"]
     quick = existing(["tests/unit", "tests/properties", "tests/mutants", "tests/kernels"])
     every = existing(["tests/unit", "tests/properties", "tests/mutants", "tests/kernels", "tests/notebooks"])
-    groups = [("style", [VENV_PYTHON, "-m", "ruff", "check", "."]), ("library", pytest + quick + spread)]
+    style = [VENV_PYTHON, "-m", "ruff", "check", "--output-format", "concise", "."]
+    groups = [("style", style), ("library", pytest + quick + spread)]
     for name, folder in (("notebooks", "tests/notebooks"), ("browser", "tests/browser")):
         if existing([folder]):
             groups.append((name, pytest + [folder] + (spread if name == "notebooks" else [])))

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "labkit", "kernels", "notebooks", "quizzes")
+OURS = ("PYTHON", "PYTEST_", "LABKIT_")  # variables of this test run that must not reach the other environment
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Installed:
     wheel: Path
 
     def run(self, *command: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LABKIT_"))}
+        env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         env |= {"LABKIT_HOME": str(self.outside / "home"), "OMP_NUM_THREADS": "1", **extra}
         words = [str(word) for word in command]
         return subprocess.run(words, cwd=self.outside, env=env, capture_output=True, text=True, timeout=280)
@@ -115,6 +116,18 @@ def test_a_wrong_answer_is_rejected_there_too(installed: Installed) -> None:
     assert done.returncode != 0
     verdicts = {entry["id"]: entry["verdict"] for entry in json.loads(done.stdout)["exercises"]}
     assert verdicts["blocks_needed"] == "fail"
+
+
+def test_the_mutants_fall_there_too(installed: Installed) -> None:
+    # Hypothesis collects constants from modules outside site-packages, so its search differs between the two homes of
+    # the code: a verdict must not.
+    code = (
+        "import sys, labkit, pytest; assert labkit.__file__.startswith(sys.prefix), labkit.__file__;"
+        "sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    place = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, ROOT / "tests" / "mutants"]
+    done = installed.run(installed.python, "-B", "-c", code, "-q", "-p", "no:cacheprovider", *place)
+    assert " passed" in must(done)
 
 
 def test_quizzes_are_found_and_whole(installed: Installed) -> None:
