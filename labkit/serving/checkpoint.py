@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -11,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from labkit.errors import CheckpointError
 from labkit.serving.config import ModelConfig
 from labkit.serving.model import LanguageModel
+
+_LAYER = re.compile(r"model\.layers\.(\d+)\.")
 
 
 def load_model(
@@ -36,7 +40,7 @@ def load_model(
 
     state: dict[str, torch.Tensor] = {}
     for path, names in _files(folder, set(wanted)).items():
-        for name, tensor in _read(path, names):
+        for name, tensor in _read(path, names, config.num_hidden_layers):
             inner, shape = wanted[name]
             if tuple(tensor.shape) != shape:
                 raise CheckpointError(
@@ -88,8 +92,12 @@ def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
     return files
 
 
-def _read(path: Path, names: set[str]):
-    """Yield (name, tensor) for those of `names` that the file holds."""
+def _read(path: Path, names: set[str], layers: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (name, tensor) for those of `names` that the file holds.
+
+    A name that is not wanted is passed over (files may keep rotary tables, or the tied head a second time), unless it
+    belongs to a layer that the config does not know of: leaving layers out would give a model that talks nonsense.
+    """
     if not path.exists():
         raise CheckpointError(f"{path} is missing, but its index names it: fetch the checkpoint again.")
     try:
@@ -97,6 +105,11 @@ def _read(path: Path, names: set[str]):
             for name in file.keys():
                 if name in names:
                     yield name, file.get_tensor(name)
+                elif (match := _LAYER.match(name)) and int(match[1]) >= layers:
+                    raise CheckpointError(
+                        f"{path} holds {name}, but config.json says that there are {layers} layers: "
+                        "the two do not belong together, so fetch the checkpoint again."
+                    )
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}): it was cut short or damaged, so fetch it again."

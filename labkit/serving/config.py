@@ -151,7 +151,18 @@ class ModelConfig:
             raise CheckpointError(
                 f"{where} has a field of the wrong kind ({error}): fetch the checkpoint's own config.json."
             ) from None
-        if config.num_attention_heads % config.num_key_value_heads:
+        for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+            if getattr(config, field) < 1:
+                raise CheckpointError(
+                    f"{where} has {field} = {getattr(config, field)}, but it must be at least 1: "
+                    "fetch the checkpoint's own config.json."
+                )
+        if config.head_dim < 2 or config.head_dim % 2:
+            raise CheckpointError(
+                f"{where} gives heads of head_dim {config.head_dim}, but the rotary embedding turns pairs of numbers: "
+                "fetch the checkpoint's own config.json."
+            )
+        if config.num_key_value_heads < 1 or config.num_attention_heads % config.num_key_value_heads:
             raise CheckpointError(
                 f"{where} has {config.num_attention_heads} query heads and {config.num_key_value_heads} KV heads, but "
                 "every KV head must serve the same number of query heads: fetch the checkpoint's own config.json."

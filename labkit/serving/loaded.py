@@ -90,7 +90,7 @@ class LoadedModel:
             if self.is_chat if chat is None else chat:
                 return chat_ids(self.tokenizer, [{"role": "user", "content": prompt}])
             return self.tokenizer.encode(prompt)
-        if prompt and isinstance(prompt[0], int):
+        if not prompt or isinstance(prompt[0], int):
             return list(prompt)  # type: ignore[arg-type]
         return chat_ids(self.tokenizer, prompt)  # type: ignore[arg-type]
 
