@@ -8,6 +8,8 @@ from typing import Any
 from labkit.cache.block_pool import find_leak
 from labkit.errors import BlockError, DoubleFreeError, ForeignBlockError
 from labkit.grading.breakit import BreakIt
+from labkit.grading.compare import whole
+from labkit.grading.display import show
 from labkit.grading.functions import FunctionSpecification
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op
 from labkit.observe.events import Kind
@@ -97,9 +99,9 @@ class PoolReferee(Referee):
         if not self.require("all-or-nothing", len(seen) == n, expected=f"a list of {_ids(n)}",
                             cause=f"{n} blocks were asked for and {len(seen)} came."):
             return
-        bad = [b for b in seen if isinstance(b, bool) or not isinstance(b, int) or not 0 <= b < self.num_blocks]
+        bad = [b for b in seen if (id := whole(b)) is None or not 0 <= id < self.num_blocks]
         if not self.require("ids-of-this-pool", not bad, expected=f"ids from 0 to {self.num_blocks - 1}",
-                            cause=f"{bad[:1]} is not the id of a block of this pool."):
+                            cause=f"{show(bad[0]) if bad else ''} is not the id of a block of this pool."):
             return
         twice = [b for b in seen if b in self.held or list(seen).count(b) > 1]
         if not self.require("never-handed-out-twice", not twice, expected="ids that nobody holds",
@@ -115,8 +117,8 @@ class PoolReferee(Referee):
         seen = self.call("counts-what-is-free", "num_free", lambda: self.read("counts-what-is-free", self.pool,
                                                                              "num_free"))
         expected = self.num_blocks - len(self.held)
-        self.require("counts-what-is-free", type(seen) is int and seen == expected, expected=expected,
-                     kind="rule" if isinstance(seen, int) else "wrong-type",
+        self.require("counts-what-is-free", whole(seen) == expected, expected=expected,
+                     kind="rule" if whole(seen) is not None else "wrong-type",
                      cause=f"{len(self.held)} of {self.num_blocks} blocks are held.")
 
     def do_free(self, which: list[int]) -> None:
