@@ -1,4 +1,4 @@
-'''Quizzes: one YAML file a lesson in `quizzes/`, graded here, in Python; the key never reaches the browser.
+"""Quizzes: one YAML file a lesson in `quizzes/`, graded here, in Python; the key never reaches the browser.
 
 For those who write questions
 =============================
@@ -67,14 +67,13 @@ keeps the order of the file); ordering items are always shuffled.
 Answers, as `grade` and `labkit quiz grade` take them: the text of the option, or its letter as shown (single, click,
 predict with options); a list of them (multiple, and ordering from first to last); an object left -> right (matching);
 a number or text with a unit, "18 KiB" (numeric); text (predict, short).
-'''
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labkit.errors import LessonError
 from labkit.grading.quiz_file import QuizSource, quiz_path, read

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labkit.errors import AnswerError, LabkitError, QuizFileError
+from labkit.errors import AnswerError, LabkitError
 
 app = typer.Typer(help="Quizzes: lint the files, show one as text, grade answers.", no_args_is_help=True)
 

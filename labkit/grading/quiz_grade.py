@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from labkit.grading.quiz_answer import canonical, is_decimal_mixup, number, same_output
@@ -165,7 +166,7 @@ def _is(count: int) -> str:
 def _ordering(instance: Instance, given: list[str]) -> Graded:
     by_text = {o.plain: o for o in instance.options}
     order = list(instance.order)
-    follows = sum(given.index(b) == given.index(a) + 1 for a, b in zip(order, order[1:], strict=False))
+    follows = sum(given.index(b) == given.index(a) + 1 for a, b in pairwise(order))
     score = follows / (len(order) - 1)
     if given == order:
         said = [Feedback(t, True, True, by_text[t].feedback, by_text[t].cell) for t in given]
@@ -177,7 +178,7 @@ def _ordering(instance: Instance, given: list[str]) -> Graded:
         # Up to the first step out of place the answer has shown that it knows; what follows is not told yet.
         said.append(Feedback(text, i <= first, text == order[i], option.feedback, option.cell))
     early = order.index(given[first]) > first
-    standing = f"The first {first} stand right; step" if first > 1 else ("The first stands right; step" if first else "Step")
+    standing = ("Step", "The first stands right; step")[first] if first < 2 else f"The first {first} stand right; step"
     note = f"{standing} {first + 1} comes too {'early' if early else 'late'}."
     return min(score, 0.99), said, note
 

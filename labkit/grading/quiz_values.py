@@ -184,9 +184,7 @@ def _walk(node: ast.expr, values: Mapping[str, Any]) -> Any:
                 )
             if any(k.arg is None for k in keywords) or any(isinstance(a, ast.Starred) for a in args):
                 raise ExpressionError("`*` and `**` have no meaning in a quiz expression; write the arguments out")
-            return function(
-                *[_walk(a, values) for a in args], **{str(k.arg): _walk(k.value, values) for k in keywords}
-            )
+            return function(*[_walk(a, values) for a in args], **{str(k.arg): _walk(k.value, values) for k in keywords})
     raise ExpressionError(
         f"`{ast.unparse(node)}` is not allowed in a quiz expression: only arithmetic, comparisons and calls of "
         "named functions are"

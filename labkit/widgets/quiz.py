@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import traitlets
 
 from labkit import theme
-from labkit.errors import AnswerError, LabkitError
+from labkit.errors import AnswerError, LabkitError, LessonError
 from labkit.grading.quiz import Instance, Outcome, QuizFile, load
 from labkit.grading.quiz_grade import grade_instance, key_outcome
 from labkit.grading.quiz_question import plain
@@ -42,7 +42,7 @@ class QuizWidget(LabWidget):
         seed: for the numbers; left out, the learner's own.
 
     Raises:
-        LessonError: no such quiz or question. QuizFileError: the file is malformed.
+        LessonError: no such quiz or question, or nothing to ask. QuizFileError: the file is malformed.
     """
 
     _name: ClassVar[str] = "quiz"
@@ -75,6 +75,11 @@ class QuizWidget(LabWidget):
             chosen = self._quiz.predictions if mode == "prediction" else self._quiz.graded
         else:
             chosen = [self._quiz.question(id) for id in question_ids]
+        if not chosen:
+            kind = "predictions" if mode == "prediction" else "questions"
+            raise LessonError(
+                f"the quiz of {self._quiz.lesson} has no {kind} to ask; add one to {self._quiz.source.path}"
+            )
         if seed is None:
             seed = self._seed()
         self._instances: dict[str, Instance] = {q.id: q.instance(seed) for q in chosen}
@@ -249,7 +254,8 @@ class QuizWidget(LabWidget):
     def summary(self) -> str:
         """One line: title and number of questions."""
         count = len(self._instances)
-        kind = {"prediction": "Prediction", "placement": "Placement quiz", "final": "Final quiz"}.get(self._mode, "Quiz")
+        kinds = {"prediction": "Prediction", "placement": "Placement quiz", "final": "Final quiz"}
+        kind = kinds.get(self._mode, "Quiz")
         return f"{kind}: {self._quiz.title} ({count} question{'s' if count != 1 else ''})"
 
     def text_form(self) -> str:

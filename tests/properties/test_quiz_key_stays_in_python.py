@@ -1,5 +1,7 @@
 """Whatever the question, the page never holds the key before an answer, nor the order of options betray it."""
 
+# ruff: noqa: E501 (tables read better with a case a line)
+
 from __future__ import annotations
 
 import functools

@@ -1,5 +1,7 @@
 """Malformed quiz files: each gives the file, the line, the field and what to do."""
 
+# ruff: noqa: E501 (tables read better with a case a line)
+
 from __future__ import annotations
 
 import re
@@ -129,7 +131,9 @@ def test_errors_of_the_form_are_raised_by_load(tmp_path: Path) -> None:
     assert str(error).startswith(f"{path}:5: questions[0].type: `singel` is unknown; did you mean")
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text", "lesson: [", "\x00", "a: !!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "just text", "lesson: [", "\x00", "a: !!python/object:os.system {}"]
+)
 def test_what_is_no_quiz_at_all(tmp_path: Path, text: str) -> None:
     with pytest.raises(QuizFileError):
         load(write(tmp_path, text))
@@ -143,7 +147,9 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_warnings(tmp_path: Path) -> None:
-    long = GOOD.replace("value: n, feedback", "text: a much longer option than either of the others is, value: n, feedback")
+    long = GOOD.replace(
+        "value: n, feedback", "text: a much longer option than either of the others is, value: n, feedback"
+    )
     twice = GOOD.replace("feedback: block size 1", "feedback: rounded down")
     same = GOOD.replace("params: {n: {choose: [1, 2]}}", "params: {n: {choose: [1]}}")
     for text, field in ((long, "options"), (twice, "feedback"), (same, "params")):

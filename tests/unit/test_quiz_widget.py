@@ -1,5 +1,7 @@
 """The quiz card from the Python side: what is sent, kept and restored; its text and its picture."""
 
+# ruff: noqa: E501 (tables read better with a case a line)
+
 from __future__ import annotations
 
 from pathlib import Path

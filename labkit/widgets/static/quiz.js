@@ -317,7 +317,7 @@ function render({ model, el }) {
     else if (head.mode === "placement" || head.mode === "final" || !head.lesson) bits.push(head.title);
     else bits.push(`Lesson ${head.lesson}`);
     if (total > 1) bits.push(`question ${model.get("at") + 1} of ${total}`);
-    if (question.from && question.from !== head.lesson) bits.push(`from lesson ${question.from}`);
+    if (question.from && question.from !== head.lesson && (head.mode === "lesson" || head.mode === "prediction" || state.done)) bits.push(`from lesson ${question.from}`);
     if (!state.done) {
       if (question.options && question.type !== "ordering") bits.push(`keys 1–${Math.min(9, question.options.length)}`);
       if (question.type === "multiple") bits.push("choose all that apply");
@@ -364,6 +364,7 @@ function render({ model, el }) {
     if (question.type === "short" && o?.revealed) {
       out.push(h("div", { class: "lk-well" }, h("span", { class: "lk-sub", text: state.gave_up ? "An answer that would do: " : "Another answer that would do: " }), o.key));
     }
+    if (o?.revealed && !o.correct && !state.gave_up && ["matching", "ordering"].includes(question.type)) out.push(h("div", { class: "lk-well" }, h("span", { class: "lk-sub", text: "The answer: " }), o.key));
     if (o?.explanation || (o?.cell && o.revealed)) out.push(h("div", { class: "lk-well lkq-explain" }, paragraphs(o.explanation || "", ""), o.cell ? cellLink(o.cell) : null));
     if (state.trouble) out.push(h("p", { class: "lkq-refused" }, h("span", { "aria-hidden": "true", text: "▲ " }), state.trouble));
     return out;
@@ -388,6 +389,7 @@ function render({ model, el }) {
       const result = model.get("result");
       body.replaceChildren(
         h("div", { class: "lkq-head" }, h("p", { class: "lk-sub", text: sub(question, state) }), steps()),
+        model.get("at") === 0 && !state.done && model.get("head").intro ? h("p", { class: "lk-sub lkq-intro" }, rich(model.get("head").intro)) : "",
         h("fieldset", { class: "lkq-set" }, legend, question.code ? h("pre", { class: "lk-well lkq-code", tabindex: "0", "aria-label": "code", text: question.code }) : null, h("div", { class: `lkq-body lkq-${question.type}` }, form(question, state))),
         h("div", { class: "lkq-out" }, outcomeLine(question, state)),
         foot(question, state),
