@@ -77,7 +77,10 @@ def reset(lesson: str, exercise: str | None = None) -> int:
         _or_exit(lambda: _known_exercise(key, exercise))
     removed = _or_exit(lambda: progress.reset(key, exercise))
     what = f"exercise {exercise} of {key}" if exercise else f"lesson {key}"
-    typer.echo(f"Reset {what}: {', '.join(f'{number} {kind}' for kind, number in removed.items())} removed.")
+    words = {"attempts": "attempts", "passes": "passes", "hints": "opened hints", "failing": "stored failures",
+             "answers": "quiz answers"}  # fmt: skip
+    gone = ", ".join(f"{number} {words[kind]}" for kind, number in removed.items() if number)
+    typer.echo(f"Reset {what}: removed {gone}." if gone else f"Nothing was recorded for {what}.")
     if removed["passes"]:
         typer.echo(f"The code that had passed is kept in {progress.home / 'set_aside' / key}.")
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 
 from labkit.errors import ProgressError
 from labkit.grading import progress as module
@@ -445,3 +446,20 @@ def test_the_commands(fresh_home: Path, tmp_path: Path) -> None:
     target.write_text("{")
     refused = runner.invoke(app, ["import", str(target)])
     assert refused.exit_code == 1 and "is not JSON" in refused.output
+
+
+def test_the_reset_command(fresh_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from labkit.grading.progress_commands import reset
+
+    progress = Progress()
+    progress.record_attempt(LESSON, "blocks_needed", "pass", None, 1, "text")
+    progress.save_pass(LESSON, "blocks_needed", "text")
+    for name in ("04", "block_pool", LESSON):
+        assert reset(name, "blocks_needed") == 0
+    out = capsys.readouterr().out
+    assert "removed 1 attempts, 1 passes" in out and "set_aside" in out and "Nothing was recorded" in out
+    assert progress.passed_all() == {}
+    for lesson, exercise in (("99", None), ("04", "no_such_exercise")):
+        with pytest.raises(typer.Exit):
+            reset(lesson, exercise)
+    assert "no_such_exercise" in capsys.readouterr().err
