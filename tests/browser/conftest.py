@@ -116,7 +116,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = tmp_path_factory.mktemp("lab")
     work, home = root / "work", root / "home"
     work.mkdir()
-    home.mkdir()
+    _prepare(home)
     settings = root / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     # The command-line switch for the news prompt does not stop it; this setting does.
@@ -167,6 +167,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
+
+
+def _prepare(home: Path) -> None:
+    """A learner who has done nothing, with the seed of the stored notebooks: seeded questions ask the same numbers."""
+    from labkit.authoring.environment import prepare_home
+
+    prepare_home(home)
 
 
 def _wait_for_server(lab: Lab, seconds: float = 90) -> None:
