@@ -26,9 +26,14 @@ class Files:
 
 
 def notebooks_dir() -> Path:
-    """Folder of the learner's notebooks; `solved/` and `masters/` lie in it."""
+    """Folder of the learner's notebooks; `solved/` and `masters/` lie in it.
+
+    Raises AuthorError where labkit runs from a wheel: what is built there would be lost with the next install.
+    """
     from labkit import paths
 
+    if paths.checkout() is None:
+        raise AuthorError("Lessons are built in a source checkout, and this labkit is installed; work in a clone.")
     return paths.notebooks_dir()
 
 
@@ -55,7 +60,7 @@ def files(key: str) -> Files:
     import labkit
     from labkit import paths
 
-    name, notebooks, package = name_of(key), paths.notebooks_dir(), Path(labkit.__file__).parent
+    name, notebooks, package = name_of(key), notebooks_dir(), Path(labkit.__file__).parent
     return Files(
         key=key,
         master=paths.masters_dir() / f"{key}.py",
@@ -74,6 +79,7 @@ def masters(lessons: Sequence[str] | None = None) -> list[Path]:
     """
     from labkit import paths
 
+    notebooks_dir()  # refuses where there is no checkout
     every = sorted(paths.masters_dir().glob("*.py"))
     if not lessons:
         return every

@@ -389,3 +389,12 @@ def test_masters_are_found_by_every_name(tmp_path, monkeypatch):
     assert [p.stem for p in layout.masters()] == ["04_block_pool", "05_block_tables", "gallery"]
     with pytest.raises(AuthorError, match="No master goes by '07'"):
         layout.masters(["07"])
+
+
+def test_an_installed_labkit_is_no_place_to_build_in(monkeypatch):
+    from labkit import paths
+
+    monkeypatch.setattr(paths, "checkout", lambda: None)
+    for refused in (layout.masters, lambda: new.lay_out("61_new_thing")):
+        with pytest.raises(AuthorError, match="source checkout"):
+            refused()
