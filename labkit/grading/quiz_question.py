@@ -413,7 +413,8 @@ class Instance:
         }.get(self.question.type)
         if hint:
             lines.append(f"   {hint}")
-        lines += [f"   ({o.id}) {o.plain}" for o in self.options]
+        notes = {region["id"]: region["note"] for region in self.picture.get("regions", []) if "note" in region}
+        lines += [f"   ({o.id}) {o.plain}" + (f": {notes[o.id]}" if o.id in notes else "") for o in self.options]
         lines += [f"   {plain(p.left)} -> ?" for p in self.pairs]
         if self.sides:
             lines.append(f"   Right sides: {'; '.join(plain(s) for s in self.sides)}")

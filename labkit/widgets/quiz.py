@@ -6,7 +6,6 @@ key stays in Python: a page that never held it cannot leak it, into a saved note
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import traitlets
 
-from labkit import theme
 from labkit.errors import AnswerError, LabkitError, LessonError
 from labkit.grading.quiz import Instance, Outcome, QuizFile, load
 from labkit.grading.quiz_grade import grade_instance, key_outcome
 from labkit.grading.quiz_question import plain
-from labkit.widgets.base import LabWidget, blank_figure, pixel_axes
+from labkit.widgets.base import LabWidget
+from labkit.widgets.quiz_still import draw_questions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -266,77 +265,9 @@ class QuizWidget(LabWidget):
 
     def static_figure(self) -> Figure:
         """Every question with its options, one below the other, without the key."""
-        return _picture(self._quiz.title, self._mode, list(self._instances.values()))
+        return draw_questions(self._quiz.title, self._mode, list(self._instances.values()))
 
 
 def _state(**given: Any) -> dict[str, Any]:
     base = {"answer": None, "attempts": 0, "done": False, "correct": False, "gave_up": False, "waiting": False}
     return {**base, "outcome": None, "note": "", "trouble": "", **given}
-
-
-# Sizes of the still picture in its own pixels, 900 wide: 15 px of text is 9 points at 120 dots an inch.
-_WIDTH, _PAD, _LINE, _CHARS = 900, 20, 21, 104
-
-
-def _picture(title: str, mode: str, instances: list[Instance]) -> Figure:
-    colors = theme.palette()
-    rows: list[tuple[str, str]] = []
-    for n, instance in enumerate(instances, 1):
-        where = f"question {n} of {len(instances)}" if len(instances) > 1 else ""
-        if mode == "prediction":
-            where = "a prediction, asked before the cell that shows the answer"
-        rows += [("title", line) for line in textwrap.wrap(plain(instance.text), 96)]
-        rows += [("sub", " · ".join(filter(None, (title, where))))]
-        rows += [("code", line) for line in instance.code.splitlines()]
-        mark = {"multiple": "box", "ordering": "bar"}.get(instance.question.type, "dot")
-        for option in instance.options:
-            first, *more = textwrap.wrap(option.plain, _CHARS) or [""]
-            rows += [(mark, first), *(("more", line) for line in more)]
-        rows += [("pair", f"{plain(p.left)}  →") for p in instance.pairs]
-        if instance.sides:
-            rows += [("sub", "to match with: " + " · ".join(plain(s) for s in instance.sides))]
-        if instance.question.type in ("numeric", "short") or (
-            instance.question.type == "predict" and not instance.options
-        ):
-            rows += [("field", instance.unit)]
-        rows += [("gap", "")]
-    step = {"gap": 14, "sub": 26, "field": 36, "dot": 27, "box": 27, "bar": 27, "pair": 27}
-    height = sum(step.get(kind, _LINE) for kind, _ in rows) + 2 * _PAD
-    figure = blank_figure(height=height / 120)
-    axes = pixel_axes(figure, _WIDTH, height)
-    from matplotlib.patches import Circle, FancyBboxPatch
-
-    def box(x: float, y: float, w: float, h: float, face: str) -> None:
-        shape = "round,pad=0,rounding_size=6"
-        axes.add_patch(FancyBboxPatch((x, y), w, h, shape, fc=face, ec=colors["line"], lw=0.8))
-
-    box(2, 2, _WIDTH - 4, height - 4, colors["panel"])
-    y = float(_PAD)
-    for kind, text in rows:
-        advance = step.get(kind, _LINE)
-        middle = y + advance / 2
-        # A dollar would start mathematics in matplotlib.
-        text = text.replace("$", r"\$")
-        common = {"va": "center_baseline", "fontsize": 9, "color": colors["ink"]}
-        if kind == "title":
-            axes.text(_PAD, middle, text, **{**common, "fontsize": 9.5, "fontweight": "bold"})
-        elif kind == "sub":
-            axes.text(_PAD, middle, text, **{**common, "fontsize": 8, "color": colors["dim"]})
-        elif kind == "code":
-            axes.text(_PAD + 12, middle, text, **{**common, "fontsize": 8.5, "family": "DejaVu Sans Mono"})
-        elif kind == "field":
-            box(_PAD, y + 3, 220, advance - 8, colors["sunk"])
-            axes.text(_PAD + 230, middle, text, **{**common, "color": colors["dim"]})
-        elif kind != "gap":
-            if kind == "dot":
-                axes.add_patch(Circle((_PAD + 12, middle), 6, fc="none", ec=colors["edge"], lw=1.2))
-            elif kind == "box":
-                axes.add_patch(
-                    FancyBboxPatch((_PAD + 6, middle - 6), 12, 12, "round,pad=0,rounding_size=2", fc="none",
-                                   ec=colors["edge"], lw=1.2)
-                )  # fmt: skip
-            elif kind == "bar":
-                axes.text(_PAD + 12, middle, "↕", **{**common, "ha": "center", "color": colors["dim"]})
-            axes.text(_PAD + (28 if kind != "pair" else 0), middle, text, **common)
-        y += advance
-    return figure

@@ -132,6 +132,8 @@ function render({ model, el }) {
   }
 
   function cellLink(id) {
+    const elsewhere = current().from;
+    if (elsewhere && elsewhere !== model.get("head").lesson) return h("span", { class: "lk-sub" }, `See lesson ${elsewhere}, cell `, h("code", { text: id }), ".");
     return shield(h("button", { type: "button", class: "lkq-link", on: { click: async (event) => {
       const found = await goToCell(model, event.target, id);
       if (!found) say(`Look for the cell named ${id} in this lesson.`);
