@@ -12,7 +12,7 @@ from labkit.grading.display import show
 
 @dataclass(frozen=True)
 class Mismatch:
-    """How an answer differs: kind "wrong-type", "wrong-shape", "nan" or "rule", and a sentence ("" for plain "rule")."""
+    """How an answer differs: kind "wrong-type", "wrong-shape", "nan" or "rule"; a sentence ("" for "rule")."""
 
     kind: str
     sentence: str = ""

@@ -51,25 +51,35 @@ class Exited(LimitReached):
     kind = "exit"
 
 
+WALL_FACTOR = 2.0
+"""An operation may take this many times its limit by the clock on the wall: a sleep uses no processor time."""
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise OperationTimeout in the main thread if the block takes longer than `seconds` of wall-clock time.
+    """Raise OperationTimeout in the main thread if the block takes too long.
 
-    The alarm repeats, so that code which swallows the first one is interrupted again; code that swallows all of them
-    is ended by the parent's limit on the whole check.
+    The limit is processor time, so that a busy machine does not turn a slow answer into a wrong one; WALL_FACTOR
+    times as much may pass on the wall. Both alarms repeat, so that code which swallows the first is interrupted
+    again; code that swallows all of them is ended by the parent's limit on the whole check.
     """
     if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
         def ring(signum: int, frame: object) -> None:
             raise OperationTimeout
-        old = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+        old_wall, old_cpu = signal.signal(signal.SIGALRM, ring), signal.signal(signal.SIGPROF, ring)
+        wall = seconds * WALL_FACTOR
+        signal.setitimer(signal.ITIMER_REAL, wall, wall)
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
+            signal.signal(signal.SIGALRM, old_wall)
+            signal.signal(signal.SIGPROF, old_cpu)
     else:
-        timer = threading.Timer(seconds, _raise_in, args=(threading.get_ident(), OperationTimeout))
+        timer = threading.Timer(seconds * WALL_FACTOR, _raise_in, args=(threading.get_ident(), OperationTimeout))
         timer.daemon = True
         timer.start()
         try:
@@ -88,7 +98,7 @@ _extra_bytes = 0
 
 
 def limit_memory(extra_bytes: int) -> None:
-    """Let the process grow by `extra_bytes` beyond what it maps now (Linux without CUDA; elsewhere the parent watches)."""
+    """Let the process grow by `extra_bytes` beyond what it maps now (Linux; elsewhere the parent watches)."""
     if not sys.platform.startswith("linux"):
         return
     import resource
@@ -100,8 +110,8 @@ def limit_memory(extra_bytes: int) -> None:
 
 
 def mostly_used() -> bool:
-    """Whether more than half of the memory limit is in use: a slow machine may ring the alarm before the limit is hit."""
-    return bool(_extra_bytes) and _pages(1) - _start_bytes > _extra_bytes // 2
+    """Whether much of the memory limit is in use: a slow machine may ring the alarm before the limit is hit."""
+    return bool(_extra_bytes) and _pages(1) - _start_bytes > _extra_bytes // 4
 
 
 def _pages(field: int) -> int:

@@ -1,6 +1,7 @@
 """A verdict as plain text: for the terminal, for nbval, for a screen without widgets.
 
-The text holds nothing that differs from run to run (no times), so that a stored notebook can be compared with a new one.
+The text holds nothing that differs from run to run (no times), so that a stored notebook can be compared with a new
+one.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.grading.compare import compare
-from labkit.grading.display import show, shorten
+from labkit.grading.display import shorten, show
 from labkit.grading.verdict import Step
 from labkit.observe.events import EventLog
 

@@ -289,7 +289,10 @@ class CheckedReferee(PoolReferee):
         self.call("refused-free-changes-nothing", f"free({self.held})", "free", list(self.held), on=self.pool)
         again = self.call("legal-calls-still-work", f"allocate({len(self.held)})", "allocate", len(self.held),
                           on=self.pool)
-        self.held = list(again)
+        if self.require("legal-calls-still-work", isinstance(again, list | tuple) and len(again) == len(self.held),
+                        expected=f"a list of {_ids(len(self.held))}",
+                        cause="What was just given back cannot be taken again."):
+            self.held = list(again)
 
     def resolve(self, op: Op) -> Op | None:
         held = getattr(self, "held", [])
