@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "AttentionPlay": "attention_play",
     "CheckReport": "check_report",
     "EngineMap": "engine_map",
     "MemoryMap": "memory_map",

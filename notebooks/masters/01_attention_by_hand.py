@@ -1,0 +1,680 @@
+# %% [markdown] id="symptom"
+# # 01. Attention by hand
+#
+# You paste a long report into a chat and ask one question about it. For a while nothing happens. Then the first word
+# comes, and the rest of the answer follows at an even pace. Somebody else, whose answer was being written by the same
+# machine, saw it stand still for just as long as you waited.
+#
+# The same model makes every one of these words. Why does the first take so much longer than the second? What is done in
+# that silence, what of it is kept, and why does it hold up other people?
+#
+# The answer lies in one operation. You will build it in a few lines, from one query and three keys up to a whole prompt,
+# until you can point at the numbers that have to be kept from one word to the next. Those numbers are the **KV cache**.
+# Where to put them is what the rest of the course is about.
+
+# %% id="start"
+from labkit.lesson import finish, predict, quiz, save_point, start
+
+start("01")
+
+# %% [markdown] id="tokens"
+# ## One query, three keys
+#
+# A language model reads and writes **tokens**: words and pieces of words. Inside the model each token is a vector, a
+# list of numbers. The model is a stack of layers, and each layer replaces every vector by a better one. Nearly all of
+# that work treats each token by itself. **Attention** is the one step in which a token takes something over from other
+# tokens.
+#
+# For it, every token makes three short vectors out of its own:
+#
+# - a **query** `q`, which says what this token is after;
+# - a **key** `k`, which says what it can be found by;
+# - a **value** `v`, which is what it hands over when it is found.
+#
+# Here are the query of one token and the keys and values of three. They have only two numbers each, so that you can see
+# them. On the left, the query and the keys; on the right, the values. In the middle, all the arithmetic there is.
+
+# %% id="play"
+from labkit.widgets import AttentionPlay
+
+AttentionPlay()
+
+# %% [markdown] id="play-try"
+# Four things to try:
+#
+# 1. **Turn `q` to a right angle with `k0`.** Their product q·k0 = q₀k₀ + q₁k₁ becomes 0. Point at a row of the table to see
+#    how far along the query's line each key lies: that, times the length of the query, is the product.
+# 2. **Pull `q` into the middle.** All scores are 0. Every value counts the same, and the mixture is their mean.
+# 3. **Pull `q` outwards**, without turning it. The order of the keys stays, but the weights sharpen, and the mixture runs
+#    into one corner.
+# 4. **Try to get the mixture out of the triangle.** You cannot: the weights are positive and sum to 1.
+#
+# So attention is a soft lookup. A table would hand over the value of the one key that fits. Attention hands over a mixture
+# of all values, in proportions that tell how well each key fits.
+
+# %% [markdown] id="where-from"
+# ### Where the three vectors come from
+#
+# From three matrices, which were learned in training and are the same for every token. With the tokens' vectors as the
+# rows of `X`, one matrix product makes all the queries at once, a second one all keys, a third all values. By custom,
+# matrices with one row a token have capital letters.
+
+# %% id="projections"
+import torch
+
+numbers = torch.Generator().manual_seed(1)
+n, hidden, d = 3, 6, 2
+X = torch.randn(n, hidden, dtype=torch.float64, generator=numbers)
+W_q, W_k, W_v = (torch.randn(hidden, d, dtype=torch.float64, generator=numbers) for _ in range(3))
+
+Q, K, V = X @ W_q, X @ W_k, X @ W_v
+for name, matrix in (("X", X), ("W_q", W_q), ("Q = X @ W_q", Q), ("K = X @ W_k", K), ("V = X @ W_v", V)):
+    print(f"{name:<12} {tuple(matrix.shape)}")
+
+# %% [markdown] id="scores-text"
+# ### Exercise: `scores`
+#
+# Write the middle of the picture, first half: the score of every key for one query. For a query `q` and a key `k`, both of
+# `d` numbers,
+#
+# $$\text{score} = \frac{q \cdot k}{\sqrt d} = \frac{q_0 k_0 + q_1 k_1 + \dots + q_{d-1} k_{d-1}}{\sqrt d}$$
+#
+# The keys come as the rows of `K`, so the answer has one number for each row. A loop is fine; one matrix product is
+# shorter. The root of `d` keeps the scores in the same range however long the vectors are. Why the root, of all things, is
+# worked out in the fold below the exercise.
+#
+# *Why it matters:* this product is all that a key is ever used for. Keep that in mind for the end of the lesson.
+#
+# 6 minutes · difficulty 1 of 5 · importance 4 of 5
+
+# %% id="ex-scores"
+# %%exercise scores
+import math
+
+from torch import Tensor
+
+
+def scores(q: Tensor, K: Tensor) -> Tensor:
+    """The score of every key for one query.
+
+    Args:
+        q: the query, shape [d].
+        K: the keys, one a row, shape [n, d]. Same dtype as q. Not to be changed.
+
+    Returns:
+        Shape [n], same dtype: entry i is the product of q with row i of K, divided by the square root of d.
+
+    Example:
+        q = [1, 1, 2, 0] and one key [3, 1, 0, 5]: the products are 3, 1, 0 and 0, their sum is 4, and 4 / 2 = 2.
+    """
+    # BEGIN SOLUTION
+    return K @ q / math.sqrt(q.shape[0])
+    # END SOLUTION
+
+# %% [markdown] id="root-fold" tags=["fold"]
+# #### Why the square root of d?
+#
+# Take a query and a key whose numbers are drawn at random, each with mean 0 and spread (standard deviation) 1. Every
+# product of two such numbers has spread 1 as well. A sum of `d` independent products has `d` times the variance, so its
+# spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This is the reason given in
+# *Attention Is All You Need* (Vaswani et al., 2017, section 3.2.1, footnote 4).
+#
+# The cell below draws 20,000 pairs for several `d` and measures the spread with and without the division. Without it, wide
+# vectors would give scores so far apart that one key takes nearly all the weight before anything has been learned.
+
+# %% id="root-check"
+import numpy as np
+
+random = np.random.default_rng(0)
+for width in (4, 16, 64, 256):
+    products = (random.standard_normal((20_000, width)) * random.standard_normal((20_000, width))).sum(axis=1)
+    print(f"d = {width:>3}: spread of q·k {products.std():5.1f}, divided by the root of d {products.std() / width**0.5:.1f}")
+
+# %% [markdown] id="softmax-text"
+# ## From scores to weights
+#
+# The weights must be positive and sum to 1, and a higher score must get a larger one. **Softmax** does that: take the
+# exponential of every score, then divide each by the sum of all.
+#
+# $$w_i = \frac{e^{s_i}}{e^{s_0} + e^{s_1} + \dots + e^{s_{n-1}}}$$
+#
+# Only *differences* between scores count. Add 5 to every score, and every exponential is multiplied by the same number,
+# which cancels. A key that scores 1 higher than another gets about 2.7 times its weight, wherever the two stand.
+#
+# That is more than a curiosity. An exponential outgrows every float soon, and then this happens:
+
+# %% id="overflow"
+s = torch.tensor([1000.0, 1001.0], dtype=torch.float64)
+e = torch.exp(s)
+print("exponentials:", e.tolist())
+print("weights:     ", (e / e.sum()).tolist())
+
+# %% [markdown] id="attend-text"
+# Infinity divided by infinity is not a number. One such score in one layer, and the model's answer is noise from there on.
+# Yet the two weights are perfectly ordinary: the scores differ by 1, so they must be the same as for scores of 0 and 1.
+#
+# ### Exercise: `attend`
+#
+# Write all of the picture: scores, weights, mixture. `scores` is there for you (yours, if it has passed). Do the softmax by
+# hand rather than call `torch.softmax`; it is two lines, and lesson 10 takes them apart again. It must survive scores of
+# any size, large and small, positive and negative.
+#
+# *Why it matters:* this is attention, whole. What follows only does it for many queries at once.
+#
+# 8 minutes · difficulty 2 of 5 · importance 5 of 5
+
+# %% id="ex-attend"
+# %%exercise attend
+import torch
+from torch import Tensor
+
+from labkit.mine import scores
+
+
+def attend(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    """What one query takes away from n keys and values.
+
+    Args:
+        q: the query, shape [d].
+        K: the keys, shape [n, d], n at least 1.
+        V: the values, shape [n, dv]; dv may differ from d. None of the three is to be changed.
+
+    Returns:
+        Shape [dv], same dtype: the rows of V, each times its weight, added up. The weights are the softmax of
+        scores(q, K). They are finite and right for scores of any size.
+
+    Example:
+        q = [0, 0]: all scores are 0, so the answer is the mean of the rows of V.
+    """
+    # BEGIN SOLUTION
+    s = scores(q, K)
+    e = torch.exp(s - s.max())
+    return (e / e.sum()) @ V
+    # END SOLUTION
+
+# %% [markdown] id="mask-text"
+# ## The mask
+#
+# A language model is trained to say, at every place of a text, which token comes next. The token at place 5 must therefore
+# not see place 6: it would be reading the answer off the page. So each token attends to itself and to everything before
+# it, and to nothing after it. This is the **causal mask**.
+#
+# To hide a key is to give it the score minus infinity. Its exponential is exactly 0, so it stands neither in the mixture nor
+# in the sum that the exponentials are divided by. Below, you look through the eyes of the middle one of three tokens: `k2`
+# comes after it. Move `k2` and `v2` about, and nothing changes. Then let it be seen.
+
+# %% id="play-mask"
+AttentionPlay(query=(0.5, 1.0), maskable=True, hidden=[2], title="Token 1 of three: token 2 is its future")
+
+# %% [markdown] id="mask-picture-text"
+# With all queries as rows, the scores form a table: row i is query i, column j is key j. The mask is a triangle.
+
+# %% id="mask-picture"
+import matplotlib.pyplot as plt
+
+from labkit import theme
+
+theme.use_mpl()
+ink = theme.palette()
+size = 5
+figure, axes = plt.subplots(figsize=(4.6, 3.9))
+for i in range(size):
+    for j in range(size):
+        seen = j <= i
+        face = theme.sequence_color("A") if seen else ink["free"]
+        axes.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, facecolor=face, edgecolor=ink["edge"],
+                                     linewidth=0 if seen else 0.6, hatch=None if seen else "///"))
+        axes.text(j + 0.5, i + 0.52, "seen" if seen else "−∞", ha="center", va="center", fontsize=9,
+                  color=ink["onfill"] if seen else ink["ink"],
+                  bbox=None if seen else {"facecolor": ink["free"], "edgecolor": "none", "pad": 1.5})
+axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
+axes.set_xticks([j + 0.5 for j in range(size)], labels=[f"k{j}" for j in range(size)])
+axes.set_yticks([i + 0.5 for i in range(size)], labels=[f"q{i}" for i in range(size)])
+axes.xaxis.tick_top()
+axes.tick_params(length=0)
+axes.grid(False)
+for side in axes.spines.values():
+    side.set_visible(False)
+axes.set_title("Which query sees which key", pad=22)
+plt.show()
+
+# %% [markdown] id="causal-text"
+# ### Exercise: `causal_attend`
+#
+# Compute every row at once: row i is query i, attending to keys and values 0 to i, itself included. Two ways lead there,
+# and both pass. Go row by row with `attend` and a slice; or compute the whole table of scores as one product and hide the
+# triangle before the softmax, along each row. The second is what every real system does. In torch,
+# `torch.ones(n, n, dtype=torch.bool).triu(1)` is True strictly above the diagonal, and `s.masked_fill(where, value)` makes
+# a copy of `s` with a value filled in.
+#
+# Here `n` tokens have queries and keys of `d` numbers and values of `dv`; the three need not be equal.
+#
+# *Why it matters:* this is what a model does with your whole prompt in its first step. The rule that no row can see the
+# future is also what makes a cache possible at all, as you will see in a moment.
+#
+# 10 minutes · difficulty 3 of 5 · importance 5 of 5
+
+# %% id="ex-causal-attend"
+# %%exercise causal_attend
+import math
+
+import torch
+from torch import Tensor
+
+from labkit.mine import attend, scores
+
+
+def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    """Attention of all tokens of a text, none of which sees a later one.
+
+    Args:
+        Q, K: queries and keys, one row a token, shape [n, d], n at least 1.
+        V: values, shape [n, dv]. None of the three is to be changed.
+
+    Returns:
+        Shape [n, dv], same dtype: row i is attend(Q[i], K[: i + 1], V[: i + 1]).
+
+    Example:
+        Row 0 sees nothing but itself, so it is V[0], whatever Q and K hold.
+    """
+    # BEGIN SOLUTION
+    n, d = Q.shape
+    s = Q @ K.T / math.sqrt(d)
+    future = torch.ones(n, n, dtype=torch.bool).triu(1)
+    s = s.masked_fill(future, -math.inf)
+    e = torch.exp(s - s.max(dim=1, keepdim=True).values)
+    return (e / e.sum(dim=1, keepdim=True)) @ V
+    # END SOLUTION
+
+# %% [markdown] id="weights-text"
+# A trick to see the weights themselves: let the values be the rows of the identity matrix. Then the mixture *is* the list of
+# weights. Six tokens with random queries and keys:
+
+# %% id="weights-picture"
+from labkit.mine import causal_attend
+
+numbers = torch.Generator().manual_seed(5)
+Q, K = (2 * torch.randn(6, 4, dtype=torch.float64, generator=numbers) for _ in range(2))
+weights = causal_attend(Q, K, torch.eye(6, dtype=torch.float64))
+
+figure, axes = plt.subplots(figsize=(5.2, 3.9))
+shades = plt.matplotlib.colors.LinearSegmentedColormap.from_list("weight", [ink["free"], theme.sequence_color("A")])
+for i in range(6):
+    for j in range(6):
+        w = float(weights[i, j])
+        hidden_cell = j > i
+        axes.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, linewidth=0.6 if hidden_cell else 0,
+                                     facecolor=ink["panel"] if hidden_cell else shades(w), edgecolor=ink["line"],
+                                     hatch="///" if hidden_cell else None))
+        if not hidden_cell:
+            axes.text(j + 0.5, i + 0.52, f"{w:.2f}", ha="center", va="center", fontsize=9,
+                      color=ink["onfill"] if w > 0.55 else ink["ink"])
+axes.set(xlim=(0, 6), ylim=(6, 0), aspect="equal")
+axes.set_xticks([j + 0.5 for j in range(6)], labels=[f"k{j}" for j in range(6)])
+axes.set_yticks([i + 0.5 for i in range(6)], labels=[f"q{i}" for i in range(6)])
+axes.xaxis.tick_top()
+axes.tick_params(length=0)
+axes.grid(False)
+for side in axes.spines.values():
+    side.set_visible(False)
+axes.set_title("Weights: each row sums to 1", pad=22)
+plt.show()
+
+# %% id="save"
+save_point("01")
+
+# %% [markdown] id="heads-text"
+# ## Heads
+#
+# One query can ask for one kind of thing. So a layer runs several attentions side by side, called **heads**. Each has its
+# own matrices and therefore its own queries, keys and values; the answers of all heads are laid end to end.
+#
+# With one key and one value for every query head (multi-head attention, **MHA**), a lot has to be kept for every token. It
+# turned out that several query heads can share one KV head and little is lost (grouped-query attention, **GQA**; Ainslie et
+# al., 2023). In the extreme all share a single one (multi-query attention, **MQA**; Shazeer, 2019).
+
+# %% id="heads-picture"
+figure, panels = plt.subplots(1, 3, figsize=(7.5, 2.2), sharey=True)
+for axes, (name, kv) in zip(panels, (("MHA", 8), ("GQA", 2), ("MQA", 1))):
+    group = 8 // kv
+    for h in range(8):
+        shared = h // group
+        below = (shared + 0.5) * group - 0.5
+        color = theme.sequence_color("ABCDEFGH"[shared])
+        axes.plot([h, below], [0.86, 0.2], color=color, linewidth=1.2, zorder=1)
+        axes.plot(h, 1, marker="o", markersize=14, color=color, zorder=2)
+        axes.text(h, 1, str(h), ha="center", va="center_baseline", fontsize=8, color=ink["onfill"], zorder=3)
+        if h % group == 0:
+            axes.plot(below, 0.1, marker="s", markersize=14, color=color, zorder=2)
+            axes.text(below, 0.1, str(shared), ha="center", va="center_baseline", fontsize=8, color=ink["onfill"], zorder=3)
+    axes.set(xlim=(-0.7, 7.7), ylim=(-0.2, 1.3), xticks=[])
+    axes.set_yticks([1, 0.1], labels=["query heads", "KV heads"])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_title(f"{name}: {kv} KV head{'s' if kv > 1 else ''}")
+plt.show()
+
+# %% [markdown] id="gqa-text"
+# In code, GQA is nothing but an index: query head `h` reads KV head `h // group`. Eight query heads over two KV heads, for
+# the last of five tokens:
+
+# %% id="gqa"
+from labkit.cache.geometry import model
+from labkit.mine import attend
+
+numbers = torch.Generator().manual_seed(2)
+n, q_heads, kv_heads, d = 5, 8, 2, 4
+group = q_heads // kv_heads
+q = torch.randn(q_heads, d, dtype=torch.float64, generator=numbers)  # one token's queries, one a head
+K = torch.randn(n, kv_heads, d, dtype=torch.float64, generator=numbers)  # all tokens' keys, one a KV head
+V = torch.randn(n, kv_heads, d, dtype=torch.float64, generator=numbers)
+
+heads = [attend(q[h], K[:, h // group], V[:, h // group]) for h in range(q_heads)]
+print("query head reads KV head:", {h: h // group for h in range(q_heads)})
+print("the token's row:", tuple(torch.cat(heads).shape), "numbers, from", q_heads, "heads of", d)
+print("kept for each token: ", 2 * kv_heads * d, "numbers (a key and a value for each KV head)")
+print("kept under MHA:      ", 2 * q_heads * d)
+
+small = model("SmolLM2-135M")
+print(f"\n{small.name}, the model of this course: {small.num_query_heads} query heads and {small.num_kv_heads} KV heads "
+      f"of {small.head_dim} numbers, in each of {small.num_layers} layers")
+
+# %% [markdown] id="heads-after"
+# What is kept depends on the number of *KV* heads; how many query heads read it makes no difference. Lesson 02 turns these
+# numbers into bytes. From here on we look at one head again: all do the same.
+
+# %% [markdown] id="grow-text"
+# ## One token more
+#
+# Now the step on which everything depends. Four tokens have gone through `causal_attend`: four rows came out. The model
+# has chosen its next token, a fifth one joins the text, and all five rows are computed. Before you run the cell after it,
+# say what you expect:
+
+# %% id="p1"
+predict("01", "p1")
+
+# %% id="grow"
+from labkit.mine import causal_attend
+
+numbers = torch.Generator().manual_seed(3)
+Q, K, V = (torch.randn(5, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
+
+
+def without_mask(Q, K, V):
+    return torch.softmax(Q @ K.T / K.shape[1] ** 0.5, dim=1) @ V
+
+
+for name, attention in (("with the causal mask", causal_attend), ("without a mask", without_mask)):
+    four = attention(Q[:4], K[:4], V[:4])
+    five = attention(Q, K, V)
+    changed = [i for i in range(4) if not torch.allclose(four[i], five[i])]
+    print(f"{name:<21} old rows that changed: {changed}")
+
+# %% [markdown] id="grow-after"
+# With the mask, none. The new token is in everybody's future, and nobody sees it. And because the old rows do not change,
+# neither does anything that is made of them: the next layer's queries, keys and values for these tokens are what they
+# were, and so on up to the top of the model. *Nothing about an old token ever needs to be computed again.*
+#
+# So the next step needs only one new row, the last. And what does that row need of the past? Look at your `attend`: it
+# takes **one** query, its own, and **all** the keys and values. The old queries are used by the old rows only. They are
+# done.
+#
+# ### Exercise: `last_row_only`
+#
+# Write one step of going on. In comes the vector `x` of the new token, and the keys and values of the `n` tokens before it,
+# kept from earlier steps. Make the new token's three vectors, let it attend to everything up to and including itself, and
+# hand back its row together with the keys and values to keep for next time.
+#
+# `torch.cat([A, B])` puts the rows of `B` below those of `A`; `k[None]` makes a matrix with one row out of a vector.
+#
+# *Why it matters:* this function is a decode step. `K` and `V`, handed from call to call, are the KV cache.
+#
+# 6 minutes · difficulty 2 of 5 · importance 5 of 5
+
+# %% id="ex-last-row-only"
+# %%exercise last_row_only
+import torch
+from torch import Tensor
+
+from labkit.mine import attend
+
+
+def last_row_only(
+    x: Tensor, K: Tensor, V: Tensor, W_q: Tensor, W_k: Tensor, W_v: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The row of one new token, computed from kept keys and values.
+
+    Args:
+        x: the new token's vector, shape [hidden].
+        K: keys of the n tokens before it, oldest first, shape [n, d]. n may be 0.
+        V: their values, shape [n, dv]. K and V are not to be changed: return larger copies.
+        W_q, W_k: shape [hidden, d]; the token's query is x @ W_q, its key x @ W_k.
+        W_v: shape [hidden, dv]; its value is x @ W_v.
+
+    Returns:
+        (row, K, V). row, shape [dv], is the last row of causal attention over all n + 1 tokens. K, [n + 1, d], and
+        V, [n + 1, dv], have the new token's key and value as their last rows.
+
+    Example:
+        n = 0: the token sees only itself, so row is x @ W_v.
+    """
+    # BEGIN SOLUTION
+    K = torch.cat([K, (x @ W_k)[None]])
+    V = torch.cat([V, (x @ W_v)[None]])
+    return attend(x @ W_q, K, V), K, V
+    # END SOLUTION
+
+# %% [markdown] id="loop-text"
+# Does it hold up? Feed a text of eight tokens through it one by one, and compare with all rows computed at once:
+
+# %% id="loop"
+from labkit.mine import causal_attend, last_row_only
+
+numbers = torch.Generator().manual_seed(4)
+X = torch.randn(8, 6, dtype=torch.float64, generator=numbers)
+W_q, W_k, W_v = (torch.randn(6, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
+
+K, V = torch.empty(0, 4, dtype=torch.float64), torch.empty(0, 4, dtype=torch.float64)
+one_by_one = []
+for x in X:
+    row, K, V = last_row_only(x, K, V, W_q, W_k, W_v)
+    one_by_one.append(row)
+
+at_once = causal_attend(X @ W_q, X @ W_k, X @ W_v)
+print("same rows:", torch.allclose(torch.stack(one_by_one), at_once))
+print("kept at the end: K", tuple(K.shape), "and V", tuple(V.shape))
+
+# %% [markdown] id="phases-text"
+# ## Prefill and decode
+#
+# A server does both. The tokens of your prompt are all known when it arrives, so their rows are computed together, in one
+# step: the **prefill**. Its last row yields the first token of the answer. From there on each new token depends on the one
+# before it, so the rows come one at a time: that is **decode**.
+#
+# In the picture every cell is one score. The prompt has five tokens; four more are written.
+
+# %% id="phases"
+prompt, answer = 5, 4
+total = prompt + answer
+figure, axes = plt.subplots(figsize=(7.5, 4.1))
+for i in range(total):
+    for j in range(i + 1):
+        first = i < prompt
+        color = theme.sequence_color("A") if first else theme.sequence_color("B")
+        axes.add_patch(plt.Rectangle((j + 0.05, i + 0.05), 0.9, 0.9, facecolor=color if first else ink["panel"],
+                                     edgecolor=color, linewidth=1.0, hatch=None if first else "///"))
+axes.text(total + 0.4, prompt / 2, f"step 1, prefill: {prompt} rows at once\n{prompt * (prompt + 1) // 2} scores", va="center",
+          color=theme.sequence_color("A"))
+for step in range(answer):
+    axes.text(total + 0.4, prompt + step + 0.5, f"step {step + 2}, decode: 1 row, {prompt + step + 1} scores", va="center",
+              color=theme.sequence_color("B"))
+axes.set(xlim=(0, total + 6.5), ylim=(total, 0), aspect="equal", xlabel="", ylabel="query of token")
+axes.set_xticks([j + 0.5 for j in range(total)], labels=[str(j) for j in range(total)])
+axes.set_yticks([i + 0.5 for i in range(total)], labels=[str(i) for i in range(total)])
+axes.xaxis.tick_top()
+axes.tick_params(length=0)
+axes.grid(False)
+for side in axes.spines.values():
+    side.set_visible(False)
+axes.set_title("key of token", loc="left", fontsize=10, fontweight="normal", color=ink["dim"], pad=20)
+plt.show()
+
+# %% [markdown] id="count-text"
+# Now with a prompt of the size of a report. Two ways to go on after it: keep the keys and values and compute one row a
+# step, or keep nothing and compute all rows again every time. (A row stands for more than its scores: each row takes the
+# token through all the matrices of every layer.)
+
+# %% id="count"
+prompt, answer = 2000, 200
+
+
+def triangle(rows):
+    """Scores in one head when `rows` rows are computed from the first on: row i has i + 1 of them."""
+    return rows * (rows + 1) // 2
+
+
+lengths = range(prompt + 1, prompt + answer)  # how long the text is in each decode step
+print(f"{'':<26}{'rows':>9}{'scores a head':>17}")
+print(f"{'step 1 (prefill)':<26}{prompt:>9,}{triangle(prompt):>17,}")
+print(f"{'step 2, K and V kept':<26}{1:>9,}{prompt + 1:>17,}")
+print(f"{'step 2, nothing kept':<26}{prompt + 1:>9,}{triangle(prompt + 1):>17,}")
+print(f"{'whole answer, kept':<26}{prompt + len(lengths):>9,}{triangle(prompt) + sum(lengths):>17,}")
+print(f"{'whole answer, not kept':<26}{prompt + sum(lengths):>9,}{triangle(prompt) + sum(map(triangle, lengths)):>17,}")
+
+# %% [markdown] id="time-text"
+# And on your machine, for the attention of one head alone (your own functions, if they have passed):
+
+# %% id="time" tags=["nbval-ignore-output"]
+import time
+
+from labkit.mine import attend, causal_attend
+
+numbers = torch.Generator().manual_seed(6)
+Q, K, V = (torch.randn(1000, 64, generator=numbers) for _ in range(3))
+
+
+def seconds(work, repeats=5):
+    """The shortest of a few runs."""
+    took = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+whole, last = seconds(lambda: causal_attend(Q, K, V)), seconds(lambda: attend(Q[-1], K, V))
+print(f"1,000 rows: {whole * 1e3:.2f} ms    the last row alone: {last * 1e3:.3f} ms    ratio {whole / last:.0f}")
+
+# %% [markdown] id="answer"
+# ## Back to the silence
+#
+# You can now read the symptom. The silence was the **prefill**: thousands of rows before the first word. Then came decode,
+# one row a word, at an even pace. (Even, not constant: the row gets longer with every token, and we shall see when that
+# shows.) And the others stood still because a server works in steps: all requests that run take part in the same one. A
+# step that carries your thousands of rows takes long, and everyone's next word waits for its end.
+#
+# What made the second word quick is what was kept of the first step:
+#
+# | of an old token | needed by the next row? | so it is |
+# |---|---|---|
+# | its query | no, only its own row asked with it | dropped |
+# | its row | no, the next layer has made its own K and V of it | dropped |
+# | its key | yes, every later query meets it | **kept** |
+# | its value | yes, every later mixture takes from it | **kept** |
+#
+# A key and a value, for every token, every KV head, every layer, as long as the request runs: that is the **KV cache**. It
+# grows by one row a step, nobody knows in advance how far, and there is one for every request that the server works on. How
+# large is it? That is lesson 02. Where does one put something that grows like this? That is the course.
+
+# %% [markdown] id="break-text"
+# ## Break it: the mask in the wrong corner
+#
+# Between the two phases lies a third case: several new tokens at once, with others already kept. A server meets it when it
+# cuts a long prompt into pieces, so that the other requests can take a step between them.
+#
+# Here is a head that keeps its keys and values. Its author tested it on whole prompts and on decoding token by token. All
+# rows were right. It is wrong all the same.
+#
+# ```python
+# class CachedAttention:
+#     def __init__(self):
+#         self.K = self.V = None
+#
+#     def feed(self, Q, K, V):                      # queries, keys and values of the new tokens
+#         self.K = K if self.K is None else torch.cat([self.K, K])
+#         self.V = V if self.V is None else torch.cat([self.V, V])
+#         s = Q @ self.K.T / math.sqrt(Q.shape[1])
+#         if len(Q) > 1:                            # a single new token may see everything
+#             visible = torch.ones(s.shape, dtype=torch.bool).tril()
+#             s = s.masked_fill(~visible, -math.inf)
+#         return torch.softmax(s, dim=-1) @ self.V
+# ```
+#
+# Catch it. Write `ops`, a list of calls in order: `("feed", 3)` feeds the next three tokens. A right head gives the same
+# rows however a text is cut; find the shortest cut on which this one does not.
+#
+# *Why it matters:* the same slip has been made more than once. With `is_causal=True`, PyTorch's own
+# `scaled_dot_product_attention` lays the triangle into the upper left corner, which its documentation says and its users
+# stumble over (pytorch/pytorch issues 108108, 115111 and 144858). In 2026 it was found in the reference cache of ExecuTorch:
+# in a prompt fed in pieces, the first query of the second piece saw key 0 and nothing else (pytorch/executorch, pull request
+# 21749).
+#
+# 6 minutes · difficulty 3 of 5 · importance 3 of 5
+
+# %% id="ex-break-the-mask"
+# %%exercise break_the_mask
+# Each entry is ("feed", number of new tokens), the number a whole one from 1 to 64. At most six entries.
+# BEGIN SOLUTION
+ops = [("feed", 1), ("feed", 2)]
+# END SOLUTION
+# BEGIN STUB
+# ops = []
+# END STUB
+
+# %% [markdown] id="production" tags=["fold"]
+# ## In production
+#
+# | what you built | where real systems have it |
+# |---|---|
+# | the two phases, seen from outside | vLLM: histograms `vllm:time_to_first_token_seconds` (waiting and prefill) and `vllm:inter_token_latency_seconds` (decode); and per request `vllm:request_queue_time_seconds`, `vllm:request_prefill_time_seconds`, `vllm:request_decode_time_seconds` |
+# | the same in SGLang | `sglang:time_to_first_token_seconds`, `sglang:inter_token_latency_seconds` |
+# | `causal_attend`, `last_row_only` | one code path: the vLLM V1 scheduler only knows how many tokens of a request are still to be computed, thousands (a prompt) or one (decode); the attention kernel gets both in one batch |
+# | the mask for a piece of a prompt | PyTorch: `torch.nn.attention.bias.causal_lower_right(m, n)`, beside `is_causal=True`, which is the upper left one |
+# | GQA | PyTorch: `scaled_dot_product_attention(..., enable_gqa=True)`; in a model's `config.json`: `num_attention_heads` and `num_key_value_heads` |
+# | the long prompt that holds everyone up | chunked prefill: a prompt is fed in pieces under a token budget (`--max-num-batched-tokens` in vLLM), lesson 16 |
+#
+# Read in: vLLM `docs/design/metrics.md`, `vllm/v1/metrics/loggers.py` and `vllm/v1/core/sched/scheduler.py` on the main
+# branch, mid-2026 (older versions call the second metric `vllm:time_per_output_token_seconds`); SGLang's metrics, mid-2026;
+# the docstrings of PyTorch 2.13.0.
+
+# %% [markdown] id="verify-text" tags=["fold"]
+# ## Verify it
+#
+# An assistant, asked why caching keys and values is allowed, wrote the sentence below. Is it true, false, or too broad?
+# Decide, and name the cell of this notebook that shows it. The cell after the question puts the evidence in numbers.
+
+# %% id="verify"
+predict("01", "verify")
+
+# %% id="verify-shows"
+from labkit.mine import causal_attend
+
+numbers = torch.Generator().manual_seed(3)
+Q, K, V = (torch.randn(5, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
+for name, attention in (("causal", causal_attend), ("no mask", without_mask)):
+    moved = (attention(Q, K, V)[:4] - attention(Q[:4], K[:4], V[:4])).abs().max()
+    print(f"{name:<8} largest change of an old row when a token is added: {float(moved):.3f}")
+
+# %% [markdown] id="questions"
+# ## Questions
+#
+# All of them can be answered in the head; a pencil helps.
+
+# %% id="quiz"
+quiz("01")
+
+# %% id="finish"
+finish("01")
