@@ -15,12 +15,13 @@ def start(name: str) -> Any:
     """Open a lesson: makes `%%exercise` known, starts the warm worker and returns the opening card."""
     from labkit import specs
     from labkit.grading import exercise_magic, runner
+    from labkit.widgets import OpeningCard
 
     lesson = specs.lesson(name)
     exercise_magic.register(lesson.key)
     if lesson.exercises:
         runner.warm(torch=any(e.spec.needs_torch for e in lesson.exercises))
-    return _widget("OpeningCard", lesson.number)
+    return OpeningCard(lesson.number)
 
 
 def quiz(name: str) -> Any:
@@ -44,14 +45,17 @@ def predict(name: str, question: str) -> Any:
 
 def save_point(name: str) -> Any:
     """The middle of a lesson: what is passed so far, and that one may stop here."""
-    return _widget("ProgressOverview", lesson=name)
+    from labkit.widgets import ProgressOverview
+
+    return ProgressOverview(lesson=name)
 
 
 def finish(name: str) -> Any:
     """The end of a lesson: the engine map with what is now the learner's, and what comes next."""
     from labkit import specs
+    from labkit.widgets import EngineMap
 
-    return _widget("EngineMap", highlight=specs.lesson(name).lights)
+    return EngineMap(highlight=specs.lesson(name).lights)
 
 
 def show_check(name: str, exercise: str, text: str) -> Any:
@@ -65,15 +69,3 @@ def show_check(name: str, exercise: str, text: str) -> Any:
     hints = iter([] if verdict.passed else entry.spec.hints)
     return CheckReport(verdict, report.render(verdict), heading=entry.title, hints=0 if verdict.passed else 3,
                        on_hint=lambda: next(hints, None))
-
-
-def _widget(name: str, *args: Any, **kwargs: Any) -> Any:
-    import labkit.widgets
-
-    try:
-        made = getattr(labkit.widgets, name)
-    except ModuleNotFoundError:
-        return None
-    return made(*args, **kwargs)
-
-

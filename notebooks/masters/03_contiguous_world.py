@@ -1,0 +1,592 @@
+# %% [markdown] id="symptom"
+# # 03. The contiguous world
+#
+# A request waits at the head of the queue, and behind it thirty others. The graph of free memory says sixty per cent. The
+# request needs an eighth of the memory. It is refused, again and again, many times a second, while nothing seems to
+# happen at all.
+#
+# The graph is right, and so is the allocator: the free slots are there, in eight pieces, and the longest of them is
+# forty-three slots too short. You will meet this very moment below, with its numbers.
+#
+# This lesson is about the memory of serving engines before paging: every sequence lived in one unbroken run of slots. You
+# build the two functions that such a memory stands on, and then the ruler that says where its slots went.
+
+# %% id="start"
+from labkit.lesson import finish, predict, quiz, save_point, start
+
+start("03")
+
+# %% [markdown] id="play"
+# ## Look before you read
+#
+# Four memories of 64 slots each, and the same twelve requests, A to L. One slot holds the keys and values of one token,
+# in all layers of the model; in lesson 02 you worked out how many bytes that is. At each step everybody who runs writes
+# one token.
+#
+# The picture opens at step 9. Step back and forth, and look for two things: what each memory does with the slots that
+# nobody has written, and what K waits for in the strip called *First fit*.
+
+# %% id="play-widget"
+from labkit.simulate.side_by_side import side_by_side, small_trace
+from labkit.widgets import MemoryMap
+
+# (step of arrival, tokens of the prompt, tokens of the answer), one row for each request from A to L
+requests = [(0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5),
+            (3, 3, 8), (4, 9, 5), (5, 2, 3), (6, 5, 8), (7, 10, 3), (8, 3, 4)]  # fmt: skip
+logs = side_by_side(small_trace(requests), num_slots=64, max_tokens=16, block_size=4)
+
+MemoryMap(
+    *logs.items(),
+    step=9,
+    title="One workload, four memories",
+    subtitle="Step through: who is let in, who waits, and which slots are held and never written.",
+)
+
+# %% [markdown] id="idea"
+# ## Three ways to lose a slot
+#
+# A run cannot grow once somebody sits behind it. So it has to be as long as the sequence will ever get, before the first
+# token is written, and nobody knows how long that is. The first three strips are three answers:
+#
+# | memory | it reserves | so it loses slots |
+# |---|---|---|
+# | Reserve 16 | the longest that any sequence may get | inside: behind the last token of nearly everybody |
+# | Buddy | the next power of two | inside, though less, and between the runs |
+# | First fit | exactly what is asked for | between the runs |
+#
+# The fourth strip is paged memory, which you build from lesson 04 on. It is here for comparison.
+#
+# In what follows, three words have the meaning that the PagedAttention paper gives them (Kwon et al., SOSP 2023, section
+# 3.1). A slot that holds no token is one of:
+#
+# - **reservation**: kept for a token that this sequence will write later. It will be used; until then nobody else can
+#   have it.
+# - **internal** waste: held by a sequence that will never write it, because it was given more than it needed. That
+#   becomes known only when the sequence has ended.
+# - **external** waste: free, in a piece too short for whoever waits. That is known at once.
+#
+# Slots that hold a token are **used**. What is free and in a piece long enough is simply **free**.
+#
+# One generous assumption runs through the whole lesson. *Buddy* and *First fit* are told how long each sequence will be
+# in the end. No real engine knows. The paper makes the same present to two of the systems that it compares with, and
+# calls one of them "Oracle". So everything below is the best that contiguous memory could hope for.
+
+# %% [markdown] id="about-first-fit"
+# ### Exercise: `first_fit` (8 minutes, difficulty 1, importance 3)
+#
+# Free memory is kept as a list of **holes**: pairs `(start, length)`, in order of start. The hole `(20, 9)` is slots 20
+# to 28. A new sequence needs `size` slots in one piece; where does it go?
+#
+# The oldest answer is the simplest: walk from the low end and take the first hole that is long enough. It matters because
+# this small loop is what decides between *come in* and *wait*, and its *no* is an everyday answer, not an error.
+
+# %% id="ex-first-fit"
+# %%exercise first_fit
+def first_fit(holes: list[tuple[int, int]], size: int) -> int | None:
+    """Where a run of `size` slots goes.
+
+    Args:
+        holes: free runs (start, length), in order of start. It is not changed: finding a place and taking it are two
+            steps.
+        size: slots wanted in one piece, 1 or more.
+
+    Returns:
+        The first slot of the lowest hole that has at least `size` slots, or None if no hole has.
+        first_fit([(4, 2), (20, 9), (40, 9)], 5) is 20.
+    """
+    # BEGIN SOLUTION
+    for start, length in holes:
+        if length >= size:
+            return start
+    return None
+    # END SOLUTION
+
+
+# %% [markdown] id="about-scene"
+# ## The moment from the beginning
+#
+# Now a memory of real size. The requests are drawn, with a seed, from the published statistics of a production trace
+# (Azure LLM inference trace 2023, conversation, 19,366 requests; Azure Public Dataset, CC-BY 4.0). The memory has 32,768
+# slots, the server takes requests of up to 4,096 tokens, and `first_fit`, yours if it has passed, places them. The cell
+# serves 400 requests and keeps the moment at which somebody was refused although most of memory was free.
+
+# %% id="scene"
+from labkit.cache.contiguous import FirstFit
+from labkit.cache.geometry import kv_bytes_per_token, model
+from labkit.mine import first_fit
+from labkit.simulate import pictures
+from labkit.simulate.moments import worst_refusal
+from labkit.simulate.workload import draw
+
+SLOTS, MAX_TOKENS = 32_768, 4_096
+workload = draw(400, seed=0).capped(MAX_TOKENS)
+scene = worst_refusal(workload, FirstFit(SLOTS, find=first_fit))
+
+gib = SLOTS * kv_bytes_per_token(model("Llama-3.1-8B")) / 2**30
+print(f"memory: {SLOTS:,} slots, {gib:.1f} GiB for Llama-3.1-8B")
+print(f"free: {scene.free:,} slots, {scene.free / SLOTS:.0%} of memory, in {len(scene.holes)} holes")
+print(f"wanted: {scene.wanted:,} slots, {scene.wanted / SLOTS:.1%} of memory")
+print(f"longest hole: {scene.longest:,} slots, {scene.wanted - scene.longest} too few")
+print("first_fit says:", first_fit(list(scene.holes), scene.wanted))
+
+# %% id="scene-picture"
+pictures.moment(scene)
+
+# %% [markdown] id="after-scene"
+# Nothing is broken here. Eight sequences happen to lie so that the free slots between them come in eight pieces. Moving a
+# sequence would help, but moving means copying all its keys and values while the model stands still.
+#
+# And since this queue is served in order, everybody behind the one who waits is waiting too, however short.
+
+# %% [markdown] id="about-predict"
+# ## One prediction first
+#
+# The other half of the work is done when a sequence ends and its run comes back.
+
+# %% id="predict-p1"
+predict("03", "p1")
+
+# %% id="reveal-p1"
+from labkit.cache.contiguous import FirstFit
+from labkit.mine import first_fit, release_coalesce
+
+memory = FirstFit(64, find=first_fit, give_back=release_coalesce)
+for name in "ABCD":
+    memory.reserve(name, 16)
+for name in "ACB":
+    memory.release(name)
+    print(f"{name} is gone; holes:", [tuple(hole) for hole in memory.holes()])
+print("E, 40 slots, goes to:", memory.reserve("E", 40))
+
+# %% [markdown] id="after-p1"
+# When B goes, its run lies between two holes, and the three become one. Had the list only been added to, it would say
+# three holes of 16, and a request for 40 would wait for ever in a memory of which three quarters are free.
+
+# %% [markdown] id="about-release-coalesce"
+# ### Exercise: `release_coalesce` (12 minutes, difficulty 3, importance 4)
+#
+# Take a run back and join it with whatever it touches. It can touch a hole on its left, on its right, on both sides or on
+# neither.
+#
+# A hole touches the run if nothing lies between them: `(0, 5)` ends before slot 5, so it touches a run that starts at 5.
+#
+# The function also stands guard. If any slot of the run is free already, somebody has made a mistake: a run was given
+# back twice, or with a wrong length. Joining it quietly would hand the same slots to two sequences, one of which would
+# then overwrite the keys and values of the other. So that is refused, and the list stays as it was.
+# `ReservationError` is imported for the cell.
+
+# %% id="ex-release-coalesce"
+# %%exercise release_coalesce
+def release_coalesce(holes: list[tuple[int, int]], start: int, length: int) -> list[tuple[int, int]]:
+    """The holes once slots start to start + length - 1 are free again.
+
+    Args:
+        holes: free runs (start, length), in order of start, no two touching. It is not changed.
+        start, length: the run that comes back; length is 1 or more.
+
+    Returns:
+        A new list of pairs (start, length), in order of start, no two touching. Every slot that was free before or comes
+        back now is in exactly one of them. release_coalesce([(0, 5), (20, 4)], 5, 3) is [(0, 8), (20, 4)].
+
+    Raises:
+        ReservationError: a slot of the run is free already.
+    """
+    # BEGIN SOLUTION
+    stop = start + length
+    for hole_start, hole_length in holes:
+        if hole_start < stop and start < hole_start + hole_length:
+            raise ReservationError(f"Some of slots {start} to {stop - 1} are free already.")
+    merged = []
+    for run_start, run_length in sorted([*holes, (start, length)]):
+        if merged and merged[-1][0] + merged[-1][1] == run_start:
+            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+        else:
+            merged.append((run_start, run_length))
+    return merged
+    # END SOLUTION
+
+
+# %% [markdown] id="about-after-release"
+# What joining is worth shows in the next cell. It fills a memory with runs of the lengths of real requests, lets
+# everybody go in a random order, and asks for the longest hole. Nobody is left in memory at that point.
+
+# %% id="with-and-without"
+import random
+
+from labkit.cache.holes import carve
+from labkit.mine import first_fit, release_coalesce
+
+
+def only_add(holes, start, length):
+    """Give a run back without joining it."""
+    return sorted([*holes, (start, length)])
+
+
+for name, give_back in [("joined", release_coalesce), ("only added", only_add)]:
+    holes, held = [(0, SLOTS)], []
+    for tokens in workload.total_tokens.tolist():
+        place = first_fit(holes, tokens)
+        if place is not None:
+            holes = carve(holes, place, tokens)
+            held.append((place, tokens))
+    random.Random(0).shuffle(held)
+    for place, tokens in held:
+        holes = give_back(holes, place, tokens)
+    free = sum(length for _, length in holes)
+    longest = max(length for _, length in holes)
+    print(f"{name:>10}: {free:,} slots free, number of holes {len(holes)}, the longest has {longest:,}")
+
+# %% [markdown] id="halfway"
+# ## Half way
+#
+# You have an allocator: a place for those who come, and joined holes from those who go. A good moment to stop and come
+# back.
+
+# %% id="save"
+save_point("03")
+
+# %% [markdown] id="about-waste-by-kind"
+# ### Exercise: `waste_by_kind` (8 minutes, difficulty 2, importance 5)
+#
+# Now the ruler. At one moment, each sequence is four numbers: it holds `length` slots from `start` on, has written `used`
+# of them so far, and will have written `final` of them when it ends. The last number is hindsight: it is known here
+# because the trace is over.
+#
+# Take a sequence that holds 16 slots, has 5 tokens now and 9 in the end:
+#
+# ```
+# slot      0 1 2 3 4   5 6 7 8   9 10 11 12 13 14 15
+#           used        reserv.   internal
+# ```
+#
+# Holes are counted whole, against what the next sequence wants: a hole shorter than `wanted` is external waste, any other
+# is free. If nobody waits, `wanted` is 0 and no hole is waste.
+#
+# This is worth getting exactly right. Whenever somebody tells you that memory is wasted, the first question is which of
+# the three it is, because each has another cure.
+
+# %% id="ex-waste-by-kind"
+# %%exercise waste_by_kind
+def waste_by_kind(
+    reservations: list[tuple[int, int, int, int]], holes: list[tuple[int, int]], wanted: int
+) -> dict[str, int]:
+    """Count every slot of memory by kind.
+
+    Args:
+        reservations: (start, length, used, final) for each sequence, in slots; 0 <= used <= final <= length.
+        holes: free runs (start, length).
+        wanted: slots that the next sequence needs in one piece; 0 if nobody waits.
+
+    Returns:
+        {"used": ..., "reservation": ..., "internal": ..., "external": ..., "free": ...}: slots, whole numbers. Together
+        they are all of memory. A kind that does not occur is 0.
+    """
+    # BEGIN SOLUTION
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] += used
+        slots["reservation"] += final - used
+        slots["internal"] += length - final
+    for _, length in holes:
+        slots["external" if length < wanted else "free"] += length
+    return slots
+    # END SOLUTION
+
+
+# %% id="scene-by-kind"
+from labkit.mine import waste_by_kind
+
+kinds = waste_by_kind(list(scene.reservations), list(scene.holes), scene.wanted)
+for kind, slots in kinds.items():
+    print(f"{kind:>11}: {slots:6,} slots  {slots / SLOTS:6.1%}")
+
+# %% [markdown] id="after-scene-by-kind"
+# No internal waste at all, because first fit was told the truth about every length; and more than half of memory is
+# external waste. At this moment, that is. The next two sections look at whole days.
+
+# %% [markdown] id="about-curve"
+# ## What a reservation is worth
+#
+# Engines that do not know lengths reserve the maximum for everybody. How much of such a reservation is ever written? That
+# is a question about the requests alone: no allocator is needed, only their lengths.
+#
+# The next cell takes the drawn workload again, now 20,000 requests. If you have a trace of your own, give its path: an
+# Azure CSV (`TIMESTAMP, ContextTokens, GeneratedTokens`) or a Mooncake JSON Lines file (`timestamp, input_length,
+# output_length`). Everything below then runs on it.
+
+# %% id="trace"
+from labkit.simulate.traces import read_trace
+
+TRACE_FILE = ""  # for example "AzureLLMInferenceTrace_conv.csv"
+
+trace = read_trace(TRACE_FILE) if TRACE_FILE else draw(20_000, seed=0)
+print(trace)
+for what, values in trace.summary().items():
+    print(f"{what:>13}:", ", ".join(f"{name} {value:,.2f}" for name, value in values.items()))
+
+# %% id="curve"
+import numpy as np
+
+from labkit.simulate.replay import useful_share
+
+top = max(14, int(np.ceil(np.log2(trace.total_tokens.max()))))
+maxima = [int(2 ** (k / 4)) for k in range(44, 4 * top + 1)]
+pictures.share_curve(trace, maxima, marked=(2_048, 4_096, 8_192))
+
+# %% id="curve-numbers"
+for maximum, share in zip((2_048, 4_096, 8_192), useful_share(trace, (2_048, 4_096, 8_192))):
+    print(f"reserve {maximum:,}: {share:.0%} of the slots hold a token when the request ends")
+
+shares = useful_share(trace, maxima)
+for paper in pictures.PAPER_SHARES[::-1]:
+    print(f"{paper:.1%} would be a reservation of about {np.interp(paper, shares[::-1], maxima[::-1]):,.0f} here")
+
+mean_prompt, mean_answer, reserved = 161.31, 337.99, 2_048  # Kwon et al., SOSP 2023, Fig. 11 (ShareGPT), section 6.1
+print(f"the paper's own requests: ({mean_prompt} + {mean_answer}) / {reserved:,} = "
+      f"{(mean_prompt + mean_answer) / reserved:.0%}")
+
+# %% [markdown] id="after-curve"
+# The paper is often quoted like this: *existing systems use 20 to 38 per cent of their KV memory*. That is Fig. 2, which
+# has 20.4% for the system that reserves 2,048 slots for everybody ("Orca (Max)") and 38.2% for the one that knows every
+# length ("Orca (Oracle)"). It is a statement about their requests, short ones, under their reservation.
+#
+# The production trace has longer requests, so the same reservation of 2,048 is worth more here. Another maximum gives
+# another number, and no number is right without the maximum beside it: the band in the figure is crossed somewhere, and
+# the cell above says where. The last line reconciles the two: the means of the paper's requests over its reservation,
+# counted at the end of each request. Its 20.4% is lower, since it is an average over time, and some memory was external
+# waste.
+
+# %% [markdown] id="about-compare"
+# ## The same requests, the same memory
+#
+# Now with an allocator and a clock. 400 requests, 32,768 slots, and four memories. *Reserve 4,096* and *First fit* run on
+# the functions that you wrote. Every running sequence writes a token each step of 30 ms; requests are served in order.
+#
+# How many requests are in memory at once decides how many tokens a server computes per step, so look at the numbers on
+# the right first.
+
+# %% id="compare"
+from labkit.cache.contiguous import Buddy, FirstFit, ReserveMax
+from labkit.mine import first_fit, release_coalesce
+from labkit.simulate.replay import ContiguousMemory, PagedMemory, replay
+
+
+def memories(max_tokens):
+    """The four memories, empty, by name."""
+    own = {"find": first_fit, "give_back": release_coalesce}
+    return {
+        f"reserve {max_tokens:,}": ContiguousMemory(ReserveMax(SLOTS, max_tokens, **own)),
+        "buddy": ContiguousMemory(Buddy(SLOTS)),
+        "first fit": ContiguousMemory(FirstFit(SLOTS, **own)),
+        "paged, blocks of 16": PagedMemory(SLOTS, block_size=16),
+    }
+
+
+served = trace.head(400).capped(MAX_TOKENS)
+runs = [replay(served, memory, name=name) for name, memory in memories(MAX_TOKENS).items()]
+pictures.by_kind(runs)
+
+# %% id="compare-numbers"
+for run in runs:
+    print(f"{run.name:>20}: {run.mean_running():5.1f} at once, mean wait {run.wait_s.mean():6.1f} s, "
+          f"done after {run.steps * 0.03:5.0f} s, {run.preemptions} sent back")
+
+# %% id="compare-over-time"
+pictures.running_over_time(runs, until_s=120)
+
+# %% [markdown] id="after-compare"
+# Read the bars from top to bottom. Knowing the lengths turns internal waste into external waste and doubles what runs at
+# once. Cutting memory into small blocks removes both: nothing has to lie in one piece, and nothing has to be held before
+# it is written.
+#
+# One column belongs to the price: **sent back**. Whoever has a reservation finishes. Paged memory lets more in than can
+# finish together, and when nobody can grow, somebody must give back what he holds and start again. This replay lets him
+# start again for nothing; a real server computes all of it anew. That bill is what lessons 17 to 19 are about.
+
+# %% [markdown] id="about-where-it-does-not-matter"
+# ## Where it makes no difference
+#
+# The same four memories, four other workloads.
+
+# %% id="where-it-does-not-matter"
+from dataclasses import replace
+
+from labkit.simulate.side_by_side import small_trace
+
+rng = np.random.default_rng(0)
+total = rng.choice([256, 512, 1024, 2048, 4096], 400, p=[0.3, 0.25, 0.2, 0.15, 0.1])
+answer = np.minimum(rng.integers(64, 400, 400), total - 32)
+
+workloads = {
+    "the same requests, a quarter as often": (MAX_TOKENS, replace(served, arrival_s=served.arrival_s * 4)),
+    "all 1,024 tokens long": (1_024, small_trace([(0.05 * i, 896, 128) for i in range(300)])),
+    "lengths are powers of two": (
+        MAX_TOKENS, small_trace([(0.15 * i, n - a, a) for i, (n, a) in enumerate(zip(total, answer))])),
+    "three requests of 31,000 tokens": (31_000, small_trace([(0, 30_000, 1_000)] * 3)),
+}  # fmt: skip
+
+print(f"{'requests at once (mean wait in s)':40}{'reserve':>14}{'buddy':>14}{'first fit':>14}{'paged':>14}")
+for name, (max_tokens, requests) in workloads.items():
+    line = f"{name:40}"
+    for memory in memories(max_tokens).values():
+        run = replay(requests, memory)
+        line += f"{run.mean_running(under_pressure=False):7.1f} ({run.wait_s.mean():4.1f})"
+    print(line)
+
+# %% [markdown] id="after-where-it-does-not-matter"
+# - **Where nobody waits**, no slot is missed. In the first line first fit serves as well as paging does: the memory was
+#   large enough for what came.
+# - **Where all are equally long** and the reservation fits them, contiguous memory has neither internal nor external
+#   waste. What is left for paging to win is the reservation, which is small where answers are short.
+# - **Where lengths are powers of two**, buddy rounds nothing up. It keeps level with first fit, and it finds a place and
+#   joins runs without ever walking a list: two buddies differ in one bit of their start. That is why kernels of operating
+#   systems still use it, for pages.
+# - **Where one request fills the memory**, one request runs, whatever the allocator is called.
+
+# %% [markdown] id="about-break-it"
+# ### Break it: the release that comes twice (6 minutes, difficulty 3, importance 4)
+#
+# A request ends in the same instant in which its user presses stop, and two paths of the code give its run back. In
+# vLLM a request that was aborted while its cache was being transferred could be finished twice and its memory freed twice
+# (pull request 33377, January 2026). The last line of defence is the function that takes the run.
+#
+# Here is one. It joins correctly on both sides, and it does look whether the run is free already:
+#
+# ```python
+# def release_coalesce(holes, start, length):
+#     for hole_start, hole_length in holes:
+#         if hole_start <= start < hole_start + hole_length:
+#             raise ReservationError(f"slot {start} is free already")
+#     merged = []
+#     for run_start, run_length in sorted([*holes, (start, length)]):
+#         if merged and merged[-1][0] + merged[-1][1] == run_start:
+#             merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+#         else:
+#             merged.append((run_start, run_length))
+#     return merged
+# ```
+#
+# Release the same sequence twice in a row, and it raises. Find a sequence of operations in which a second release gets
+# past it. Operations are tuples; the memory places runs with `first_fit`:
+#
+# - `("new", 64)` makes a memory of 64 slots and comes first;
+# - `("allocate", "A", 10)` places 10 slots for A;
+# - `("release", "A")` gives A's run back. It may come a second time; the run is then the one that A had.
+#
+# A right function must survive the same sequence, which means that it refuses. The shortest list wins.
+
+# %% id="ex-twice-released"
+# %%exercise twice_released
+# BEGIN SOLUTION
+ops = [
+    ("new", 8),
+    ("allocate", "A", 2),
+    ("release", "A"),
+    ("allocate", "B", 1),
+    ("release", "A"),
+]
+# END SOLUTION
+# BEGIN STUB
+# ops = [
+#     ("new", 64),
+#     ("allocate", "A", 10),
+#     ("release", "A"),
+#     # your operations
+# ]
+# END STUB
+
+# %% [markdown] id="after-break-it"
+# The second release is dangerous exactly when it comes late: somebody else has been given the beginning of the run. And
+# if that somebody had been given all of it, no function that sees only holes could have noticed: to know that A no longer
+# owns those slots one must keep who does. You will keep that in lesson 04.
+
+# %% [markdown] id="about-quiz"
+# ## Questions
+
+# %% id="quiz"
+quiz("03")
+
+# %% id="finish"
+finish("03")
+
+# %% [markdown] id="in-production" tags=["fold"]
+# ## In production
+
+# %% [markdown] id="in-production-text"
+# **Reserving the maximum is alive** wherever shapes must be fixed. Hugging Face Transformers has it as `StaticCache`,
+# whose `max_cache_len` sizes the tensors (`src/transformers/cache_utils.py`, version 5.23 read). TensorRT Edge-LLM
+# documents its `LinearKVCache` as one block of the layout [layers, max batch, 2, KV heads, max sequence length, head
+# dimension] (documentation of its C++ runtime, read 2026). For one user on one device that is a good choice: nobody
+# waits.
+#
+# **Reserving is also a policy over paged memory.** TensorRT-LLM's `GUARANTEED_NO_EVICT` lets a request in only if blocks
+# for its prompt and its longest possible answer are there, `MAX_UTILIZATION` lets in more and may have to pause somebody.
+# That is the column *sent back* of this lesson, as a switch.
+#
+# **Contiguous search and its holes** were llama.cpp's way for years: `find_slot` needed a free segment that holds the
+# whole batch, and a fragmented cache meant splitting batches or defragmenting (issue 3380, September 2023). Restoring a
+# saved sequence still failed in a cache that had room in pieces, until it was allowed to take cells that do not lie
+# together (pull request 17982, December 2025).
+#
+# **First fit is alive in the tier below.** LMCache keeps KV in CPU memory by an `AddressManager`, whose `allocate()` walks
+# an explicit list of free blocks to the first that is large enough (`lmcache/v1/memory_management.py`, as quoted in issue
+# 3187, May 2026). In that issue thousands of failed allocations an hour looked like fragmentation; measuring showed plain
+# exhaustion, slots that were held and never given back. Which kind of waste it is decides where to look.
+#
+# **Contiguous for the kernel, paged underneath**: vAttention (arXiv 2405.04437) leaves the cache in one piece of *virtual*
+# memory and lets the GPU's own paging put physical memory behind it as it grows. The attention kernel then needs no
+# block table.
+
+# %% [markdown] id="verify-it" tags=["fold"]
+# ## Verify it
+
+# %% [markdown] id="verify-text"
+# This is the kind of sentence that an assistant writes when you ask about paging: *"PagedAttention eliminates memory
+# fragmentation, so a server with paging runs two to four times as many requests at once."* Mark it, and name the cell of
+# this notebook that shows it.
+
+# %% id="verify-claim"
+predict("03", "verify")
+
+# %% [markdown] id="derivation" tags=["fold"]
+# ## Why there are about half as many holes as sequences
+
+# %% [markdown] id="derivation-text"
+# Look at a run in a memory that has been busy for a long time. When it ends, it touches 0, 1 or 2 holes, and the number
+# of holes changes by +1, 0 or -1. When a run is placed, a hole becomes shorter, and disappears only if the fit was exact,
+# which is rare where lengths are arbitrary: the number stays.
+#
+# In balance the changes cancel, so a run that ends touches one hole on average: each of its two sides is a hole with
+# probability one half. Every hole is the right side of exactly one run (but for one at the very beginning). So there are
+# half as many holes as runs. Knuth calls it the fifty-per-cent rule (The Art of Computer Programming, volume 1, section
+# 2.5). It says that free memory is always in many pieces, whatever the policy is. The next cell counts, over the 400
+# requests above.
+
+# %% id="fifty-per-cent"
+from labkit.cache.contiguous import FirstFit
+
+
+class Counted(ContiguousMemory):
+    """A memory that counts runs and holes whenever somebody waits."""
+
+    def __init__(self, allocator):
+        super().__init__(allocator)
+        self.seen = []
+
+    def waste(self, wanted):
+        if wanted:
+            self.seen.append((len(self.allocator.reservations()), len(self.allocator.holes())))
+        return super().waste(wanted)
+
+
+counted = Counted(FirstFit(SLOTS))
+replay(served, counted, sample_every=1)
+held, holes = np.mean(counted.seen, axis=0)
+print(f"on average {held:.1f} runs and {holes:.1f} holes: {holes / held:.2f} holes a run")
+
+# %% [markdown] id="derivation-buddy"
+# **Why buddies find each other by one bit.** Every run of the buddy method is a power of two long and starts at a
+# multiple of its length. Splitting the run at `start` into halves of `length` gives starts `start` and `start + length`;
+# because `start` is a multiple of `2 * length`, adding `length` only sets a bit that was 0. So for either half the other
+# is `start ^ length`, and two neighbours that do not differ in just that bit are no buddies: they touch, and yet cannot be
+# joined (Knowlton, 1965). That is the external waste of the buddy method.

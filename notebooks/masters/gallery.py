@@ -1,0 +1,438 @@
+# %% [markdown] id="gallery"
+# # The widgets, in every state
+#
+# For whoever works on them: one cell a state. Look at each in the light and in the dark theme, narrow and wide, with the
+# keyboard alone. `benchmarks/widgets.py` measures the large ones in the page, and `tests/browser/test_widgets.py` opens
+# this notebook.
+
+# %% id="setup"
+import random
+
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.block_table import BlockTable
+from labkit.cache.contiguous import FirstFit, ReserveMax
+from labkit.observe.events import EventLog, Kind
+from labkit.observe.record import RecordingAllocator, RecordingPool, RecordingTable
+from labkit.widgets import CheckReport, EngineMap, Layout, MemoryMap, OpeningCard, PageTable, ProgressOverview
+from labkit.widgets.engine_map import map_data
+
+# %% [markdown] id="page-table"
+# ## Page table
+#
+# Shared, copied and cached blocks come with later lessons; here their events are written by hand.
+
+# %% id="page-table-fork"
+fork = EventLog(num_blocks=48, block_size=16)
+for block in (2, 10, 11, 24, 25, 36):
+    fork.begin(f"prompt of E -> block {block} stays findable")
+    fork.emit(Kind.ALLOCATE, "E", block, 0)
+    fork.emit(Kind.FILL, "E", block, 16)
+    fork.emit(Kind.STORED, None, block)
+    fork.emit(Kind.FREE, "E", block, 0)
+
+
+def grow(seq: str, blocks: list[int], tokens: int) -> None:
+    """One step for each block of a sequence of `tokens` tokens."""
+    for index, block in enumerate(blocks):
+        fork.begin(f"append({seq}) -> a new block: {block}")
+        fork.emit(Kind.ALLOCATE, seq, block, index)
+        fork.emit(Kind.FILL, seq, block, min(16, tokens - 16 * index))
+
+
+grow("A", [7, 21, 3, 30], 55)
+fork.begin("fork(A, B) -> B reads blocks 7, 21 and 3 with A")
+for index, block in enumerate((7, 21, 3)):
+    fork.emit(Kind.SHARE, "B", block, index)
+fork.begin("append(B) -> copy-on-write: block 3 is shared with A, the token goes to new block 12")
+fork.emit(Kind.ALLOCATE, "B", 12, 2)
+fork.emit(Kind.COPY, "B", 12, 3)
+fork.emit(Kind.FREE, "B", 3, 1)
+fork.emit(Kind.FILL, "B", 12, 13)
+grow("C", [40, 15], 20)
+grow("D", [33, 8, 26, 44, 19], 80)
+fork.begin("reuse(F) -> blocks 2 and 10 were computed before")
+fork.emit(Kind.REUSE, "F", 2, 0)
+fork.emit(Kind.REUSE, "F", 10, 1)
+fork.begin("evict -> block 11 makes room")
+fork.emit(Kind.REMOVED, None, 11)
+fork.begin("release(C) -> blocks 15 and 40 back in the pool")
+fork.emit(Kind.FREE, "C", 15, 0)
+fork.emit(Kind.FREE, "C", 40, 0)
+
+PageTable(fork, step=12, subtitle="Fork of A at block 2: B reads blocks 7 and 21 with A, and writes its own block 12.")
+
+# %% id="page-table-end"
+PageTable(fork, title="The same, at the end of its log")
+
+# %% id="page-table-recorded"
+log = EventLog(num_blocks=16, block_size=4)
+pool = RecordingPool(BlockPool(16), log)
+tables = {name: RecordingTable(BlockTable(pool, 4), log, seq=name) for name in "ABC"}
+for name, tokens in (("A", 10), ("B", 18), ("C", 7), ("A", 6), ("C", 40)):
+    tables[name].append(tokens)
+tables["B"].release()
+tables["C"].append(3)
+PageTable(log, title="Recorded from a real pool", subtitle="One request in it was refused.")
+
+# %% id="page-table-nobody"
+plain_log = EventLog(num_blocks=4)
+plain = RecordingPool(BlockPool(4), plain_log)
+held = plain.allocate(3)
+plain.allocate(2)
+plain.free(held[:1])
+PageTable(plain_log, title="A pool alone", subtitle="Blocks are held, but by no sequence with a name.")
+
+# %% id="page-table-empty"
+PageTable(EventLog(num_blocks=24, block_size=16), title="Before anything happened")
+
+# %% id="page-table-zero"
+PageTable(EventLog(num_blocks=0, block_size=16), title="A pool of no blocks")
+
+# %% id="page-table-one"
+one = EventLog(num_blocks=1, block_size=16)
+one.begin("append(A) -> the only block")
+one.emit(Kind.ALLOCATE, "A", 0, 0)
+one.emit(Kind.FILL, "A", 0, 3)
+PageTable(one, title="One block")
+
+# %% id="page-table-long-text"
+wordy = EventLog(num_blocks=12, block_size=8)
+wordy.begin(
+    "append(a-request-with-a-very-long-name, 5) -> tokens 0 to 4 need a new block, and this sentence goes on for long "
+    "enough to show what happens to one that does not fit on a single line of the card, <b>even with markup in it</b>"
+)
+wordy.emit(Kind.ALLOCATE, "a-request-with-a-very-long-name", 5, 0)
+wordy.emit(Kind.FILL, "a-request-with-a-very-long-name", 5, 5)
+wordy.begin("append(request-17)")
+wordy.emit(Kind.ALLOCATE, "request-17", 6, 0)
+wordy.emit(Kind.FILL, "request-17", 6, 8)
+PageTable(wordy, title="Long names, long sentences")
+
+# %% id="page-table-wrong"
+wrong = EventLog(num_blocks=6, block_size=4)
+for call, blocks in (("allocate(3)", (0, 1, 2)), ("allocate(2)", (2, 3)), ("allocate(2)", (9, -1))):
+    wrong.begin(f"{call} -> {list(blocks)}")
+    for block in blocks:
+        wrong.emit(Kind.ALLOCATE, None, block)
+wrong.begin("free([0, 0])")
+wrong.emit(Kind.FREE, None, 0, 0)
+wrong.emit(Kind.FREE, None, 0, 0)
+PageTable(wrong, title="A wrong pool", subtitle="Block 2 was given out twice, and two blocks do not exist.")
+
+
+# %% id="busy-log"
+def busy_log(num_blocks: int, operations: int, sequences: int, seed: int = 4711, block_size: int = 16) -> EventLog:
+    """A log of requests that come, grow and go; some of what they leave stays cached."""
+    draw = random.Random(seed)
+    log = EventLog(num_blocks=num_blocks, block_size=block_size)
+    free = list(range(num_blocks))
+    draw.shuffle(free)
+    tables: dict[str, list[int]] = {}
+    for _ in range(operations):
+        name = f"r{draw.randrange(sequences)}"
+        table = tables.setdefault(name, [])
+        if table and (draw.random() < 0.02 or len(table) > 120):
+            log.begin(f"release({name}) -> {len(table)} blocks back in the pool")
+            for block in reversed(table):
+                if draw.random() < 0.3:
+                    log.emit(Kind.STORED, None, block)
+                log.emit(Kind.FREE, name, block, 0)
+            free += reversed(table)
+            tables[name] = []
+            continue
+        wanted = draw.randint(1, 5)
+        if len(free) < wanted:
+            log.begin(f"append({name}) -> False: {wanted} blocks are wanted, {len(free)} are free")
+            log.emit(Kind.REFUSE, name, arg=wanted)
+            continue
+        log.begin(f"append({name}, {wanted * block_size}) -> {wanted} new blocks")
+        for _ in range(wanted):
+            block = free.pop(0)
+            log.emit(Kind.ALLOCATE, name, block, len(table))
+            log.emit(Kind.FILL, name, block, draw.randint(1, block_size))
+            table.append(block)
+    return log
+
+
+# %% id="page-table-hundreds"
+PageTable(busy_log(300, 160, 12), title="300 blocks, 12 sequences")
+
+# %% id="page-table-thousand"
+PageTable(busy_log(1_000, 800, 40), title="1,000 blocks, 40 sequences")
+
+# %% id="page-table-large"
+PageTable(busy_log(10_000, 20_000, 110), title="10,000 blocks, 110 sequences, 20,000 operations")
+
+# %% id="page-table-live"
+live = EventLog(num_blocks=64, block_size=4)
+live_pool = RecordingPool(BlockPool(64), live)
+live_tables = {name: RecordingTable(BlockTable(live_pool, 4), live, seq=name) for name in "ABC"}
+board = PageTable(live, live=True, title="Live", subtitle="The next cell makes it grow.")
+board
+
+# %% id="page-table-live-grow"
+for turn in range(60):
+    live_tables["ABC"[turn % 3]].append(2 if turn % 7 else 5)
+board.close_live()
+
+# %% [markdown] id="memory-map"
+# ## Memory map
+
+# %% id="memory-map-typical"
+WORKLOAD = [("A", 96, 40), ("B", 30, 24), ("C", 64, 64), ("D", 50, 18), ("E", 120, 70), ("F", 20, 20)]
+
+
+def run(make, slots: int) -> EventLog:
+    """The workload on one allocator: prompts arrive, grow, every other one leaves, one more wants in."""
+    log = EventLog(num_slots=slots)
+    memory = RecordingAllocator(make(slots), log)
+    placed = []
+    for name, tokens, final in WORKLOAD:
+        if memory.reserve(name, tokens) is not None:
+            placed.append((name, final))
+    for share in (0.3, 0.6, 1.0):
+        for name, final in placed:
+            memory.use(name, max(1, int(final * share)))
+    for name, _ in placed[::2]:
+        memory.release(name)
+    memory.reserve("G", 200)
+    return log
+
+
+paged_log = EventLog(num_blocks=32, block_size=16)
+paged_pool = RecordingPool(BlockPool(32), paged_log)
+paged = {name: RecordingTable(BlockTable(paged_pool, 16), paged_log, seq=name) for name, _, _ in WORKLOAD}
+done = dict.fromkeys(paged, 0)
+for share in (0.3, 0.6, 1.0):
+    for name, _, final in WORKLOAD:
+        goal = max(1, int(final * share))
+        paged[name].append(goal - done[name])
+        done[name] = goal
+for name in list(paged)[::2]:
+    paged[name].release()
+
+MemoryMap(
+    Layout("Reserve to maximum (128)", run(lambda slots: ReserveMax(slots, 128), 512)),
+    Layout("First fit", run(FirstFit, 512)),
+    Layout("Paged, 16 tokens a block", paged_log),
+    step=14,
+    subtitle="Six requests in 512 slots, three ways.",
+)
+
+# %% id="memory-map-hole"
+MemoryMap(Layout("First fit", run(FirstFit, 420)), title="A request that no hole fits")
+
+# %% id="memory-map-large"
+MemoryMap(Layout("Paged, 8,192 slots", busy_log(512, 600, 30)), title="8,192 slots")
+
+# %% id="memory-map-empty"
+MemoryMap(title="No memory at all")
+
+# %% [markdown] id="check-report"
+# ## Check report
+
+# %% id="check-report-data"
+RULES = [
+    ("refused-means-unchanged", "When there is no room, `allocate` returns None and the pool is as it was."),
+    ("one-holder", "A block that is held is not handed out again until it was freed."),
+    ("count-is-right", "`num_free` is the number of blocks that can be allocated now."),
+    ("all-or-nothing", "`allocate(n)` gives n different blocks or None."),
+    ("freed-is-free", "What was freed can be allocated again."),
+    ("ids-in-range", "Block ids are 0 to num_blocks - 1."),
+]
+
+
+def verdict(word: str, broken: str | None = None, **more) -> dict:
+    """A verdict as `labkit.grading.verdict.Verdict.to_dict` gives it."""
+    states = {"pass": "held", "fail": "held"}
+    rules = [
+        {"name": name, "statement": text, "state": "broken" if name == broken else states.get(word, "unknown")}
+        for name, text in RULES
+    ]
+    base = {"lesson": "04_block_pool", "exercise": "BlockPool", "verdict": word, "rule": broken, "kind": "rule"}
+    return {**base, "message": "", "counterexample": None, "rules": rules, "mutant": None, "seconds": 0.8, **more}
+
+
+def line(n: int, label: str, seen: str = "", op: str = "allocate", **more) -> dict:
+    """One line of a trace."""
+    step = {"n": n, "op": op, "args": {}, "label": label, "seen": seen, "expected": None, "note": "", "broken": False}
+    return {**step, **more}
+
+
+def events(log: EventLog) -> dict:
+    """A log as a verdict carries it."""
+    import base64
+
+    data = base64.b64encode(log.to_bytes()).decode()
+    return {"data": data, "names": log.names, "labels": log.labels, "meta": log.meta, "step": log.num_steps - 1}
+
+
+leaky = EventLog(num_blocks=4)
+leaky.begin("allocate(3) -> blocks 0, 1, 2")
+for block in range(3):
+    leaky.emit(Kind.ALLOCATE, None, block)
+leaky.begin("allocate(2) -> None: 2 blocks are wanted, 1 is free")
+leaky.emit(Kind.REFUSE, None, arg=2)
+
+HINTS = [
+    "What does your pool look like after a call that returns None?",
+    "Invariant: free blocks and held blocks together are all blocks, before and after every call.",
+    "Look before you take:\n    if n > len(self._free):\n        return ____",
+]
+
+failed = verdict(
+    "fail",
+    "refused-means-unchanged",
+    message="Block 3 left the pool and nobody holds it.",
+    mutant="Blocks were taken one by one until the list was empty, and the ones already taken were not put back.",
+    counterexample={
+        "setup": "a pool of 4",
+        "steps": [
+            line(1, "allocate(3)", "[0, 1, 2]"),
+            line(2, "allocate(2)", "None", note="right: only 1 is free"),
+            line(3, "num_free", "0", op="observe", expected="1", broken=True),
+        ],
+        "failing": 3,
+        "events": events(leaky),
+    },
+)
+
+
+def report(data: dict, **more) -> CheckReport:
+    """A report whose hints and solution are the ones above."""
+    left = iter(HINTS[len(more.get("opened", ())) :])
+    return CheckReport(
+        data, hints=3, on_hint=lambda: next(left), on_solution=lambda: "class BlockPool:\n    ...", **more
+    )
+
+
+# %% id="check-report-failed"
+report(failed)
+
+# %% id="check-report-hints"
+report(failed, opened=HINTS)
+
+# %% id="check-report-mine"
+report({**failed, "over": "mine", "printed": "taking 3\ntaking 2\n", "notes": ["Your shortest sequence so far has 3 operations."]})
+
+# %% id="check-report-passed"
+DIFF = """--- yours
++++ reference
+@@ -3,5 +3,4 @@
+ def allocate(self, n):
+-    if len(self.free_blocks) < n:
+-        return None
++    if n > len(self._free):
++        return None
+     return [self._free.popleft() for _ in range(n)]"""
+CheckReport(verdict("pass", kind=""), heading="BlockPool", difference=DIFF, next_step="CheckedPool (10 minutes)")
+
+# %% id="check-report-not-written"
+report(
+    verdict("fail", kind="not-written", message="`allocate` is not written yet: replace `raise NotImplementedError`."),
+    heading="BlockPool",
+)
+
+# %% id="check-report-syntax"
+report(verdict("error", kind="syntax", message="Line 7 cannot be read as Python: '(' was never closed."), heading="BlockPool")
+
+# %% id="check-report-timeout"
+looping = {"setup": "a pool of 1", "failing": 1, "events": None}
+looping["steps"] = [line(1, "allocate(2)", "did not come back", broken=True)]
+report(
+    verdict("timeout", kind="endless-loop", message="`allocate(2)` did not come back within 0.3 s.", counterexample=looping),
+    heading="BlockPool",
+)
+
+# %% id="check-report-long"
+many = [line(n, f"free([{n}, {n + 1}])", "None", op="free") for n in range(1, 19)]
+many.append(
+    line(
+        19,
+        "allocate(120, reason='a call with an argument that is much too long to fit beside its result')",
+        "[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8]",
+        expected="120 different blocks, each between 0 and 127",
+        broken=True,
+    )
+)
+report(
+    verdict(
+        "fail",
+        "all-or-nothing",
+        message="Every block was handed out twice in one call. " * 3,
+        counterexample={"setup": "a pool of 128", "steps": many, "failing": 19, "events": None},
+    )
+)
+
+# %% [markdown] id="engine-map"
+# ## Engine map
+
+# %% id="engine-map-start"
+EngineMap()
+
+# %% id="engine-map-middle"
+boxes = map_data()["boxes"]
+mine = {"block_pool", "block_table", "scheduler"}
+halfway = [{**box, "state": "yours" if box["name"] in mine else box["state"]} for box in boxes]
+EngineMap(highlight="block_pool", path="storms", boxes=halfway, links=map_data()["links"])
+
+# %% id="engine-map-done"
+EngineMap(path="kernels", boxes=[{**box, "state": "yours"} for box in boxes], links=map_data()["links"])
+
+# %% [markdown] id="opening-card"
+# ## Opening card
+
+# %% id="opening-card-typical"
+OpeningCard(
+    {
+        "number": "04",
+        "title": "The block pool",
+        "part": "I. Memory",
+        "symptom": "A server has been up for nine days. Every night it answers fewer requests at once than the night before.",
+        "builds": "The part that hands out the blocks of the cache and takes them back, all or nothing.",
+        "minutes": 60,
+        "lights": "block_pool",
+        "questions": 6,
+        "exercises": [
+            {"id": "blocks_needed", "title": "Blocks needed", "minutes": 5, "stretch": False, "passed": True},
+            {"id": "BlockPool", "title": "The pool", "minutes": 12, "stretch": False, "passed": False},
+            {"id": "CheckedPool", "title": "The checked pool", "minutes": 10, "stretch": False, "passed": False},
+            {"id": "find_leak", "title": "Find the leak", "minutes": 8, "stretch": True, "passed": False},
+        ],
+    }
+)
+
+# %% id="opening-card-bare"
+OpeningCard({"number": "00", "title": "Start here"})
+
+# %% [markdown] id="progress"
+# ## Progress overview
+
+
+# %% id="progress-data"
+def row(number: str, title: str, passed: int, of: int, right: int, questions: int, hints: int = 0, **more) -> dict:
+    """One lesson of an overview."""
+    exercises = [
+        {"id": f"exercise_{i}", "title": f"Exercise {i}", "minutes": 8, "passed": i < passed, "attempts": i <= passed,
+         "stretch": i == of - 1 and of > 3}
+        for i in range(of)
+    ]
+    asked = {"answered": right, "correct": right, "total": questions}
+    return {"number": number, "title": title, "current": False, "hints": hints, "exercises": exercises,
+            "questions": asked, **more}
+
+
+rows = [
+    row("00", "Start here", 0, 0, 4, 6),
+    row("01", "Attention by hand", 4, 4, 5, 6, 2),
+    row("02", "What a token costs", 3, 4, 6, 6),
+    row("03", "The contiguous world", 1, 3, 0, 6, 1, current=True),
+    row("04", "The block pool", 0, 4, 0, 6),
+]
+ProgressOverview(rows=rows)
+
+# %% id="progress-one"
+ProgressOverview(lesson="04", rows=[row("04", "The block pool", 2, 4, 0, 6, 1)])
+
+# %% id="progress-empty"
+ProgressOverview(rows=[])
