@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from labkit.errors import LabkitError, LessonError, QuizFileError
+from labkit.errors import QuizFileError
 from labkit.grading.quiz_answer import same_output
 from labkit.grading.quiz_file import Key, field_name
 from labkit.grading.quiz_question import Instance, Question, plain
@@ -261,25 +261,3 @@ def _whole(quiz: Any) -> Iterator[Finding]:
         yield Finding("warning", file, line, "questions", "none is from an earlier lesson", remedy)
     if int(number) >= 1 and not quiz.predictions:
         yield Finding("warning", file, line, "questions", "there is no prediction", "add one with `prediction: true`")
-
-
-def check_cells(path: str | Path, cells: Iterable[str]) -> list[Finding]:
-    """Links to cells that the notebook does not have; `cells` are the ids of its cells."""
-    from labkit.grading.quiz import load
-
-    known = set(cells)
-    found = []
-    try:
-        quiz = load(path)
-    except (QuizFileError, LessonError):
-        return []  # lint tells this
-    except LabkitError:
-        return []
-    for question in quiz.questions:
-        if question.seen_in:
-            continue  # such a link leads into another notebook
-        for key, cell in _cells(question.data, question.key):
-            if cell not in known:
-                problem = f"the notebook has no cell `{cell}`"
-                found.append(_make("error", question, key, problem, "name one of its cells, or drop the link"))
-    return found

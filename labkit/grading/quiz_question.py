@@ -326,10 +326,8 @@ class Instance:
         if all(_number(plain(s)) is not None for s in sides):
             sides.sort(key=lambda s: _number(plain(s)) or 0.0)
         else:
-            # The order of the sides must not follow that of the pairs, whatever the seed.
+            # No rule but the seed: an order that is never that of the pairs would tell something about them.
             sides.sort(key=lambda s: stable_hash(self.seed, *self._name, "side", s))
-            if [p.right for p in pairs] == sides[: len(pairs)] and len(sides) > 1:
-                sides = sides[1:] + sides[:1]
         self.pairs, self.sides = tuple(pairs), tuple(sides)
 
     def _build_short(self) -> None:

@@ -15,7 +15,7 @@ from labkit.grading.quiz_question import Point
 
 HONEST = "This looks for words and how they stand in the sentence; it cannot tell whether what you wrote is true."
 
-_NEGATORS = {"no", "not", "never", "without", "cannot", "neither", "nor", "none", "hardly"}
+_NEGATORS = {"no", "nothing", "not", "never", "without", "cannot", "neither", "nor", "none", "hardly"}
 _BREAKS = {"and", "but", "then", "so", "because", "until", "instead", "unless"}
 _REACH = 4  # words between a denial and what it denies: "not by running a benchmark"
 

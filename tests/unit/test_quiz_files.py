@@ -11,7 +11,7 @@ import pytest
 
 from labkit.errors import QuizFileError
 from labkit.grading.quiz import load, load_all
-from labkit.grading.quiz_lint import check_cells, lint
+from labkit.grading.quiz_lint import lint
 
 GOOD = """\
 lesson: good
@@ -155,13 +155,6 @@ def test_warnings(tmp_path: Path) -> None:
     for text, field in ((long, "options"), (twice, "feedback"), (same, "params")):
         found = lint(write(tmp_path, text))
         assert [f.level for f in found] == ["warning"] and field in found[0].field, found
-
-
-def test_a_link_to_a_cell_that_is_not_there(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD.replace("feedback: rounded down}", "feedback: rounded down, cell: symptom}"))
-    assert check_cells(path, ["symptom", "start"]) == []
-    found = check_cells(path, ["start"])
-    assert [(f.line, f.field) for f in found] == [(13, "questions[0].options[1].cell")]
 
 
 def test_every_quiz_of_the_course_is_without_errors() -> None:
