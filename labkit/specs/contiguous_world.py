@@ -631,7 +631,7 @@ LESSON = Lesson(
     part="I. Memory",
     minutes=70,
     builds="An allocator for memory in one piece, and the measure of what it wastes, by kind.",
-    symptom="A third of the memory is free, and the server refuses a request that needs a tenth of it.",
+    symptom="More than half of the memory is free, and the server refuses a request that needs an eighth of it.",
     lights="block_pool",
     exercises=(
         Exercise("first_fit", "The lowest hole that fits", 8, 1, 3, FirstFit(), "labkit.cache.holes:first_fit"),
