@@ -75,8 +75,26 @@ def execute(master: Master, home: Path | None = None, timeout: int = CELL_SECOND
     """
     node = notebook(master, solved=True)
     with tempfile.TemporaryDirectory(prefix="labkit-build-", ignore_cleanup_errors=True) as scratch:
-        run(node, Path(scratch), home or Path(scratch) / "home", timeout, name=master.path.name)
+        home = home or Path(scratch) / "home"
+        run(node, Path(scratch), home, timeout, name=master.path.name)
+        hide_paths(node, {str(home): "LABKIT_HOME", scratch: ".", str(Path(__file__).resolve().parents[2]): "."})
     return normalise(node)
+
+
+def hide_paths(node: Any, names: dict[str, str]) -> None:
+    """Write the folders of this machine by other names in what cells printed; longer ones first, as given."""
+
+    def hidden(text: str) -> str:
+        for path, name in names.items():
+            text = text.replace(path, name)
+        return text
+
+    for cell in node.cells:
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output.text = hidden(output.text)
+            if isinstance(output.get("data", {}).get("text/plain"), str):
+                output.data["text/plain"] = hidden(output.data["text/plain"])
 
 
 def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name: str = "notebook") -> None:
