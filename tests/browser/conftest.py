@@ -136,6 +136,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "IPYTHONDIR": str(root / "ipython"),
         "LABKIT_HOME": str(home),
         "LABKIT_NO_BROWSER": "1",
+        "LABKIT_PATIENCE": "8",
         "OMP_NUM_THREADS": "1",
     }
     command = [
