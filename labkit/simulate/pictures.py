@@ -1,8 +1,8 @@
 """Figures of where memory goes, in the look of the course (`labkit.theme`); matplotlib is loaded when one is drawn.
 
-Each returns a matplotlib `Figure` that a notebook shows as its last expression. Every kind of slot has a look of its own
-that can be told apart without colour: written slots are solid, reservations hatched, internal waste dotted, external
-waste crossed, free slots blank.
+Each returns a matplotlib `Figure` that a notebook shows as its last expression. Every kind of slot has a look of its
+own that can be told apart without colour: written slots are solid, reservations hatched, internal waste dotted,
+external waste crossed, free slots blank.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def moment(refusal: Refusal) -> Figure:
     axes.grid(False)
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(f"{refusal.free:,} of {refusal.num_slots:,} slots are free; the longest hole has {refusal.longest:,}")
+    free, slots = f"{refusal.free:,}", f"{refusal.num_slots:,}"
+    axes.set_title(f"{free} of {slots} slots are free; the longest hole has {refusal.longest:,}")
     _legend(axes, ("used", "reservation", "external"), loc="upper center", bbox_to_anchor=(0.5, -0.3))
     return figure
 
@@ -92,8 +93,8 @@ def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ())
     axes = figure.subplots()
     low, high = (100 * share for share in PAPER_SHARES)
     axes.axhspan(low, high, color=theme.LIGHT["cached"], alpha=0.7, linewidth=0)
-    axes.text(maxima[-1], high - 1.5, "PagedAttention paper, Fig. 2: 20.4 to 38.2 %  ", va="top", ha="right", fontsize=8.5,
-              color=theme.LIGHT["dim"])
+    axes.text(maxima[-1], high - 1.5, f"PagedAttention paper, Fig. 2: {low:.1f} to {high:.1f} %  ", va="top",
+              ha="right", fontsize=8.5, color=theme.LIGHT["dim"])
     axes.plot(maxima, 100 * useful_share(trace, maxima), color=theme.sequence_color("A"), label="when a request ends")
     axes.plot(maxima, 100 * useful_share_over_time(trace, maxima), color=theme.sequence_color("B"), linestyle="--",
               label="over its whole life")

@@ -17,7 +17,10 @@ from labkit.simulate.traces import Trace
 
 
 class _Narrated:
-    """A memory that writes down, tick by tick, what it did. `replay` asks for its waste once a tick: that is the clock."""
+    """A memory that writes down, tick by tick, what it did.
+
+    `replay` asks for its waste once a tick: that is the clock.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self.log = log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -164,7 +165,8 @@ class MemoryReferee(Referee):
         start, length = self.last[seq]
         if seq not in self.held and not _overlaps(self.holes, start, length):
             raise ValueError(
-                f"{seq} is gone and its slots {start} to {start + length - 1} are all held by others now. A function that "
+                f"{seq} is gone and its slots {start} to {start + length - 1} are all held by others now. A function "
+                "that "
                 "sees only holes cannot know whose they are, so no release_coalesce can be blamed for this."
             )
         again = "" if seq in self.held else ", again"
@@ -215,7 +217,8 @@ class MemoryReferee(Referee):
             raise StopSequence
         self.require(
             STAYS.name, given == before, expected=f"the list passed in is still {show(before, 60)}",
-            cause=f"The answer is right, but the list that was passed in is now {show(given, 60)}: its owner did not ask "
+            cause=f"The answer is right, but the list that was passed in is now {show(given, 60)}: its owner did not "
+                  "ask "
                   "for that." if not clash else
                   f"The release was refused, but the list that was passed in is now {show(given, 60)}.",
         )
@@ -234,7 +237,8 @@ class MemoryReferee(Referee):
             return
         self.require(
             "refuses-what-is-free", False, expected="raises ReservationError",
-            cause=f"{free} free already and {'was' if first == last else 'were'} given back once more: accepted, the same "
+            cause=f"{free} free already and {'was' if first == last else 'were'} given back once more: accepted, the "
+                  "same "
                   "memory goes to two sequences.")
 
     def _judge_answer(self, answer: Any, before: list[tuple[int, int]], start: int, length: int) -> None:
@@ -250,20 +254,22 @@ class MemoryReferee(Referee):
                 self.require("every-free-slot-once", False, expected=expected,
                              cause=f"{hole} is a hole without a slot; nothing can be placed in it.")
                 return
-        for (s, n), (t, _) in zip(in_order, in_order[1:], strict=False):
+        for (s, n), (t, _) in itertools.pairwise(in_order):
             if s + n > t:
                 self.require("every-free-slot-once", False, expected=expected,
-                             cause=f"Slot {t} lies in two of your holes, ({s}, {n}) and the next: it would be handed out "
+                             cause=f"Slot {t} lies in two of your holes, ({s}, {n}) and the next: it would be handed "
+                                   "out "
                                    "twice.")
                 return
         if _joined(in_order) != expected:
             self.require("every-free-slot-once", False, expected=expected, cause=_lost(in_order, expected))
             return
-        for (s, n), (t, m) in zip(in_order, in_order[1:], strict=False):
+        for (s, n), (t, m) in itertools.pairwise(in_order):
             if s + n == t:
                 self.require(
                     "touching-holes-are-one", False, expected=expected,
-                    cause=f"Nothing lies between the holes ({s}, {n}) and ({t}, {m}): a run of {n + m} slots fits there, "
+                    cause=f"Nothing lies between the holes ({s}, {n}) and ({t}, {m}): a run of {n + m} slots fits "
+                          "there, "
                           "but in this list it fits nowhere.")
                 return
         self.require("in-order-of-start", answer == in_order, expected=expected,
@@ -281,7 +287,7 @@ class ReleaseReferee(MemoryReferee):
 
 _RELEASE_RULES = (
     Rule("refuses-what-is-free", "Giving back a slot that is free already raises ReservationError."),
-    Rule("every-free-slot-once", "Every slot that was free or is given back lies in exactly one hole, and no other does."),
+    Rule("every-free-slot-once", "Every slot that was free or comes back lies in exactly one hole, and no other does."),
     Rule("touching-holes-are-one", "No two holes touch: where nothing lies between them they are one hole."),
     Rule("in-order-of-start", "The holes come in order of start."),
     STAYS,
@@ -338,9 +344,11 @@ class ReleaseCoalesce(Specification):
         Witness("the-list-given-stays", op("call", holes=[[0, 4], [7, 4]], start=4, length=3)),
     )
     hints = (
-        "A run that comes back has at most two neighbours that matter. Which two holes can it touch, and what is true of "
+        "A run that comes back has at most two neighbours that matter. Which two holes can it touch, and what is true "
+        "of "
         "their numbers if it does?",
-        "A hole touches the run from the left if its start + length is the run's start, and from the right if its start is "
+        "A hole touches the run from the left if its start + length is the run's start, and from the right if its "
+        "start is "
         "the run's start + length. Two runs overlap if each begins before the other ends.",
         "for hole_start, hole_length in holes:\n"
         "    if hole_start < stop and start < ____:\n"
@@ -382,7 +390,7 @@ class WasteByKind(FunctionSpecification):
         Rule("internal-is-never-written", "internal counts the slots held beyond the last token there will ever be."),
         Rule("external-is-too-short", "external counts the slots of all holes shorter than what is wanted."),
         Rule("free-is-long-enough", "free counts the slots of all holes in which the wanted run fits."),
-        Rule("five-kinds-by-name", "The answer has the keys used, reservation, internal, external and free, no others."),
+        Rule("five-kinds-by-name", "The keys are used, reservation, internal, external and free, all five, no others."),
     )
     witnesses = (
         Witness("used-holds-a-token", op("call", reservations=[[0, 16, 5, 9]], holes=[], wanted=0)),
@@ -391,7 +399,8 @@ class WasteByKind(FunctionSpecification):
         Witness("reservation-will-be-written", op("call", reservations=[[4, 12, 5, 12]], holes=[], wanted=0)),
         Witness("reservation-will-be-written", op("call", reservations=[[4, 12, 0, 7]], holes=[], wanted=0)),
         Witness("internal-is-never-written", op("call", reservations=[[4, 12, 9, 9]], holes=[], wanted=0)),
-        Witness("internal-is-never-written", op("call", reservations=[[0, 16, 2, 4], [16, 8, 1, 1]], holes=[], wanted=0)),
+        Witness("internal-is-never-written",
+                op("call", reservations=[[0, 16, 2, 4], [16, 8, 1, 1]], holes=[], wanted=0)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 3], [20, 9]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 2], [10, 3]], wanted=4)),
@@ -405,7 +414,8 @@ class WasteByKind(FunctionSpecification):
     )
     hints = (
         "Take one sequence: 16 slots held, 5 tokens so far, 9 in the end. How many slots are of which kind?",
-        "0 <= used <= final <= length cuts each reservation into three pieces; each hole goes whole to one of two kinds; "
+        "0 <= used <= final <= length cuts each reservation into three pieces; each hole goes whole to one of two "
+        "kinds; "
         "the five together are all of memory.",
         "for _, length, used, final in reservations:\n"
         "    slots[\"used\"] += ____\n"
@@ -529,11 +539,14 @@ def release_coalesce(holes, start, length):
         op("release", seq="A"),
     )
     hints = (
-        "Released twice in a row, A is caught. Which slot does the test look at, and who could be sitting there by the time "
+        "Released twice in a row, A is caught. Which slot does the test look at, and who could be sitting there by the "
+        "time "
         "the second release comes?",
-        "The bug shows when a run overlaps a hole and its first slot is in none: the first slot has been given to somebody "
+        "The bug shows when a run overlaps a hole and its first slot is in none: the first slot has been given to "
+        "somebody "
         "else, and the rest has not.",
-        'ops = [\n    ("new", 8),\n    ("allocate", "A", 2),\n    ("release", "A"),\n    ____,\n    ("release", "A"),\n]',
+        'ops = [\n    ("new", 8),\n    ("allocate", "A", 2),\n    ("release", "A"),\n    ____,\n'
+        '    ("release", "A"),\n]',
     )
 
 
@@ -574,7 +587,7 @@ def _lost(seen: list[tuple[int, int]], expected: list[tuple[int, int]]) -> str:
     for wanted, other, said in ((expected, seen, "free and in none of your holes: nobody will ever get {them} again"),
                                 (seen, expected, "in your list, but not free: somebody holds {them}")):
         edges = sorted({s for s, _ in [*wanted, *other]} | {s + n for s, n in [*wanted, *other]})
-        for first, stop in zip(edges, edges[1:], strict=False):
+        for first, stop in itertools.pairwise(edges):
             if _overlaps(wanted, first, stop - first) and not _overlaps(other, first, stop - first):
                 if stop - first == 1:
                     return f"Slot {first} is {said.format(them='it')}."

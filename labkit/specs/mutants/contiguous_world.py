@@ -51,7 +51,8 @@ _HOLES = """\
 MUTANTS = [
     # ----- first_fit ------------------------------------------------------------------------------------------------
     _first_fit("longer-than-needed", "exactly-long-enough-is-enough",
-               "Your comparison asks for more slots than are wanted, so a hole that fits exactly is passed over and stays "
+               "Your comparison asks for more slots than are wanted, so a hole that fits exactly is passed over and "
+               "stays "
                "empty for ever.",
                """\
     for start, length in holes:
@@ -60,7 +61,8 @@ MUTANTS = [
     return None
 """),
     _first_fit("one-slot-short", "start-of-a-hole-that-fits",
-               "Your comparison lets a hole through that is one slot short; the last token would be written into the run "
+               "Your comparison lets a hole through that is one slot short; the last token would be written into the "
+               "run "
                "behind it.",
                """\
     for start, length in holes:
@@ -69,14 +71,16 @@ MUTANTS = [
     return None
 """),
     _first_fit("best-fit", "lowest-of-those-that-fit",
-               "You take the hole that fits most tightly; that is best fit, a different policy, which leaves behind many "
+               "You take the hole that fits most tightly; that is best fit, a different policy, which leaves behind "
+               "many "
                "holes too small for anybody.",
                """\
     fitting = [(length, start) for start, length in holes if length >= size]
     return min(fitting)[1] if fitting else None
 """),
     _first_fit("worst-fit", "lowest-of-those-that-fit",
-               "You take the longest hole; that is worst fit, which cuts up the only holes a long sequence could have had.",
+               "You take the longest hole; that is worst fit, which cuts up the only holes a long sequence could have "
+               "had.",
                """\
     fitting = [(length, -start) for start, length in holes if length >= size]
     return -max(fitting)[1] if fitting else None
@@ -91,7 +95,8 @@ MUTANTS = [
     return found
 """),
     _first_fit("index-of-the-hole", "start-of-a-hole-that-fits",
-               "You answer with the position of the hole in the list; what is asked for is the slot at which it begins.",
+               "You answer with the position of the hole in the list; what is asked for is the slot at which it "
+               "begins.",
                """\
     for i, (start, length) in enumerate(holes):
         if length >= size:
@@ -139,7 +144,8 @@ MUTANTS = [
     return None
 """),
     _first_fit("gives-up-after-the-first", "start-of-a-hole-that-fits",
-               "Your loop returns in its first round whatever it finds there, so only the first hole is ever looked at.",
+               "Your loop returns in its first round whatever it finds there, so only the first hole is ever looked "
+               "at.",
                """\
     for start, length in holes:
         if length >= size:
@@ -210,7 +216,8 @@ MUTANTS = [
     return min(fitting) if fitting else None
 """),
     _first_fit("takes-the-hole-out", "the-list-given-stays",
-               "You take the hole out of the caller's list; finding a place and taking it are two steps, and somebody else "
+               "You take the hole out of the caller's list; finding a place and taking it are two steps, and somebody "
+               "else "
                "does the second.",
                """\
     for i, (start, length) in enumerate(holes):
@@ -264,7 +271,8 @@ MUTANTS = [
     return sorted([*rest, (start, length)])
 """),
     _release("left-or-right", "touching-holes-are-one",
-             "After joining on one side your code is done; a run that fills the whole gap between two holes must join both.",
+             "After joining on one side your code is done; a run that fills the whole gap between two holes must join "
+             "both.",
              _REFUSE + """\
     answer = list(holes)
     for i, (hole_start, hole_length) in enumerate(answer):
@@ -299,7 +307,8 @@ MUTANTS = [
     return answer
 """),
     _release("off-by-one-touch", "touching-holes-are-one",
-             "You take the last slot of a hole for the slot behind it: a hole (0, 5) ends before slot 5, not before slot 4.",
+             "You take the last slot of a hole for the slot behind it: a hole (0, 5) ends before slot 5, not before "
+             "slot 4.",
              _REFUSE + """\
     merged = []
     for run_start, run_length in sorted([*holes, (start, length)]):
@@ -372,7 +381,8 @@ MUTANTS = [
     return merged
 """),
     _release("joint-keeps-old-start", "every-free-slot-once",
-             "Joining with the hole on the right, you keep that hole's start; the joined hole begins where the run begins.",
+             "Joining with the hole on the right, you keep that hole's start; the joined hole begins where the run "
+             "begins.",
              _REFUSE + """\
     answer, placed = [], False
     for hole_start, hole_length in holes:
@@ -507,7 +517,8 @@ MUTANTS = [
              "Nothing in your code asks whether the run is free already.",
              _MERGE),
     _release("asks-for-the-very-hole", "refuses-what-is-free",
-             "You refuse only a run that stands in the list exactly as it is; once it has been joined with a neighbour it "
+             "You refuse only a run that stands in the list exactly as it is; once it has been joined with a neighbour "
+             "it "
              "is not found.",
              """\
     if (start, length) in holes:
@@ -561,7 +572,8 @@ MUTANTS = [
              "You refuse with an error of another kind than the one that the caller is told to catch.",
              _REFUSE.replace("ReservationError", "ValueError") + _MERGE),
     _release("swallows-the-overlap", "refuses-what-is-free",
-             "You quietly join overlapping runs; that hides a fault in the caller, whose sequence may have lost its slots to "
+             "You quietly join overlapping runs; that hides a fault in the caller, whose sequence may have lost its "
+             "slots to "
              "another.",
              """\
     merged = []
@@ -661,7 +673,8 @@ MUTANTS = [
     return slots
 """),
     _waste("reservation-to-the-end-of-the-run", "reservation-will-be-written",
-           "You count everything that is not written yet; slots behind the last token there will ever be are internal waste.",
+           "You count everything that is not written yet; slots behind the last token there will ever be are internal "
+           "waste.",
            """\
     slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
     for _, length, used, final in reservations:
@@ -688,7 +701,8 @@ MUTANTS = [
            "You leave out the slot of the next token; it is held for a token that is still to come, like the others.",
            _COUNT.replace("final - used", "max(0, final - used - 1)") + _HOLES),
     _waste("internal-is-all-empty", "internal-is-never-written",
-           "You count every empty slot of the run; those that will still be written are reservation, not internal waste.",
+           "You count every empty slot of the run; those that will still be written are reservation, not internal "
+           "waste.",
            _COUNT.replace("length - final", "length - used") + _HOLES),
     _waste("internal-forgotten", "internal-is-never-written",
            "Slots behind the last token are in none of your counts.",
