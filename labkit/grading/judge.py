@@ -173,7 +173,7 @@ class Judge:
             return None
         failing = next((s.n for s in referee.steps if s.broken), referee.steps[-1].n)
         events = None
-        if referee.draws and len(referee.log):
+        if referee.draws and referee.log.labels:
             events = {
                 "data": base64.b64encode(referee.log.to_bytes()).decode(),
                 "names": referee.log.names,
