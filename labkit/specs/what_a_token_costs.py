@@ -77,7 +77,7 @@ class KVBytes(AskingSpecification):
     rules = (
         Rule("a-key-and-a-value", "Every KV head keeps two vectors for a token: its key and its value."),
         Rule("every-layer-keeps-its-own", "Each layer keeps keys and values of its own."),
-        Rule("every-kv-head-keeps-its-own", "Each KV head keeps a key and a value of its own."),
+        Rule("every-kv-head-keeps-its-own", "In each layer, each KV head keeps a key and a value of its own."),
         Rule("head-dim-numbers-a-vector", "A key or a value is head_dim numbers long."),
         Rule("bytes-not-numbers", "Each number takes bytes_per_value bytes; the answer counts bytes, as a whole number."),
     )
@@ -87,6 +87,7 @@ class KVBytes(AskingSpecification):
         Witness("every-layer-keeps-its-own", op("call", num_layers=7, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
         Witness("every-kv-head-keeps-its-own", op("call", num_layers=1, num_kv_heads=5, head_dim=1, bytes_per_value=1)),
         Witness("every-kv-head-keeps-its-own", op("call", num_layers=1, num_kv_heads=2, head_dim=1, bytes_per_value=1)),
+        Witness("every-kv-head-keeps-its-own", op("call", num_layers=4, num_kv_heads=3, head_dim=1, bytes_per_value=1)),
         Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=64, bytes_per_value=1)),
         Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=80, bytes_per_value=1)),
         Witness("bytes-not-numbers", op("call", num_layers=1, num_kv_heads=1, head_dim=1, bytes_per_value=4)),
@@ -120,9 +121,10 @@ class KVBytes(AskingSpecification):
 
     def accuse(self, seen: Any, expected: Any, call: Callable[..., Any], **args: int) -> str:
         """The first question, each about one thing alone, that the function gets wrong."""
-        for rule, values in zip(self.rules, ((1, 1, 1, 1), (3, 1, 1, 1), (1, 5, 1, 1), (1, 1, 64, 1)), strict=False):
+        for rule, values in zip((0, 1, 2, 3, 2, 3), ((1, 1, 1, 1), (3, 1, 1, 1), (1, 5, 1, 1), (1, 1, 64, 1),
+                                                     (3, 5, 1, 1), (1, 5, 64, 1)), strict=True):
             if _answer(call, *values) != self.oracle(*values):
-                return rule.name
+                return self.rules[rule].name
         return "bytes-not-numbers"
 
     def cause(self, rule: str, seen: Any, expected: Any, num_layers: int, num_kv_heads: int, head_dim: int,
@@ -259,7 +261,7 @@ class AttendLast(AskingSpecification):
         largest = max(abs(_dot(row, key)) for row in q for token in K for key in token)
         if largest / math.sqrt(len(q[0])) > LARGE:
             return "any-size-of-score"
-        if len(V) > 1 and all(v == values[0] for v in values):
+        if len(V) > 1 and len(q) == 1 and all(v == values[0] for v in values):
             return "weights-sum-to-one"
         if len(K[0]) == 1 and len(q) == 1:
             return "scores-as-in-lesson-01" if any(q[0]) else "every-token-counts"
@@ -433,8 +435,8 @@ class DecodeCached(Specification):
     op_seconds = 2.0
     rules = (
         Rule("tokens-as-from-scratch", "The new tokens are those that computing everything again would give."),
-        Rule("each-key-computed-once", "The key and value of each token are computed once; after that they are kept."),
         Rule("each-at-its-own-position", "Each token is computed at the position where it stands in the sequence."),
+        Rule("each-key-computed-once", "The key and value of each token are computed once; after that they are kept."),
         Rule("as-many-as-asked", "The answer is a list of the num_new new tokens, without the prompt."),
         Rule("the-prompt-is-left-alone", "The list that the caller passed in is unchanged."),
     )
@@ -442,6 +444,7 @@ class DecodeCached(Specification):
         Witness("tokens-as-from-scratch", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4], num_new=6)),
         Witness("tokens-as-from-scratch", op("call", seed=2, heads=[4, 2], prompt=[7, 9], num_new=4)),
         Witness("tokens-as-from-scratch", op("call", seed=1, heads=[4, 1], prompt=[5, 2, 8, 6], num_new=5)),
+        Witness("tokens-as-from-scratch", op("call", seed=5, heads=[4, 2], prompt=[5, 5, 2, 5], num_new=3)),
         Witness("each-key-computed-once", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4], num_new=3)),
         Witness("each-key-computed-once", op("call", seed=1, heads=[4, 2], prompt=[2, 7, 5], num_new=2)),
         Witness("each-at-its-own-position", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4, 2], num_new=4)),
@@ -482,7 +485,7 @@ class BlocksThatFit(AskingSpecification):
         Rule("weights-come-off-first", "The weights take their part before the cache does."),
         Rule("the-peak-stays-free", "The activation peak stays free for the largest step."),
         Rule("whole-blocks-only", "Only whole blocks count, as a whole number."),
-        Rule("too-small-is-zero", "Where weights and peak leave nothing, the answer is 0."),
+        Rule("too-small-is-zero", "Where weights and peak leave no room for a block, the answer is 0."),
     )
     witnesses = (
         Witness("share-of-the-whole", op("call", gpu_memory_bytes=1000, memory_share=0.5, weights_bytes=200,
@@ -551,6 +554,7 @@ class BlocksThatFit(AskingSpecification):
         for rule, values in (
             ("whole-blocks-only", (1000, 1.0, 0, 0, 300)),
             ("whole-blocks-only", (900, 1.0, 0, 0, 300)),
+            ("whole-blocks-only", (899, 1.0, 0, 0, 300)),
             ("weights-come-off-first", (1000, 1.0, 400, 0, 100)),
             ("the-peak-stays-free", (1000, 1.0, 0, 300, 100)),
             ("share-of-the-whole", (1000, 0.5, 200, 100, 10)),
@@ -558,7 +562,7 @@ class BlocksThatFit(AskingSpecification):
         ):
             if compare(_answer(call, *values), self.oracle(*values)) is not None:
                 return rule
-        return self.rule_for(**args)
+        return self.rule_for(**args) if expected else "too-small-is-zero"
 
     def cause(self, rule: str, seen: Any, expected: Any, gpu_memory_bytes: int, memory_share: float, weights_bytes: int,
               activation_peak_bytes: int, block_bytes: int) -> str:
@@ -566,7 +570,7 @@ class BlocksThatFit(AskingSpecification):
         left = usable - weights_bytes - activation_peak_bytes
         if rule == "too-small-is-zero":
             return (f"{usable:,} bytes may be used, weights and peak take {weights_bytes + activation_peak_bytes:,}: "
-                    "nothing is left, and a cache has never less than no blocks.")
+                    f"{'nothing' if left <= 0 else 'less than a block'} is left, so the answer is 0.")
         return (f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {usable:,}; less {weights_bytes:,} for the weights and "
                 f"{activation_peak_bytes:,} for the peak, {left:,} are left, room for {expected:,} whole blocks of "
                 f"{block_bytes:,}.")

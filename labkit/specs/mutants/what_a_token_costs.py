@@ -80,10 +80,10 @@ wrong("kv_bytes", "divided", "bytes-not-numbers",
 wrong("kv_bytes", "in-kib", "a-key-and-a-value",
       "The answer is asked for in bytes; dividing by 1,024 makes KiB of it.",
       _kv("return 2 * num_layers * num_kv_heads * head_dim * bytes_per_value / 1024"))
-wrong("kv_bytes", "float", "a-key-and-a-value",
+wrong("kv_bytes", "float", "bytes-not-numbers",
       "A count of bytes is a whole number; multiplied by 2.0 it becomes a float, which cannot hold every large one.",
       _kv("return 2.0 * num_layers * num_kv_heads * head_dim * bytes_per_value"))
-wrong("kv_bytes", "sum", "every-layer-keeps-its-own",
+wrong("kv_bytes", "sum", "every-kv-head-keeps-its-own",
       "The arguments multiply: every layer keeps every head with all its numbers.",
       _kv("return 2 * (num_layers + num_kv_heads + head_dim + bytes_per_value - 3)"))
 right("kv_bytes", "two-steps", "def kv_bytes(num_layers, num_kv_heads, head_dim, bytes_per_value):\n"
@@ -219,7 +219,7 @@ wrong("attend_last", "forgets-return", "one-mixture-a-query-head",
       "The rows are computed and then dropped: the function ends without a return.", _last(
           "group = q.shape[0] // K.shape[1]\nrows = torch.stack([attend(q[h], K[:, h // group], V[:, h // group]) "
           "for h in range(q.shape[0])])"))
-wrong("attend_last", "scales-in-place", "scores-as-in-lesson-01",
+wrong("attend_last", "scales-in-place", "changed-inputs",
       "q is divided in place, which changes the caller's tensor; work on a new one.",
       _last("q /= math.sqrt(q.shape[1])\nK, V = (x.repeat_interleave(q.shape[0] // x.shape[1], dim=1) for x in (K, V))\n"
             "w = torch.softmax(torch.einsum('hd,nhd->hn', q, K), dim=-1)\nreturn torch.einsum('hn,nhd->hd', w, V)"))
