@@ -12,6 +12,7 @@ _MODULES = {
     "AttentionPlay": "attention_play",
     "CheckReport": "check_report",
     "EngineMap": "engine_map",
+    "Layout": "memory_map",
     "MemoryMap": "memory_map",
     "OpeningCard": "opening_card",
     "PageTable": "page_table",

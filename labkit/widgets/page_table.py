@@ -10,7 +10,7 @@ import traitlets
 
 from labkit import theme
 from labkit.observe.events import EventLog, Kind
-from labkit.widgets import still
+from labkit.widgets import still_boards
 from labkit.widgets.base import LabWidget
 from labkit.widgets.replay import LogData, PoolState, pool_state
 
@@ -63,6 +63,7 @@ class PageTable(LabWidget):
         if live and not isinstance(log, EventLog):
             raise TypeError("live=True follows a log that grows: give it an EventLog, not a copy of one.")
         self._source = log
+        self._state: tuple[tuple[int, int], PoolState] | None = None
         data = LogData.of(log)
         if num_blocks is None:
             num_blocks = data.num_blocks
@@ -98,7 +99,12 @@ class PageTable(LabWidget):
     def state(self, step: int | None = None) -> PoolState:
         """The pool after `step` operations, by default those at which the picture opens."""
         log = self.log_data()
-        return pool_state(log, self.shown_step(log) if step is None else step, self.num_blocks)
+        step = self.shown_step(log) if step is None else step
+        # The text and the picture of one display ask for the same state.
+        key = (len(log.records), step)
+        if self._state is None or self._state[0] != key:
+            self._state = (key, pool_state(log, step, self.num_blocks))
+        return self._state[1]
 
     def summary(self) -> str:
         log = self.log_data()
@@ -110,9 +116,9 @@ class PageTable(LabWidget):
     def static_figure(self) -> Figure:
         log = self.log_data()
         step = self.shown_step(log)
-        return still.page_table(
+        return still_boards.page_table(
             log,
-            pool_state(log, step, self.num_blocks),
+            self.state(),
             step,
             block_size=self.block_size,
             title=self.title,

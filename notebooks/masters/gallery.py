@@ -128,10 +128,11 @@ def busy_log(num_blocks: int, operations: int, sequences: int, seed: int = 4711,
     free = list(range(num_blocks))
     draw.shuffle(free)
     tables: dict[str, list[int]] = {}
+    longest = 1.6 * num_blocks / sequences
     for _ in range(operations):
         name = f"r{draw.randrange(sequences)}"
         table = tables.setdefault(name, [])
-        if table and (draw.random() < 0.02 or len(table) > 120):
+        if table and (draw.random() < 0.02 or len(table) > longest):
             log.begin(f"release({name}) -> {len(table)} blocks back in the pool")
             for block in reversed(table):
                 if draw.random() < 0.3:
@@ -182,7 +183,7 @@ board.close_live()
 WORKLOAD = [("A", 96, 40), ("B", 30, 24), ("C", 64, 64), ("D", 50, 18), ("E", 120, 70), ("F", 20, 20)]
 
 
-def run(make, slots: int) -> EventLog:
+def run(make, slots: int, last: int = 120) -> EventLog:
     """The workload on one allocator: prompts arrive, grow, every other one leaves, one more wants in."""
     log = EventLog(num_slots=slots)
     memory = RecordingAllocator(make(slots), log)
@@ -195,7 +196,7 @@ def run(make, slots: int) -> EventLog:
             memory.use(name, max(1, int(final * share)))
     for name, _ in placed[::2]:
         memory.release(name)
-    memory.reserve("G", 200)
+    memory.reserve("G", last)
     return log
 
 
@@ -220,7 +221,7 @@ MemoryMap(
 )
 
 # %% id="memory-map-hole"
-MemoryMap(Layout("First fit", run(FirstFit, 420)), title="A request that no hole fits")
+MemoryMap(Layout("First fit", run(FirstFit, 420, last=150)), title="A request that no hole fits")
 
 # %% id="memory-map-large"
 MemoryMap(Layout("Paged, 8,192 slots", busy_log(512, 600, 30)), title="8,192 slots")

@@ -222,3 +222,8 @@ class Records {
 function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
 }
+
+/** Text in which `words` between backticks are code. */
+function inline(text) {
+  return text.split(/(`[^`]+`)/).map((piece) => (piece.length > 2 && piece.startsWith("`") && piece.endsWith("`") ? h("code", { class: "lk-inline", text: piece.slice(1, -1) }) : piece));
+}

@@ -156,6 +156,7 @@ function pageBoard(root, data) {
   let widestSeen = "";
   let summaryTimer = 0;
   let retries = 0;
+  let stale = true; // the layout or the colours are no longer those of the page
 
   const subtitle = h("p", { class: "lk-sub", text: data.subtitle || "" });
   subtitle.hidden = !data.subtitle;
@@ -243,7 +244,7 @@ function pageBoard(root, data) {
     right.size(physical.width, physical.height, family);
     drawn = { a: new Uint32Array(data.numBlocks), b: new Uint32Array(data.numBlocks).fill(0xffffffff) };
     if (hasSequences) {
-      logical = layoutLogical(leftWidth, Math.max(190, Math.min(TALLEST, physical.height)));
+      logical = layoutLogical(leftWidth, Math.max(270, Math.min(TALLEST, physical.height)));
       leftView.style.maxHeight = `${logical.viewHeight}px`;
     } else logical = null;
     widestSeen = signature();
@@ -476,12 +477,6 @@ function pageBoard(root, data) {
   function paintLink() {
     if (!physical) return;
     const base = stage.getBoundingClientRect();
-    if (!base.width) {
-      // Hidden for a moment (JupyterLab does that while it changes its theme): look again, a few times.
-      if (retries++ < 8) setTimeout(schedule, 150);
-      return;
-    }
-    retries = 0;
     overlay.setAttribute("height", base.height);
     const onRight = right.canvas.getBoundingClientRect();
     const rightBox = rightView.getBoundingClientRect();
@@ -544,7 +539,7 @@ function pageBoard(root, data) {
       return `M${sx} ${sy}C${sx} ${sy + bend} ${ex} ${to.y - bend} ${ex} ${to.y}`;
     }
     // It leaves and arrives from above, so that it runs between rows and not through letters.
-    return `M${sx} ${from.y}C${sx} ${from.y - 34} ${ex} ${to.y - 34} ${ex} ${to.y}`;
+    return `M${sx} ${from.y}C${sx} ${from.y - 24} ${ex} ${to.y - 24} ${ex} ${to.y}`;
   }
 
   function paintText() {
@@ -593,6 +588,17 @@ function pageBoard(root, data) {
   function paint() {
     scheduled = 0;
     replay.seek(bar.step());
+    if (!stage.clientWidth && data.numBlocks) {
+      // Hidden, if only for a moment (JupyterLab does that while it changes its theme): look again, a few times.
+      if (retries++ < 8) setTimeout(schedule, 150);
+      return paintText();
+    }
+    retries = 0;
+    if (stale) {
+      stale = false;
+      recolor();
+      layout();
+    }
     if (physical) {
       paintPhysical();
       paintLogical();
@@ -606,8 +612,7 @@ function pageBoard(root, data) {
   }
 
   function relayout() {
-    recolor();
-    layout();
+    stale = true;
     schedule();
   }
 
@@ -714,7 +719,7 @@ function pageBoard(root, data) {
     replay.push(bytes);
     recolor();
     const follow = bar.grow(Math.max(labels.length, replay.steps));
-    if (signature() !== widestSeen) layout();
+    if (signature() !== widestSeen) stale = true;
     schedule();
     return { count: replay.records.length, follow };
   }

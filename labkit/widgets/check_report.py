@@ -1,0 +1,182 @@
+"""CheckReport: what a check found, one broken rule first, with hints, solution and a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+
+from labkit import theme
+from labkit.observe.events import EventLog
+from labkit.widgets import still_cards
+from labkit.widgets.base import LabWidget
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STOPPED = {
+    "syntax": "not readable as Python",
+    "endless-loop": "does not come back",
+    "memory": "runs out of memory",
+    "output": "prints without end",
+    "exit": "ended the program",
+    "missing-method": "a part is missing",
+    "missing-name": "the name is missing",
+    "wrong-parameters": "other parameters than the stub",
+    "undefined-name": "uses a name that is not there",
+    "raised-at-top-level": "the cell itself fails",
+    "wrong-operations": "not a list of operations",
+    "internal": "the check itself failed",
+}
+"""What the tag says where no rule could be judged."""
+
+OVER_MINE = "It passes over the reference parts and fails over your own earlier ones: look there first."
+
+
+class CheckReport(LabWidget):
+    """The report of one check.
+
+    Args:
+        verdict: a `labkit.grading.verdict.Verdict`, or its dict.
+        text: the same report as plain text (`labkit.grading.report.render`); used for the terminal and for text/plain.
+        heading: what stands beside the tag where no rule is broken; the exercise by default.
+        opened: hints that were opened before, in order.
+        hints: how many hints there are; 0 shows no button.
+        on_hint: opens the next hint and returns its text.
+        on_solution: returns the solution's text; None shows no button.
+        on_replay: returns an event log to replay, for a verdict that carries none.
+        difference: after a pass, a unified diff from the learner's text to the reference.
+        next_step: after a pass, what comes next, in a few words.
+    """
+
+    _name: ClassVar[str] = "check_report"
+    _parts: ClassVar[tuple[str, ...]] = ("replay", "transport", "page_board", "memory_board")
+
+    verdict = traitlets.Dict({}).tag(sync=True)
+    tag = traitlets.Dict({}).tag(sync=True)
+    heading = traitlets.Unicode("").tag(sync=True)
+    sentences = traitlets.List([]).tag(sync=True)
+    slots = traitlets.List([]).tag(sync=True)
+    hints = traitlets.Int(0).tag(sync=True)
+    opened = traitlets.List([]).tag(sync=True)
+    has_solution = traitlets.Bool(False).tag(sync=True)
+    can_replay = traitlets.Bool(False).tag(sync=True)
+    replay_from = traitlets.Int(0).tag(sync=True)
+    difference = traitlets.Unicode("").tag(sync=True)
+    next_step = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        verdict: Any,
+        text: str = "",
+        *,
+        heading: str = "",
+        opened: Sequence[str] = (),
+        hints: int = 0,
+        on_hint: Callable[[], str | None] | None = None,
+        on_solution: Callable[[], str | None] | None = None,
+        on_replay: Callable[[], EventLog | None] | None = None,
+        difference: str = "",
+        next_step: str = "",
+    ) -> None:
+        data = _as_dict(verdict)
+        self._text = text
+        self._on_hint, self._on_solution, self._on_replay = on_hint, on_solution, on_replay
+        example = data.get("counterexample")
+        events = example.get("events") if example else None
+        super().__init__(
+            verdict=data,
+            tag=tag_of(data),
+            heading=heading or data.get("exercise", ""),
+            sentences=sentences_of(data),
+            slots=_slots(events["names"]) if events else [],
+            hints=hints,
+            opened=list(opened)[:hints],
+            has_solution=on_solution is not None,
+            can_replay=on_replay is not None,
+            replay_from=replay_line(example) if example else 0,
+            difference=difference,
+            next_step=next_step,
+        )
+
+    def summary(self) -> str:
+        words = f"{self.tag['mark']} {self.tag['words']}"
+        return f"CheckReport({self.verdict.get('exercise', '')}: {words})"
+
+    def text_form(self) -> str:
+        return self._text or self.summary()
+
+    def handle(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        kind = content.get("type")
+        if kind == "hint" and self._on_hint is not None and len(self.opened) < self.hints:
+            hint = self._on_hint()
+            self.send({"type": "hint", "text": hint or ""})
+            if hint:
+                self.opened = [*self.opened, hint]
+        elif kind == "solution" and self._on_solution is not None:
+            solution = self._on_solution()
+            self.send({"type": "solution", "text": solution or "There is no solution to show for this exercise yet."})
+        elif kind == "replay" and self._on_replay is not None:
+            log = self._on_replay()
+            if log is None:
+                self.send({"type": "problem", "text": "There is nothing to draw for this sequence of operations."})
+            else:
+                self.slots = _slots(log.names)
+                self.send(
+                    {"type": "replay", "names": log.names, "labels": log.labels, "meta": log.meta},
+                    buffers=[log.to_bytes()],
+                )
+
+    def static_figure(self) -> Figure:
+        return still_cards.check_report(self.verdict, self.tag, self.heading, self.sentences, self.next_step)
+
+
+def _as_dict(verdict: Any) -> dict[str, Any]:
+    data = asdict(verdict) if is_dataclass(verdict) and not isinstance(verdict, type) else dict(verdict)
+    data.setdefault("rules", [])
+    data.setdefault("counterexample", None)
+    data.setdefault("rule", None)
+    data.setdefault("printed", "")
+    data.setdefault("seconds", 0.0)
+    return data
+
+
+def tag_of(verdict: dict[str, Any]) -> dict[str, str]:
+    """The tag at the head of a report: {mark, words, tone}. The mark says it without colour."""
+    rules = verdict["rules"]
+    word, kind = verdict["verdict"], verdict.get("kind", "")
+    if word == "pass":
+        count = len(rules)
+        words = "passed" if not count else f"{count} of {count} rules hold" if count > 1 else "the rule holds"
+        return {"mark": "✓", "words": words, "tone": "ok"}
+    if kind in ("not-written", "empty") or word == "missing":
+        return {"mark": "○", "words": "not written yet", "tone": "sub"}
+    if word == "fail":
+        broken = max(1, sum(rule["state"] == "broken" for rule in rules))
+        words = f"{broken} of {max(len(rules), broken)} rules broken"
+        return {"mark": "✕", "words": words, "tone": "bad"}
+    if word == "timeout":
+        return {"mark": "✕", "words": STOPPED.get(kind, "ran out of time"), "tone": "bad"}
+    return {"mark": "✕", "words": STOPPED.get(kind, "could not be judged"), "tone": "bad"}
+
+
+def sentences_of(verdict: dict[str, Any]) -> list[str]:
+    """The cause, the sentence made for this mistake, and what else is to be said."""
+    said = [] if verdict["verdict"] == "pass" else [verdict.get("message", ""), verdict.get("mutant") or ""]
+    if verdict["verdict"] == "fail" and verdict.get("over") == "mine":
+        said.append(OVER_MINE)
+    said += list(verdict.get("notes") or [])
+    return [words for words in said if words]
+
+
+def replay_line(counterexample: dict[str, Any]) -> int:
+    """The line of the trace from which the replay starts: the last real operation up to the broken line."""
+    failing = counterexample["failing"]
+    acts = [step["n"] for step in counterexample["steps"] if step["op"] != "observe" and step["n"] <= failing]
+    return acts[-1] if acts else failing
+
+
+def _slots(names: list[str]) -> list[int]:
+    return [theme.sequence_slot(name) if name else 0 for name in names]

@@ -1,0 +1,53 @@
+"""The report of an exercise cell as a widget, wired to the learner's progress, the hints and the solution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labkit.widgets.check_report import CheckReport
+
+if TYPE_CHECKING:
+    from labkit.grading.verdict import Verdict
+    from labkit.specs import Lesson
+
+
+def report_view(verdict: Verdict, text: str) -> CheckReport:
+    """The widget for a verdict on `text`, the learner's cell."""
+    from labkit import specs
+    from labkit.grading import report, solutions
+    from labkit.grading.progress import Progress
+
+    lesson = specs.lesson(verdict.lesson)
+    exercise = lesson.exercise(verdict.exercise)
+    progress = Progress()
+    hints = [hint for hint in exercise.spec.hints if hint]
+    level = min(progress.hint_level(lesson.key, exercise.id), len(hints))
+
+    def open_hint() -> str | None:
+        opened = progress.open_hint(lesson.key, exercise.id)
+        return hints[opened - 1] if 0 < opened <= len(hints) else None
+
+    return CheckReport(
+        verdict,
+        report.render(verdict),
+        heading=exercise.title,
+        opened=[] if verdict.passed else hints[:level],
+        hints=0 if verdict.passed else len(hints),
+        on_hint=open_hint,
+        on_solution=None if verdict.passed else lambda: solutions.solution(lesson.key, exercise.id),
+        difference=solutions.difference(lesson.key, exercise.id, text) if verdict.passed else "",
+        next_step=next_step(lesson, exercise.id, set(progress.passed_all())) if verdict.passed else "",
+    )
+
+
+def next_step(lesson: Lesson, done: str, passed: set[tuple[str, str]]) -> str:
+    """What comes after the exercise `done`: the next one that is open, else the questions at the end."""
+    ids = [e.id for e in lesson.exercises]
+    after = lesson.exercises[ids.index(done) + 1 :] if done in ids else lesson.exercises
+    for exercise in after:
+        if (lesson.key, exercise.id) not in passed and not exercise.stretch:
+            return f"{exercise.title} ({exercise.id}, {exercise.minutes} minutes)"
+    for exercise in lesson.exercises:
+        if (lesson.key, exercise.id) not in passed and not exercise.stretch and exercise.id != done:
+            return f"{exercise.title} ({exercise.id}, {exercise.minutes} minutes), which is still open above"
+    return "the questions at the end of the lesson"

@@ -1,0 +1,240 @@
+// CheckReport: one broken rule, the operations that show it, one sentence of cause, and what to do next.
+
+function render({ model, el }) {
+  const root = card(el, "check-report", "Check report");
+  const say = liveRegion(root);
+  const verdict = model.get("verdict");
+  const replayBox = h("div", { class: "lk-report-replay" });
+  const extras = h("div", { class: "lk-report-extras" });
+  let board = null;
+
+  root.append(head(), ...body(), actions(), extras, replayBox);
+  root.classList.add(`lk-is-${verdict.verdict}`);
+  replayBox.hidden = true;
+  for (const text of model.get("opened")) showHint(text, false);
+
+  function head() {
+    const tag = model.get("tag");
+    const time = verdict.seconds ? `${verdict.seconds < 10 ? verdict.seconds.toFixed(1) : Math.round(verdict.seconds)} s` : "";
+    const setup = verdict.counterexample ? verdict.counterexample.setup : "";
+    const sub = [setup, time].filter(Boolean).join(" · ");
+    return h(
+      "div",
+      { class: "lk-row lk-report-head" },
+      h("span", { class: `lk-tag lk-${tag.tone}` }, h("span", { "aria-hidden": "true", text: `${tag.mark} ` }), tag.words),
+      h("h3", { text: verdict.rule || model.get("heading") }),
+      sub ? h("span", { class: "lk-sub", text: sub }) : null,
+    );
+  }
+
+  function body() {
+    const parts = [];
+    const rule = verdict.rules.find((r) => r.name === verdict.rule);
+    if (rule && rule.statement) parts.push(h("p", { class: "lk-sub lk-report-statement" }, inline(rule.statement)));
+    if (verdict.counterexample) parts.push(operations(verdict.counterexample));
+    for (const words of model.get("sentences")) parts.push(h("p", { class: "lk-report-say" }, inline(words)));
+    return parts;
+  }
+
+  function operations(example) {
+    return h(
+      "ol",
+      { class: "lk-ops", "aria-label": `Operations on ${example.setup || "the part"}` },
+      example.steps.map((step) =>
+        h(
+          "li",
+          { class: `lk-op ${step.broken ? "lk-op-broken" : ""}` },
+          h("span", { class: "lk-op-n", text: step.n }),
+          h("code", { class: "lk-op-call", text: step.label }),
+          step.broken ? broken(step) : held(step),
+        ),
+      ),
+    );
+  }
+
+  function held(step) {
+    return h("span", { class: "lk-op-result" }, step.seen ? h("code", { text: `→ ${step.seen}` }) : null, step.note ? h("span", { class: "lk-op-note", text: step.note }) : null);
+  }
+
+  function broken(step) {
+    const seen = step.seen || "nothing";
+    return h(
+      "span",
+      { class: "lk-op-result" },
+      step.expected !== null && step.expected !== undefined
+        ? [h("span", { class: "lk-op-word", text: "expected" }), h("code", { text: step.expected }), h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })]
+        : [h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })],
+      step.note ? h("span", { class: "lk-op-note", text: step.note }) : null,
+    );
+  }
+
+  function actions() {
+    const row = h("div", { class: "lk-row lk-report-actions" });
+    const bodies = [];
+    const events = verdict.counterexample && verdict.counterexample.events;
+    const canReplay = events || model.get("can_replay");
+    if (canReplay) {
+      const node = button(`Replay from ${model.get("replay_from")}`, () => toggleReplay(node, events), { kind: "primary", key: "replay" });
+      node.setAttribute("aria-expanded", "false");
+      row.append(node);
+    }
+    if (model.get("hints") > 0) row.append(hintButton());
+    if (model.get("has_solution")) {
+      const node = button("Solution", () => {
+        node.disabled = true;
+        model.send({ type: "solution" });
+      }, { key: "solution" });
+      row.append(node);
+    }
+    const folds = h("span", { class: "lk-report-folds" });
+    const fold = (label, content) => {
+      const { button: node, body: box } = disclosure(label, content);
+      folds.append(node);
+      bodies.push(box);
+    };
+    if (verdict.printed) fold(`Your code printed ${plural(verdict.printed.trimEnd().split("\n").length, "line")}`, h("pre", { class: "lk-well lk-report-printed", text: verdict.printed.trimEnd() }));
+    if (model.get("difference")) fold("Difference to the reference", diff(model.get("difference")));
+    const rules = verdict.rules.filter((r) => r.name !== verdict.rule);
+    if (rules.length) fold(rulesLabel(rules), ruleList(rules));
+    if (folds.childElementCount) row.append(folds);
+    const next = model.get("next_step");
+    return [next ? h("p", { class: "lk-report-next" }, h("span", { class: "lk-report-next-word", text: "Next" }), next) : null, row.childElementCount ? row : null, ...bodies].filter(Boolean).reduce((box, node) => (box.append(node), box), h("div"));
+  }
+
+  function rulesLabel(rules) {
+    const count = { held: 0, broken: 0, unknown: 0 };
+    for (const rule of rules) count[rule.state] += 1;
+    const words = [];
+    if (count.held) words.push(`${plural(count.held, "rule")} ${count.held === 1 ? "holds" : "hold"}`);
+    if (count.broken) words.push(`${count.broken} more broken`);
+    if (count.unknown) words.push(`${count.unknown} not reached`);
+    return words.join(" · ");
+  }
+
+  function ruleList(rules) {
+    const marks = { held: ["✓", "lk-ok", "holds"], broken: ["✕", "lk-bad", "broken"], unknown: ["○", "lk-sub", "not reached"] };
+    return h(
+      "ul",
+      { class: "lk-rules" },
+      rules.map((rule) => {
+        const [mark, tone, word] = marks[rule.state];
+        return h("li", {}, h("span", { class: tone, role: "img", "aria-label": word, text: mark }), h("span", {}, h("b", { text: rule.name }), " ", h("span", { class: "lk-sub" }, inline(rule.statement))));
+      }),
+    );
+  }
+
+  function diff(text) {
+    const tone = (line) => (line.startsWith("+") ? "lk-diff-in" : line.startsWith("-") ? "lk-diff-out" : line.startsWith("@@") ? "lk-diff-at" : "");
+    const lines = text.split("\n").filter((line) => !line.startsWith("+++") && !line.startsWith("---"));
+    return h("div", {}, h("p", { class: "lk-sub", text: "− is yours, + is the reference. Both are right; they are two ways to say it." }), h("pre", { class: "lk-well lk-diff" }, lines.map((line) => h("span", { class: tone(line), text: `${line}\n` }))));
+  }
+
+  // Hints and the solution: the words come from the kernel, one at a time, so that none is in the page before it is asked for.
+
+  function hintButton() {
+    const node = button("", () => {
+      node.disabled = true;
+      model.send({ type: "hint" });
+    }, { key: "hint" });
+    const paint = () => {
+      const shown = extras.querySelectorAll(".lk-hint").length;
+      const total = model.get("hints");
+      node.textContent = shown < total ? `Hint ${shown + 1} of ${total}` : "No more hints";
+      node.disabled = shown >= total;
+    };
+    hintButton.paint = paint;
+    node.textContent = `Hint ${model.get("opened").length + 1} of ${model.get("hints")}`;
+    node.disabled = model.get("opened").length >= model.get("hints");
+    if (node.disabled) node.textContent = "No more hints";
+    return node;
+  }
+
+  function showHint(text, fresh) {
+    const n = extras.querySelectorAll(".lk-hint").length + 1;
+    extras.append(h("div", { class: "lk-hint", tabindex: -1 }, h("span", { class: "lk-hint-n", text: `Hint ${n}` }), prose(text)));
+    if (fresh) say(`Hint ${n}: ${text}`);
+  }
+
+  /** Text in which lines that start with four spaces are code. */
+  function prose(text) {
+    const box = h("div", { class: "lk-prose" });
+    for (const chunk of text.split(/\n(?=\S)|\n\n+/)) {
+      const code = /^( {4}|\t)/.test(chunk);
+      if (chunk.trim()) box.append(code || chunk.includes("\n    ") ? h("pre", { class: "lk-well", text: chunk }) : h("p", {}, inline(chunk)));
+    }
+    return box;
+  }
+
+  function showSolution(text) {
+    extras.append(h("div", { class: "lk-hint" }, h("span", { class: "lk-hint-n", text: "One solution" }), h("pre", { class: "lk-well", text })));
+    say("The solution is shown.");
+  }
+
+  // The replay.
+
+  function toggleReplay(node, events) {
+    if (!board) {
+      if (events) openReplay(events, decode64(events.data));
+      else model.send({ type: "replay" });
+    }
+    replayBox.hidden = !replayBox.hidden;
+    node.setAttribute("aria-expanded", String(!replayBox.hidden));
+  }
+
+  function openReplay(events, bytes) {
+    const meta = events.meta || {};
+    const records = new Records(bytes);
+    const kinds = new Set(records.kind.subarray(0, records.length));
+    const inner = h("div", { class: "lk-replay" });
+    replayBox.replaceChildren(inner);
+    const options = {
+      title: "Replay",
+      subtitle: verdict.counterexample ? `What your code did on ${verdict.counterexample.setup || "the part"}.` : "",
+      names: events.names,
+      slots: model.get("slots"),
+      labels: events.labels,
+      bytes,
+      step: Math.min((events.step ?? events.labels.length - 1) + 1, events.labels.length),
+      live: false,
+    };
+    if (kinds.has(KIND.RESERVE) || kinds.has(KIND.RELEASE)) {
+      board = memoryBoard(inner, { ...options, layouts: [{ name: "", records, num_slots: Number(meta.num_slots) || extent(records), block_size: 0, names: events.names, slots: options.slots, labels: events.labels, wanted: 0 }] });
+    } else {
+      let top = 0;
+      for (let i = 0; i < records.length; i++) top = Math.max(top, records.block[i] + 1);
+      board = pageBoard(inner, { ...options, numBlocks: Number(meta.num_blocks) || top, blockSize: Number(meta.block_size) || 0 });
+    }
+  }
+
+  function extent(records) {
+    let top = 0;
+    for (let i = 0; i < records.length; i++) top = Math.max(top, records.block[i] + Math.max(0, records.arg[i]));
+    return top;
+  }
+
+  function decode64(text) {
+    const raw = atob(text || "");
+    return Uint8Array.from(raw, (c) => c.charCodeAt(0));
+  }
+
+  const message = (content, buffers) => {
+    if (!content) return;
+    if (content.type === "hint") {
+      if (content.text) showHint(content.text, true);
+      hintButton.paint();
+      root.querySelector('[data-key="hint"]').focus({ preventScroll: true });
+    } else if (content.type === "solution") showSolution(content.text);
+    else if (content.type === "replay") openReplay(content, bytesOf(buffers[0]));
+    else if (content.type === "problem") {
+      extras.append(h("p", { class: "lk-bad", role: "alert", text: content.text }));
+      for (const node of root.querySelectorAll("button[disabled]")) node.disabled = false;
+    }
+  };
+  model.on("msg:custom", message);
+  return () => {
+    model.off("msg:custom", message);
+    if (board) board.destroy();
+  };
+}
+
+export default { render };
