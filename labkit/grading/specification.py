@@ -324,7 +324,8 @@ class Referee:
         except StopSequence:
             pass
         if len(self.steps) > first:
-            self.log.relabel(" ".join(x for x in (self.steps[first].label, "\u2192", self.steps[first].seen) if x))
+            line = self.steps[first]
+            self.log.relabel(f"{line.label} \u2192 {line.seen}" if line.seen else line.label)
         self.failures.sort(key=lambda f: self.spec.rank(f.rule))
         for failure in self.failures[:1]:
             failure.step.broken = True
