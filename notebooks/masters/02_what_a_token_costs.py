@@ -1,0 +1,588 @@
+# %% [markdown] id="symptom"
+# # 02. What a token costs
+#
+# Somebody has rented a GPU with 80 GiB of memory for a model whose weights take 15. "Room for hundreds of users", says
+# the plan. On the first busy day the server takes a few dozen long conversations at once, and everybody else waits. The
+# GPU is not broken, and most of its arithmetic units are idle. Its memory is full.
+#
+# In lesson 01 you saw why: the keys and values of earlier tokens do not change, so a model keeps them instead of computing
+# them again. That is the **KV cache**. It buys time with memory, and in this lesson you find out how much of each: what
+# one token costs in bytes, what it saves in time, and how many conversations a GPU has room for. At the end you can do
+# the sum of the first paragraph before the GPU is rented.
+
+# %% id="start"
+from labkit.lesson import finish, predict, quiz, save_point, start
+
+start("02")
+
+# %% [markdown] id="play"
+# ## Look before you read
+#
+# This sentence is a calculator. Drag a dotted number sideways, or select it and use the arrow keys. The bar below is the
+# memory of one GPU, and a seam marks the end of each request that fits.
+#
+# Three things to try. Double the tokens of a request and watch what happens to the requests that fit. Go from Llama-3.1-8B
+# to Llama-2-7B, which is the *smaller* model. And give Llama-3.1-70B more and more GPUs: from some number on, the cost of
+# a token no longer falls.
+
+# %% id="play-widget"
+from labkit.widgets.token_cost import TokenCost
+
+TokenCost()
+
+# %% [markdown] id="idea"
+# ## What is kept of a token
+#
+# A token passes through all layers of the model. In each layer, attention makes three vectors of it for each of its heads:
+# a query, a key and a value. The query asks once, in the token's own step, and is never needed again. The **key** and the
+# **value** are what every later token looks at. So in every layer, one key and one value stay behind for each head, and
+# they stay as long as the conversation does.
+#
+# Each vector is `head_dim` numbers long. In a 16-bit format a number takes 2 bytes.
+#
+# The models differ in how many heads keep something. In **multi-head attention** (MHA) every query head has a key and a
+# value of its own. In **grouped-query attention** (GQA; Ainslie and others, 2023) a group of neighbouring query heads shares
+# one **KV head**; the queries still differ, only what they look at is common. If there is one KV head in all, it is called
+# **multi-query attention** (MQA; Shazeer, 2019). And **latent attention** (MLA; DeepSeek-V2, 2024) keeps no heads at all,
+# but one compressed vector a layer from which keys and values are made again when they are needed.
+
+# %% id="heads-figure"
+from labkit import theme
+from labkit.widgets.token_figures import shared_heads
+
+theme.use_mpl()
+shared_heads()
+
+# %% [markdown] id="about-kv-bytes"
+# ### Exercise: `kv_bytes` (6 minutes, difficulty 1, importance 5)
+#
+# How many bytes does one token leave behind in the whole model? You have everything from the section above: what is kept,
+# for which heads, in which layers, how long a vector is, and how many bytes a number takes. MHA, GQA and MQA need no
+# cases of their own: only the number of KV heads differs.
+#
+# This is the number that all memory management in this course goes back to. Do it on paper for the example first.
+
+# %% id="ex-kv-bytes"
+# %%exercise kv_bytes
+def kv_bytes(num_layers: int, num_kv_heads: int, head_dim: int, bytes_per_value: int) -> int:
+    """Bytes that one token adds to the KV cache.
+
+    Args:
+        num_layers: layers of the model, 1 or more.
+        num_kv_heads: KV heads in each layer, 1 or more.
+        head_dim: numbers in one key, and in one value.
+        bytes_per_value: bytes of one number: 4, 2 or 1.
+
+    Returns:
+        Whole bytes. A model of 2 layers with 3 KV heads of 4 numbers in 16 bits keeps 96 bytes a token.
+    """
+    # BEGIN SOLUTION
+    return 2 * num_layers * num_kv_heads * head_dim * bytes_per_value
+    # END SOLUTION
+
+
+# %% [markdown] id="real-models"
+# ## Real models
+#
+# The next cell puts the configurations of published models through your function (through the reference, as long as yours
+# has not passed). The last column is what a token *would* cost if every query head kept a key and a value of its own. For
+# latent attention the function is given: one vector a layer, and no factor 2, because key and value come from the same
+# vector.
+
+# %% id="real-models-table"
+from labkit.cache.geometry import MODELS, latent_bytes
+from labkit.mine import kv_bytes
+
+print(f"{'':<16} kind  layers  heads: query  KV    a token    all heads kept")
+per_token, all_heads = {}, {}
+for shape in MODELS.values():
+    if shape.attention == "MLA":
+        per_token[shape.name] = latent_bytes(shape.num_layers, shape.latent_dim, 2)
+    else:
+        per_token[shape.name] = kv_bytes(shape.num_layers, shape.num_kv_heads, shape.head_dim, 2)
+    all_heads[shape.name] = kv_bytes(shape.num_layers, shape.num_query_heads, shape.head_dim, 2)
+    print(f"{shape.name:<16} {shape.attention:<4} {shape.num_layers:>7} {shape.num_query_heads:>13}"
+          f"{shape.num_kv_heads if shape.attention != 'MLA' else '-':>4} {per_token[shape.name] / 1024:>7.1f} KiB"
+          f"{all_heads[shape.name] / 1024:>12.1f} KiB")
+
+# %% id="real-models-figure"
+import matplotlib.pyplot as plt
+
+from labkit import theme
+
+theme.use_mpl()
+names = list(per_token)
+figure, axis = plt.subplots(figsize=(9, 3.4))
+for row, name in enumerate(names):
+    axis.barh(row, all_heads[name] / 1024, height=0.62, facecolor="none", edgecolor=theme.LIGHT["edge"], linestyle="--")
+    axis.barh(row, per_token[name] / 1024, height=0.62, color=theme.sequence_color("A"))
+    axis.annotate(f"{per_token[name] / 1024:,.1f} KiB, {MODELS[name].attention}", (per_token[name] / 1024, row),
+                  xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
+                  bbox=dict(boxstyle="square,pad=0.15", facecolor="white", edgecolor="none", alpha=0.85))
+axis.set(yticks=range(len(names)), yticklabels=names, xlabel="KiB a token, 16-bit (dashed: if every query head kept its own)",
+         xscale="log", xlim=(4, 6000))
+axis.invert_yaxis()
+axis.grid(axis="y", visible=False)
+figure
+
+# %% [markdown] id="after-real-models"
+# Two things to take from it. The size of the weights says little about the size of the cache: of the two models of about
+# 7 billion parameters, Llama-2-7B and Falcon-7B, one keeps 64 times as much of a token as the other. And the number of
+# *query* heads says nothing at all. A calculator that reads `num_attention_heads` from a configuration where it should
+# read `num_key_value_heads` is wrong by the size of a group.
+#
+# ## Layers with a window
+#
+# In some models a part of the layers looks back only a fixed number of tokens, the **sliding window**. Such a layer needs
+# to keep no more than its window, however long the conversation gets. What a token costs then depends on how many there
+# are already: in Gemma-2-9B, every other of the 42 layers has a window of 4,096 tokens.
+
+# %% id="windows-figure"
+import numpy as np
+
+from labkit.cache.geometry import GiB, kv_bytes_per_sequence, model
+
+lengths = np.arange(0, 32_769, 512)[1:]
+figure, axis = plt.subplots(figsize=(7.5, 3.0))
+looks = {"Gemma-2-9B": ("A", "-"), "Llama-3.1-8B": ("B", "--"), "Mistral-7B-v0.1": ("C", "-.")}
+for name, (letter, dash) in looks.items():
+    sizes = [kv_bytes_per_sequence(model(name), int(n)) / GiB for n in lengths]
+    axis.plot(lengths, sizes, color=theme.sequence_color(letter), linestyle=dash)
+    axis.annotate(f"{name}\n{model(name).num_window_layers} of {model(name).num_layers} layers have a window",
+                  (lengths[-1], sizes[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
+axis.axvline(4096, color=theme.LIGHT["edge"], linewidth=0.8, linestyle=":")
+axis.set(xlabel="tokens in the conversation", ylabel="GiB kept", xlim=(0, 32_768), ylim=(0, None))
+figure
+
+# %% [markdown] id="after-windows"
+# Up to the dotted line, at 4,096 tokens, all three grow in proportion. Beyond it, a layer with a window gives back one
+# token for each that it takes. Mistral-7B-v0.1, whose layers all have a window, stops growing; Gemma-2-9B goes on at half
+# the pace. Remember the bend: a server that has to know how much a request will hold must know which side of it the
+# request is on. You will meet one that does not.
+
+# %% [markdown] id="about-predict"
+# ## The other side of the bargain: time
+#
+# So much for what the cache costs. What does it buy? Suppose you keep nothing. The next token follows from the last row of
+# attention, which needs the keys and values of *all* tokens, so in every step all of them are computed again, the new
+# ones included.
+
+# %% id="predict-p1"
+predict("02", "p1")
+
+# %% id="reveal-p1"
+from labkit.attention.decode_by_hand import decode_from_scratch
+from labkit.attention.toy_model import ToyModel
+from labkit.mine import decode_cached
+
+prompt = [3, 1, 4, 1, 5] * 20
+forgetful, keeping = ToyModel(3), ToyModel(3)
+without = decode_from_scratch(forgetful, prompt, 50)
+with_cache = decode_cached(keeping, prompt, 50)
+print("without a cache", f"{forgetful.num_projected:>6,} tokens computed")
+print("with a cache   ", f"{keeping.num_projected:>6,} tokens computed")
+print("same text:", without == with_cache)
+
+# %% [markdown] id="after-p1"
+# The first step computes 100 tokens, the next 101, and so on: the work of a text grows with the *square* of its length.
+# With the cache each token is computed once. (The last new token is never computed at all: nobody has asked yet what
+# follows it.)
+#
+# Those were counts on a toy. The next cell measures the real thing, on your machine: how long one more token takes after
+# 64, 128, 256 and 512 tokens. It loads SmolLM2-135M if `labkit model fetch` has brought it, else a tiny stand-in, and says
+# so; the stand-in is so small that its curves are mostly overhead.
+
+# %% id="real-time" tags=["nbval-ignore-output"]
+from labkit.serving import load
+
+lm = load()
+ids = lm.prompt_ids("A library lends books, and somebody has to know where each of them is. " * 60, chat=False)
+lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run of a process is slower: not measured
+
+context = [64, 128, 256, 512]
+milliseconds = {"no cache": [], "with a cache": []}
+for n in context:
+    for kind, cache in (("no cache", "none"), ("with a cache", "contiguous")):
+        answer = lm.generate(ids[:n], max_new_tokens=4, cache=cache, stop=False)
+        milliseconds[kind].append(1000 * min(answer.step_s))
+    print(f"one more token after {n:>3}: {milliseconds['no cache'][-1]:>7.1f} ms without, "
+          f"{milliseconds['with a cache'][-1]:>6.1f} ms with a cache ({lm.name})")
+
+# %% id="real-time-figure" tags=["nbval-ignore-output"]
+figure, axis = plt.subplots(figsize=(7.5, 3.0))
+for (kind, values), letter, mark in zip(milliseconds.items(), "BA", "so"):
+    axis.plot(context, values, mark + ("--" if mark == "s" else "-"), color=theme.sequence_color(letter))
+    axis.annotate(kind, (context[-1], values[-1]), xytext=(8, 0), textcoords="offset points", va="center")
+axis.set(xlabel="tokens so far", ylabel="ms for one more token", xticks=context, xlim=(0, 512), ylim=(0, None),
+         title=f"{lm.name}, this machine")
+figure
+
+# %% [markdown] id="after-real-time"
+# Without a cache, one more token costs what reading the whole text costs. With it, the step is nearly flat: the model
+# computes one token, whatever came before. *Nearly*, because attention still has to read everything that is kept. How
+# large that is beside the weights, which every step reads as well, you can work out with your own function:
+
+# %% id="bytes-a-step"
+from labkit.cache.geometry import model
+from labkit.mine import kv_bytes
+
+small = model("SmolLM2-135M")
+a_token = kv_bytes(small.num_layers, small.num_kv_heads, small.head_dim, 2)
+print(f"SmolLM2-135M: weights {small.weights_bytes / 2**20:.0f} MiB; after 512 tokens the cache holds "
+      f"{512 * a_token / 2**20:.1f} MiB")
+print(f"the cache is as large as the weights after {small.weights_bytes // a_token:,} tokens")
+
+# %% [markdown] id="about-attend-last"
+# ### Exercise: `attend_last` (10 minutes, difficulty 3, importance 4)
+#
+# Now the step itself, in two pieces. The first is attention for the last token, with all its heads.
+#
+# Lesson 01's `attend(q, K, V)` takes one query vector `[d]`, keys `[n, d]` and values `[n, dv]`, and gives a mixture
+# `[dv]`. Here the last token has `q_heads` queries, and the cache holds keys and values for `kv_heads` heads, often fewer.
+# **Neighbouring query heads share a KV head**, as in the figure: with 4 query heads over 2 KV heads, query heads 0 and 1
+# read KV head 0, and query heads 2 and 3 read KV head 1.
+#
+# No mask is needed. The last token has no future, it sees everything that is in the cache, itself included.
+#
+# `math`, `torch`, `Tensor`, and your `attend` and `scores` from lesson 01 are imported for the cell. A loop over heads is
+# fine.
+
+# %% id="ex-attend-last"
+# %%exercise attend_last
+def attend_last(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    """Attention of the last token of a sequence, all heads.
+
+    Args:
+        q: the last token's queries, [q_heads, d].
+        K: the keys of all n tokens so far, the last one's included, [n, kv_heads, d].
+            q_heads is a multiple of kv_heads.
+        V: their values, [n, kv_heads, dv].
+
+    Returns:
+        One row for each query head, [q_heads, dv].
+    """
+    # BEGIN SOLUTION
+    group = q.shape[0] // K.shape[1]
+    rows = []
+    for h in range(q.shape[0]):
+        kv = h // group
+        rows.append(attend(q[h], K[:, kv], V[:, kv]))
+    return torch.stack(rows)
+    # END SOLUTION
+
+
+# %% [markdown] id="halfway"
+# ## Half way
+#
+# You know what a token costs, and you have the one piece of attention that decoding needs. A good place to stop and come
+# back: what you passed is kept.
+
+# %% id="save"
+save_point("02")
+
+# %% [markdown] id="the-toy"
+# ## Decoding with a cache
+#
+# For the second piece you get a model that fits on a page: `ToyModel`, one layer, 4 query heads, 2 KV heads, 32 possible
+# tokens. Its text means nothing. It has two methods:
+#
+# - `model.project(tokens, start)` computes queries, keys and values of a list of tokens that stand side by side, the first
+#   of them at position `start` of the sequence. The position goes into key and query, so it matters. Every token that you
+#   hand it is counted.
+# - `model.next_token(row)` takes what attention gave for the last token, and says which token comes next.
+#
+# This is the loop that forgets everything. It is right, and it is what took 6,225 computed tokens above.
+#
+# ```python
+# def decode_from_scratch(model, prompt, num_new):
+#     tokens = list(prompt)
+#     for _ in range(num_new):
+#         q, K, V = model.project(tokens, 0)                      # every token, every time
+#         tokens.append(model.next_token(attend_last(q[-1], K, V)))
+#     return tokens[len(prompt):]
+# ```
+#
+# Look at what it throws away. In the second step `K` has one row more than in the first. All its other rows are the same
+# numbers, computed once more.
+
+# %% [markdown] id="about-decode-cached"
+# ### Exercise: `decode_cached` (12 minutes, difficulty 3, importance 5)
+#
+# Write the loop that computes each token once. Three things happen in a step: what is new is projected, its keys and values
+# are appended to what is kept (`torch.cat([K, k])` puts the rows of `k` below those of `K`), and the query of the last
+# token attends over all of it. In the first step the whole prompt is new; that is *prefill*. In every later step only the
+# token chosen last is; that is *decode*.
+#
+# Mind the position of a new token. The check compares your text with the loop above, and watches what you ask the model to
+# compute. `torch` and your `attend_last` are imported for the cell.
+
+# %% id="ex-decode-cached"
+# %%exercise decode_cached
+def decode_cached(model, prompt: list[int], num_new: int) -> list[int]:
+    """Greedy decoding that computes the key and value of each token once and keeps them.
+
+    Args:
+        model: has project(tokens, start) -> (q [n, q_heads, d], k [n, kv_heads, d], v [n, kv_heads, d])
+            and next_token(row [q_heads, d]) -> token id.
+        prompt: token ids, at least one; left as it is.
+        num_new: how many tokens to generate, 0 or more.
+
+    Returns:
+        The num_new new token ids, without the prompt.
+    """
+    # BEGIN SOLUTION
+    answer = []
+    K = V = None
+    new, start = list(prompt), 0
+    for _ in range(num_new):
+        q, k, v = model.project(new, start)
+        K = k if K is None else torch.cat([K, k])
+        V = v if V is None else torch.cat([V, v])
+        start += len(new)
+        new = [model.next_token(attend_last(q[-1], K, V))]
+        answer += new
+    return answer
+    # END SOLUTION
+
+
+# %% [markdown] id="your-loop"
+# Both loops at work on a prompt of 6 tokens. Solid: computed in this step. Hatched: taken from the cache.
+
+# %% id="your-loop-figure"
+from labkit.attention.decode_by_hand import decode_from_scratch
+from labkit.attention.toy_model import ToyModel
+from labkit.mine import decode_cached
+from labkit.widgets.token_figures import computed_tokens
+
+theme.use_mpl()
+forgetful, keeping = ToyModel(3), ToyModel(3)
+without = decode_from_scratch(forgetful, [3, 1, 4, 1, 5, 9], 10)
+with_cache = decode_cached(keeping, [3, 1, 4, 1, 5, 9], 10)
+print("same text:", without == with_cache)
+computed_tokens({"from scratch": forgetful.calls, "with a cache": keeping.calls})
+
+# %% [markdown] id="start-up"
+# ## How many fit
+#
+# Back to the GPU of the first paragraph. When a serving engine starts, it decides once how much memory the cache gets:
+#
+# 1. Of the GPU's memory it may use a share, say 90%. The rest is left to whatever else runs there.
+# 2. The weights take their part.
+# 3. A step needs room for intermediate results. The engine tries its largest step and looks at the **activation peak**.
+# 4. What is left is cut into **blocks** of, say, 16 tokens. How they are handed out is lesson 04; here we count them.
+#
+# Then it divides: how many requests of full length have room at the same time? That is the **maximum concurrency** which
+# vLLM, for one, writes into its log when it starts.
+
+# %% id="start-up-numbers"
+from labkit.cache.geometry import GiB, model, start_up
+
+plan = start_up(model("Llama-3.1-8B"), 80 * GiB, activation_peak_bytes=2 * GiB, memory_share=0.9, block_size=16)
+print(f"may be used           {plan.usable_bytes / GiB:>9.1f} GiB")
+print(f"weights               {plan.weights_bytes / GiB:>9.1f} GiB")
+print(f"activation peak       {plan.activation_peak_bytes / GiB:>9.1f} GiB   (a round number; an engine measures it)")
+print(f"left for the cache    {plan.kv_cache_bytes / GiB:>9.1f} GiB = {plan.num_blocks:,} blocks = {plan.num_slots:,} tokens")
+for tokens in (1_024, 8_192, 32_768, 131_072):
+    print(f"requests of {tokens:>7,} tokens {plan.max_concurrency(tokens):>8.1f}")
+
+# %% [markdown] id="after-start-up"
+# There are the few dozen long conversations. Nothing was wrong with the server; the plan had counted weights.
+#
+# The number is a promise for the worst case, every request at full length. Real requests are shorter, so more of them fit.
+# *How many* more, and what it takes to be able to use the room, is the subject of all lessons from here on.
+#
+# ## On several GPUs
+#
+# A model that is too large for one GPU is cut up. Under **tensor parallelism** each GPU takes a share of the heads, and
+# with them a share of the keys and values. So twice the GPUs, half the cache on each. That holds as long as there are KV
+# heads to divide.
+
+# %% id="several-gpus"
+from labkit.cache.geometry import kv_bytes_per_token, kv_heads_per_gpu
+from labkit.errors import GeometryError
+
+large = model("Llama-3.1-70B")
+print(f"{large.name}: {large.num_kv_heads} KV heads")
+for gpus in (1, 2, 4, 8, 16, 32):
+    each = kv_bytes_per_token(large, tensor_parallel=gpus)
+    print(f"{gpus:>3} GPUs: {kv_heads_per_gpu(large, gpus)} KV heads on each, {each / 1024:>5.0f} KiB a token on each, "
+          f"{gpus * each / 1024:>5.0f} KiB in all")
+try:
+    kv_bytes_per_token(model("Falcon-7B"), tensor_parallel=2)
+except GeometryError as error:
+    print("\nGeometryError:", error)
+
+# %% [markdown] id="after-several-gpus"
+# A KV head cannot be cut in two: every GPU needs at least one, whole. From 16 GPUs on the 8 heads are kept in more than
+# one copy, a token costs each GPU as much as before, and in all it costs more. A model with one KV head gains nothing from
+# the first GPU on, and Falcon-7B, whose 71 query heads are a prime number, cannot be shared evenly at all.
+
+# %% [markdown] id="about-break-it"
+# ### Break it: the gate that never opens (5 minutes, difficulty 3, importance 3)
+#
+# A server has layers with a window. It asks two questions about a request. At the door: could this ever be served? And
+# before each step: may it start now? One evening its log says `Running: 0 reqs, Waiting: 1 reqs`, the cache is empty, and
+# it stays like that until somebody aborts the request. Nobody behind it was served either.
+#
+# Each block belongs to one layer here and holds 16 tokens of it.
+#
+# ```python
+# class Gate:
+#     def __init__(self, num_blocks, full_layers, window_layers, window):
+#         ...
+#
+#     def accepts(self, tokens):                                   # at the door
+#         full = self.full_layers * blocks_needed(tokens, 16)
+#         windowed = self.window_layers * blocks_needed(min(tokens, self.window), 16)
+#         return full + windowed <= self.num_blocks
+#
+#     def starts(self, tokens):                                    # on an empty cache
+#         layers = self.full_layers + self.window_layers
+#         return layers * blocks_needed(tokens, 16) <= self.num_blocks
+# ```
+#
+# (`blocks_needed(tokens, 16)` is the number of tokens divided by 16, rounded up.)
+#
+# Convict it: choose a server and a request that a right gate lets in and starts, and this one lets in and never starts.
+# The list below does not do it.
+
+# %% id="ex-break-it"
+# %%exercise break_the_gate
+# BEGIN SOLUTION
+ops = [
+    ("Gate", 4, 1, 1, 16),
+    ("request", 48),
+]
+# END SOLUTION
+# BEGIN STUB
+# # ("Gate", num_blocks, full_layers, window_layers, window), then ("request", tokens)
+# ops = [
+#     ("Gate", 100, 2, 2, 64),
+#     ("request", 64),
+# ]
+# END STUB
+
+# %% [markdown] id="after-break-it"
+# Two formulas for one quantity, each of them reasonable. The cure is not a better second formula but having only one. In
+# production the same shape has been reported more than once; *in production* below names two reports.
+
+# %% [markdown] id="how-many"
+# ## The plan, done again
+#
+# One picture for the whole lesson: how many requests fit on a GPU of 80 GiB, by the length of a request.
+
+# %% id="how-many-figure"
+lengths = [512 * 2**i for i in range(9)]
+figure, axis = plt.subplots(figsize=(7.5, 3.4))
+looks = {"Falcon-7B": ("D", ":"), "Llama-3.1-8B": ("B", "-"), "Gemma-2-9B": ("A", "--"), "Llama-2-7B": ("C", "-.")}
+for name, (letter, dash) in looks.items():
+    plan = start_up(model(name), 80 * GiB, activation_peak_bytes=2 * GiB)
+    fit = [plan.max_concurrency(n) for n in lengths]
+    axis.plot(lengths, fit, dash, color=theme.sequence_color(letter), label=f"{name} ({plan.shape.attention})")
+axis.axhline(1, color=theme.LIGHT["bad"], linewidth=0.9)
+axis.annotate("below this line not one request fits", (600, 1.12), fontsize=9, color=theme.LIGHT["bad"])
+axis.set(xscale="log", yscale="log", xlabel="tokens a request, beyond some models' limits", ylabel="requests at once",
+         xticks=lengths, xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths])
+axis.minorticks_off()
+axis.legend()
+figure
+
+# %% [markdown] id="after-how-many"
+# All four models have between 6.7 and 9.3 billion parameters. What separates them is the number of KV heads, and the
+# window: see where the line of Gemma-2-9B bends away from its neighbours.
+#
+# Each line assumes that memory is used perfectly, every byte for a token that exists. The next lesson looks at what happens
+# when it is handed out in one piece for each request. Expect a good deal less.
+
+# %% [markdown] id="questions"
+# ## Questions
+
+# %% id="quiz"
+quiz("02")
+
+# %% id="finish"
+finish("02")
+
+# %% [markdown] id="stretch" tags=["fold"]
+# ## Stretch: how many blocks fit
+#
+# ### Exercise: `blocks_that_fit` (8 minutes, difficulty 2, importance 3)
+#
+# The sum of an engine's first minute, from bytes to blocks. Mind what the share is a share *of*, and what the answer is
+# when the model is too large.
+
+# %% id="ex-blocks-that-fit"
+# %%exercise blocks_that_fit
+def blocks_that_fit(
+    gpu_memory_bytes: int, memory_share: float, weights_bytes: int, activation_peak_bytes: int, block_bytes: int
+) -> int:
+    """Blocks that a GPU has room for.
+
+    Args:
+        gpu_memory_bytes: all of the GPU's memory.
+        memory_share: the part of all of it that the engine may use, weights included; above 0 and at most 1.
+        weights_bytes: the weights on this GPU.
+        activation_peak_bytes: what the largest step needs beside them.
+        block_bytes: one block with all its layers, 1 or more.
+
+    Returns:
+        A whole number of blocks; 0 where not even one fits. A GPU of 1,000 bytes at a share of 0.5, with weights of
+        200 and a peak of 100, has room for 20 blocks of 10.
+    """
+    # BEGIN SOLUTION
+    left = int(gpu_memory_bytes * memory_share) - weights_bytes - activation_peak_bytes
+    return max(left, 0) // block_bytes
+    # END SOLUTION
+
+
+# %% id="use-blocks-that-fit"
+from labkit.cache.geometry import GiB, model
+from labkit.mine import blocks_that_fit, kv_bytes
+
+shape = model("Qwen3-8B")
+block_bytes = 16 * kv_bytes(shape.num_layers, shape.num_kv_heads, shape.head_dim, 2)
+for gib in (16, 24, 48, 80):
+    blocks = blocks_that_fit(gib * GiB, 0.9, shape.weights_bytes, 2 * GiB, block_bytes)
+    print(f"{shape.name} on {gib} GiB: {blocks:>6,} blocks, room for {16 * blocks:>7,} tokens")
+
+# %% [markdown] id="in-production" tags=["fold"]
+# ## In production
+#
+# - **vLLM** does the sum in `determine_available_memory` (`vllm/v1/worker/gpu_worker.py`, read in mid-2026): a trial step on
+#   made-up inputs, then the share of the whole GPU less what that step showed. The share is `--gpu-memory-utilization`; 0.9
+#   for years, 0.92 in newer versions, so look at yours. `vllm/v1/core/kv_cache_utils.py` then logs *GPU KV cache size: ...
+#   tokens* and *Maximum concurrency for ... tokens per request*. It is the first line to read when a server seems small.
+# - The share is not the same thing everywhere. In vLLM and in **SGLang** (`--mem-fraction-static`) it is a share of all
+#   memory, weights included. **TensorRT-LLM**'s `free_gpu_memory_fraction` is a share of what is *free*, by default 0.9
+#   (its documentation of `KvCacheConfig`). Carrying 0.9 from one to the other changes the cache.
+# - A shorter `--max-model-len` makes no block more. It raises the *concurrency* that is logged, because the worst case is
+#   shorter, and it keeps out the requests that could never fit.
+# - **The gate that never opens** is vLLM issue 39734 (April 2026): Gemma-4-31B on two H100, a cache of 76,640 tokens, a
+#   limit of 262,144. A request between the two is accepted and never starts, and all others wait behind it. A door that
+#   counted windowed layers and a gate that did not is vLLM-Ascend pull request 9543 (May 2026): DeepSeek-V4-Flash requests
+#   beyond 32k tokens hung while the cache was nearly empty, 5,703 blocks counted against 5,011 free.
+# - `--kv-cache-dtype fp8` halves what a token costs. What it costs in accuracy is measured in lesson 15.
+# - vLLM's `vllm:cache_config_info` and SGLang's `sglang:token_usage` are where a dashboard finds these numbers again.
+
+# %% [markdown] id="verify-it" tags=["fold"]
+# ## Verify it
+#
+# An assistant that was asked about memory planning wrote the sentence below. Decide, and name the cell of this notebook
+# that shows it.
+
+# %% id="verify"
+predict("02", "verify")
+
+# %% [markdown] id="derivation" tags=["fold"]
+# ## Why the work grows with the square
+#
+# A prompt of $p$ tokens, $m$ new ones. Without a cache, step $i$ (counted from 0) computes $p + i$ tokens, in all
+#
+# $$\sum_{i=0}^{m-1} (p + i) = mp + \frac{m(m-1)}{2}.$$
+#
+# With a cache it is $p + m - 1$: every token but the last new one, once. For $p = 100$, $m = 50$ that is 6,225 against 149.
+#
+# Computing a token is most of the work, but not all. Attention looks from each computed token at all tokens before it, so
+# with a cache the *looking* still grows with the square: $p + i$ keys in step $i$. What a cached step saves is the
+# projections, the feed-forward layers and everybody else's attention; what it cannot save is reading what is kept. That is
+# why lesson 12 counts bytes.
