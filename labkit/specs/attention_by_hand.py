@@ -59,7 +59,7 @@ class TensorSpecification(FunctionSpecification):
     referee = TensorReferee
     prelude = "import math\n\nimport torch\nfrom torch import Tensor"
     needs_torch = True
-    examples = 60
+    examples = 30
     op_seconds = 2.0
 
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +161,8 @@ class Scores(TensorSpecification):
         """The one number by which all scores differ; None where there is none."""
         if len(K) == 1 and (ratio := _factor(seen, expected)) is not None:
             # One score alone is proportional to anything: ask the same query about several keys.
-            more = self.decode({"q": q, "K": [K[0], *([x + 0.5 * (i + j) for j, x in enumerate(K[0])] for i in (1, 2))]})
+            others = ([x + 0.5 * (i + j) for j, x in enumerate(K[0])] for i in (1, 2))
+            more = self.decode({"q": q, "K": [K[0], *others]})
             try:
                 again = call(*more.values())
             except Exception:
@@ -300,7 +301,7 @@ class Attend(TensorSpecification):
             return (f"All {len(K)} scores are {_plain_scores(q, K)[0]:.4g}, so each value counts 1/{len(K)}; yours is "
                     f"{show(seen)}.")
         if rule == "any-size-of-score":
-            return f"The scores are {s}; only their differences matter, and the weights must come out exact all the same."
+            return f"The scores are {s}; only their differences matter, so weights as finite as ever are due."
         return f"The scores are {s}; the mixture should be {show(expected)} and yours is {show(seen)}."
 
 

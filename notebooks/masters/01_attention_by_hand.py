@@ -42,8 +42,9 @@ AttentionPlay()
 # %% [markdown] id="play-try"
 # Four things to try:
 #
-# 1. **Turn `q` to a right angle with `k0`.** Their product q·k0 = q₀k₀ + q₁k₁ becomes 0. Point at a row of the table to see
-#    how far along the query's line each key lies: that, times the length of the query, is the product.
+# 1. **Turn `q` to a right angle with `k0`.** Their product q·k0 becomes 0: it is the first number of one times the first of
+#    the other, plus the second times the second. Point at a row of the table to see how far along the query's line that
+#    key lies; this, times the length of the query, is the product.
 # 2. **Pull `q` into the middle.** All scores are 0. Every value counts the same, and the mixture is their mean.
 # 3. **Pull `q` outwards**, without turning it. The order of the keys stays, but the weights sharpen, and the mixture runs
 #    into one corner.
@@ -64,12 +65,19 @@ import torch
 
 numbers = torch.Generator().manual_seed(1)
 n, hidden, d = 3, 6, 2
-X = torch.randn(n, hidden, dtype=torch.float64, generator=numbers)
-W_q, W_k, W_v = (torch.randn(hidden, d, dtype=torch.float64, generator=numbers) for _ in range(3))
 
+
+def draw(*shape):
+    """Random numbers in double precision, the same ones at every run."""
+    return torch.randn(*shape, dtype=torch.float64, generator=numbers)
+
+
+X = draw(n, hidden)
+W_q, W_k, W_v = draw(hidden, d), draw(hidden, d), draw(hidden, d)
 Q, K, V = X @ W_q, X @ W_k, X @ W_v
-for name, matrix in (("X", X), ("W_q", W_q), ("Q = X @ W_q", Q), ("K = X @ W_k", K), ("V = X @ W_v", V)):
-    print(f"{name:<12} {tuple(matrix.shape)}")
+
+for name, matrix in {"X": X, "W_q": W_q, "Q": Q, "K": K, "V": V}.items():
+    print(f"{name:<4}{tuple(matrix.shape)}")
 
 # %% [markdown] id="scores-text"
 # ### Exercise: `scores`
@@ -102,10 +110,12 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
         K: the keys, one a row, shape [n, d]. Same dtype as q. Not to be changed.
 
     Returns:
-        Shape [n], same dtype: entry i is the product of q with row i of K, divided by the square root of d.
+        Shape [n], same dtype: entry i is the product of q with row i of K, divided by
+        the square root of d.
 
     Example:
-        q = [1, 1, 2, 0] and one key [3, 1, 0, 5]: the products are 3, 1, 0 and 0, their sum is 4, and 4 / 2 = 2.
+        q = [1, 1, 2, 0] and the one key [3, 1, 0, 5]: the products are 3, 1, 0 and 0,
+        their sum is 4, and 4 / 2 = 2. The answer is [2].
     """
     # BEGIN SOLUTION
     return K @ q / math.sqrt(q.shape[0])
@@ -113,7 +123,8 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
 
 # %% [markdown] id="root-fold" tags=["fold"]
 # #### Why the square root of d?
-#
+
+# %% [markdown] id="root-text"
 # Take a query and a key whose numbers are drawn at random, each with mean 0 and spread (standard deviation) 1. Every
 # product of two such numbers has spread 1 as well. A sum of `d` independent products has `d` times the variance, so its
 # spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This is the reason given in
@@ -127,8 +138,9 @@ import numpy as np
 
 random = np.random.default_rng(0)
 for width in (4, 16, 64, 256):
-    products = (random.standard_normal((20_000, width)) * random.standard_normal((20_000, width))).sum(axis=1)
-    print(f"d = {width:>3}: spread of q·k {products.std():5.1f}, divided by the root of d {products.std() / width**0.5:.1f}")
+    q, k = random.standard_normal((2, 20_000, width))
+    spread = (q * k).sum(axis=1).std()
+    print(f"d = {width:>3}: spread of q·k {spread:5.1f}, over the root of d {spread / width**0.5:.1f}")
 
 # %% [markdown] id="softmax-text"
 # ## From scores to weights
@@ -177,11 +189,12 @@ def attend(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
     Args:
         q: the query, shape [d].
         K: the keys, shape [n, d], n at least 1.
-        V: the values, shape [n, dv]; dv may differ from d. None of the three is to be changed.
+        V: the values, shape [n, dv]; dv may differ from d.
+        None of the three is to be changed.
 
     Returns:
-        Shape [dv], same dtype: the rows of V, each times its weight, added up. The weights are the softmax of
-        scores(q, K). They are finite and right for scores of any size.
+        Shape [dv], same dtype: the rows of V, each times its weight, added up. The
+        weights are the softmax of scores(q, K), finite and right for scores of any size.
 
     Example:
         q = [0, 0]: all scores are 0, so the answer is the mean of the rows of V.
@@ -204,39 +217,15 @@ def attend(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 # comes after it. Move `k2` and `v2` about, and nothing changes. Then let it be seen.
 
 # %% id="play-mask"
-AttentionPlay(query=(0.5, 1.0), maskable=True, hidden=[2], title="Token 1 of three: token 2 is its future")
+AttentionPlay(query=(0.5, 1.0), hidden=[2], title="Token 1 of three: token 2 is its future")
 
 # %% [markdown] id="mask-picture-text"
 # With all queries as rows, the scores form a table: row i is query i, column j is key j. The mask is a triangle.
 
 # %% id="mask-picture"
-import matplotlib.pyplot as plt
+from labkit.widgets import attention_figures
 
-from labkit import theme
-
-theme.use_mpl()
-ink = theme.palette()
-size = 5
-figure, axes = plt.subplots(figsize=(4.6, 3.9))
-for i in range(size):
-    for j in range(size):
-        seen = j <= i
-        face = theme.sequence_color("A") if seen else ink["free"]
-        axes.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, facecolor=face, edgecolor=ink["edge"],
-                                     linewidth=0 if seen else 0.6, hatch=None if seen else "///"))
-        axes.text(j + 0.5, i + 0.52, "seen" if seen else "−∞", ha="center", va="center", fontsize=9,
-                  color=ink["onfill"] if seen else ink["ink"],
-                  bbox=None if seen else {"facecolor": ink["free"], "edgecolor": "none", "pad": 1.5})
-axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
-axes.set_xticks([j + 0.5 for j in range(size)], labels=[f"k{j}" for j in range(size)])
-axes.set_yticks([i + 0.5 for i in range(size)], labels=[f"q{i}" for i in range(size)])
-axes.xaxis.tick_top()
-axes.tick_params(length=0)
-axes.grid(False)
-for side in axes.spines.values():
-    side.set_visible(False)
-axes.set_title("Which query sees which key", pad=22)
-plt.show()
+attention_figures.seen_table(5)
 
 # %% [markdown] id="causal-text"
 # ### Exercise: `causal_attend`
@@ -294,31 +283,8 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 from labkit.mine import causal_attend
 
 numbers = torch.Generator().manual_seed(5)
-Q, K = (2 * torch.randn(6, 4, dtype=torch.float64, generator=numbers) for _ in range(2))
-weights = causal_attend(Q, K, torch.eye(6, dtype=torch.float64))
-
-figure, axes = plt.subplots(figsize=(5.2, 3.9))
-shades = plt.matplotlib.colors.LinearSegmentedColormap.from_list("weight", [ink["free"], theme.sequence_color("A")])
-for i in range(6):
-    for j in range(6):
-        w = float(weights[i, j])
-        hidden_cell = j > i
-        axes.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, linewidth=0.6 if hidden_cell else 0,
-                                     facecolor=ink["panel"] if hidden_cell else shades(w), edgecolor=ink["line"],
-                                     hatch="///" if hidden_cell else None))
-        if not hidden_cell:
-            axes.text(j + 0.5, i + 0.52, f"{w:.2f}", ha="center", va="center", fontsize=9,
-                      color=ink["onfill"] if w > 0.55 else ink["ink"])
-axes.set(xlim=(0, 6), ylim=(6, 0), aspect="equal")
-axes.set_xticks([j + 0.5 for j in range(6)], labels=[f"k{j}" for j in range(6)])
-axes.set_yticks([i + 0.5 for i in range(6)], labels=[f"q{i}" for i in range(6)])
-axes.xaxis.tick_top()
-axes.tick_params(length=0)
-axes.grid(False)
-for side in axes.spines.values():
-    side.set_visible(False)
-axes.set_title("Weights: each row sums to 1", pad=22)
-plt.show()
+Q, K = 2 * draw(6, 4), 2 * draw(6, 4)
+attention_figures.weight_table(causal_attend(Q, K, torch.eye(6, dtype=torch.float64)))
 
 # %% id="save"
 save_point("01")
@@ -334,27 +300,7 @@ save_point("01")
 # al., 2023). In the extreme all share a single one (multi-query attention, **MQA**; Shazeer, 2019).
 
 # %% id="heads-picture"
-figure, panels = plt.subplots(1, 3, figsize=(7.5, 2.2), sharey=True)
-for axes, (name, kv) in zip(panels, (("MHA", 8), ("GQA", 2), ("MQA", 1))):
-    group = 8 // kv
-    for h in range(8):
-        shared = h // group
-        below = (shared + 0.5) * group - 0.5
-        color = theme.sequence_color("ABCDEFGH"[shared])
-        axes.plot([h, below], [0.86, 0.2], color=color, linewidth=1.2, zorder=1)
-        axes.plot(h, 1, marker="o", markersize=14, color=color, zorder=2)
-        axes.text(h, 1, str(h), ha="center", va="center_baseline", fontsize=8, color=ink["onfill"], zorder=3)
-        if h % group == 0:
-            axes.plot(below, 0.1, marker="s", markersize=14, color=color, zorder=2)
-            axes.text(below, 0.1, str(shared), ha="center", va="center_baseline", fontsize=8, color=ink["onfill"], zorder=3)
-    axes.set(xlim=(-0.7, 7.7), ylim=(-0.2, 1.3), xticks=[])
-    axes.set_yticks([1, 0.1], labels=["query heads", "KV heads"])
-    axes.tick_params(length=0)
-    axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_title(f"{name}: {kv} KV head{'s' if kv > 1 else ''}")
-plt.show()
+attention_figures.shared_heads()
 
 # %% [markdown] id="gqa-text"
 # In code, GQA is nothing but an index: query head `h` reads KV head `h // group`. Eight query heads over two KV heads, for
@@ -367,19 +313,18 @@ from labkit.mine import attend
 numbers = torch.Generator().manual_seed(2)
 n, q_heads, kv_heads, d = 5, 8, 2, 4
 group = q_heads // kv_heads
-q = torch.randn(q_heads, d, dtype=torch.float64, generator=numbers)  # one token's queries, one a head
-K = torch.randn(n, kv_heads, d, dtype=torch.float64, generator=numbers)  # all tokens' keys, one a KV head
-V = torch.randn(n, kv_heads, d, dtype=torch.float64, generator=numbers)
+q = draw(q_heads, d)  # one token's queries, one a head
+K, V = draw(n, kv_heads, d), draw(n, kv_heads, d)  # all tokens' keys and values, one a KV head
 
 heads = [attend(q[h], K[:, h // group], V[:, h // group]) for h in range(q_heads)]
-print("query head reads KV head:", {h: h // group for h in range(q_heads)})
-print("the token's row:", tuple(torch.cat(heads).shape), "numbers, from", q_heads, "heads of", d)
-print("kept for each token: ", 2 * kv_heads * d, "numbers (a key and a value for each KV head)")
-print("kept under MHA:      ", 2 * q_heads * d)
+print("query head: KV head", {h: h // group for h in range(q_heads)})
+print("the token's row:   ", len(torch.cat(heads)), f"numbers, from {q_heads} heads of {d}")
+print("kept for a token:  ", 2 * kv_heads * d, "numbers: a key and a value for each KV head")
+print("kept under MHA:    ", 2 * q_heads * d, "numbers")
 
 small = model("SmolLM2-135M")
-print(f"\n{small.name}, the model of this course: {small.num_query_heads} query heads and {small.num_kv_heads} KV heads "
-      f"of {small.head_dim} numbers, in each of {small.num_layers} layers")
+print(f"\n{small.name}, the model of this course: {small.num_query_heads} query heads,")
+print(f"{small.num_kv_heads} KV heads of {small.head_dim} numbers, in each of {small.num_layers} layers")
 
 # %% [markdown] id="heads-after"
 # What is kept depends on the number of *KV* heads; how many query heads read it makes no difference. Lesson 02 turns these
@@ -388,9 +333,11 @@ print(f"\n{small.name}, the model of this course: {small.num_query_heads} query 
 # %% [markdown] id="grow-text"
 # ## One token more
 #
-# Now the step on which everything depends. Four tokens have gone through `causal_attend`: four rows came out. The model
-# has chosen its next token, a fifth one joins the text, and all five rows are computed. Before you run the cell after it,
-# say what you expect:
+# Above the top layer, the model turns the vector of the *last* token into a number for every token that it knows, and one of
+# them is chosen. That is the next token of the text. It is put at the end, and everything begins again with one token more.
+#
+# Now the step that the whole course rests on. Four tokens have gone through `causal_attend`, and four rows came out. A
+# fifth token joins the text, and all five rows are computed. Before you run the cell that shows it, say what you expect:
 
 # %% id="p1"
 predict("01", "p1")
@@ -399,18 +346,18 @@ predict("01", "p1")
 from labkit.mine import causal_attend
 
 numbers = torch.Generator().manual_seed(3)
-Q, K, V = (torch.randn(5, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
+Q, K, V = draw(5, 4), draw(5, 4), draw(5, 4)
 
 
 def without_mask(Q, K, V):
     return torch.softmax(Q @ K.T / K.shape[1] ** 0.5, dim=1) @ V
 
 
-for name, attention in (("with the causal mask", causal_attend), ("without a mask", without_mask)):
+for name, attention in (("causal mask", causal_attend), ("no mask", without_mask)):
     four = attention(Q[:4], K[:4], V[:4])
     five = attention(Q, K, V)
     changed = [i for i in range(4) if not torch.allclose(four[i], five[i])]
-    print(f"{name:<21} old rows that changed: {changed}")
+    print(f"{name:<12} old rows that changed: {changed}")
 
 # %% [markdown] id="grow-after"
 # With the mask, none. The new token is in everybody's future, and nobody sees it. And because the old rows do not change,
@@ -449,13 +396,13 @@ def last_row_only(
     Args:
         x: the new token's vector, shape [hidden].
         K: keys of the n tokens before it, oldest first, shape [n, d]. n may be 0.
-        V: their values, shape [n, dv]. K and V are not to be changed: return larger copies.
+        V: their values, shape [n, dv]. K and V are not to be changed: make larger copies.
         W_q, W_k: shape [hidden, d]; the token's query is x @ W_q, its key x @ W_k.
         W_v: shape [hidden, dv]; its value is x @ W_v.
 
     Returns:
-        (row, K, V). row, shape [dv], is the last row of causal attention over all n + 1 tokens. K, [n + 1, d], and
-        V, [n + 1, dv], have the new token's key and value as their last rows.
+        (row, K, V). row, [dv], is the last row of causal attention over all n + 1 tokens.
+        K, [n + 1, d], and V, [n + 1, dv], end in the new token's key and value.
 
     Example:
         n = 0: the token sees only itself, so row is x @ W_v.
@@ -473,8 +420,7 @@ def last_row_only(
 from labkit.mine import causal_attend, last_row_only
 
 numbers = torch.Generator().manual_seed(4)
-X = torch.randn(8, 6, dtype=torch.float64, generator=numbers)
-W_q, W_k, W_v = (torch.randn(6, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
+X, W_q, W_k, W_v = draw(8, 6), draw(6, 4), draw(6, 4), draw(6, 4)
 
 K, V = torch.empty(0, 4, dtype=torch.float64), torch.empty(0, 4, dtype=torch.float64)
 one_by_one = []
@@ -496,30 +442,7 @@ print("kept at the end: K", tuple(K.shape), "and V", tuple(V.shape))
 # In the picture every cell is one score. The prompt has five tokens; four more are written.
 
 # %% id="phases"
-prompt, answer = 5, 4
-total = prompt + answer
-figure, axes = plt.subplots(figsize=(7.5, 4.1))
-for i in range(total):
-    for j in range(i + 1):
-        first = i < prompt
-        color = theme.sequence_color("A") if first else theme.sequence_color("B")
-        axes.add_patch(plt.Rectangle((j + 0.05, i + 0.05), 0.9, 0.9, facecolor=color if first else ink["panel"],
-                                     edgecolor=color, linewidth=1.0, hatch=None if first else "///"))
-axes.text(total + 0.4, prompt / 2, f"step 1, prefill: {prompt} rows at once\n{prompt * (prompt + 1) // 2} scores", va="center",
-          color=theme.sequence_color("A"))
-for step in range(answer):
-    axes.text(total + 0.4, prompt + step + 0.5, f"step {step + 2}, decode: 1 row, {prompt + step + 1} scores", va="center",
-              color=theme.sequence_color("B"))
-axes.set(xlim=(0, total + 6.5), ylim=(total, 0), aspect="equal", xlabel="", ylabel="query of token")
-axes.set_xticks([j + 0.5 for j in range(total)], labels=[str(j) for j in range(total)])
-axes.set_yticks([i + 0.5 for i in range(total)], labels=[str(i) for i in range(total)])
-axes.xaxis.tick_top()
-axes.tick_params(length=0)
-axes.grid(False)
-for side in axes.spines.values():
-    side.set_visible(False)
-axes.set_title("key of token", loc="left", fontsize=10, fontweight="normal", color=ink["dim"], pad=20)
-plt.show()
+attention_figures.two_phases(prompt=5, answer=4)
 
 # %% [markdown] id="count-text"
 # Now with a prompt of the size of a report. Two ways to go on after it: keep the keys and values and compute one row a
@@ -530,18 +453,22 @@ plt.show()
 prompt, answer = 2000, 200
 
 
-def triangle(rows):
-    """Scores in one head when `rows` rows are computed from the first on: row i has i + 1 of them."""
+def scores_of(rows):
+    """Scores in one head for the first `rows` rows of a text: row i has i + 1 of them."""
     return rows * (rows + 1) // 2
 
 
-lengths = range(prompt + 1, prompt + answer)  # how long the text is in each decode step
-print(f"{'':<26}{'rows':>9}{'scores a head':>17}")
-print(f"{'step 1 (prefill)':<26}{prompt:>9,}{triangle(prompt):>17,}")
-print(f"{'step 2, K and V kept':<26}{1:>9,}{prompt + 1:>17,}")
-print(f"{'step 2, nothing kept':<26}{prompt + 1:>9,}{triangle(prompt + 1):>17,}")
-print(f"{'whole answer, kept':<26}{prompt + len(lengths):>9,}{triangle(prompt) + sum(lengths):>17,}")
-print(f"{'whole answer, not kept':<26}{prompt + sum(lengths):>9,}{triangle(prompt) + sum(map(triangle, lengths)):>17,}")
+def line(name, rows, count):
+    print(f"{name:<26}{rows:>9,}{count:>15,}")
+
+
+lengths = range(prompt + 1, prompt + answer)  # of the text, in each decode step
+print(f"{'':<26}{'rows':>9}{'scores a head':>15}")
+line("step 1, prefill", prompt, scores_of(prompt))
+line("step 2, K and V kept", 1, prompt + 1)
+line("step 2, nothing kept", prompt + 1, scores_of(prompt + 1))
+line("whole answer, K and V kept", prompt + len(lengths), scores_of(prompt) + sum(lengths))
+line("whole answer, nothing kept", prompt + sum(lengths), sum(map(scores_of, (prompt, *lengths))))
 
 # %% [markdown] id="time-text"
 # And on your machine, for the attention of one head alone (your own functions, if they have passed):
@@ -552,21 +479,22 @@ import time
 from labkit.mine import attend, causal_attend
 
 numbers = torch.Generator().manual_seed(6)
-Q, K, V = (torch.randn(1000, 64, generator=numbers) for _ in range(3))
+Q, K, V = draw(1000, 64), draw(1000, 64), draw(1000, 64)
 
 
-def seconds(work, repeats=5):
-    """The shortest of a few runs."""
+def milliseconds(work):
+    """The shortest of five runs."""
     took = []
-    for _ in range(repeats):
+    for _ in range(5):
         began = time.perf_counter()
         work()
         took.append(time.perf_counter() - began)
-    return min(took)
+    return min(took) * 1e3
 
 
-whole, last = seconds(lambda: causal_attend(Q, K, V)), seconds(lambda: attend(Q[-1], K, V))
-print(f"1,000 rows: {whole * 1e3:.2f} ms    the last row alone: {last * 1e3:.3f} ms    ratio {whole / last:.0f}")
+whole = milliseconds(lambda: causal_attend(Q, K, V))
+last = milliseconds(lambda: attend(Q[-1], K, V))
+print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / last:.0f} times")
 
 # %% [markdown] id="answer"
 # ## Back to the silence
@@ -603,11 +531,11 @@ print(f"1,000 rows: {whole * 1e3:.2f} ms    the last row alone: {last * 1e3:.3f}
 #     def __init__(self):
 #         self.K = self.V = None
 #
-#     def feed(self, Q, K, V):                      # queries, keys and values of the new tokens
+#     def feed(self, Q, K, V):  # those of the new tokens
 #         self.K = K if self.K is None else torch.cat([self.K, K])
 #         self.V = V if self.V is None else torch.cat([self.V, V])
 #         s = Q @ self.K.T / math.sqrt(Q.shape[1])
-#         if len(Q) > 1:                            # a single new token may see everything
+#         if len(Q) > 1:  # one token alone may see everything
 #             visible = torch.ones(s.shape, dtype=torch.bool).tril()
 #             s = s.masked_fill(~visible, -math.inf)
 #         return torch.softmax(s, dim=-1) @ self.V
@@ -626,7 +554,7 @@ print(f"1,000 rows: {whole * 1e3:.2f} ms    the last row alone: {last * 1e3:.3f}
 
 # %% id="ex-break-the-mask"
 # %%exercise break_the_mask
-# Each entry is ("feed", number of new tokens), the number a whole one from 1 to 64. At most six entries.
+# Each entry is ("feed", how many new tokens), from 1 to 64. At most six entries.
 # BEGIN SOLUTION
 ops = [("feed", 1), ("feed", 2)]
 # END SOLUTION
@@ -636,7 +564,8 @@ ops = [("feed", 1), ("feed", 2)]
 
 # %% [markdown] id="production" tags=["fold"]
 # ## In production
-#
+
+# %% [markdown] id="production-table"
 # | what you built | where real systems have it |
 # |---|---|
 # | the two phases, seen from outside | vLLM: histograms `vllm:time_to_first_token_seconds` (waiting and prefill) and `vllm:inter_token_latency_seconds` (decode); and per request `vllm:request_queue_time_seconds`, `vllm:request_prefill_time_seconds`, `vllm:request_decode_time_seconds` |
@@ -650,9 +579,10 @@ ops = [("feed", 1), ("feed", 2)]
 # branch, mid-2026 (older versions call the second metric `vllm:time_per_output_token_seconds`); SGLang's metrics, mid-2026;
 # the docstrings of PyTorch 2.13.0.
 
-# %% [markdown] id="verify-text" tags=["fold"]
+# %% [markdown] id="verify-fold" tags=["fold"]
 # ## Verify it
-#
+
+# %% [markdown] id="verify-text"
 # An assistant, asked why caching keys and values is allowed, wrote the sentence below. Is it true, false, or too broad?
 # Decide, and name the cell of this notebook that shows it. The cell after the question puts the evidence in numbers.
 
@@ -663,10 +593,10 @@ predict("01", "verify")
 from labkit.mine import causal_attend
 
 numbers = torch.Generator().manual_seed(3)
-Q, K, V = (torch.randn(5, 4, dtype=torch.float64, generator=numbers) for _ in range(3))
-for name, attention in (("causal", causal_attend), ("no mask", without_mask)):
+Q, K, V = draw(5, 4), draw(5, 4), draw(5, 4)
+for name, attention in (("causal mask", causal_attend), ("no mask", without_mask)):
     moved = (attention(Q, K, V)[:4] - attention(Q[:4], K[:4], V[:4])).abs().max()
-    print(f"{name:<8} largest change of an old row when a token is added: {float(moved):.3f}")
+    print(f"{name:<12} an old row moves by {float(moved):.3f} at most when a token is added")
 
 # %% [markdown] id="questions"
 # ## Questions
