@@ -218,7 +218,9 @@ class Attend(TensorSpecification):
         Rule("weights-follow-the-scores", "The weight of a key is exp(its score), divided by the sum over all keys."),
         Rule("any-size-of-score", "Scores of any size, positive or negative, give finite and right weights."),
     )
+    # Of several failing witnesses of one rule the first is shown: the smallest stand in front.
     witnesses = (
+        Witness("weights-follow-the-scores", op("call", q=[1.0], K=[[0.0], [1.0]], V=[[10.0], [20.0]])),
         Witness("one-mixture-of-values", op("call", q=[1.0, 0.0], K=[[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]],
                                             V=[[1.0, 0.0, 4.0], [0.0, 2.0, 4.0], [3.0, 1.0, -4.0]])),
         Witness("one-mixture-of-values", op("call", q=[1.0, 1.0], K=[[2.0, 0.0], [0.0, -1.0]],
@@ -325,7 +327,10 @@ class CausalAttend(TensorSpecification):
         Rule("each-row-as-attend", "Row i is attend(Q[i], ...) over what it sees: scaled, and weights that sum to 1."),
         Rule("any-size-of-score", "Scores of any size, seen or hidden, leave every row finite and right."),
     )
+    # Of several failing witnesses of one rule the first is shown: the smallest stand in front.
     witnesses = (
+        Witness("the-future-is-hidden", op("call", Q=[[1.0], [2.0], [1.0]], K=[[1.0], [0.5], [-1.0]],
+                                           V=[[10.0], [20.0], [40.0]])),
         Witness("one-mixture-a-query", op("call", Q=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
                                           K=[[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]],
                                           V=[[1.0, 0.0, 0.0, 1.0], [0.0, 2.0, 0.0, 1.0], [0.0, 0.0, 4.0, 1.0]])),
@@ -438,6 +443,10 @@ def _both_nan(a: Any, b: Any) -> bool:
 # ----- the last row -----------------------------------------------------------------------------------------------
 
 
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n} rows"
+
+
 class LastRowReferee(TensorReferee):
     """One decode step: the row, then the keys and values that it hands on, each a line of its own."""
 
@@ -455,7 +464,7 @@ class LastRowReferee(TensorReferee):
         seen = self.call(rule, spec.label(args), self.implementation, *spec.decode(args).values())
         three = isinstance(seen, list | tuple) and len(seen) == 3 and all(isinstance(t, torch.Tensor) for t in seen)
         self.steps[-1].seen = "three tensors" if three else show(seen, 60)
-        if not self.require("gives-row-keys-values", three, expected="(row, K, V)",
+        if not self.require("gives-row-keys-values", three, expected=("row", "K", "V"),
                             cause="Three tensors are due: the row, and the K and V to keep; yours is "
                                   f"{show(seen, 60)}."):
             return
@@ -464,12 +473,12 @@ class LastRowReferee(TensorReferee):
             if shape_of(given) != shape_of(expected):
                 self.tell("gives-row-keys-values", name, given, expected,
                           f"{name} has shape {shape_of(given)} where {shape_of(expected)} is due: "
-                          f"{n} tokens were kept before and 1 is new.")
+                          f"kept before {n}, new 1.")
                 return
         for name, given, expected in (("K", seen[1], new_K), ("V", seen[2], new_V)):
             if not same(given[:n], expected[:n]):
                 self.tell("the-past-is-kept", name, given, expected,
-                          f"The {n} rows of {name} that were there before must come first and stay as they were.")
+                          f"What {name} held before ({_rows(n)}) must come first and stay as it was.")
                 return
             if not same(given[n:], expected[n:]):
                 self.tell("own-key-and-value-last", name, given, expected,
@@ -482,7 +491,7 @@ class LastRowReferee(TensorReferee):
             self.tell("the-first-token-too", "row", seen[0], row, "Nothing was kept before, so the new token sees only "
                                                                   f"itself: the row is its own value {show(row)}.")
         elif same(seen[0], spec.oracle_over(x @ W_q, K, V)):
-            self.tell("sees-itself", "row", seen[0], row, f"The row is mixed from the {n} older values only; the new "
+            self.tell("sees-itself", "row", seen[0], row, "The row is mixed from the older values alone; the new "
                                                           "token's own value is missing.")
         else:
             self.tell("equals-the-last-row", "row", seen[0], row, f"The last row of causal attention over all {n + 1} "
