@@ -116,6 +116,9 @@ class Scores(TensorSpecification):
         Rule("divided-by-root-d", "Every sum is divided by the square root of d, the length of the query."),
     )
     witnesses = (
+        Witness("divided-by-root-d", op("call", q=[1.0, 0.0, 2.0, 0.0, 1.0], K=[[1.0, 3.0, 0.0, 2.0, 1.0],
+                                                                                [0.0, 1.0, 2.0, 0.0, 1.0],
+                                                                                [-1.0, 0.0, 1.0, 1.0, 0.0]])),
         Witness("one-score-a-key", op("call", q=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0], [2.0, -1.0]])),
         Witness("one-score-a-key", op("call", q=[3.0, -1.0], K=[[1.0, 1.0]])),
         Witness("products-summed", op("call", q=[1.0, -2.0, 0.5], K=[[2.0, 1.0, -4.0], [-1.0, 0.5, 3.0],
@@ -246,6 +249,7 @@ class Attend(TensorSpecification):
         Witness("any-size-of-score", op("call", q=[40.0, 0.0, 0.0, 0.0], K=[[40.0, 1.0, 0.0, 0.0],
                                                                             [40.05, 0.0, 2.0, 0.0]],
                                         V=[[1.0], [0.0]])),
+        Witness("any-size-of-score", op("call", q=[40.0], K=[[0.0], [25.0]], V=[[1.0], [2.0]])),
         Witness("any-size-of-score", op("call", q=[60.0, 0.0, 0.0, 0.0], K=[[0.0, 1.0, 0.0, 0.0],
                                                                             [0.0, 0.0, 1.0, 0.0],
                                                                             [100.0, 0.0, 0.0, 0.0]],
@@ -348,6 +352,7 @@ class CausalAttend(TensorSpecification):
         Witness("each-row-as-attend", op("call", Q=[[1.0, 0.0], [0.5, -1.0], [2.0, 1.0]],
                                          K=[[0.0, 1.0], [1.5, 0.0], [1.0, -1.0]],
                                          V=[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])),
+        Witness("any-size-of-score", op("call", Q=[[1.0], [40.0]], K=[[20.0], [40.0]], V=[[1.0], [2.0]])),
         Witness("any-size-of-score", op("call", Q=[[40.0], [40.0], [40.0]], K=[[20.0], [40.0], [80.0]],
                                         V=[[1.0], [2.0], [3.0]])),
         Witness("any-size-of-score", op("call", Q=[[400.0], [400.0]], K=[[-500.0], [-500.0]], V=[[2.0], [4.0]])),
@@ -520,7 +525,7 @@ class LastRowOnly(TensorSpecification):
         Rule("the-first-token-too", "With nothing kept (n = 0) the row is the new token's own value."),
     )
     witnesses = (
-        Witness("gives-row-keys-values", op("call", x=[1.0, 2.0], K=[[1.0, 0.0]], V=[[3.0, 0.0]],
+        Witness("gives-row-keys-values", op("call", x=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0]], V=[[3.0, 0.0], [0.0, 3.0]],
                                             W_q=[[1.0, 0.0], [0.0, 1.0]], W_k=[[0.0, 1.0], [1.0, 0.0]],
                                             W_v=[[2.0, 0.0], [0.0, 2.0]])),
         Witness("the-past-is-kept", op("call", x=[1.0, 1.0], K=[[1.0, 0.5], [0.0, 2.0], [3.0, 1.0]],

@@ -104,9 +104,7 @@ right("scores", "elementwise", "def scores(q, K):\n    return (K * q).sum(-1) / 
 
 # ----- attend -----------------------------------------------------------------------------------------------------
 
-wrong("attend", "naive-exp", "any-size-of-score",
-      "exp of a score of some hundreds is too large for any float, and inf / inf is not a number.",
-      "def attend(q, K, V):\n    e = torch.exp(scores(q, K))\n    return (e / e.sum()) @ V\n")
+# A trace is explained by the first mutant that gives the same one: the rarer mistakes stand in front.
 wrong("attend", "minus-mean", "any-size-of-score",
       "After subtracting the mean the largest score can still be in the thousands, and its exponential overflows.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.mean())\n    return (e / e.sum()) @ V\n")
@@ -122,6 +120,9 @@ wrong("attend", "clamped", "any-size-of-score",
 wrong("attend", "nan-to-zero", "any-size-of-score",
       "Replacing NaN by 0 hides the overflow: the key that matches best then has no weight at all.",
       "def attend(q, K, V):\n    e = torch.exp(scores(q, K))\n    return torch.nan_to_num(e / e.sum()) @ V\n")
+wrong("attend", "naive-exp", "any-size-of-score",
+      "exp of a score of some hundreds is too large for any float, and inf / inf is not a number.",
+      "def attend(q, K, V):\n    e = torch.exp(scores(q, K))\n    return (e / e.sum()) @ V\n")
 wrong("attend", "not-normalised", "weights-sum-to-one",
       "The exponentials are used as they are; they become weights only when divided by their sum.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    return torch.exp(s - s.max()) @ V\n")
@@ -240,6 +241,12 @@ def masked(name: str, breaks: str, why: str, mask: str) -> None:
     wrong("causal_attend", name, breaks, why, _MATRIX.format(mask=mask))
 
 
+masked("too-weak-a-mask", "the-future-is-hidden",
+       "A hidden key keeps a finite score; where the visible scores are lower than that, it wins.",
+       "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -10000.0)")
+masked("minus-a-hundred", "the-future-is-hidden",
+       "A hundred less than its own score is not hidden: a strong later key still shines through.",
+       "s = s - 100.0 * torch.ones(n, n).triu(1)")
 masked("no-mask", "the-future-is-hidden", "No key is hidden: every row sees the tokens after it.", "pass")
 masked("one-too-many", "the-future-is-hidden",
        "The mask begins one place too far to the right: every row sees the next token, which is the one to be guessed.",
@@ -250,12 +257,6 @@ masked("past-hidden", "the-future-is-hidden",
 masked("zeros-for-hidden", "the-future-is-hidden",
        "A score of 0 is not a weight of 0: exp(0) is 1, so hidden keys still get a share.",
        "s = s * torch.ones(n, n).tril()")
-masked("too-weak-a-mask", "the-future-is-hidden",
-       "A hidden key keeps a finite score; where the visible scores are lower than that, it wins.",
-       "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -10000.0)")
-masked("minus-a-hundred", "the-future-is-hidden",
-       "A hundred less than its own score is not hidden: a strong later key still shines through.",
-       "s = s - 100.0 * torch.ones(n, n).triu(1)")
 masked("smallest-positive", "the-future-is-hidden",
        "The smallest positive number is almost 0, and exp(0) is 1; hidden keys need the most negative one.",
        "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), torch.finfo(s.dtype).tiny)")
