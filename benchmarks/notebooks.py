@@ -48,6 +48,7 @@ def measure(path: Path, solved: bool) -> dict[str, Any]:
         client = NotebookClient(
             node,
             timeout=600,
+            extra_arguments=["--log-level=ERROR"],
             kernel_name="python3",
             resources={"metadata": {"path": str(work)}},
             on_cell_start=start,
