@@ -66,12 +66,15 @@ class ContiguousKVCache:
         if seq not in self._row:
             if not self._free_rows:
                 return self._refused(seq, self.max_tokens)
-            row = self._row[seq] = self._free_rows.pop(0)
-            if self.log is not None:
-                self.log.emit(Kind.RESERVE, seq, block=row * self.max_tokens, arg=self.max_tokens)
+            self._row[seq] = self._free_rows.pop(0)
+        is_new = seq not in self._length
         self._length[seq] = length
         if self.log is not None:
-            self.log.emit(Kind.USE, seq, block=self._row[seq] * self.max_tokens, arg=length)
+            first = self._row[seq] * self.max_tokens
+            self.log.begin(f"extend({seq}, {n}) -> {length} of {self.max_tokens} reserved slots are used")
+            if is_new:
+                self.log.emit(Kind.RESERVE, seq, block=first, arg=self.max_tokens)
+            self.log.emit(Kind.USE, seq, block=first, arg=length)
         return True
 
     def length(self, seq: str) -> int:
@@ -89,6 +92,7 @@ class ContiguousKVCache:
             self.v[:, row, :length] = 0
             self._free_rows.append(row)
             if self.log is not None:
+                self.log.begin(f"drop({seq}) -> {self.max_tokens} slots are free again")
                 self.log.emit(Kind.RELEASE, seq, block=row * self.max_tokens, arg=self.max_tokens)
 
     def plan(self, seqs: Sequence[str], num_new: Sequence[int]) -> AttentionPlan:
@@ -143,5 +147,6 @@ class ContiguousKVCache:
 
     def _refused(self, seq: str, wanted: int) -> bool:
         if self.log is not None:
+            self.log.begin(f"{seq} wants {wanted} more slots -> no room")
             self.log.emit(Kind.REFUSE, seq, arg=wanted)
         return False

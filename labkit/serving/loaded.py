@@ -311,8 +311,11 @@ def fast_dtype() -> torch.dtype:
     Decoding waits for memory, so half the bytes is nearly twice the speed; but a CPU without bf16 instructions
     converts every number on the way, and is faster in fp32.
     """
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return torch.bfloat16 if supported is not None and supported() else torch.float32
+    try:
+        supported = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a build of PyTorch without the library that knows
+        supported = False
+    return torch.bfloat16 if supported else torch.float32
 
 
 def sequence_name(index: int) -> str:

@@ -222,6 +222,8 @@ def test_a_contiguous_cache_logs_its_reservation(model):
     model.generate(PROMPT, max_new_tokens=4, stop=False, cache="contiguous", log=log)
     assert [Kind(kind) for kind in log.records["kind"]] == [Kind.RESERVE, *[Kind.USE] * 4, Kind.RELEASE]
     assert log.records["arg"].tolist() == [14, 10, 11, 12, 13, 14]
+    assert log.num_steps == 1 + 3 + 1
+    assert log.labels[0] == "extend(A, 10) -> 10 of 14 reserved slots are used"
 
 
 def test_a_pool_of_the_learner_s_own_serves_the_model(model):
