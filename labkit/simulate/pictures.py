@@ -1,12 +1,13 @@
 """Figures of where memory goes, in the look of the course (`labkit.theme`); matplotlib is loaded when one is drawn.
 
-Each returns a matplotlib `Figure` that a notebook shows as its last expression. Every kind of slot has a look of its
+Each returns a `Picture`, which a notebook shows as its last expression. Every kind of slot has a look of its
 own that can be told apart without colour: written slots are solid, reservations hatched, internal waste dotted,
 external waste crossed, free slots blank.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,28 @@ PAPER_SHARES = (0.204, 0.382)
 """Share of KV memory that held token states: "Orca (Max)" and "Orca (Oracle)" in Kwon et al., SOSP 2023, Fig. 2."""
 
 
+class Picture:
+    """A drawn figure and the sentence that says what is on it.
+
+    Attributes:
+        figure: the matplotlib figure.
+        says: what somebody who cannot see it should read; it is the repr, the same in every run.
+    """
+
+    def __init__(self, figure: Figure, says: str) -> None:
+        self.figure = figure
+        self.says = says
+
+    def __repr__(self) -> str:
+        return self.says
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        # No Software or date chunk: the same picture gives the same bytes.
+        self.figure.savefig(out, format="png", dpi=120, metadata={"Software": None})
+        return out.getvalue()
+
+
 def _figure(height: float, width: float = 7.5) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -57,7 +80,7 @@ def _legend(axes: Axes, kinds: Sequence[str], **kwargs: Any) -> None:
     axes.legend(handles=handles, ncols=len(kinds), handlelength=1.6, handleheight=1.1, columnspacing=1.4, **kwargs)
 
 
-def moment(refusal: Refusal) -> Figure:
+def moment(refusal: Refusal) -> Picture:
     """Memory from the first slot to the last at one moment, and above it, to scale, the run that fits nowhere."""
     figure = _figure(2.3)
     axes = figure.subplots()
@@ -84,10 +107,11 @@ def moment(refusal: Refusal) -> Figure:
     free, slots = f"{refusal.free:,}", f"{refusal.num_slots:,}"
     axes.set_title(f"{free} of {slots} slots are free; the longest hole has {refusal.longest:,}")
     _legend(axes, ("used", "reservation", "external"), loc="upper center", bbox_to_anchor=(0.5, -0.3))
-    return figure
+    said = f"Memory at one moment: {len(refusal.reservations)} runs with {len(refusal.holes)} holes between them"
+    return Picture(figure, f"{said}; {refusal.wanted:,} slots are wanted, the longest hole has {refusal.longest:,}.")
 
 
-def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ()) -> Figure:
+def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ()) -> Picture:
     """Useful share of a reservation against its length: when a request ends, and over its whole life."""
     figure = _figure(3.7)
     axes = figure.subplots()
@@ -109,10 +133,12 @@ def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ())
              xlim=(maxima[0], maxima[-1]))
     axes.set_title("What a reservation is worth")
     axes.legend(loc="upper right")
-    return figure
+    ends = f"{100 * float(useful_share(trace, maxima[0])):.0f} % at {maxima[0]:,} slots to "
+    ends += f"{100 * float(useful_share(trace, maxima[-1])):.0f} % at {maxima[-1]:,}"
+    return Picture(figure, f"Useful share of a reservation when a request ends, from {ends}.")
 
 
-def by_kind(runs: Sequence[Replay]) -> Figure:
+def by_kind(runs: Sequence[Replay]) -> Picture:
     """Mean share of memory by kind while somebody waited, one bar a memory, and how many requests ran at once."""
     figure = _figure(0.62 * len(runs) + 1.35)
     axes = figure.subplots()
@@ -132,10 +158,11 @@ def by_kind(runs: Sequence[Replay]) -> Figure:
     axes.grid(False)
     axes.spines["left"].set_visible(False)
     _legend(axes, KINDS, loc="upper center", bbox_to_anchor=(0.45, -0.62 / (0.62 * len(runs))))
-    return figure
+    shares = "; ".join(f"{run.name}: {run.shares()['used']:.0%} used, {run.mean_running():.1f} at once" for run in runs)
+    return Picture(figure, f"Memory by kind. {shares}.")
 
 
-def running_over_time(runs: Sequence[Replay], until_s: float | None = None) -> Figure:
+def running_over_time(runs: Sequence[Replay], until_s: float | None = None) -> Picture:
     """Requests in memory at once, over time, a line for each memory."""
     figure = _figure(3.2)
     axes = figure.subplots()
@@ -144,4 +171,5 @@ def running_over_time(runs: Sequence[Replay], until_s: float | None = None) -> F
         axes.plot(run.time_s[shown], run.running[shown], linestyle=dash, label=run.name, drawstyle="steps-post")
     axes.set(xlabel="time (s)", ylabel="requests in memory at once", ylim=(0, None))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(runs))
-    return figure
+    most = "; ".join(f"{run.name}: at most {run.running.max()}" for run in runs)
+    return Picture(figure, f"Requests in memory at once, over time. {most}.")

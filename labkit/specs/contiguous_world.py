@@ -18,6 +18,13 @@ from labkit.specs import Exercise, Lesson
 STAYS = Rule("the-list-given-stays", "The list that was passed in is left as it was, also when the call raises.")
 
 
+class Words(str):
+    """Words that stand in a report as they are, without quotation marks."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
 # ----- first_fit ----------------------------------------------------------------------------------------------------
 
 
@@ -47,6 +54,12 @@ class FirstFit(FunctionSpecification):
         STAYS,
     )
     witnesses = (
+        # The order matters where one trace fits several known mistakes: see the order of the mutant bank.
+        Witness("lowest-of-those-that-fit", op("call", holes=[[2, 9], [20, 5], [40, 7]], size=4)),
+        Witness("lowest-of-those-that-fit", op("call", holes=[[2, 5], [20, 9], [40, 6]], size=4)),
+        Witness("start-of-a-hole-that-fits", op("call", holes=[[3, 8], [20, 2]], size=5)),
+        Witness("start-of-a-hole-that-fits", op("call", holes=[[40, 8], [60, 1]], size=5)),
+        Witness("start-of-a-hole-that-fits", op("call", holes=[[8, 2], [20, 9], [40, 1]], size=5)),
         Witness("start-of-a-hole-that-fits", op("call", holes=[[8, 2], [20, 9]], size=5)),
         Witness("start-of-a-hole-that-fits", op("call", holes=[[40, 8]], size=5)),
         Witness("start-of-a-hole-that-fits", op("call", holes=[[3, 1], [9, 2], [50, 7]], size=6)),
@@ -59,8 +72,6 @@ class FirstFit(FunctionSpecification):
         Witness("exactly-long-enough-is-enough", op("call", holes=[[5, 1]], size=1)),
         Witness("slot-zero-is-a-place", op("call", holes=[[0, 9]], size=4)),
         Witness("slot-zero-is-a-place", op("call", holes=[[0, 9], [20, 3]], size=4)),
-        Witness("lowest-of-those-that-fit", op("call", holes=[[2, 9], [20, 5]], size=4)),
-        Witness("lowest-of-those-that-fit", op("call", holes=[[2, 5], [20, 9]], size=4)),
         Witness("lowest-of-those-that-fit", op("call", holes=[[1, 2], [10, 6], [20, 5], [30, 40]], size=5)),
         Witness("lowest-of-those-that-fit", op("call", holes=[[2, 5], [20, 5]], size=4)),
         Witness("the-list-given-stays", op("call", holes=[[3, 1], [10, 8], [30, 4]], size=3)),
@@ -216,7 +227,7 @@ class MemoryReferee(Referee):
         if self.failures:
             raise StopSequence
         self.require(
-            STAYS.name, given == before, expected=f"the list passed in is still {show(before, 60)}",
+            STAYS.name, given == before, expected=Words(f"{show(before, 60)} in the list passed in"),
             cause=f"The answer is right, but the list that was passed in is now {show(given, 60)}: its owner did not "
                   "ask "
                   "for that." if not clash else
@@ -231,12 +242,12 @@ class MemoryReferee(Referee):
             self.note(f"right: {free[0].lower()}{free[1:]} free already")
             return
         if isinstance(answer, Exception):
-            self.require("refuses-what-is-free", False, expected="raises ReservationError",
+            self.require("refuses-what-is-free", False, expected=Words("raises ReservationError"),
                          cause=f"The call was refused with {type(answer).__name__}; whoever calls it catches "
                                "ReservationError.")
             return
         self.require(
-            "refuses-what-is-free", False, expected="raises ReservationError",
+            "refuses-what-is-free", False, expected=Words("raises ReservationError"),
             cause=f"{free} free already and {'was' if first == last else 'were'} given back once more: accepted, the "
                   "same "
                   "memory goes to two sequences.")
@@ -306,23 +317,29 @@ class ReleaseCoalesce(Specification):
     rules = _RELEASE_RULES
     witnesses = (
         Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=0, length=10)),
+        Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=0, length=4)),
         Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=3, length=2)),
-        Witness("refuses-what-is-free", op("call", holes=[[10, 10]], start=5, length=8)),
         Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=8, length=5)),
-        Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=9, length=1)),
+        Witness("refuses-what-is-free", op("call", holes=[[10, 10]], start=5, length=8)),
         Witness("refuses-what-is-free", op("call", holes=[[10, 2]], start=5, length=20)),
+        Witness("refuses-what-is-free", op("call", holes=[[0, 10]], start=9, length=1)),
+        Witness("refuses-what-is-free", op("call", holes=[[10, 10]], start=9, length=2)),
         Witness("refuses-what-is-free", op("call", holes=[[10, 2], [20, 2]], start=5, length=30)),
         Witness("refuses-what-is-free", op("call", holes=[[0, 4], [20, 4]], start=18, length=4)),
         Witness("refuses-what-is-free", op("call", holes=[[0, 4], [8, 4], [20, 4]], start=2, length=6)),
         Witness("refuses-what-is-free", op("call", holes=[[0, 4], [20, 4]], start=4, length=17)),
         Witness("refuses-what-is-free", op("new", slots=8), op("allocate", seq="A", size=4), op("release", seq="A"),
                 op("allocate", seq="B", size=2), op("release", seq="A")),
+        Witness("every-free-slot-once", op("call", holes=[[0, 2], [20, 4]], start=10, length=3)),
+        Witness("every-free-slot-once", op("call", holes=[[10, 2]], start=5, length=3)),
+        Witness("every-free-slot-once", op("call", holes=[[0, 2]], start=5, length=3)),
         Witness("every-free-slot-once", op("call", holes=[], start=4, length=3)),
         Witness("every-free-slot-once", op("call", holes=[], start=0, length=1)),
-        Witness("every-free-slot-once", op("call", holes=[[0, 2]], start=5, length=3)),
-        Witness("every-free-slot-once", op("call", holes=[[10, 2]], start=5, length=3)),
-        Witness("every-free-slot-once", op("call", holes=[[0, 2], [30, 2]], start=10, length=5)),
         Witness("every-free-slot-once", op("call", holes=[[0, 10**12]], start=10**12 + 5, length=7)),
+        Witness("touching-holes-are-one", op("call", holes=[[0, 1], [4, 3], [20, 1]], start=7, length=3)),
+        Witness("touching-holes-are-one", op("call", holes=[[0, 1], [8, 3], [20, 1]], start=5, length=3)),
+        Witness("touching-holes-are-one", op("call", holes=[[2, 3]], start=5, length=3)),
+        Witness("touching-holes-are-one", op("call", holes=[[8, 3]], start=5, length=3)),
         Witness("touching-holes-are-one", op("call", holes=[[0, 5]], start=5, length=3)),
         Witness("touching-holes-are-one", op("call", holes=[[10, 5]], start=7, length=3)),
         Witness("touching-holes-are-one", op("call", holes=[[0, 5], [8, 4]], start=5, length=3)),
@@ -401,9 +418,9 @@ class WasteByKind(FunctionSpecification):
         Witness("internal-is-never-written", op("call", reservations=[[4, 12, 9, 9]], holes=[], wanted=0)),
         Witness("internal-is-never-written",
                 op("call", reservations=[[0, 16, 2, 4], [16, 8, 1, 1]], holes=[], wanted=0)),
-        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3]], wanted=4)),
-        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 3], [20, 9]], wanted=4)),
+        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 2]], wanted=5)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 2], [10, 3]], wanted=4)),
+        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 3], [20, 9]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[5, 4]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[[0, 4, 2, 3]], holes=[[4, 3], [20, 1]], wanted=0)),
         Witness("free-is-long-enough", op("call", reservations=[], holes=[[0, 6]], wanted=4)),
@@ -645,7 +662,6 @@ LESSON = Lesson(
     minutes=70,
     builds="An allocator for memory in one piece, and the measure of what it wastes, by kind.",
     symptom="More than half of the memory is free, and the server refuses a request that needs an eighth of it.",
-    lights="block_pool",
     exercises=(
         Exercise("first_fit", "The lowest hole that fits", 8, 1, 3, FirstFit(), "labkit.cache.holes:first_fit"),
         Exercise("release_coalesce", "Giving a run back", 12, 3, 4, ReleaseCoalesce(),

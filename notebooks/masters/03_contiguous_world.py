@@ -30,16 +30,19 @@ start("03")
 from labkit.simulate.side_by_side import side_by_side, small_trace
 from labkit.widgets import MemoryMap
 
-# (step of arrival, tokens of the prompt, tokens of the answer), one row for each request from A to L
-requests = [(0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5),
-            (3, 3, 8), (4, 9, 5), (5, 2, 3), (6, 5, 8), (7, 10, 3), (8, 3, 4)]  # fmt: skip
-logs = side_by_side(small_trace(requests), num_slots=64, max_tokens=16, block_size=4)
+# One row for each request, A to L: step of arrival, tokens of the prompt, tokens of the answer.
+requests = [
+    (0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5),
+    (3, 3, 8), (4, 9, 5), (5, 2, 3), (6, 5, 8), (7, 10, 3), (8, 3, 4),
+]  # fmt: skip
+trace_of_twelve = small_trace(requests)
+logs = side_by_side(trace_of_twelve, num_slots=64, max_tokens=16, block_size=4)
 
 MemoryMap(
     *logs.items(),
     step=9,
     title="One workload, four memories",
-    subtitle="Step through: who is let in, who waits, and which slots are held and never written.",
+    subtitle="Step through: who is let in, who waits, which slots are never written.",
 )
 
 # %% [markdown] id="idea"
@@ -86,13 +89,13 @@ def first_fit(holes: list[tuple[int, int]], size: int) -> int | None:
     """Where a run of `size` slots goes.
 
     Args:
-        holes: free runs (start, length), in order of start. It is not changed: finding a place and taking it are two
-            steps.
+        holes: free runs (start, length), in order of start. The list is not changed:
+            finding a place and taking it are two steps.
         size: slots wanted in one piece, 1 or more.
 
     Returns:
-        The first slot of the lowest hole that has at least `size` slots, or None if no hole has.
-        first_fit([(4, 2), (20, 9), (40, 9)], 5) is 20.
+        The first slot of the lowest hole that has at least `size` slots, or None if no
+        hole has. first_fit([(4, 2), (20, 9), (40, 9)], 5) is 20.
     """
     # BEGIN SOLUTION
     for start, length in holes:
@@ -124,8 +127,8 @@ scene = worst_refusal(workload, FirstFit(SLOTS, find=first_fit))
 
 gib = SLOTS * kv_bytes_per_token(model("Llama-3.1-8B")) / 2**30
 print(f"memory: {SLOTS:,} slots, {gib:.1f} GiB for Llama-3.1-8B")
-print(f"free: {scene.free:,} slots, {scene.free / SLOTS:.0%} of memory, in {len(scene.holes)} holes")
-print(f"wanted: {scene.wanted:,} slots, {scene.wanted / SLOTS:.1%} of memory")
+print(f"free: {scene.free:,} slots, {scene.free / SLOTS:.0%}, in {len(scene.holes)} holes")
+print(f"wanted: {scene.wanted:,} slots, {scene.wanted / SLOTS:.1%}")
 print(f"longest hole: {scene.longest:,} slots, {scene.wanted - scene.longest} too few")
 print("first_fit says:", first_fit(list(scene.holes), scene.wanted))
 
@@ -177,16 +180,20 @@ print("E, 40 slots, goes to:", memory.reserve("E", 40))
 
 # %% id="ex-release-coalesce"
 # %%exercise release_coalesce
-def release_coalesce(holes: list[tuple[int, int]], start: int, length: int) -> list[tuple[int, int]]:
+def release_coalesce(
+    holes: list[tuple[int, int]], start: int, length: int
+) -> list[tuple[int, int]]:
     """The holes once slots start to start + length - 1 are free again.
 
     Args:
-        holes: free runs (start, length), in order of start, no two touching. It is not changed.
+        holes: free runs (start, length), in order of start, no two touching. The list is
+            not changed.
         start, length: the run that comes back; length is 1 or more.
 
     Returns:
-        A new list of pairs (start, length), in order of start, no two touching. Every slot that was free before or comes
-        back now is in exactly one of them. release_coalesce([(0, 5), (20, 4)], 5, 3) is [(0, 8), (20, 4)].
+        A new list of pairs (start, length), in order of start, no two touching. Every
+        slot that was free before or comes back now is in exactly one of them.
+        release_coalesce([(0, 5), (20, 4)], 5, 3) is [(0, 8), (20, 4)].
 
     Raises:
         ReservationError: a slot of the run is free already.
@@ -234,7 +241,7 @@ for name, give_back in [("joined", release_coalesce), ("only added", only_add)]:
         holes = give_back(holes, place, tokens)
     free = sum(length for _, length in holes)
     longest = max(length for _, length in holes)
-    print(f"{name:>10}: {free:,} slots free, number of holes {len(holes)}, the longest has {longest:,}")
+    print(f"{name:>10}: {free:,} slots free, holes: {len(holes)}, the longest: {longest:,}")
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -273,13 +280,15 @@ def waste_by_kind(
     """Count every slot of memory by kind.
 
     Args:
-        reservations: (start, length, used, final) for each sequence, in slots; 0 <= used <= final <= length.
+        reservations: (start, length, used, final) for each sequence, in slots;
+            0 <= used <= final <= length.
         holes: free runs (start, length).
         wanted: slots that the next sequence needs in one piece; 0 if nobody waits.
 
     Returns:
-        {"used": ..., "reservation": ..., "internal": ..., "external": ..., "free": ...}: slots, whole numbers. Together
-        they are all of memory. A kind that does not occur is 0.
+        Slots by kind: a dict with the keys "used", "reservation", "internal", "external"
+        and "free" and whole numbers, which together are all of memory. A kind that does
+        not occur is 0.
     """
     # BEGIN SOLUTION
     slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
@@ -334,16 +343,19 @@ maxima = [int(2 ** (k / 4)) for k in range(44, 4 * top + 1)]
 pictures.share_curve(trace, maxima, marked=(2_048, 4_096, 8_192))
 
 # %% id="curve-numbers"
-for maximum, share in zip((2_048, 4_096, 8_192), useful_share(trace, (2_048, 4_096, 8_192))):
-    print(f"reserve {maximum:,}: {share:.0%} of the slots hold a token when the request ends")
+for maximum in (2_048, 4_096, 8_192):
+    share = useful_share(trace, maximum)
+    print(f"reserve {maximum:,}: {share:.0%} of the slots hold a token when a request ends")
 
 shares = useful_share(trace, maxima)
 for paper in pictures.PAPER_SHARES[::-1]:
-    print(f"{paper:.1%} would be a reservation of about {np.interp(paper, shares[::-1], maxima[::-1]):,.0f} here")
+    reservation = np.interp(paper, shares[::-1], maxima[::-1])
+    print(f"{paper:.1%} would be a reservation of about {reservation:,.0f} here")
 
-mean_prompt, mean_answer, reserved = 161.31, 337.99, 2_048  # Kwon et al., SOSP 2023, Fig. 11 (ShareGPT), section 6.1
-print(f"the paper's own requests: ({mean_prompt} + {mean_answer}) / {reserved:,} = "
-      f"{(mean_prompt + mean_answer) / reserved:.0%}")
+# Kwon et al., SOSP 2023: mean lengths in Fig. 11 (ShareGPT), reservation in section 6.1
+prompt, answer, reserved = 161.31, 337.99, 2_048
+share = (prompt + answer) / reserved
+print(f"the paper's own requests: ({prompt} + {answer}) / {reserved:,} = {share:.0%}")
 
 # %% [markdown] id="after-curve"
 # The paper is often quoted like this: *existing systems use 20 to 38 per cent of their KV memory*. That is Fig. 2, which
@@ -383,13 +395,16 @@ def memories(max_tokens):
 
 
 served = trace.head(400).capped(MAX_TOKENS)
-runs = [replay(served, memory, name=name) for name, memory in memories(MAX_TOKENS).items()]
+runs = [replay(served, empty, name=name) for name, empty in memories(MAX_TOKENS).items()]
 pictures.by_kind(runs)
 
 # %% id="compare-numbers"
 for run in runs:
-    print(f"{run.name:>20}: {run.mean_running():5.1f} at once, mean wait {run.wait_s.mean():6.1f} s, "
-          f"done after {run.steps * 0.03:5.0f} s, {run.preemptions} sent back")
+    print(
+        f"{run.name:>20}: {run.mean_running():5.1f} at once, "
+        f"mean wait {run.wait_s.mean():6.1f} s, "
+        f"done after {run.steps * 0.03:4.0f} s, {run.preemptions} sent back"
+    )
 
 # %% id="compare-over-time"
 pictures.running_over_time(runs, until_s=120)
@@ -400,8 +415,8 @@ pictures.running_over_time(runs, until_s=120)
 # it is written.
 #
 # One column belongs to the price: **sent back**. Whoever has a reservation finishes. Paged memory lets more in than can
-# finish together, and when nobody can grow, somebody must give back what he holds and start again. This replay lets him
-# start again for nothing; a real server computes all of it anew. That bill is what lessons 17 to 19 are about.
+# finish together, and when nobody can grow, one sequence must give back what it holds and start again. In this replay the
+# new start costs nothing; a real server computes all of it anew. That bill is what lessons 17 to 19 are about.
 
 # %% [markdown] id="about-where-it-does-not-matter"
 # ## Where it makes no difference
@@ -417,20 +432,23 @@ rng = np.random.default_rng(0)
 total = rng.choice([256, 512, 1024, 2048, 4096], 400, p=[0.3, 0.25, 0.2, 0.15, 0.1])
 answer = np.minimum(rng.integers(64, 400, 400), total - 32)
 
-workloads = {
-    "the same requests, a quarter as often": (MAX_TOKENS, replace(served, arrival_s=served.arrival_s * 4)),
-    "all 1,024 tokens long": (1_024, small_trace([(0.05 * i, 896, 128) for i in range(300)])),
-    "lengths are powers of two": (
-        MAX_TOKENS, small_trace([(0.15 * i, n - a, a) for i, (n, a) in enumerate(zip(total, answer))])),
-    "three requests of 31,000 tokens": (31_000, small_trace([(0, 30_000, 1_000)] * 3)),
-}  # fmt: skip
+seldom = replace(served, arrival_s=served.arrival_s * 4)
+equal = small_trace([(0.05 * i, 896, 128) for i in range(300)])
+powers = small_trace([(0.15 * i, n - a, a) for i, (n, a) in enumerate(zip(total, answer))])
+long = small_trace([(0, 30_000, 1_000)] * 3)
 
-print(f"{'requests at once (mean wait in s)':40}{'reserve':>14}{'buddy':>14}{'first fit':>14}{'paged':>14}")
-for name, (max_tokens, requests) in workloads.items():
-    line = f"{name:40}"
-    for memory in memories(max_tokens).values():
-        run = replay(requests, memory)
-        line += f"{run.mean_running(under_pressure=False):7.1f} ({run.wait_s.mean():4.1f})"
+print("requests at once (mean wait in s)")
+print(f"{'':25}{'reserve':>13}{'buddy':>13}{'first fit':>13}{'paged':>13}")
+for name, requests, max_tokens in [
+    ("same, a quarter as often", seldom, MAX_TOKENS),
+    ("all 1,024 tokens long", equal, 1_024),
+    ("lengths powers of two", powers, MAX_TOKENS),
+    ("three of 31,000 tokens", long, 31_000),
+]:
+    line = f"{name:25}"
+    for empty in memories(max_tokens).values():
+        run = replay(requests, empty)
+        line += f"{run.mean_running(under_pressure=False):5.1f} ({run.wait_s.mean():5.1f})"
     print(line)
 
 # %% [markdown] id="after-where-it-does-not-matter"
@@ -575,7 +593,8 @@ class Counted(ContiguousMemory):
 
     def waste(self, wanted):
         if wanted:
-            self.seen.append((len(self.allocator.reservations()), len(self.allocator.holes())))
+            held, holes = self.allocator.reservations(), self.allocator.holes()
+            self.seen.append((len(held), len(holes)))
         return super().waste(wanted)
 
 

@@ -1,4 +1,8 @@
-"""Wrong and right ways to keep memory in one piece, as people write them."""
+"""Wrong and right ways to keep memory in one piece, as people write them.
+
+Where one trace fits several mistakes, the first in this list gives its sentence. So those come first that only the
+later witnesses catch: whoever fails a late witness has passed the early ones, and has not made the plainer mistake.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +54,15 @@ _HOLES = """\
 
 MUTANTS = [
     # ----- first_fit ------------------------------------------------------------------------------------------------
+    _first_fit("zero-is-false", "slot-zero-is-a-place",
+               "The start 0 counts as false in Python, so a hole at the very beginning is taken for no hole.",
+               """\
+    found = None
+    for start, length in holes:
+        if length >= size and not found:
+            found = start
+    return found or None
+"""),
     _first_fit("longer-than-needed", "exactly-long-enough-is-enough",
                "Your comparison asks for more slots than are wanted, so a hole that fits exactly is passed over and "
                "stays "
@@ -59,6 +72,45 @@ MUTANTS = [
         if length > size:
             return start
     return None
+"""),
+    _first_fit("adds-up-the-free-slots", "none-when-nothing-fits",
+               "You ask whether enough slots are free in all; a run needs them in one piece.",
+               """\
+    if sum(length for _, length in holes) < size:
+        return None
+    for start, length in holes:
+        if length >= size:
+            return start
+    return holes[0][0]
+"""),
+    _first_fit("minus-one-for-none", "none-when-nothing-fits",
+               "You answer -1 where nothing fits; a caller that tests for None would place a sequence at slot -1.",
+               """\
+    for start, length in holes:
+        if length >= size:
+            return start
+    return -1
+"""),
+    _first_fit("false-for-none", "none-when-nothing-fits",
+               "You answer False where nothing fits; False equals 0, and slot 0 is a place.",
+               """\
+    for start, length in holes:
+        if length >= size:
+            return start
+    return False
+"""),
+    _first_fit("raises-when-full", "none-when-nothing-fits",
+               "You raise an error where nothing fits; being full is an everyday answer here, not an error.",
+               """\
+    for start, length in holes:
+        if length >= size:
+            return start
+    raise MemoryError("no hole fits") if False else ValueError("no hole fits")
+"""),
+    _first_fit("next-of-no-hole", "none-when-nothing-fits",
+               "Where no hole fits, next() has nothing to give and raises StopIteration.",
+               """\
+    return next(start for start, length in holes if length >= size)
 """),
     _first_fit("one-slot-short", "start-of-a-hole-that-fits",
                "Your comparison lets a hole through that is one slot short; the last token would be written into the "
@@ -70,13 +122,30 @@ MUTANTS = [
             return start
     return None
 """),
-    _first_fit("best-fit", "lowest-of-those-that-fit",
-               "You take the hole that fits most tightly; that is best fit, a different policy, which leaves behind "
-               "many "
-               "holes too small for anybody.",
+    _first_fit("forgets-the-last-hole", "start-of-a-hole-that-fits",
+               "Your loop ends one hole too early, so memory at the far end is never used.",
                """\
-    fitting = [(length, start) for start, length in holes if length >= size]
-    return min(fitting)[1] if fitting else None
+    for i in range(len(holes) - 1):
+        if holes[i][1] >= size:
+            return holes[i][0]
+    return None
+"""),
+    _first_fit("gives-up-after-the-first", "start-of-a-hole-that-fits",
+               "Your loop returns in its first round whatever it finds there, so only the first hole is ever looked "
+               "at.",
+               """\
+    for start, length in holes:
+        if length >= size:
+            return start
+        return None
+"""),
+    _first_fit("start-compared", "start-of-a-hole-that-fits",
+               "You compare the start of the hole with the size; where a hole lies says nothing about how long it is.",
+               """\
+    for start, length in holes:
+        if start >= size:
+            return start
+    return None
 """),
     _first_fit("worst-fit", "lowest-of-those-that-fit",
                "You take the longest hole; that is worst fit, which cuts up the only holes a long sequence could have "
@@ -84,6 +153,22 @@ MUTANTS = [
                """\
     fitting = [(length, -start) for start, length in holes if length >= size]
     return -max(fitting)[1] if fitting else None
+"""),
+    _first_fit("pair-read-as-start-and-stop", "start-of-a-hole-that-fits",
+               "You read the pair as (start, stop) and subtract; the second number of a hole is its length.",
+               """\
+    for start, stop in holes:
+        if stop - start >= size:
+            return start
+    return None
+"""),
+    _first_fit("best-fit", "lowest-of-those-that-fit",
+               "You take the hole that fits most tightly; that is best fit, a different policy, which leaves behind "
+               "many "
+               "holes too small for anybody.",
+               """\
+    fitting = [(length, start) for start, length in holes if length >= size]
+    return min(fitting)[1] if fitting else None
 """),
     _first_fit("last-fit", "lowest-of-those-that-fit",
                "Your loop goes on after it has found a hole and remembers the last one that fits instead of the first.",
@@ -119,22 +204,6 @@ MUTANTS = [
             return start + length - size
     return None
 """),
-    _first_fit("pair-read-as-start-and-stop", "start-of-a-hole-that-fits",
-               "You read the pair as (start, stop) and subtract; the second number of a hole is its length.",
-               """\
-    for start, stop in holes:
-        if stop - start >= size:
-            return start
-    return None
-"""),
-    _first_fit("start-compared", "start-of-a-hole-that-fits",
-               "You compare the start of the hole with the size; where a hole lies says nothing about how long it is.",
-               """\
-    for start, length in holes:
-        if start >= size:
-            return start
-    return None
-"""),
     _first_fit("swapped-pair", "start-of-a-hole-that-fits",
                "The two numbers of a pair are taken in the wrong order: a hole is (start, length).",
                """\
@@ -143,81 +212,15 @@ MUTANTS = [
             return start
     return None
 """),
-    _first_fit("gives-up-after-the-first", "start-of-a-hole-that-fits",
-               "Your loop returns in its first round whatever it finds there, so only the first hole is ever looked "
-               "at.",
-               """\
-    for start, length in holes:
-        if length >= size:
-            return start
-        return None
-"""),
-    _first_fit("zero-is-false", "slot-zero-is-a-place",
-               "The start 0 counts as false in Python, so a hole at the very beginning is taken for no hole.",
-               """\
-    found = None
-    for start, length in holes:
-        if length >= size and not found:
-            found = start
-    return found or None
-"""),
-    _first_fit("forgets-the-last-hole", "start-of-a-hole-that-fits",
-               "Your loop ends one hole too early, so memory at the far end is never used.",
-               """\
-    for i in range(len(holes) - 1):
-        if holes[i][1] >= size:
-            return holes[i][0]
-    return None
-"""),
-    _first_fit("minus-one-for-none", "none-when-nothing-fits",
-               "You answer -1 where nothing fits; a caller that tests for None would place a sequence at slot -1.",
-               """\
-    for start, length in holes:
-        if length >= size:
-            return start
-    return -1
-"""),
-    _first_fit("false-for-none", "none-when-nothing-fits",
-               "You answer False where nothing fits; False equals 0, and slot 0 is a place.",
-               """\
-    for start, length in holes:
-        if length >= size:
-            return start
-    return False
-"""),
-    _first_fit("raises-when-full", "none-when-nothing-fits",
-               "You raise an error where nothing fits; being full is an everyday answer here, not an error.",
-               """\
-    for start, length in holes:
-        if length >= size:
-            return start
-    raise MemoryError("no hole fits") if False else ValueError("no hole fits")
-"""),
-    _first_fit("adds-up-the-free-slots", "none-when-nothing-fits",
-               "You ask whether enough slots are free in all; a run needs them in one piece.",
-               """\
-    if sum(length for _, length in holes) < size:
-        return None
-    for start, length in holes:
-        if length >= size:
-            return start
-    return holes[0][0]
-"""),
-    _first_fit("next-of-no-hole", "none-when-nothing-fits",
-               "Where no hole fits, next() has nothing to give and raises StopIteration.",
-               """\
-    return next(start for start, length in holes if length >= size)
-"""),
     _first_fit("sorts-in-place", "the-list-given-stays",
-               "You sort the list that was passed in; its owner relies on the order of start.",
+               "You change the list that was passed in; its owner goes on using it, and relies on its order.",
                """\
     holes.sort(key=lambda hole: hole[1])
     fitting = [start for start, length in holes if length >= size]
     return min(fitting) if fitting else None
 """),
     _first_fit("takes-the-hole-out", "the-list-given-stays",
-               "You take the hole out of the caller's list; finding a place and taking it are two steps, and somebody "
-               "else "
+               "You change the list that was passed in; finding a place and taking it are two steps, and somebody else "
                "does the second.",
                """\
     for i, (start, length) in enumerate(holes):
@@ -227,7 +230,8 @@ MUTANTS = [
     return None
 """),
     _first_fit("carves-the-list", "the-list-given-stays",
-               "You shorten the hole in the caller's list; finding a place and taking it are two steps.",
+               "You change the list that was passed in; finding a place and taking it are two steps, and somebody else "
+               "does the second.",
                """\
     for i, (start, length) in enumerate(holes):
         if length >= size:
@@ -244,34 +248,8 @@ MUTANTS = [
             place = start
 """),
     # ----- release_coalesce -----------------------------------------------------------------------------------------
-    _release("never-joins", "touching-holes-are-one",
-             "The run goes back into the list, but is never joined with its neighbours: after an hour memory is all "
-             "splinters.",
-             _REFUSE + "    return sorted([*holes, (start, length)])\n"),
-    _release("forgets-the-left", "touching-holes-are-one",
-             "You join with the hole behind the run only; the one before it is forgotten.",
-             _REFUSE + """\
-    rest = []
-    for hole_start, hole_length in holes:
-        if hole_start == start + length:
-            length += hole_length
-        else:
-            rest.append((hole_start, hole_length))
-    return sorted([*rest, (start, length)])
-"""),
-    _release("forgets-the-right", "touching-holes-are-one",
-             "You join with the hole before the run only; the one behind it is forgotten.",
-             _REFUSE + """\
-    rest = []
-    for hole_start, hole_length in holes:
-        if hole_start + hole_length == start:
-            start, length = hole_start, hole_length + length
-        else:
-            rest.append((hole_start, hole_length))
-    return sorted([*rest, (start, length)])
-"""),
     _release("left-or-right", "touching-holes-are-one",
-             "After joining on one side your code is done; a run that fills the whole gap between two holes must join "
+             "After the first joint your code is done; a run that fills the gap between two holes becomes one with "
              "both.",
              _REFUSE + """\
     answer = list(holes)
@@ -284,38 +262,18 @@ MUTANTS = [
             return answer
     return sorted([*answer, (start, length)])
 """),
-    _release("not-with-the-first", "touching-holes-are-one",
-             "Your test for a left neighbour passes over the first hole of the list.",
+    _release("pairs-only", "touching-holes-are-one",
+             "After the first joint your loop skips one, so of three runs in a row only two become one.",
              _REFUSE + """\
-    answer = sorted([*holes, (start, length)])
-    i = answer.index((start, length))
-    if i + 1 < len(answer) and start + length == answer[i + 1][0]:
-        answer[i:i + 2] = [(start, length + answer[i + 1][1])]
-    if i > 1 and sum(answer[i - 1]) == start:
-        answer[i - 1:i + 1] = [(answer[i - 1][0], answer[i - 1][1] + answer[i][1])]
-    return answer
-"""),
-    _release("not-with-the-last", "touching-holes-are-one",
-             "Your test for a right neighbour passes over the last hole of the list.",
-             _REFUSE + """\
-    answer = sorted([*holes, (start, length)])
-    i = answer.index((start, length))
-    if i + 2 < len(answer) and start + length == answer[i + 1][0]:
-        answer[i:i + 2] = [(start, length + answer[i + 1][1])]
-    if i > 0 and sum(answer[i - 1]) == start:
-        answer[i - 1:i + 1] = [(answer[i - 1][0], answer[i - 1][1] + answer[i][1])]
-    return answer
-"""),
-    _release("off-by-one-touch", "touching-holes-are-one",
-             "You take the last slot of a hole for the slot behind it: a hole (0, 5) ends before slot 5, not before "
-             "slot 4.",
-             _REFUSE + """\
-    merged = []
-    for run_start, run_length in sorted([*holes, (start, length)]):
-        if merged and merged[-1][0] + merged[-1][1] - 1 == run_start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+    runs = sorted([*holes, (start, length)])
+    merged, i = [], 0
+    while i < len(runs):
+        if i + 1 < len(runs) and sum(runs[i]) == runs[i + 1][0]:
+            merged.append((runs[i][0], runs[i][1] + runs[i + 1][1]))
+            i += 2
         else:
-            merged.append((run_start, run_length))
+            merged.append(runs[i])
+            i += 1
     return merged
 """),
     _release("only-equal-lengths", "touching-holes-are-one",
@@ -329,56 +287,38 @@ MUTANTS = [
             merged.append((run_start, run_length))
     return merged
 """),
-    _release("pairs-only", "touching-holes-are-one",
-             "After a joint your loop skips one element, so of three runs in a row only two become one.",
-             _REFUSE + """\
-    runs = sorted([*holes, (start, length)])
-    merged, i = [], 0
-    while i < len(runs):
-        if i + 1 < len(runs) and sum(runs[i]) == runs[i + 1][0]:
-            merged.append((runs[i][0], runs[i][1] + runs[i + 1][1]))
-            i += 2
-        else:
-            merged.append(runs[i])
-            i += 1
-    return merged
-"""),
-    _release("refuses-what-touches", "touching-holes-are-one",
-             "Your test for an overlap also catches runs that only touch; those are the ones to join.",
-             """\
-    for hole_start, hole_length in holes:
-        if hole_start <= start + length and start <= hole_start + hole_length:
-            raise ReservationError("free already")
-""" + _MERGE),
-    _release("joins-across-a-gap", "every-free-slot-once",
-             "You join holes that have held slots between them, so slots that somebody uses count as free.",
+    _release("not-with-the-last", "touching-holes-are-one",
+             "Your test for a right neighbour passes over the last hole of the list.",
              _REFUSE + """\
     answer = sorted([*holes, (start, length)])
-    first = answer[0][0]
-    last = max(s + n for s, n in answer)
-    return [(first, last - first)]
+    i = answer.index((start, length))
+    if i + 2 < len(answer) and start + length == answer[i + 1][0]:
+        answer[i:i + 2] = [(start, length + answer[i + 1][1])]
+    if i > 0 and sum(answer[i - 1]) == start:
+        answer[i - 1:i + 1] = [(answer[i - 1][0], answer[i - 1][1] + answer[i][1])]
+    return answer
 """),
-    _release("joins-over-one-slot", "every-free-slot-once",
-             "You join runs that are up to a few slots apart; whatever lies between them belongs to somebody.",
+    _release("not-with-the-first", "touching-holes-are-one",
+             "Your test for a left neighbour passes over the first hole of the list.",
              _REFUSE + """\
-    merged = []
-    for run_start, run_length in sorted([*holes, (start, length)]):
-        if merged and run_start - sum(merged[-1]) <= 3:
-            merged[-1] = (merged[-1][0], run_start + run_length - merged[-1][0])
-        else:
-            merged.append((run_start, run_length))
-    return merged
+    answer = sorted([*holes, (start, length)])
+    i = answer.index((start, length))
+    if i + 1 < len(answer) and start + length == answer[i + 1][0]:
+        answer[i:i + 2] = [(start, length + answer[i + 1][1])]
+    if i > 1 and sum(answer[i - 1]) == start:
+        answer[i - 1:i + 1] = [(answer[i - 1][0], answer[i - 1][1] + answer[i][1])]
+    return answer
 """),
-    _release("joint-keeps-one-length", "every-free-slot-once",
-             "The joined hole gets the length of one of its two parts; the slots of the other are lost.",
+    _release("forgets-the-right", "touching-holes-are-one",
+             "A hole that begins where the run ends is not joined with it; two holes are left where there is one.",
              _REFUSE + """\
-    merged = []
-    for run_start, run_length in sorted([*holes, (start, length)]):
-        if merged and merged[-1][0] + merged[-1][1] == run_start:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], run_length))
+    rest = []
+    for hole_start, hole_length in holes:
+        if hole_start + hole_length == start:
+            start, length = hole_start, hole_length + length
         else:
-            merged.append((run_start, run_length))
-    return merged
+            rest.append((hole_start, hole_length))
+    return sorted([*rest, (start, length)])
 """),
     _release("joint-keeps-old-start", "every-free-slot-once",
              "Joining with the hole on the right, you keep that hole's start; the joined hole begins where the run "
@@ -396,20 +336,60 @@ MUTANTS = [
             answer.append((hole_start, hole_length))
     return answer if placed else sorted([*answer, (start, length)])
 """),
-    _release("drops-the-lonely", "every-free-slot-once",
-             "A run that touches no hole never enters the list: its slots are lost.",
+    _release("never-joins", "touching-holes-are-one",
+             "A hole that ends where the run begins is not joined with it; after an hour memory is all splinters.",
+             _REFUSE + "    return sorted([*holes, (start, length)])\n"),
+    _release("forgets-the-left", "touching-holes-are-one",
+             "A hole that ends where the run begins is not joined with it; two holes are left where there is one.",
              _REFUSE + """\
-    answer = []
+    rest = []
     for hole_start, hole_length in holes:
-        if hole_start + hole_length == start:
-            start, length = hole_start, hole_length + length
-        elif start + length == hole_start:
+        if hole_start == start + length:
             length += hole_length
         else:
-            answer.append((hole_start, hole_length))
-    if len(answer) < len(holes):
-        answer.append((start, length))
-    return sorted(answer)
+            rest.append((hole_start, hole_length))
+    return sorted([*rest, (start, length)])
+"""),
+    _release("off-by-one-touch", "touching-holes-are-one",
+             "You take the last slot of a hole for the slot behind it: a hole (0, 5) ends before slot 5, not before "
+             "slot 4.",
+             _REFUSE + """\
+    merged = []
+    for run_start, run_length in sorted([*holes, (start, length)]):
+        if merged and merged[-1][0] + merged[-1][1] - 1 == run_start:
+            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+        else:
+            merged.append((run_start, run_length))
+    return merged
+"""),
+    _release("refuses-what-touches", "touching-holes-are-one",
+             "Your test for an overlap also catches runs that only touch; those are the ones to join.",
+             """\
+    for hole_start, hole_length in holes:
+        if hole_start <= start + length and start <= hole_start + hole_length:
+            raise ReservationError("free already")
+""" + _MERGE),
+    _release("joint-keeps-one-length", "every-free-slot-once",
+             "The joined hole gets the length of one of its two parts; the slots of the other are lost.",
+             _REFUSE + """\
+    merged = []
+    for run_start, run_length in sorted([*holes, (start, length)]):
+        if merged and merged[-1][0] + merged[-1][1] == run_start:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], run_length))
+        else:
+            merged.append((run_start, run_length))
+    return merged
+"""),
+    _release("keeps-the-joined-hole", "every-free-slot-once",
+             "The hole that was joined stays in the list beside the joined one: its slots are now free twice.",
+             _REFUSE + """\
+    answer = list(holes)
+    for hole_start, hole_length in holes:
+        if hole_start + hole_length == start:
+            start, length = hole_start, length + hole_length
+        elif hole_start == start + length:
+            length += hole_length
+    return sorted([*answer, (start, length)])
 """),
     _release("empty-list-forgotten", "every-free-slot-once",
              "With no hole in the list your loop never runs, and the run is never added.",
@@ -429,6 +409,43 @@ MUTANTS = [
         else:
             merged.append((run_start, run_length))
     return merged
+"""),
+    _release("joins-over-one-slot", "every-free-slot-once",
+             "You join runs that are up to a few slots apart; whatever lies between them belongs to somebody.",
+             _REFUSE + """\
+    merged = []
+    for run_start, run_length in sorted([*holes, (start, length)]):
+        if merged and run_start - sum(merged[-1]) <= 3:
+            merged[-1] = (merged[-1][0], run_start + run_length - merged[-1][0])
+        else:
+            merged.append((run_start, run_length))
+    return merged
+"""),
+    _release("sorted-by-length", "in-order-of-start",
+             "You sort by length; first fit and the next release both rely on the order of start.",
+             _REFUSE + _MERGE.replace("return merged", "return sorted(merged, key=lambda hole: hole[1])")),
+    _release("joins-across-a-gap", "every-free-slot-once",
+             "You join holes that have held slots between them, so slots that somebody uses count as free.",
+             _REFUSE + """\
+    answer = sorted([*holes, (start, length)])
+    first = answer[0][0]
+    last = max(s + n for s, n in answer)
+    return [(first, last - first)]
+"""),
+    _release("drops-the-lonely", "every-free-slot-once",
+             "A run that touches no hole never enters the list: its slots are lost.",
+             _REFUSE + """\
+    answer = []
+    for hole_start, hole_length in holes:
+        if hole_start + hole_length == start:
+            start, length = hole_start, hole_length + length
+        elif start + length == hole_start:
+            length += hole_length
+        else:
+            answer.append((hole_start, hole_length))
+    if len(answer) < len(holes):
+        answer.append((start, length))
+    return sorted(answer)
 """),
     _release("forgets-the-last", "every-free-slot-once",
              "Your loop adds a run when it meets the next one behind it; a run at the end has none and is lost.",
@@ -469,17 +486,6 @@ MUTANTS = [
             return [(hole_start, hole_length + length)]
     return [(start, length)]
 """),
-    _release("keeps-the-joined-hole", "every-free-slot-once",
-             "The hole that was joined stays in the list beside the joined one: its slots are now free twice.",
-             _REFUSE + """\
-    answer = list(holes)
-    for hole_start, hole_length in holes:
-        if hole_start + hole_length == start:
-            start, length = hole_start, length + hole_length
-        elif hole_start == start + length:
-            length += hole_length
-    return sorted([*answer, (start, length)])
-"""),
     _release("appends-at-the-end", "in-order-of-start",
              "The run is put at the end of the list, wherever it lies in memory.",
              _REFUSE + """\
@@ -507,28 +513,46 @@ MUTANTS = [
             answer.append((hole_start, hole_length))
     return [(start, length), *answer]
 """),
-    _release("sorted-by-length", "in-order-of-start",
-             "You sort by length; first fit and the next release both rely on the order of start.",
-             _REFUSE + _MERGE.replace("return merged", "return sorted(merged, key=lambda hole: hole[1])")),
     _release("from-the-top", "in-order-of-start",
              "Your list runs from high slots to low; it must run from low to high.",
              _REFUSE + _MERGE.replace("return merged", "return merged[::-1]")),
-    _release("no-check", "refuses-what-is-free",
-             "Nothing in your code asks whether the run is free already.",
-             _MERGE),
-    _release("asks-for-the-very-hole", "refuses-what-is-free",
-             "You refuse only a run that stands in the list exactly as it is; once it has been joined with a neighbour "
-             "it "
-             "is not found.",
+    _release("changes-the-list", "the-list-given-stays",
+             "You change the list that was passed in; what you were asked for is a new one.",
+             _REFUSE + """\
+    holes.append((start, length))
+    holes.sort()
+    merged = []
+    for run_start, run_length in holes:
+        if merged and sum(merged[-1]) == run_start:
+            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+        else:
+            merged.append((run_start, run_length))
+    return merged
+"""),
+    _release("same-list-returned", "the-list-given-stays",
+             "You change the list that was passed in, and return that same list; what was asked for is a new one.",
+             _REFUSE + """\
+    holes.append((start, length))
+    holes.sort()
+    i = 0
+    while i + 1 < len(holes):
+        if sum(holes[i]) == holes[i + 1][0]:
+            holes[i:i + 2] = [(holes[i][0], holes[i][1] + holes[i + 1][1])]
+        else:
+            i += 1
+    return holes
+"""),
+    _release("first-hole-only", "refuses-what-is-free",
+             "Only the first hole is compared with the run.",
              """\
-    if (start, length) in holes:
+    if holes and holes[0][0] < start + length and start < sum(holes[0]):
         raise ReservationError("free already")
 """ + _MERGE),
-    _release("asks-for-the-start-only", "refuses-what-is-free",
-             "You look at the first slot of the run only; the rest of it may be free.",
+    _release("overlap-off-by-one", "refuses-what-is-free",
+             "Your test for an overlap forgives one slot.",
              """\
     for hole_start, hole_length in holes:
-        if hole_start <= start < hole_start + hole_length:
+        if hole_start < start + length - 1 and start < hole_start + hole_length - 1:
             raise ReservationError("free already")
 """ + _MERGE),
     _release("asks-for-both-ends", "refuses-what-is-free",
@@ -539,11 +563,12 @@ MUTANTS = [
         if hole_start <= start < hole_start + hole_length or hole_start <= last < hole_start + hole_length:
             raise ReservationError("free already")
 """ + _MERGE),
-    _release("same-start", "refuses-what-is-free",
-             "You compare starts only; a run overlaps a hole in other ways than by beginning where it begins.",
+    _release("asks-for-the-start-only", "refuses-what-is-free",
+             "You look at the first slot of the run only; the rest of it may be free.",
              """\
-    if any(hole_start == start for hole_start, _ in holes):
-        raise ReservationError("free already")
+    for hole_start, hole_length in holes:
+        if hole_start <= start < hole_start + hole_length:
+            raise ReservationError("free already")
 """ + _MERGE),
     _release("inside-only", "refuses-what-is-free",
              "You refuse a run that lies wholly within a hole; one that sticks out of it overlaps it too.",
@@ -552,19 +577,23 @@ MUTANTS = [
         if hole_start <= start and start + length <= hole_start + hole_length:
             raise ReservationError("free already")
 """ + _MERGE),
-    _release("overlap-off-by-one", "refuses-what-is-free",
-             "Your test for an overlap forgives one slot.",
+    _release("same-start", "refuses-what-is-free",
+             "You compare starts only; a run overlaps a hole in other ways than by beginning where it begins.",
              """\
-    for hole_start, hole_length in holes:
-        if hole_start < start + length - 1 and start < hole_start + hole_length - 1:
-            raise ReservationError("free already")
-""" + _MERGE),
-    _release("first-hole-only", "refuses-what-is-free",
-             "Only the first hole is compared with the run.",
-             """\
-    if holes and holes[0][0] < start + length and start < sum(holes[0]):
+    if any(hole_start == start for hole_start, _ in holes):
         raise ReservationError("free already")
 """ + _MERGE),
+    _release("asks-for-the-very-hole", "refuses-what-is-free",
+             "You refuse only a run that stands in the list exactly as it is; once it has been joined with a neighbour "
+             "it "
+             "is not found.",
+             """\
+    if (start, length) in holes:
+        raise ReservationError("free already")
+""" + _MERGE),
+    _release("no-check", "refuses-what-is-free",
+             "Nothing in your code asks whether the run is free already.",
+             _MERGE),
     _release("none-for-an-error", "refuses-what-is-free",
              "You answer None where an error is due; a caller that does not look will go on with None for its list.",
              _REFUSE.replace('raise ReservationError("free already")', "return None") + _MERGE),
@@ -585,19 +614,6 @@ MUTANTS = [
             merged.append((run_start, run_length))
     return merged
 """),
-    _release("changes-the-list", "the-list-given-stays",
-             "You add to the caller's own list; what you were asked for is a new one.",
-             _REFUSE + """\
-    holes.append((start, length))
-    holes.sort()
-    merged = []
-    for run_start, run_length in holes:
-        if merged and sum(merged[-1]) == run_start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
-        else:
-            merged.append((run_start, run_length))
-    return merged
-"""),
     _release("changes-before-it-refuses", "the-list-given-stays",
              "The run is added first and checked afterwards, so a release that is refused has changed the list.",
              """\
@@ -609,111 +625,17 @@ MUTANTS = [
         raise ReservationError("free already")
     holes[:] = kept
 """ + _MERGE),
-    _release("same-list-returned", "the-list-given-stays",
-             "What you return is the caller's list itself, changed in place.",
-             _REFUSE + """\
-    holes.append((start, length))
-    holes.sort()
-    i = 0
-    while i + 1 < len(holes):
-        if sum(holes[i]) == holes[i + 1][0]:
-            holes[i:i + 2] = [(holes[i][0], holes[i][1] + holes[i + 1][1])]
-        else:
-            i += 1
-    return holes
-"""),
     # ----- waste_by_kind --------------------------------------------------------------------------------------------
-    _waste("used-is-final", "used-holds-a-token",
-           "You count the tokens a sequence will have in the end; used counts those it has now.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, length, used, final in reservations:
-        slots["used"] += final
-        slots["reservation"] += final - used
-        slots["internal"] += length - final
-""" + _HOLES),
-    _waste("used-is-held", "used-holds-a-token",
-           "You count every slot that is held as used; most of a reservation is empty.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, length, used, final in reservations:
-        slots["used"] += length
-        slots["reservation"] += final - used
-        slots["internal"] += length - final
-""" + _HOLES),
-    _waste("last-sequence-only", "used-holds-a-token",
-           "You set the counts anew for each sequence instead of adding to them, so only the last one counts.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, length, used, final in reservations:
-        slots["used"] = used
-        slots["reservation"] = final - used
-        slots["internal"] = length - final
-""" + _HOLES),
-    _waste("columns-mixed-up", "used-holds-a-token",
-           "The four numbers of a reservation are taken in another order than (start, length, used, final).",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, used, length, final in reservations:
-        slots["used"] += used
-        slots["reservation"] += final - used
-        slots["internal"] += length - final
-""" + _HOLES),
-    _waste("stops-in-the-loop", "used-holds-a-token",
-           "The return stands inside the loop, so everything behind the first sequence is left out.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    _waste("free-only-the-longest", "free-is-long-enough",
+           "You keep the longest hole instead of adding up all that are long enough.",
+           _COUNT + """\
     for _, length in holes:
-        slots["external" if length < wanted else "free"] += length
-    for _, length, used, final in reservations:
-        slots["used"] += used
-        slots["reservation"] += final - used
-        slots["internal"] += length - final
-        return slots
+        if length < wanted:
+            slots["external"] += length
+        else:
+            slots["free"] = max(slots["free"], length)
     return slots
 """),
-    _waste("reservation-to-the-end-of-the-run", "reservation-will-be-written",
-           "You count everything that is not written yet; slots behind the last token there will ever be are internal "
-           "waste.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, length, used, final in reservations:
-        slots["used"] += used
-        slots["reservation"] += length - used
-        slots["internal"] += length - final
-""" + _HOLES),
-    _waste("reservation-is-final", "reservation-will-be-written",
-           "You count all tokens of the sequence, those that are written already among them.",
-           _COUNT.replace("final - used", "final") + _HOLES),
-    _waste("reservation-and-internal-swapped", "reservation-will-be-written",
-           "Two kinds have changed places: what will be written is reservation, what never will be is internal.",
-           """\
-    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
-    for _, length, used, final in reservations:
-        slots["used"] += used
-        slots["internal"] += final - used
-        slots["reservation"] += length - final
-""" + _HOLES),
-    _waste("reservation-negative", "reservation-will-be-written",
-           "The subtraction is the wrong way round, so the count goes below zero.",
-           _COUNT.replace("final - used", "used - final") + _HOLES),
-    _waste("reservation-one-short", "reservation-will-be-written",
-           "You leave out the slot of the next token; it is held for a token that is still to come, like the others.",
-           _COUNT.replace("final - used", "max(0, final - used - 1)") + _HOLES),
-    _waste("internal-is-all-empty", "internal-is-never-written",
-           "You count every empty slot of the run; those that will still be written are reservation, not internal "
-           "waste.",
-           _COUNT.replace("length - final", "length - used") + _HOLES),
-    _waste("internal-forgotten", "internal-is-never-written",
-           "Slots behind the last token are in none of your counts.",
-           _COUNT.replace('        slots["internal"] += length - final\n', "") + _HOLES),
-    _waste("internal-average", "internal-is-never-written",
-           "You divide by the number of sequences; slots are counted, not averaged.",
-           _COUNT + '    slots["internal"] //= max(1, len(reservations))\n' + _HOLES),
-    _waste("internal-of-the-largest", "internal-is-never-written",
-           "You keep the largest over-reservation instead of their sum.",
-           _COUNT.replace('slots["internal"] += length - final',
-                          'slots["internal"] = max(slots["internal"], length - final)') + _HOLES),
     _waste("exact-hole-too-short", "external-is-too-short",
            "A hole of exactly the wanted length serves, so it is not waste.",
            _COUNT + """\
@@ -734,6 +656,16 @@ MUTANTS = [
     longest = max((length for _, length in holes), default=0)
     for _, length in holes:
         slots["free" if longest >= wanted else "external"] += length
+    return slots
+"""),
+    _waste("free-is-what-fits", "free-is-long-enough",
+           "You count whole runs that would fit and drop the rest of the hole; all of its slots are free.",
+           _COUNT + """\
+    for _, length in holes:
+        if length < wanted:
+            slots["external"] += length
+        else:
+            slots["free"] += length // max(1, wanted) * max(1, wanted)
     return slots
 """),
     _waste("compares-the-sum", "external-is-too-short",
@@ -774,26 +706,6 @@ MUTANTS = [
         slots["free" if length < wanted else "external"] += length
     return slots
 """),
-    _waste("free-only-the-longest", "free-is-long-enough",
-           "You keep the longest hole instead of adding up all that are long enough.",
-           _COUNT + """\
-    for _, length in holes:
-        if length < wanted:
-            slots["external"] += length
-        else:
-            slots["free"] = max(slots["free"], length)
-    return slots
-"""),
-    _waste("free-is-what-fits", "free-is-long-enough",
-           "You count whole runs that would fit and drop the rest of the hole; all of its slots are free.",
-           _COUNT + """\
-    for _, length in holes:
-        if length < wanted:
-            slots["external"] += length
-        else:
-            slots["free"] += length // max(1, wanted) * max(1, wanted)
-    return slots
-"""),
     _waste("free-counts-everything", "free-is-long-enough",
            "Holes that are too short are counted twice, as waste and as free.",
            _COUNT + """\
@@ -803,6 +715,97 @@ MUTANTS = [
             slots["external"] += length
     return slots
 """),
+    _waste("last-sequence-only", "used-holds-a-token",
+           "You set the counts anew for each sequence instead of adding to them, so only the last one counts.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] = used
+        slots["reservation"] = final - used
+        slots["internal"] = length - final
+""" + _HOLES),
+    _waste("stops-in-the-loop", "used-holds-a-token",
+           "The return stands inside the loop, so everything behind the first sequence is left out.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length in holes:
+        slots["external" if length < wanted else "free"] += length
+    for _, length, used, final in reservations:
+        slots["used"] += used
+        slots["reservation"] += final - used
+        slots["internal"] += length - final
+        return slots
+    return slots
+"""),
+    _waste("internal-average", "internal-is-never-written",
+           "You divide by the number of sequences; slots are counted, not averaged.",
+           _COUNT + '    slots["internal"] //= max(1, len(reservations))\n' + _HOLES),
+    _waste("internal-of-the-largest", "internal-is-never-written",
+           "You keep the largest over-reservation instead of their sum.",
+           _COUNT.replace('slots["internal"] += length - final',
+                          'slots["internal"] = max(slots["internal"], length - final)') + _HOLES),
+    _waste("used-is-final", "used-holds-a-token",
+           "You count the tokens a sequence will have in the end; used counts those it has now.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] += final
+        slots["reservation"] += final - used
+        slots["internal"] += length - final
+""" + _HOLES),
+    _waste("used-is-held", "used-holds-a-token",
+           "You count every slot that is held as used; most of a reservation is empty.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] += length
+        slots["reservation"] += final - used
+        slots["internal"] += length - final
+""" + _HOLES),
+    _waste("columns-mixed-up", "used-holds-a-token",
+           "The four numbers of a reservation are taken in another order than (start, length, used, final).",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, used, length, final in reservations:
+        slots["used"] += used
+        slots["reservation"] += final - used
+        slots["internal"] += length - final
+""" + _HOLES),
+    _waste("reservation-to-the-end-of-the-run", "reservation-will-be-written",
+           "You count everything that is not written yet; slots behind the last token there will ever be are internal "
+           "waste.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] += used
+        slots["reservation"] += length - used
+        slots["internal"] += length - final
+""" + _HOLES),
+    _waste("reservation-is-final", "reservation-will-be-written",
+           "You count all tokens of the sequence, those that are written already among them.",
+           _COUNT.replace("final - used", "final") + _HOLES),
+    _waste("reservation-and-internal-swapped", "reservation-will-be-written",
+           "Two kinds have changed places: what will be written is reservation, what never will be is internal.",
+           """\
+    slots = {"used": 0, "reservation": 0, "internal": 0, "external": 0, "free": 0}
+    for _, length, used, final in reservations:
+        slots["used"] += used
+        slots["internal"] += final - used
+        slots["reservation"] += length - final
+""" + _HOLES),
+    _waste("reservation-negative", "reservation-will-be-written",
+           "The subtraction is the wrong way round, so the count goes below zero.",
+           _COUNT.replace("final - used", "used - final") + _HOLES),
+    _waste("reservation-one-short", "reservation-will-be-written",
+           "You leave out the slot of the next token; it is held for a token that is still to come, like the others.",
+           _COUNT.replace("final - used", "max(0, final - used - 1)") + _HOLES),
+    _waste("internal-is-all-empty", "internal-is-never-written",
+           "You count every empty slot of the run; those that will still be written are reservation, not internal "
+           "waste.",
+           _COUNT.replace("length - final", "length - used") + _HOLES),
+    _waste("internal-forgotten", "internal-is-never-written",
+           "Slots behind the last token are in none of your counts.",
+           _COUNT.replace('        slots["internal"] += length - final\n', "") + _HOLES),
     _waste("no-free", "five-kinds-by-name",
            "One kind is left out, so the five no longer add up to all of memory.",
            _COUNT + """\
