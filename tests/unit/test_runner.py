@@ -48,7 +48,7 @@ def check(text: str, names: tuple[str, ...] = ()) -> Verdict:
     started = time.monotonic()
     verdict = runner.check("04", "BlockPool", text, names=names)
     # Not a measurement but the promise that a check comes back: the parent ends whatever does not.
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 100
     return verdict
 
 
@@ -167,15 +167,12 @@ def test_layers_are_checked_over_the_reference_first_then_over_the_learners_own(
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
-def test_children_of_the_code_do_not_outlive_the_check(tmp_path) -> None:
+def test_children_of_the_code_do_not_outlive_the_check(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = tmp_path / "alive"
     code = pool(f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {marker}'])\n"
                 "        while True:\n            try:\n                import time; time.sleep(1)\n"
                 "            except BaseException: pass")
-    os.environ["LABKIT_PATIENCE"] = "0.3"
-    try:
-        assert check(code).verdict == "timeout"
-    finally:
-        del os.environ["LABKIT_PATIENCE"]
+    monkeypatch.setenv("LABKIT_PATIENCE", "0.3")
+    assert check(code).verdict == "timeout"
     time.sleep(4)
     assert not marker.exists()
