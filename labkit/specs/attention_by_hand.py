@@ -525,7 +525,8 @@ class LastRowOnly(TensorSpecification):
         Rule("the-first-token-too", "With nothing kept (n = 0) the row is the new token's own value."),
     )
     witnesses = (
-        Witness("gives-row-keys-values", op("call", x=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0]], V=[[3.0, 0.0], [0.0, 3.0]],
+        Witness("gives-row-keys-values", op("call", x=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0]],
+                                            V=[[3.0, 0.0], [0.0, 3.0]],
                                             W_q=[[1.0, 0.0], [0.0, 1.0]], W_k=[[0.0, 1.0], [1.0, 0.0]],
                                             W_v=[[2.0, 0.0], [0.0, 2.0]])),
         Witness("the-past-is-kept", op("call", x=[1.0, 1.0], K=[[1.0, 0.5], [0.0, 2.0], [3.0, 1.0]],
