@@ -93,6 +93,7 @@ def moment(refusal: Refusal) -> Picture:
         axes.text(start + length / 2, -0.62, f"{length:,}", ha="center", va="top", fontsize=7.5,
                   color=theme.LIGHT["dim"], rotation=0 if length > refusal.num_slots / 25 else 90)
     at = next((start for start, length in refusal.holes if length == refusal.longest), 0)
+    at = min(at, refusal.num_slots - refusal.wanted)  # where the hole ends memory, the frame reaches into its neighbour
     axes.barh(1.05, refusal.wanted, left=at, height=0.55, facecolor="none", edgecolor=theme.LIGHT["bad"],
               linestyle="--", linewidth=1.4)
     side = "left" if at + refusal.wanted * 2.6 < refusal.num_slots else "right"

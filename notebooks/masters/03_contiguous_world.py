@@ -1,9 +1,9 @@
 # %% [markdown] id="symptom"
 # # 03. The contiguous world
 #
-# A request waits at the head of the queue, and behind it thirty others. The graph of free memory says sixty per cent. The
-# request needs an eighth of the memory. It is refused, again and again, many times a second, while nothing seems to
-# happen at all.
+# A request waits at the head of the queue, and others wait behind it. The graph of free memory says sixty per cent. The
+# request needs an eighth of the memory. It is refused, again and again, at every step of the server, while nothing seems
+# to be wrong.
 #
 # The graph is right, and so is the allocator: the free slots are there, in eight pieces, and the longest of them is
 # forty-three slots too short. You will meet this very moment below, with its numbers.
@@ -30,7 +30,7 @@ start("03")
 from labkit.simulate.side_by_side import side_by_side, small_trace
 from labkit.widgets import MemoryMap
 
-# One row for each request, A to L: step of arrival, tokens of the prompt, tokens of the answer.
+# A to L, a row each: step of arrival, tokens of the prompt, tokens of the answer
 requests = [
     (0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5),
     (3, 3, 8), (4, 9, 5), (5, 2, 3), (6, 5, 8), (7, 10, 3), (8, 3, 4),
