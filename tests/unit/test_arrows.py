@@ -54,6 +54,8 @@ SIDEWAYS = {
     ("parts", "grading"): "the code that passed is in progress",
     ("mine", "parts"): "a prelude's imports are parts by name",
     ("widgets", "grading"): "the quiz widget and the report show what grading found",
+    ("widgets", "parts"): "the engine map shows whose part stands in each box",
+    ("widgets", "specs"): "cards and overviews show titles and minutes of lessons",
     ("serving", "observe"): "the engine counts what it does",
     ("simulate", "observe"): "so does the simulated one",
 }
@@ -63,7 +65,7 @@ EXCEPTIONS = {
     ("labkit.grading.exercise_magic", "labkit.widgets"): "the magic displays the verdict it got",
 }
 
-SPECS_MAY_USE = {"specification", "functions", "breakit", "mutants", "journal"}
+SPECS_MAY_USE = {"specification", "functions", "breakit", "mutants", "compare", "display"}
 
 STDLIB = set(sys.stdlib_module_names)
 
