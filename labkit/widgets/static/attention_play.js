@@ -130,20 +130,24 @@ function render({ model, el }) {
 
   const rows = all.map((i) => {
     const fill = h("div", { class: "lka-fill" });
-    const part = h("span");
-    const cells = { dot: h("td"), score: h("td"), fill, part };
+    const cells = { dot: h("td"), score: h("td"), part: h("td"), fill };
     const see = maskable
       ? shield(h("input", { type: "checkbox", checked: !state.gone.has(i), "aria-label": `key ${i} can be seen`, on: { change: (e) => toggle(i, e.target.checked) } }))
       : null;
     cells.see = see;
     cells.row = h(
-      "tr",
+      "tbody",
       { style: color(i), on: { mouseenter: () => light(i), mouseleave: () => light(-1) } },
-      h("td", {}, h("span", { class: "lka-chip", text: `k${i}` })),
-      maskable ? h("td", {}, see) : null,
-      cells.dot,
-      cells.score,
-      h("td", { class: "lka-weight" }, h("div", { class: "lka-bar" }, h("div", { class: "lka-track" }, fill), part)),
+      h(
+        "tr",
+        {},
+        h("td", {}, h("span", { class: "lka-chip", text: `k${i}` })),
+        maskable ? h("td", {}, see) : null,
+        cells.dot,
+        cells.score,
+        cells.part,
+      ),
+      h("tr", { "aria-hidden": "true" }, h("td", { class: "lka-bar", colspan: maskable ? 5 : 4 }, h("div", { class: "lka-track" }, fill))),
     );
     return cells;
   });
@@ -170,8 +174,8 @@ function render({ model, el }) {
         h(
           "table",
           { class: "lka-rows" },
-          h("thead", {}, h("tr", {}, ["key", maskable ? "seen" : null, "q\u00b7k", "q\u00b7k / \u221a2", "weight"].filter(Boolean).map((t) => h("th", { scope: "col", class: t === "weight" ? "lka-weight" : "", text: t })))),
-          h("tbody", {}, rows.map((r) => r.row)),
+          h("thead", {}, h("tr", {}, ["key", maskable ? "seen" : null, "q\u00b7k", "q\u00b7k / \u221a2", "weight"].filter(Boolean).map((t) => h("th", { scope: "col", text: t })))),
+          rows.map((r) => r.row),
         ),
         sum,
       ),
