@@ -39,6 +39,7 @@ def shared_heads() -> Figure:
         axis.text(3.5, -0.35, words, ha="center", va="top", fontsize=9, color=theme.LIGHT["dim"])
         axis.axis("off")
     axes[0].text(-0.7, 1.22, "query heads", fontsize=8.5, color=theme.LIGHT["dim"])
+    plt.close(figure)  # what a cell returns is shown once, not a second time by pyplot
     return figure
 
 
@@ -56,6 +57,7 @@ def computed_tokens(runs: dict[str, Calls]) -> Figure:
                  ylim=(tallest - 0.4, -0.6))  # fmt: skip
         axis.grid(visible=False)
     axes[0][0].set_ylabel("step")
+    plt.close(figure)
     return figure
 
 

@@ -123,7 +123,7 @@ axis.set(yticks=range(len(names)), yticklabels=names, xlabel="KiB a token, 16-bi
          xscale="log", xlim=(4, 6000))
 axis.invert_yaxis()
 axis.grid(axis="y", visible=False)
-figure
+plt.show()
 
 # %% [markdown] id="after-real-models"
 # Two things to take from it. The size of the weights says little about the size of the cache: of the two models of about
@@ -152,7 +152,7 @@ for name, (letter, dash) in looks.items():
                   (lengths[-1], sizes[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
 axis.axvline(4096, color=theme.LIGHT["edge"], linewidth=0.8, linestyle=":")
 axis.set(xlabel="tokens in the conversation", ylabel="GiB kept", xlim=(0, 32_768), ylim=(0, None))
-figure
+plt.show()
 
 # %% [markdown] id="after-windows"
 # Up to the dotted line, at 4,096 tokens, all three grow in proportion. Beyond it, a layer with a window gives back one
@@ -202,9 +202,9 @@ lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run of a proces
 context = [64, 128, 256, 512]
 milliseconds = {"no cache": [], "with a cache": []}
 for n in context:
-    for kind, cache in (("no cache", "none"), ("with a cache", "contiguous")):
-        answer = lm.generate(ids[:n], max_new_tokens=4, cache=cache, stop=False)
-        milliseconds[kind].append(1000 * min(answer.step_s))
+    for kind, cache, steps in (("no cache", "none", 2), ("with a cache", "contiguous", 6)):
+        answer = lm.generate(ids[:n], max_new_tokens=steps, cache=cache, stop=False)
+        milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed of its steps
     print(f"one more token after {n:>3}: {milliseconds['no cache'][-1]:>7.1f} ms without, "
           f"{milliseconds['with a cache'][-1]:>6.1f} ms with a cache ({lm.name})")
 
@@ -215,7 +215,7 @@ for (kind, values), letter, mark in zip(milliseconds.items(), "BA", "so"):
     axis.annotate(kind, (context[-1], values[-1]), xytext=(8, 0), textcoords="offset points", va="center")
 axis.set(xlabel="tokens so far", ylabel="ms for one more token", xticks=context, xlim=(0, 512), ylim=(0, None),
          title=f"{lm.name}, this machine")
-figure
+plt.show()
 
 # %% [markdown] id="after-real-time"
 # Without a cache, one more token costs what reading the whole text costs. With it, the step is nearly flat: the model
@@ -402,11 +402,11 @@ from labkit.cache.geometry import kv_bytes_per_token, kv_heads_per_gpu
 from labkit.errors import GeometryError
 
 large = model("Llama-3.1-70B")
-print(f"{large.name}: {large.num_kv_heads} KV heads")
+print(f"{large.name}, {large.num_kv_heads} KV heads")
 for gpus in (1, 2, 4, 8, 16, 32):
     each = kv_bytes_per_token(large, tensor_parallel=gpus)
-    print(f"{gpus:>3} GPUs: {kv_heads_per_gpu(large, gpus)} KV heads on each, {each / 1024:>5.0f} KiB a token on each, "
-          f"{gpus * each / 1024:>5.0f} KiB in all")
+    print(f"{gpus:>3} x GPU   KV heads on each {kv_heads_per_gpu(large, gpus)}   a token on each {each / 1024:>4.0f} KiB"
+          f"   in all {gpus * each / 1024:>5.0f} KiB")
 try:
     kv_bytes_per_token(model("Falcon-7B"), tensor_parallel=2)
 except GeometryError as error:
@@ -485,7 +485,7 @@ axis.set(xscale="log", yscale="log", xlabel="tokens a request, beyond some model
          xticks=lengths, xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths])
 axis.minorticks_off()
 axis.legend()
-figure
+plt.show()
 
 # %% [markdown] id="after-how-many"
 # All four models have between 6.7 and 9.3 billion parameters. What separates them is the number of KV heads, and the
