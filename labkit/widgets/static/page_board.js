@@ -27,6 +27,7 @@ const LOGICAL_SIZES = [
 const TALLEST = 460; // pixels a side may take before it shrinks, then scrolls
 const MANY = 2000; // a pool from here on is a texture: it may be taller, and its cells show no fill height
 const TOP = 10; // room above the first row for badges
+const STAMPED = 13; // blocks smaller than this carry no letter and are stamped
 const STABLE_ROWS = 14; // up to so many sequences keep a row of their own for the whole log
 
 /** One block, wherever it is drawn. `look`: {first, second, refs, cached, level 0..1, label}; first < 0: nobody holds it. */
@@ -113,6 +114,34 @@ function drawBlock(ctx, x, y, s, look, colors, fills) {
   }
 }
 
+/**
+ * Small blocks are stamped: one look is drawn once and copied from then on, which is some ten times faster than drawing
+ * it. Returns `tile(slot, other, refs, cached, level)`, where a slot is 0-7 for a colour, 8 for held by nobody with a
+ * name, -1 for not held; the tile has the canvas and its pixels.
+ */
+function blockTiles(s, scale, colors) {
+  const made = new Map();
+  const size = Math.max(1, Math.round(s * scale));
+  const fills = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => colors[`s${i}`]).concat(colors.held);
+  return (slot, other, refs, cached, level) => {
+    const tall = slot < 0 ? 0 : Math.max(level > 0 ? 1 : 0, Math.round(level * size));
+    const key = (((slot + 1) * 10 + (refs > 1 ? other + 1 : 0)) * 2 + cached) * 512 + tall;
+    let tile = made.get(key);
+    if (!tile) {
+      const canvas = document.createElement("canvas");
+      canvas.width = canvas.height = size;
+      const ctx = canvas.getContext("2d", { willReadFrequently: true });
+      ctx.fillStyle = colors.panel;
+      ctx.fillRect(0, 0, size, size);
+      ctx.scale(size / s, size / s);
+      drawBlock(ctx, 0, 0, s, { first: slot, second: other, refs, cached: cached === 1, level: tall / size, label: "" }, colors, fills);
+      const pixels = new Uint32Array(ctx.getImageData(0, 0, size, size).data.buffer);
+      made.set(key, (tile = { canvas, pixels, size }));
+    }
+    return tile;
+  };
+}
+
 /** A canvas that knows its size in CSS pixels. */
 function board2d(label) {
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": label });
@@ -146,6 +175,7 @@ function pageBoard(root, data) {
   let slots = data.slots;
   let labels = data.labels;
   let colors = {};
+  let mono = "monospace";
   let fills = [];
   let hover = null; // {side, block, seq, index}: what the pointer or the keyboard is on
   let scheduled = 0;
@@ -220,6 +250,7 @@ function pageBoard(root, data) {
 
   function recolor() {
     colors = colorsOf(root, BOARD_COLORS);
+    mono = monoOf(root);
     fills = names.map((_, i) => (i === 0 ? colors.held : colors[`s${slots[i] ?? 0}`]));
   }
 
@@ -242,10 +273,17 @@ function pageBoard(root, data) {
     stage.style.setProperty("--left", `${leftWidth}px`);
     physical = layoutPhysical(rightWidth);
     right.size(physical.width, physical.height, family);
+    if (physical.cell < STAMPED) {
+      const scale = Math.max(1, globalThis.devicePixelRatio || 1);
+      const image = right.ctx.createImageData(Math.ceil(physical.cols * physical.px * scale) + 1, Math.ceil(physical.lines * physical.py * scale) + 1);
+      Object.assign(physical, { scale, image, pixels: new Uint32Array(image.data.buffer), tile: blockTiles(physical.cell, scale, colors) });
+    }
     drawn = { a: new Uint32Array(data.numBlocks), b: new Uint32Array(data.numBlocks).fill(0xffffffff) };
     if (hasSequences) {
       logical = layoutLogical(leftWidth, Math.max(270, Math.min(TALLEST, physical.height)));
       leftView.style.maxHeight = `${logical.viewHeight}px`;
+      logical.tile = logical.cell < STAMPED ? blockTiles(logical.cell, Math.max(1, globalThis.devicePixelRatio || 1), colors) : null;
+      left.rows = new Map();
     } else logical = null;
     widestSeen = signature();
     overlay.setAttribute("width", width);
@@ -325,13 +363,12 @@ function pageBoard(root, data) {
   function lookOf(block) {
     const holders = replay.holders[block];
     const amount = replay.fill[block];
-    const size = data.blockSize || 0;
     return {
       first: holders.length ? holders[0] : -1,
       second: holders.length > 1 ? holders[1] : -1,
       refs: holders.length,
       cached: replay.cached[block] === 1,
-      level: amount < 0 || !size ? 1 : Math.min(1, amount / size),
+      level: levelOf(amount),
       label: holders.length ? labelFor(holders) : "",
     };
   }
@@ -352,13 +389,13 @@ function pageBoard(root, data) {
       ctx.lkFont = null;
       ctx.fillStyle = colors.dim;
       if (physical.numbers) {
-        ctx.font = `9.5px ${monoOf(root)}`;
+        ctx.font = `9.5px ${mono}`;
         for (let b = 0; b < data.numBlocks; b++) {
           const [x, y] = physicalAt(b);
           ctx.fillText(String(b), x + s / 2, y + s + 9);
         }
       } else {
-        ctx.font = `9.5px ${monoOf(root)}`;
+        ctx.font = `9.5px ${mono}`;
         ctx.textAlign = "right";
         const every = Math.max(1, Math.ceil(14 / physical.py));
         for (let line = 0; line < physical.lines; line += every) {
@@ -367,6 +404,9 @@ function pageBoard(root, data) {
         ctx.textAlign = "center";
       }
     }
+    const stamped = s < STAMPED;
+    let top = Infinity;
+    let bottom = 0;
     for (let b = 0; b < data.numBlocks; b++) {
       const holders = replay.holders[b];
       const amount = replay.fill[b];
@@ -375,6 +415,13 @@ function pageBoard(root, data) {
       if (drawn.a[b] === one >>> 0 && drawn.b[b] === two >>> 0) continue;
       drawn.a[b] = one;
       drawn.b[b] = two;
+      if (stamped) {
+        const line = Math.floor(b / physical.cols);
+        stamp(b - line * physical.cols, line, holders, amount, replay.cached[b]);
+        if (line < top) top = line;
+        if (line > bottom) bottom = line;
+        continue;
+      }
       const [x, y] = physicalAt(b);
       if (!whole) {
         if (s >= 22) ctx.clearRect(x - 1, y - 8, s + 10, s + 9);
@@ -382,6 +429,29 @@ function pageBoard(root, data) {
       }
       drawBlock(ctx, x, y, s, lookOf(b), colors, fills);
     }
+    if (stamped && top <= bottom) {
+      const { image, scale } = physical;
+      const from = Math.floor(top * physical.py * scale);
+      const height = Math.min(image.height, Math.ceil((bottom + 1) * physical.py * scale)) - from;
+      ctx.putImageData(image, Math.round(physical.x0 * scale), Math.round(TOP * scale), 0, from, image.width, height);
+    }
+  }
+
+  function levelOf(amount) {
+    return amount < 0 || !data.blockSize ? 1 : Math.min(1, amount / data.blockSize);
+  }
+
+  function slotOf(seq) {
+    return seq ? (slots[seq] ?? 0) : 8;
+  }
+
+  function stamp(column, line, holders, amount, cached) {
+    const { scale, image, pixels, tile } = physical;
+    const held = holders.length;
+    const { pixels: from, size } = tile(held ? slotOf(holders[0]) : -1, held > 1 ? slotOf(holders[1]) : -1, held, held ? 0 : cached, held ? levelOf(amount) : 0);
+    const left = Math.round(column * physical.px * scale);
+    let at = Math.round(line * physical.py * scale) * image.width + left;
+    for (let y = 0, i = 0; y < size; y++, at += image.width) for (let x = 0; x < size; x++) pixels[at + x] = from[i++];
   }
 
   function paintLogical() {
@@ -395,14 +465,24 @@ function pageBoard(root, data) {
     if (left.key !== key) {
       left.size(logical.width, height, family);
       left.key = key;
+      left.rows = new Map();
     }
     const { ctx } = left;
     const s = logical.cell;
-    ctx.clearRect(0, 0, logical.width, height);
     ctx.lkFont = null;
+    const painted = new Map();
+    let end = 0;
     for (const row of rows) {
       const y0 = row.y - scrollTop;
       if (y0 + row.height < 0 || y0 > height) continue;
+      // A row that looks as it did is left alone.
+      let look = row.seq;
+      for (const block of row.table) look = (Math.imul(look, 31) + block * 4099 + (replay.fill[block] ?? 0)) | 0;
+      const mark = `${row.seq}/${row.height}/${row.table.length}/${look}/${replay.status.get(row.seq) || ""}`;
+      painted.set(y0, mark);
+      end = y0 + row.height;
+      if (left.rows.get(y0) === mark) continue;
+      ctx.clearRect(0, y0 - 2, logical.width, row.height);
       const name = names[row.seq] || "";
       const empty = row.table.length === 0;
       ctx.textAlign = "left";
@@ -416,9 +496,9 @@ function pageBoard(root, data) {
         ctx.fillText(noteOf(row), 0, y0 + 22);
       } else {
         ctx.font = `600 11px ${family}`;
-        const mark = clip(ctx, name, logical.lw - 46);
-        ctx.fillText(mark, 0, y0 + s / 2 + 0.5);
-        const after = ctx.measureText(mark).width + 5;
+        const short = clip(ctx, name, logical.lw - 46);
+        ctx.fillText(short, 0, y0 + s / 2 + 0.5);
+        const after = ctx.measureText(short).width + 5;
         ctx.font = `9.5px ${family}`;
         ctx.fillStyle = colors.dim;
         ctx.fillText(noteOf(row), after, y0 + s / 2 + 0.5);
@@ -431,17 +511,21 @@ function pageBoard(root, data) {
         const block = row.table[i];
         const known = block >= 0 && block < data.numBlocks;
         const amount = known ? replay.fill[block] : -1;
-        const level = amount < 0 || !data.blockSize ? 1 : Math.min(1, amount / data.blockSize);
-        if (block === -1) drawBlock(ctx, x, y, s, { first: -1, cached: false }, colors, fills);
+        const level = levelOf(amount);
+        if (logical.tile) {
+          ctx.drawImage(logical.tile(block === -1 ? -1 : slotOf(row.seq), -1, 1, 0, level).canvas, x, y, s, s);
+        } else if (block === -1) drawBlock(ctx, x, y, s, { first: -1, cached: false }, colors, fills);
         else drawBlock(ctx, x, y, s, { first: row.seq, second: -1, refs: 1, level, label: shortLabel(name) }, colors, fills);
         if (logical.numbers) {
           ctx.lkFont = null;
-          ctx.font = `9.5px ${monoOf(root)}`;
+          ctx.font = `9.5px ${mono}`;
           ctx.fillStyle = colors.dim;
           ctx.fillText(block < 0 ? "–" : String(block), x + s / 2, y + s + 8);
         }
       }
     }
+    ctx.clearRect(0, end - 2, logical.width, height);
+    left.rows = painted;
   }
 
   function noteOf(row) {
@@ -735,7 +819,8 @@ function pageBoard(root, data) {
     bar,
     labels: () => labels,
     count: () => replay.records.length,
-    paintNow: paint,
+    /** Paint every block again at the next frame. */
+    repaint: relayout,
     destroy() {
       bar.stop();
       clearTimeout(summaryTimer);

@@ -1,0 +1,273 @@
+"""The widgets in a real JupyterLab: every state of the gallery, keys, pointer, both themes, nothing from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parents[2]
+GALLERY = ROOT / "notebooks" / "masters" / "gallery.py"
+
+SCENE = """
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.block_table import BlockTable
+from labkit.observe.events import EventLog, Kind
+from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.widgets import CheckReport, EngineMap, PageTable
+
+log = EventLog(num_blocks=16, block_size=4)
+pool = RecordingPool(BlockPool(16), log)
+tables = {name: RecordingTable(BlockTable(pool, 4), log, seq=name) for name in "AB"}
+for name, tokens in (("A", 10), ("B", 18), ("A", 6)):
+    tables[name].append(tokens)
+tables["B"].release()
+"""
+
+
+def gallery_cells() -> list[tuple[str, str]]:
+    """(id, source) of each cell of the gallery's master; markdown becomes a comment."""
+    cells = re.split(r"^# %%", GALLERY.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    found = []
+    for cell in cells:
+        head, _, body = cell.partition("\n")
+        id = re.search(r'id="([^"]+)"', head)
+        found.append((id.group(1) if id else "", body.strip()))
+    return found
+
+
+@pytest.fixture
+def show(lab: Any, page: Any, browse: Any, request: pytest.FixtureRequest):
+    """Run cells in a notebook of their own; returns the panel."""
+
+    def run(*cells: str) -> Any:
+        name = lab.write_notebook(f"{request.node.name}.ipynb", cells)
+        panel = browse.open_notebook(page, lab, name)
+        browse.set_theme(page, dark=False)
+        browse.run_all(page)
+        return panel
+
+    return run
+
+
+def active_cell(page: Any) -> int:
+    return page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex")
+
+
+def test_every_state_in_both_themes_and_narrow(show, page, browse):
+    cells = gallery_cells()
+    panel = show(*[source for _, source in cells])
+    shown = [
+        i
+        for i, (_, source) in enumerate(cells)
+        if re.search(
+            r"^(PageTable|MemoryMap|CheckReport|report|Engine|Opening|Progress|board$)", source.split("\n\n")[-1], re.M
+        )
+    ]
+    assert len(shown) > 25
+    for dark, width in ((False, 1280), (True, 1280), (False, 900)):
+        page.set_viewport_size({"width": width, "height": 1000})
+        browse.set_theme(page, dark)
+        for i in shown:
+            page.evaluate("(i) => window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", i)
+            card = panel.locator(f'.jp-Cell[data-windowed-list-index="{i}"] .lk-card').first
+            expect(card).to_be_visible()
+            too_wide = card.evaluate("(node) => node.scrollWidth - node.clientWidth")
+            assert too_wide <= 1, f"{cells[i][0]} is {too_wide} pixels too wide at {width}"
+        browse.shoot(page, f"gallery-{'dark' if dark else 'light'}-{width}")
+    browse.assert_clean(page)
+
+
+def test_the_page_and_python_agree_on_every_log(show, page):
+    """A random log, right and wrong events alike, replayed in the page and in Python: the same counts at every step."""
+    make = """
+import json, random
+def noise(seed):
+    draw, log = random.Random(seed), EventLog(num_blocks=12, block_size=4)
+    kinds = [Kind.ALLOCATE] * 4 + [Kind.FREE] * 4 + [Kind.SHARE, Kind.COPY, Kind.STORED, Kind.REMOVED, Kind.REUSE]
+    kinds += [Kind.FILL, Kind.CLEARED]
+    for step in range(700):
+        log.begin(f"step {step}")
+        for _ in range(draw.randint(0, 3)):
+            kind = draw.choice(kinds)
+            arg = draw.randint(-1, 5) if kind != Kind.COPY else draw.randrange(12)
+            log.emit(kind, draw.choice([None, "A", "B", "C"]), draw.randrange(-1, 13), arg)
+    return log
+table = PageTable(noise(3))
+table
+"""
+    told = """
+def plain(state):
+    tables = {seq: table for seq, table in state.tables.items() if table}
+    return [list(state.counts()), sorted(map(len, state.holders)), tables]
+print("TRUTH" + json.dumps([plain(table.state(step)) for step in range(0, 701, 7)]))
+"""
+    panel = show(SCENE, make, told)
+    text = panel.locator(".jp-OutputArea-output", has_text="TRUTH").inner_text()
+    truth = json.loads(text.split("TRUTH", 1)[1])
+    # Backwards, so that keyframes are used, then forwards.
+    ask = """
+      (steps) => {
+        const { replay } = document.querySelector('.lk-page-table').lkBoard;
+        return steps.map((step) => {
+          replay.seek(step);
+          const c = replay.counts();
+          const held = [...replay.tables].filter(([, table]) => table.length);
+          const tables = Object.fromEntries(held.map(([seq, table]) => [seq, table.slice()]));
+          return [[c.free, c.held, c.cached], replay.holders.map((h) => h.length).sort((a, b) => a - b), tables];
+        });
+      }"""
+    steps = list(range(0, 701, 7))
+    backwards = page.evaluate(ask, steps[::-1])[::-1]
+    assert backwards == truth
+    assert page.evaluate(ask, steps) == truth
+
+
+def test_steps_by_keyboard_stay_in_the_widget(show, page, browse):
+    panel = show(SCENE, "PageTable(log)", "1 + 1", "2 + 2")
+    card = panel.locator(".lk-page-table")
+    slider = card.get_by_role("slider", name="Step")
+    slider.focus()
+    before = active_cell(page)
+    expect(card).to_have_attribute("data-step", "4")
+    page.keyboard.press("Home")
+    expect(card).to_have_attribute("data-step", "0")
+    expect(card).to_have_attribute("data-free", "16")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    expect(card).to_have_attribute("data-step", "2")
+    expect(card.locator(".lk-board-sentence")).to_contain_text("append(B, 18)")
+    page.keyboard.press("ArrowLeft")
+    expect(card).to_have_attribute("data-held", "3")
+    page.keyboard.press("End")
+    expect(card).to_have_attribute("data-step", "4")
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    expect(card).to_have_attribute("data-step", "4", timeout=10_000)
+    back = card.get_by_role("button", name="One step back")
+    back.focus()
+    page.keyboard.press("Space")
+    expect(card).to_have_attribute("data-step", "3")
+    page.keyboard.press("ArrowRight")
+    expect(card).to_have_attribute("data-step", "4")
+    assert active_cell(page) == before
+    browse.assert_clean(page)
+
+
+def test_hover_and_focus_link_one_block(show, page, browse):
+    panel = show(SCENE, "PageTable(log, step=3)")
+    card = panel.locator(".lk-page-table")
+    logical, physical = card.locator("canvas").nth(0), card.locator("canvas").nth(1)
+    link, detail = card.locator(".lk-link"), card.locator(".lk-board-detail")
+    physical.focus()
+    page.keyboard.press("Home")
+    expect(detail).to_have_text("block 0 · held by A (logical 0) · 4 of 4 tokens")
+    expect(link).to_have_attribute("d", re.compile(r"^M"))
+    for _ in range(15):
+        page.keyboard.press("ArrowRight")
+    expect(detail).to_have_text("block 15 · free")
+    expect(link).to_have_attribute("d", "")
+    page.keyboard.press("Escape")
+    expect(detail).to_have_text("")
+    logical.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(detail).to_contain_text("held by B (logical 0)")
+    box = physical.bounding_box()
+    page.mouse.move(box["x"] + 14, box["y"] + 20)
+    expect(detail).to_contain_text("block 0")
+    page.mouse.move(box["x"] + 14, box["y"] - 60)
+    browse.assert_clean(page)
+
+
+def test_a_live_board_follows_its_log(show, page, browse):
+    panel = show(
+        SCENE,
+        "live = EventLog(num_blocks=64, block_size=4)\n"
+        "live_table = RecordingTable(BlockTable(RecordingPool(BlockPool(64), live), 4), live, seq='A')\n"
+        "board = PageTable(live, live=True)\nboard",
+        "import time\nfor _ in range(100):\n    live_table.append(1)\n    time.sleep(0.01)",
+    )
+    card = panel.locator(".lk-page-table")
+    expect(card).to_have_attribute("data-step", "100", timeout=10_000)
+    expect(card).to_have_attribute("data-held", "25")
+    browse.assert_clean(page)
+
+
+FAILED = """
+import base64
+def line(n, op, label, seen, **more):
+    base = {"n": n, "op": op, "args": {}, "label": label, "seen": seen, "expected": None, "note": "", "broken": False}
+    return {**base, **more}
+run = EventLog(num_blocks=4)
+run.begin("allocate(3) -> blocks 0, 1, 2")
+for block in range(3):
+    run.emit(Kind.ALLOCATE, None, block)
+run.begin("allocate(2) -> None")
+run.emit(Kind.REFUSE, None, arg=2)
+data = base64.b64encode(run.to_bytes()).decode()
+example = {
+    "setup": "a pool of 4",
+    "failing": 3,
+    "steps": [
+        line(1, "allocate", "allocate(3)", "[0, 1, 2]"),
+        line(2, "allocate", "allocate(2)", "None", note="right"),
+        line(3, "observe", "num_free", "0", expected="1", broken=True),
+    ],
+    "events": {"data": data, "names": run.names, "labels": run.labels, "meta": run.meta, "step": 1},
+}
+verdict = {
+    "verdict": "fail", "kind": "rule", "rule": "refused-means-unchanged", "exercise": "BlockPool",
+    "message": "Block 3 is lost.", "counterexample": example,
+    "rules": [
+        {"name": "refused-means-unchanged", "statement": "x", "state": "broken"},
+        {"name": "one-holder", "statement": "y", "state": "held"},
+    ],
+}
+hints = iter(["first <b>hint</b>", "second hint"])
+CheckReport(verdict, hints=2, on_hint=lambda: next(hints), on_solution=lambda: "return 42")
+"""
+
+
+def test_a_report_replays_hints_and_solves(show, page, browse):
+    panel = show(SCENE, FAILED)
+    card = panel.locator(".lk-check-report")
+    expect(card.locator(".lk-tag").first).to_have_text("✕ 1 of 2 rules broken")
+    expect(card.locator(".lk-op-broken")).to_contain_text("expected")
+    replay = card.get_by_role("button", name="Replay from 2")
+    replay.focus()
+    page.keyboard.press("Enter")
+    board = card.locator(".lk-replay")
+    expect(board).to_have_attribute("data-step", "2")
+    expect(board).to_have_attribute("data-held", "3")
+    page.keyboard.press("Enter")
+    expect(board).to_be_hidden()
+    card.get_by_role("button", name="Hint 1 of 2").click()
+    expect(card.locator(".lk-hint").first).to_contain_text("first <b>hint</b>")
+    card.get_by_role("button", name="Hint 2 of 2").click()
+    expect(card.get_by_role("button", name="No more hints")).to_be_disabled()
+    card.get_by_role("button", name="Solution").click()
+    expect(card).to_contain_text("return 42")
+    card.get_by_role("button", name="1 rule holds").click()
+    expect(card.locator(".lk-rules")).to_contain_text("one-holder")
+    browse.assert_clean(page)
+
+
+def test_engine_map_by_keyboard(show, page, browse):
+    panel = show(SCENE, "EngineMap(highlight='block_pool')")
+    card = panel.locator(".lk-engine-map")
+    expect(card.locator(".lk-map-detail h4")).to_have_text("Block pool")
+    card.locator('[data-box="block_pool"]').focus()
+    page.keyboard.press("ArrowRight")
+    expect(card.locator(".lk-map-detail h4")).to_have_text("Eviction")
+    card.get_by_role("radio", name="storms").check(force=True)
+    expect(card.locator(".lk-map-off")).not_to_have_count(0)
+    page.keyboard.press("ArrowRight")
+    expect(card.get_by_role("radio", name="kernels")).to_be_checked()
+    browse.assert_clean(page)
