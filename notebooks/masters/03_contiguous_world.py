@@ -513,7 +513,10 @@ ops = [
 # ]
 # END STUB
 
-# %% [markdown] id="after-break-it"
+# %% [markdown] id="after-break-it" tags=["fold"]
+# ### Once it has fallen
+
+# %% [markdown] id="after-break-it-text"
 # The second release is dangerous exactly when it comes late: somebody else has been given the beginning of the run. And
 # if that somebody had been given all of it, no function that sees only holes could have noticed: to know that A no longer
 # owns those slots one must keep who does. You will keep that in lesson 04.
