@@ -56,7 +56,14 @@ def notebook(master: Master, solved: bool) -> Any:
         if tags:
             metadata["tags"] = tags
         if FOLD in cell.tags:
-            metadata["jp-MarkdownHeadingCollapsed"] = True
+            # JupyterLab hides the cells below a collapsed heading, not the text that shares the heading's own cell.
+            title, _, rest = source.partition("\n")
+            cells.append(
+                make[cell.kind](source=title, id=cell.id, metadata={**metadata, "jp-MarkdownHeadingCollapsed": True})
+            )
+            if rest.strip():
+                cells.append(make[cell.kind](source=rest.strip("\n"), id=f"{cell.id}-folded", metadata=metadata))
+            continue
         cells.append(make[cell.kind](source=source, id=cell.id, metadata=metadata))
     return new_notebook(cells=cells, metadata=_copy(METADATA))
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 _TEMPLATE = re.compile(r"«[^»]*»?")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*)$", re.MULTILINE)
+WIDEST_LINE = 96
+"""Characters of a code line that a notebook shows on a screen of 1,280 pixels, beside the file browser."""
 FOLDED_SECTIONS = ("in production", "verify it")
 
 
@@ -74,6 +76,14 @@ def _text(master: Master) -> Iterator[Finding]:
         if unfinished:
             yield Finding(master.path, cell.id, "unfinished", f"says {unfinished[0]}; finish it or take it out.")
         if cell.kind == "code":
+            wide = max((len(line) for line in cell.solved_source.splitlines()), default=0)
+            if wide > WIDEST_LINE and layout.is_lesson(master.key):
+                yield Finding(
+                    master.path,
+                    cell.id,
+                    "wide",
+                    f"has a line of {wide} characters; a laptop shows {WIDEST_LINE}, so break it.",
+                )
             tree = names.parse(cell.solved_source)
             last = next((line for line in reversed(cell.solved_source.splitlines()) if line.strip()), "")
             if last.split("#")[0].rstrip().endswith(";"):

@@ -12,7 +12,7 @@
 # kind of memory you are going to build, and try the tools that the lessons use.
 
 # %% id="start"
-from labkit.lesson import finish, quiz, save_point, show_check, start
+from labkit.lesson import quiz, show_check, start
 
 start("00")
 
@@ -50,7 +50,8 @@ from labkit.widgets import PageTable
 
 model = load()
 log = EventLog(num_blocks=24, block_size=16)
-table = PageTable(log, live=True, title=f"{model.name} is answering", subtitle="Three requests share 24 blocks.")
+table = PageTable(log, live=True, title=f"{model.name} is answering",
+                  subtitle="Three requests share 24 blocks.")
 display(table)
 
 questions = {
@@ -58,9 +59,8 @@ questions = {
     "B": "Name three fruits.",
     "C": "What is the capital of France? Then say one thing about it.",
 }
-answers = model.generate_many(
-    list(questions.values()), requests=list(questions), max_new_tokens=48, num_blocks=24, log=log, release=False
-)
+answers = model.generate_many(list(questions.values()), requests=list(questions),
+                              max_new_tokens=48, num_blocks=24, log=log, release=False)
 table.close_live()
 for name, answer in zip(questions, answers):
     print(f"{name}: {questions[name]}\n   {answer.text.strip()}\n")
@@ -78,7 +78,8 @@ for name, answer in zip(questions, answers):
 # You can go back in time: drag the slider under the picture, or click into it and press the arrow keys.
 
 # %% id="destination-replay" tags=["nbval-ignore-output"]
-PageTable(log, title="The same three answers, step by step", subtitle="Each line under the picture is one operation.")
+PageTable(log, title="The same three answers, step by step",
+          subtitle="Each line under the picture is one operation.")
 
 # %% [markdown] id="does-not"
 # And three things that paging does **not** do. It does not help when the conversations that run at once need more memory
@@ -175,7 +176,9 @@ quiz("placement")
 # `labkit progress export FILE` takes it to another machine.
 
 # %% id="progress"
-save_point("00")
+from labkit.widgets import ProgressOverview
+
+ProgressOverview()
 
 # %% [markdown] id="about-final"
 # ## The ten questions at the end
@@ -191,6 +194,3 @@ quiz("final")
 #
 # - You do not know attention, or not by hand: **01 Attention by hand**.
 # - You passed the placement questions: **02 What a token costs**.
-
-# %% id="finish"
-finish("00")

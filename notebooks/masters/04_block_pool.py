@@ -33,7 +33,10 @@ from labkit.widgets import PageTable
 BLOCK_SIZE = 4
 log = EventLog(num_blocks=16, block_size=BLOCK_SIZE)
 shared_pool = RecordingPool(BlockPool(16), log)
-tables = {name: RecordingTable(BlockTable(shared_pool, BLOCK_SIZE), log, seq=name) for name in "ABCD"}
+tables = {
+    name: RecordingTable(BlockTable(shared_pool, BLOCK_SIZE), log, seq=name)
+    for name in "ABCD"
+}
 for name, tokens in [("A", 10), ("B", 18), ("C", 7), ("A", 6), ("B", 2)]:
     tables[name].append(tokens)
 tables["C"].release()
@@ -42,7 +45,8 @@ for name, tokens in [("D", 30), ("D", 20), ("A", 5)]:
 tables["B"].release()
 tables["D"].append(10)
 
-PageTable(log, title="Sixteen blocks, four sequences", subtitle="Step through: each line below is one operation.")
+PageTable(log, title="Sixteen blocks, four sequences",
+          subtitle="Step through: each line below is one operation.")
 
 # %% [markdown] id="idea"
 # ## What a pool promises
@@ -77,7 +81,8 @@ def blocks_needed(num_tokens: int, block_size: int) -> int:
         block_size: tokens that fit into one block, 1 or more.
 
     Returns:
-        The smallest whole number of blocks with room for all tokens. 17 tokens at 16 a block need 2.
+        The smallest whole number of blocks with room for all tokens.
+        17 tokens at 16 a block need 2.
     """
     # BEGIN SOLUTION
     return (num_tokens + block_size - 1) // block_size
@@ -146,8 +151,8 @@ class BlockPool:
             n: 0 or more.
 
         Returns:
-            A list of n different ids; for n = 0 the empty list. None if fewer than n blocks are free, and then nothing
-            has changed.
+            A list of n different ids; for n = 0 the empty list. None if fewer
+            than n blocks are free, and then nothing has changed.
         """
         # BEGIN SOLUTION
         if n > len(self._free):
@@ -178,7 +183,11 @@ from labkit.mine import BlockPool, blocks_needed
 
 
 def a_day(pool, steps=600, forget=0.0, seed=4):
-    """Serve random requests; returns (blocks that running requests hold, blocks the pool calls free) at each step."""
+    """Serve random requests.
+
+    Returns two lists with a number for each step: blocks that running requests
+    hold, and blocks that the pool calls free.
+    """
     rng = random.Random(seed)
     running, held, free = [], [], []
     for step in range(steps):
@@ -195,8 +204,9 @@ def a_day(pool, steps=600, forget=0.0, seed=4):
 
 
 held, free = a_day(BlockPool(200))
-print("the pool at work is", "yours" if parts.owner("block_pool") == "yours" else "the reference")
-print("held at most", max(held), "of 200 blocks; held + free is always", sorted({h + f for h, f in zip(held, free)}))
+print("The pool at work:", parts.owner("block_pool"))
+print("Held at most:", max(held), "of 200 blocks")
+print("Held + free, over all steps:", sorted({h + f for h, f in zip(held, free)}))
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -221,9 +231,10 @@ plain.free(block)  # the user pressed stop
 plain.free(block)  # and the timeout fired as well
 
 memory = {}
-for name, text in [("Ada", "my PIN is 4711"), ("Bob", "a haiku, please"), ("Eve", "hello")]:
+chats = {"Ada": "my PIN is 4711", "Bob": "a haiku, please", "Eve": "hello"}
+for name, text in chats.items():
     mine = plain.allocate(1)
-    print(f"{name:>4} gets block {mine[0]}")
+    print(f"{name} gets block {mine[0]}")
     memory.setdefault(mine[0], []).append(f"{name}: {text}")
 for number, texts in sorted(memory.items()):
     print(f"block {number} holds", " | ".join(texts))
@@ -275,18 +286,19 @@ class CheckedPool(BlockPool):
 
         Raises:
             ForeignBlockError: an id below 0 or above num_blocks - 1.
-            DoubleFreeError: a block that is free (returned already, or never handed out), or one that is named twice in
-                this call.
+            DoubleFreeError: a block that is free (returned already, or never
+                handed out), or one that is named twice in this call.
 
-        After either error nothing has changed: no block of the call was returned, and every one that was held still is.
+        After either error nothing has changed: no block of the call was
+        returned, and every one that was held still is.
         """
         # BEGIN SOLUTION
         seen = set()
         for block in blocks:
             if not 0 <= block < self.num_blocks:
-                raise ForeignBlockError(f"Block {block} is not one of 0 to {self.num_blocks - 1}.")
+                raise ForeignBlockError(f"Block {block} is not in this pool.")
             if block not in self._held or block in seen:
-                raise DoubleFreeError(f"Block {block} is free already, or named twice.")
+                raise DoubleFreeError(f"Block {block} is free, or named twice.")
             seen.add(block)
         self._held -= seen
         super().free(blocks)
@@ -303,7 +315,7 @@ checked.free(block)
 try:
     checked.free(block)
 except DoubleFreeError as error:
-    print("DoubleFreeError:", "the second return was refused" if str(error) else "refused")
+    print("Refused:", type(error).__name__)
 print(checked.num_free, "blocks are free")
 
 # %% [markdown] id="about-break-it"
@@ -368,17 +380,23 @@ from labkit import theme
 from labkit.mine import BlockPool
 
 theme.use_mpl()
+
+
+def label(axis, text, step, blocks):
+    axis.text(step, blocks, text, ha="center", va="center", color="white", weight="bold")
+
+
 days = {"every request returns its blocks": 0.0, "one in fifty forgets": 0.02}
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
 for axis, (title, forget) in zip(axes, days.items()):
     held, free = a_day(BlockPool(200), steps=900, forget=forget)
     lost = [200 - h - f for h, f in zip(held, free)]
-    axis.stackplot(range(900), held, lost, free, labels=["held", "lost", "free"],
-                   colors=[theme.sequence_color("A"), theme.sequence_color("B"), "#eef1f4"])
+    colors = [theme.sequence_color("A"), theme.sequence_color("B"), "#eef1f4"]
+    axis.stackplot(range(900), held, lost, free, colors=colors)
     axis.set(title=title, xlabel="step", ylim=(0, 200), xlim=(0, 899))
     if lost[-1]:
-        axis.annotate("lost", (760, held[760] + lost[760] / 2), ha="center", va="center", color="white", weight="bold")
-    axis.annotate("held", (450, held[450] / 2), ha="center", va="center", color="white", weight="bold")
+        label(axis, "lost", 760, held[760] + lost[760] / 2)
+    label(axis, "held", 450, held[450] / 2)
 axes[0].set_ylabel("blocks")
 axes[1].annotate("free", (120, 185), ha="center")
 plt.show()
@@ -388,7 +406,8 @@ from labkit.mine import BlockPool
 
 for title, forget in days.items():
     held, free = a_day(BlockPool(200), steps=900, forget=forget)
-    print(f"{title}: in the last 100 steps running requests hold {sum(held[-100:]) / 100:.0f} blocks, "
+    print(f"{title}:")
+    print(f"   running requests hold {sum(held[-100:]) / 100:.0f} blocks at the end, "
           f"{200 - held[-1] - free[-1]} are lost")
 
 # %% [markdown] id="after-leak"
@@ -425,10 +444,12 @@ def find_leak(num_blocks: int, free_blocks: list[int], tables: list[list[int]]) 
     Args:
         num_blocks: size of the pool; ids are 0 to num_blocks - 1.
         free_blocks: ids that the pool could still hand out, in any order.
-        tables: for each living sequence the ids it holds. Two sequences may hold the same block (they share it).
+        tables: for each living sequence the ids it holds. Two sequences may
+            hold the same block (they share it).
 
     Returns:
-        The lost ids in ascending order, each once. The arguments are left as they are.
+        The lost ids in ascending order, each once. The arguments are left as
+        they are.
     """
     # BEGIN SOLUTION
     known = set(free_blocks)
