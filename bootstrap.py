@@ -13,6 +13,7 @@ TORCH_INDEX=URL (in the environment) takes torch from that index, for instance a
 without a GPU. LABKIT_NO_BROWSER=1 opens no browser. LABKIT_NO_MODEL=1 fetches no model.
 """
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -308,13 +309,16 @@ def run_group(command, env):
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    last = ""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    tail = ""
     try:
-        for line in process.stdout:
-            text = line.decode("utf-8", "replace")
+        # In pieces as they come, not by lines: pytest's dots make a line only after minutes.
+        for piece in iter(lambda: process.stdout.read1(4096), b""):
+            text = decoder.decode(piece)
             sys.stdout.write(text)
             sys.stdout.flush()
-            last = text.strip() or last
+            tail = (tail + text)[-4096:]
+        last = (tail.strip().splitlines() or [""])[-1].strip()
         return process.wait(), last
     except BaseException:
         process.terminate()
