@@ -321,7 +321,7 @@ for kind, slots in kinds.items():
 #
 # The next cell takes the drawn workload again, now 20,000 requests. If you have a trace of your own, give its path: an
 # Azure CSV (`TIMESTAMP, ContextTokens, GeneratedTokens`) or a Mooncake JSON Lines file (`timestamp, input_length,
-# output_length`). Everything below then runs on it.
+# output_length`). Everything below then runs on it, while the text goes on speaking of the drawn requests.
 
 # %% id="trace"
 from labkit.simulate.traces import read_trace
