@@ -500,9 +500,9 @@ print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / la
 # ## Back to the silence
 #
 # You can now read the symptom. The silence was the **prefill**: thousands of rows before the first word. Then came decode,
-# one row a word, at an even pace. (Even, not constant: the row gets longer with every token, and we shall see when that
-# shows.) And the others stood still because a server works in steps: all requests that run take part in the same one. A
-# step that carries your thousands of rows takes long, and everyone's next word waits for its end.
+# one row a word, at an even pace. (Even, not constant: the row gets longer with every token.) And the others stood still
+# because a server works in steps: all requests that run take part in the same one. A step that carries your thousands of
+# rows takes long, and everyone's next word waits for its end. Cutting the prompt into pieces softens that; lesson 16 does it.
 #
 # What made the second word quick is what was kept of the first step:
 #
