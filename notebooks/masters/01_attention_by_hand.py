@@ -140,7 +140,8 @@ random = np.random.default_rng(0)
 for width in (4, 16, 64, 256):
     q, k = random.standard_normal((2, 20_000, width))
     spread = (q * k).sum(axis=1).std()
-    print(f"d = {width:>3}: spread of q·k {spread:5.1f}, over the root of d {spread / width**0.5:.1f}")
+    over_root = spread / width**0.5
+    print(f"d = {width:>3}: spread of q·k {spread:5.1f}, over the root of d {over_root:.1f}")
 
 # %% [markdown] id="softmax-text"
 # ## From scores to weights
@@ -314,7 +315,7 @@ numbers = torch.Generator().manual_seed(2)
 n, q_heads, kv_heads, d = 5, 8, 2, 4
 group = q_heads // kv_heads
 q = draw(q_heads, d)  # one token's queries, one a head
-K, V = draw(n, kv_heads, d), draw(n, kv_heads, d)  # all tokens' keys and values, one a KV head
+K, V = draw(n, kv_heads, d), draw(n, kv_heads, d)  # of all tokens, one a KV head
 
 heads = [attend(q[h], K[:, h // group], V[:, h // group]) for h in range(q_heads)]
 print("query head: KV head", {h: h // group for h in range(q_heads)})
@@ -324,7 +325,8 @@ print("kept under MHA:    ", 2 * q_heads * d, "numbers")
 
 small = model("SmolLM2-135M")
 print(f"\n{small.name}, the model of this course: {small.num_query_heads} query heads,")
-print(f"{small.num_kv_heads} KV heads of {small.head_dim} numbers, in each of {small.num_layers} layers")
+print(f"{small.num_kv_heads} KV heads of {small.head_dim} numbers, in each of", end=" ")
+print(f"{small.num_layers} layers")
 
 # %% [markdown] id="heads-after"
 # What is kept depends on the number of *KV* heads; how many query heads read it makes no difference. Lesson 02 turns these
@@ -468,7 +470,8 @@ line("step 1, prefill", prompt, scores_of(prompt))
 line("step 2, K and V kept", 1, prompt + 1)
 line("step 2, nothing kept", prompt + 1, scores_of(prompt + 1))
 line("whole answer, K and V kept", prompt + len(lengths), scores_of(prompt) + sum(lengths))
-line("whole answer, nothing kept", prompt + sum(lengths), sum(map(scores_of, (prompt, *lengths))))
+again = [prompt, *lengths]  # every row of every step
+line("whole answer, nothing kept", sum(again), sum(map(scores_of, again)))
 
 # %% [markdown] id="time-text"
 # And on your machine, for the attention of one head alone (your own functions, if they have passed):
