@@ -79,7 +79,7 @@ class KVBytes(AskingSpecification):
         Rule("every-layer-keeps-its-own", "Each layer keeps keys and values of its own."),
         Rule("every-kv-head-keeps-its-own", "In each layer, each KV head keeps a key and a value of its own."),
         Rule("head-dim-numbers-a-vector", "A key or a value is head_dim numbers long."),
-        Rule("bytes-not-numbers", "Each number takes bytes_per_value bytes; the answer counts bytes, as a whole number."),
+        Rule("bytes-not-numbers", "Each number takes bytes_per_value bytes; the answer is a whole number of bytes."),
     )
     witnesses = (
         Witness("a-key-and-a-value", op("call", num_layers=1, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
@@ -135,8 +135,8 @@ class KVBytes(AskingSpecification):
                                  f"which is {2 * vectors} vectors of {head_dim}",
             "every-layer-keeps-its-own": f"{num_layers} layers keep {num_layers} keys and {num_layers} values for each "
                                          "head",
-            "every-kv-head-keeps-its-own": f"{num_kv_heads} KV heads keep {num_kv_heads} keys and {num_kv_heads} values "
-                                           "in each layer",
+            "every-kv-head-keeps-its-own": f"{num_kv_heads} KV heads keep {num_kv_heads} keys and {num_kv_heads} "
+                                           "values in each layer",
             "head-dim-numbers-a-vector": f"A vector has {head_dim} numbers, and none of them can be left out",
             "bytes-not-numbers": f"{2 * vectors * head_dim} numbers of {bytes_per_value} "
                                  f"{'byte' if bytes_per_value == 1 else 'bytes'} each are kept",
@@ -169,9 +169,9 @@ class AttendLast(AskingSpecification):
     rules = (
         Rule("one-mixture-a-query-head", "Each query head gets one mixture of cached values: shape [q_heads, dv]."),
         Rule("weights-sum-to-one", "A head's weights over the tokens sum to 1: equal values come out as they are."),
-        Rule("every-token-counts", "Every cached token counts, from the first to the last, and equal scores count equally."),
-        Rule("neighbours-share-a-kv-head", "Neighbouring query heads read one KV head: with 4 and 2, heads 0 and 1 read "
-                                           "KV head 0, heads 2 and 3 read KV head 1."),
+        Rule("every-token-counts", "Every cached token counts, from first to last; equal scores count equally."),
+        Rule("neighbours-share-a-kv-head", "Neighbouring query heads read one KV head: with 4 and 2, heads 0 and 1 "
+                                           "read KV head 0, heads 2 and 3 read KV head 1."),
         Rule("scores-as-in-lesson-01", "A score is the product of query and key, divided by the root of d."),
         Rule("any-size-of-score", "Scores of any size give finite and right weights."),
     )
@@ -187,7 +187,8 @@ class AttendLast(AskingSpecification):
                                          V=[[[6.0, 1.0]]] * 2)),
         Witness("every-token-counts", op("call", q=[[0.0, 0.0]], K=[[[1.0, 3.0]], [[2.0, 0.0]], [[-1.0, 1.0]]],
                                          V=[[[3.0, 0.0]], [[0.0, 6.0]], [[9.0, 9.0]]])),
-        Witness("every-token-counts", op("call", q=[[0.0]], K=[[[1.0]], [[2.0]]], V=[[[2.0, 4.0, 1.0]], [[8.0, 0.0, 3.0]]])),
+        Witness("every-token-counts", op("call", q=[[0.0]], K=[[[1.0]], [[2.0]]],
+                                         V=[[[2.0, 4.0, 1.0]], [[8.0, 0.0, 3.0]]])),
         Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0]],
                                                  K=[[[1.0, 2.0], [3.0, 0.0]]], V=[[[10.0, 11.0], [20.0, 21.0]]])),
         Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0]] * 6, K=[[[1.0, 2.0], [3.0, 0.0]]],
@@ -202,7 +203,8 @@ class AttendLast(AskingSpecification):
                                                  V=[[[1.0], [10.0], [100.0]], [[2.0], [20.0], [200.0]],
                                                     [[4.0], [40.0], [400.0]]])),
         Witness("scores-as-in-lesson-01", op("call", q=[[1.0, 1.0, 2.0, 0.0]],
-                                             K=[[[3.0, 1.0, 0.0, 5.0]], [[-1.0, 0.0, 4.0, 2.0]], [[0.0, 2.0, 0.0, 1.0]]],
+                                             K=[[[3.0, 1.0, 0.0, 5.0]], [[-1.0, 0.0, 4.0, 2.0]],
+                                                [[0.0, 2.0, 0.0, 1.0]]],
                                              V=[[[1.0, 0.0]], [[0.0, 1.0]], [[4.0, 4.0]]])),
         Witness("scores-as-in-lesson-01", op("call", q=[[2.0]], K=[[[0.5]], [[-1.0]]], V=[[[1.0, 3.0, 0.0]],
                                                                                           [[0.0, 0.0, 2.0]]])),
@@ -219,8 +221,8 @@ class AttendLast(AskingSpecification):
     hints = (
         "Lesson 01's attend(q, K, V) answers for one query vector [d] and keys [n, d]. Which slice of q, of K and of V "
         "do you hand it for query head h?",
-        "With g = q_heads // kv_heads, the query heads 0 to g - 1 read KV head 0, the next g read KV head 1, and so on; "
-        "every head sees all n tokens.",
+        "With g = q_heads // kv_heads, the query heads 0 to g - 1 read KV head 0, the next g read KV head 1, and so "
+        "on; every head sees all n tokens.",
         "group = q.shape[0] // K.shape[1]\nrows = []\nfor h in range(q.shape[0]):\n"
         "    kv = h // ____\n    rows.append(attend(q[h], K[:, ____], V[:, ____]))\nreturn torch.stack(rows)",
     )
@@ -295,8 +297,8 @@ class AttendLast(AskingSpecification):
         if rule == "one-mixture-a-query-head":
             return "What comes out is mixed from the keys; a query looks at keys but takes values."
         if rule == "weights-sum-to-one":
-            return (f"All {n} values are the same, so every mixture of them is that value; yours is not: the weights of "
-                    "a head do not sum to 1 over the tokens.")
+            return (f"All {n} values are the same, so every mixture of them is that value; yours is not: the weights "
+                    "of a head do not sum to 1 over the tokens.")
         if rule == "every-token-counts":
             return (f"Where all scores are equal, each of the {_count(n, 'token')} counts 1/{n}: "
                     "yours leaves some out, or counts some more than others.")
@@ -420,7 +422,8 @@ def _ids(seen: Any) -> list[int] | None:
 def _count_cause(ids: list[int], expected: list[int], prompt: list[int]) -> str:
     if ids[: len(prompt)] == prompt and len(ids) >= len(expected) + len(prompt):
         return "The prompt is in the answer; only the new tokens were asked for."
-    return f"{_count(len(expected), 'new token')} {'was' if len(expected) == 1 else 'were'} asked for; yours has {len(ids)}."
+    asked = f"{_count(len(expected), 'new token')} {'was' if len(expected) == 1 else 'were'} asked for"
+    return f"{asked}; yours has {len(ids)}."
 
 
 class DecodeCached(Specification):
@@ -571,8 +574,8 @@ class BlocksThatFit(AskingSpecification):
         if rule == "too-small-is-zero":
             return (f"{usable:,} bytes may be used, weights and peak take {weights_bytes + activation_peak_bytes:,}: "
                     f"{'nothing' if left <= 0 else 'less than a block'} is left, so the answer is 0.")
-        return (f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {usable:,}; less {weights_bytes:,} for the weights and "
-                f"{activation_peak_bytes:,} for the peak, {left:,} are left, room for {expected:,} whole blocks of "
+        return (f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {usable:,}; less {weights_bytes:,} for the weights "
+                f"and {activation_peak_bytes:,} for the peak, {left:,} are left, room for {expected:,} whole blocks of "
                 f"{block_bytes:,}.")
 
 
@@ -674,7 +677,6 @@ LESSON = Lesson(
     minutes=70,
     builds="The bytes and the time that one token costs, and the number of blocks that a GPU has room for.",
     symptom="A model of 16 GB runs on a GPU of 80 GB, and still it takes only a few dozen long conversations at once.",
-    lights="attention",
     exercises=(
         Exercise("kv_bytes", "Bytes of one token", 6, 1, 5, KVBytes(), "labkit.cache.geometry:kv_bytes"),
         Exercise("attend_last", "The last token, all heads", 10, 3, 4, AttendLast(),

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets
 
 from labkit import theme
-from labkit.cache.geometry import MODELS, GiB, kv_bytes_per_sequence, kv_bytes_per_token, kv_heads_per_gpu, model, start_up
+from labkit.cache.geometry import (
+    MODELS,
+    GiB,
+    kv_bytes_per_sequence,
+    kv_bytes_per_token,
+    kv_heads_per_gpu,
+    model,
+    start_up,
+)
 from labkit.errors import GeometryError
 from labkit.widgets.base import LabWidget
 
@@ -112,9 +120,11 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         "for": dict(choice), "problem": "", "token": "", "blocks": "", "tokens": "", "each": "", "requests": "",
         "each_share": 1.0, "cache": "", "weights": "", "peak": f"{PEAK_GIB} GiB", "parts": [],
     }  # fmt: skip
-    heads = f"{shape.num_layers} layers, {shape.num_query_heads} query heads"
-    out["shape"] = f"{heads}, one latent vector of {shape.latent_dim} numbers a layer (MLA)" if shape.latent_dim else \
-        f"{heads}, {shape.num_kv_heads} KV {'head' if shape.num_kv_heads == 1 else 'heads'} of {shape.head_dim} ({shape.attention})"
+    if shape.latent_dim:
+        kept = f"one latent vector of {shape.latent_dim} numbers a layer"
+    else:
+        kept = f"{shape.num_kv_heads} KV {'head' if shape.num_kv_heads == 1 else 'heads'} of {shape.head_dim}"
+    out["shape"] = f"{shape.num_layers} layers, {shape.num_query_heads} query heads, {kept} ({shape.attention})"
     if shape.window_tokens:
         out["shape"] += f", {shape.num_window_layers} layers keep {shape.window_tokens:,} tokens at most"
     try:
@@ -133,8 +143,11 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         out["shape"] += f"; {heads_each} on each GPU" + (f", each head kept {copies} times" if copies > 1 else "")
     out.update(token=size_text(token), weights=size_text(plan.weights_bytes), each=size_text(each))
     if plan.weights_bytes + plan.activation_peak_bytes > plan.usable_bytes:
-        out["problem"] = (f"Weights and largest step need {size_text(plan.weights_bytes + plan.activation_peak_bytes)} of "
-                          f"each GPU, which is more than the {size_text(plan.usable_bytes)} that may be used.")  # fmt: skip
+        needed = size_text(plan.weights_bytes + plan.activation_peak_bytes)
+        out["problem"] = (
+            f"Weights and largest step need {needed} of each GPU, which is more than the "
+            f"{size_text(plan.usable_bytes)} that may be used."
+        )
         return out
     requests = plan.max_concurrency(context)
     out.update(
@@ -149,7 +162,8 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         for kind, size, words in (
             ("weights", plan.weights_bytes, "weights"),
             ("peak", plan.activation_peak_bytes, "kept free for the largest step"),
-            ("cache", plan.kv_cache_bytes, f"keys and values; one request of {context:,} tokens takes {size_text(each)}"),
+            ("cache", plan.kv_cache_bytes,
+             f"keys and values; one request of {context:,} tokens takes {size_text(each)}"),
             ("rest", rest, "left to others"),
         )
     ]
@@ -172,6 +186,9 @@ def sentence(choice: dict[str, Any], answer: dict[str, Any]) -> str:
             f"{choice['gpu_gib']} GiB")  # fmt: skip
     if answer["problem"]:
         return f"{text}: {answer['problem']}"
-    return (f"{text}, costs {answer['token']} on each GPU. With {choice['share']:.0%} of the memory to use, the weights take "
-            f"{answer['weights']} and the largest step {answer['peak']}; {answer['cache']} are left, {answer['blocks']} "
-            f"blocks of {BLOCK_SIZE} tokens. Of requests of {choice['context']:,} tokens, {answer['requests']} fit at once.")  # fmt: skip
+    return (
+        f"{text}, costs {answer['token']} on each GPU. With {choice['share']:.0%} of the memory to use, the weights "
+        f"take {answer['weights']} and the largest step {answer['peak']}; {answer['cache']} are left, "
+        f"{answer['blocks']} blocks of {BLOCK_SIZE} tokens. Of requests of {choice['context']:,} tokens, "
+        f"{answer['requests']} fit at once."
+    )

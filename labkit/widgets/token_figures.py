@@ -21,7 +21,7 @@ def shared_heads() -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import FancyBboxPatch
 
-    figure, axes = plt.subplots(1, 4, figsize=(9, 2.5))
+    figure, axes = plt.subplots(1, 4, figsize=(9, 2.2))
     for axis, (name, kept, words) in zip(axes, _KINDS, strict=True):
         color, soft = theme.sequence_color("A"), theme.LIGHT["edge"]
         for h in range(8):
@@ -35,7 +35,7 @@ def shared_heads() -> Figure:
             box = FancyBboxPatch((2.1, -0.1), 2.8, 0.2, boxstyle="round,pad=0.02", facecolor=theme.sequence_color("B"),
                                  edgecolor="none", hatch="//", zorder=2)  # fmt: skip
             axis.add_patch(box)
-        axis.set(title=name, xlim=(-0.7, 7.7), ylim=(-0.85, 1.3))
+        axis.set(title=name, xlim=(-0.7, 7.7), ylim=(-0.95, 1.3))
         axis.text(3.5, -0.35, words, ha="center", va="top", fontsize=9, color=theme.LIGHT["dim"])
         axis.axis("off")
     axes[0].text(-0.7, 1.22, "query heads", fontsize=8.5, color=theme.LIGHT["dim"])
@@ -53,8 +53,8 @@ def computed_tokens(runs: dict[str, Calls]) -> Figure:
     for axis, (title, calls) in zip(axes[0], runs.items(), strict=True):
         _steps(axis, calls)
         count = sum(len(tokens) for tokens, _ in calls)
-        axis.set(title=f"{title}: {count} tokens computed", xlabel="position in the sequence", xlim=(-0.6, widest - 0.4),
-                 ylim=(tallest - 0.4, -0.6))  # fmt: skip
+        axis.set(title=f"{title}: {count} tokens computed", xlabel="position in the sequence",
+                 xlim=(-0.6, widest - 0.4), ylim=(tallest + 0.6, 0.4))  # fmt: skip
         axis.grid(visible=False)
     axes[0][0].set_ylabel("step")
     plt.close(figure)
@@ -68,7 +68,9 @@ def _steps(axis: Axes, calls: Calls) -> None:
     for step, (tokens, start) in enumerate(calls):
         for position in range(max(done, start + len(tokens))):
             computed = start <= position < start + len(tokens)
-            look: dict[str, Any] = {"facecolor": theme.sequence_color("A"), "edgecolor": "none"} if computed else \
-                {"facecolor": theme.LIGHT["cached"], "edgecolor": theme.LIGHT["faint"], "hatch": "///", "linewidth": 0.0}
-            axis.add_patch(Rectangle((position - 0.42, step - 0.4), 0.84, 0.8, **look))
+            look: dict[str, Any] = {"facecolor": theme.sequence_color("A"), "edgecolor": "none"}
+            if not computed:
+                look = {"facecolor": theme.LIGHT["cached"], "edgecolor": theme.LIGHT["faint"], "hatch": "///"}
+                look["linewidth"] = 0.0
+            axis.add_patch(Rectangle((position - 0.42, step + 0.6), 0.84, 0.8, **look))
         done = max(done, start + len(tokens))

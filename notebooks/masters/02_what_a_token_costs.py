@@ -2,8 +2,8 @@
 # # 02. What a token costs
 #
 # Somebody has rented a GPU with 80 GiB of memory for a model whose weights take 15. "Room for hundreds of users", says
-# the plan. On the first busy day the server takes a few dozen long conversations at once, and everybody else waits. The
-# GPU is not broken, and most of its arithmetic units are idle. Its memory is full.
+# the plan. On the first busy day the server takes a few dozen long conversations at once, and everybody else waits.
+# Nothing is broken. The memory is full.
 #
 # In lesson 01 you saw why: the keys and values of earlier tokens do not change, so a model keeps them instead of computing
 # them again. That is the **KV cache**. It buys time with memory, and in this lesson you find out how much of each: what
@@ -112,15 +112,16 @@ from labkit import theme
 
 theme.use_mpl()
 names = list(per_token)
-figure, axis = plt.subplots(figsize=(9, 3.4))
+figure, axis = plt.subplots(figsize=(9, 3.2))
 for row, name in enumerate(names):
-    axis.barh(row, all_heads[name] / 1024, height=0.62, facecolor="none", edgecolor=theme.LIGHT["edge"], linestyle="--")
-    axis.barh(row, per_token[name] / 1024, height=0.62, color=theme.sequence_color("A"))
-    axis.annotate(f"{per_token[name] / 1024:,.1f} KiB, {MODELS[name].attention}", (per_token[name] / 1024, row),
-                  xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
-                  bbox=dict(boxstyle="square,pad=0.15", facecolor="white", edgecolor="none", alpha=0.85))
-axis.set(yticks=range(len(names)), yticklabels=names, xlabel="KiB a token, 16-bit (dashed: if every query head kept its own)",
-         xscale="log", xlim=(4, 6000))
+    kept, if_all_kept = per_token[name] / 1024, all_heads[name] / 1024
+    axis.plot([kept, if_all_kept], [row, row], color=theme.LIGHT["edge"], linestyle="--", linewidth=1)
+    axis.plot(if_all_kept, row, "o", color=theme.LIGHT["panel"], markeredgecolor=theme.LIGHT["ink"])
+    axis.plot(kept, row, "o", color=theme.sequence_color("A"), markersize=8)
+    axis.annotate(MODELS[name].attention, (kept, row), xytext=(-9, 0), textcoords="offset points", ha="right",
+                  va="center", fontsize=9)
+axis.set(yticks=range(len(names)), yticklabels=names, xscale="log", xlim=(4, 6000), xticks=[10, 100, 1000],
+         xticklabels=["10", "100", "1,000"], xlabel="KiB a token, 16-bit (hollow: if every query head kept its own)")
 axis.invert_yaxis()
 axis.grid(axis="y", visible=False)
 plt.show()
@@ -151,7 +152,8 @@ for name, (letter, dash) in looks.items():
     axis.annotate(f"{name}\n{model(name).num_window_layers} of {model(name).num_layers} layers have a window",
                   (lengths[-1], sizes[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
 axis.axvline(4096, color=theme.LIGHT["edge"], linewidth=0.8, linestyle=":")
-axis.set(xlabel="tokens in the conversation", ylabel="GiB kept", xlim=(0, 32_768), ylim=(0, None))
+axis.set(xlabel="tokens in the conversation", ylabel="GiB kept", xlim=(0, 32_768), ylim=(0, None),
+         xticks=[4096, 8192, 16384, 32768], xticklabels=["4,096", "8,192", "16,384", "32,768"])
 plt.show()
 
 # %% [markdown] id="after-windows"
@@ -211,8 +213,8 @@ for n in context:
 # %% id="real-time-figure" tags=["nbval-ignore-output"]
 figure, axis = plt.subplots(figsize=(7.5, 3.0))
 for (kind, values), letter, mark in zip(milliseconds.items(), "BA", "so"):
-    axis.plot(context, values, mark + ("--" if mark == "s" else "-"), color=theme.sequence_color(letter))
-    axis.annotate(kind, (context[-1], values[-1]), xytext=(8, 0), textcoords="offset points", va="center")
+    axis.plot(context, values, mark + ("--" if mark == "s" else "-"), color=theme.sequence_color(letter), clip_on=False)
+    axis.annotate(kind, (context[-1], values[-1]), xytext=(10, 0), textcoords="offset points", va="center")
 axis.set(xlabel="tokens so far", ylabel="ms for one more token", xticks=context, xlim=(0, 512), ylim=(0, None),
          title=f"{lm.name}, this machine")
 plt.show()
@@ -482,7 +484,8 @@ for name, (letter, dash) in looks.items():
 axis.axhline(1, color=theme.LIGHT["bad"], linewidth=0.9)
 axis.annotate("below this line not one request fits", (600, 1.12), fontsize=9, color=theme.LIGHT["bad"])
 axis.set(xscale="log", yscale="log", xlabel="tokens a request, beyond some models' limits", ylabel="requests at once",
-         xticks=lengths, xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths])
+         xticks=lengths, xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths],
+         yticks=[1, 10, 100, 1000, 10_000], yticklabels=["1", "10", "100", "1,000", "10,000"])
 axis.minorticks_off()
 axis.legend()
 plt.show()

@@ -111,7 +111,8 @@ def _rows(kv: str, row: str = "attend(q[h], K[:, kv], V[:, kv])") -> str:
 def _whole(weights: str = "torch.softmax(s / math.sqrt(q.shape[1]), dim=-1)",
            repeat: str = "x.repeat_interleave(q.shape[0] // x.shape[1], dim=1)",
            out: str = "torch.einsum('hn,nhd->hd', w, V)") -> str:
-    return _last(f"K, V = (({repeat}) for x in (K, V))\ns = torch.einsum('hd,nhd->hn', q, K)\nw = {weights}\nreturn {out}")
+    return _last(f"K, V = (({repeat}) for x in (K, V))\ns = torch.einsum('hd,nhd->hn', q, K)\nw = {weights}\n"
+                 f"return {out}")
 
 
 wrong("attend_last", "heads-dealt-like-cards", "neighbours-share-a-kv-head",
@@ -157,8 +158,8 @@ wrong("attend_last", "root-of-heads", "scores-as-in-lesson-01",
       "q.shape[0] is the number of heads; the divisor comes from the length of a vector.",
       _whole("torch.softmax(s / math.sqrt(q.shape[0]), dim=-1)"))
 wrong("attend_last", "root-of-tokens", "scores-as-in-lesson-01",
-      "K.shape[0] is the number of tokens; the divisor comes from the length of a vector, so that adding a token changes "
-      "no score.", _whole("torch.softmax(s / math.sqrt(K.shape[0]), dim=-1)"))
+      "K.shape[0] is the number of tokens; the divisor comes from the length of a vector, so that adding a token "
+      "changes no score.", _whole("torch.softmax(s / math.sqrt(K.shape[0]), dim=-1)"))
 wrong("attend_last", "sign-turned", "scores-as-in-lesson-01",
       "The scores are negated, so the key that fits worst takes the most weight.",
       _whole("torch.softmax(-s / math.sqrt(q.shape[1]), dim=-1)"))
@@ -221,7 +222,8 @@ wrong("attend_last", "forgets-return", "one-mixture-a-query-head",
           "for h in range(q.shape[0])])"))
 wrong("attend_last", "scales-in-place", "changed-inputs",
       "q is divided in place, which changes the caller's tensor; work on a new one.",
-      _last("q /= math.sqrt(q.shape[1])\nK, V = (x.repeat_interleave(q.shape[0] // x.shape[1], dim=1) for x in (K, V))\n"
+      _last("q /= math.sqrt(q.shape[1])\n"
+            "K, V = (x.repeat_interleave(q.shape[0] // x.shape[1], dim=1) for x in (K, V))\n"
             "w = torch.softmax(torch.einsum('hd,nhd->hn', q, K), dim=-1)\nreturn torch.einsum('hn,nhd->hd', w, V)"))
 right("attend_last", "whole-heads-at-once", _whole())
 right("attend_last", "grouped-einsum", _last(
@@ -269,8 +271,8 @@ wrong("decode_cached", "last-prompt-token-twice", "each-key-computed-once",
       "The prompt is computed whole, and then its last token once more to get a query: its key is now there twice.",
       _decode("answer = []\n_, K, V = model.project(list(prompt), 0)\ntoken, at = prompt[-1], len(prompt) - 1\n"
               "for _ in range(num_new):\n    q, k, v = model.project([token], at)\n"
-              "    K, V = torch.cat([K, k]), torch.cat([V, v])\n    token = model.next_token(attend_last(q[-1], K, V))\n"
-              "    at += 1\n    answer.append(token)\nreturn answer"))
+              "    K, V = torch.cat([K, k]), torch.cat([V, v])\n"
+              "    token = model.next_token(attend_last(q[-1], K, V))\n    at += 1\n    answer.append(token)\nreturn answer"))
 wrong("decode_cached", "query-by-computing-again", "each-key-computed-once",
       "Keys and values are kept, but to get the query the newest token is computed a second time.", _decode(
           "answer = []\n_, K, V = model.project(list(prompt), 0)\ntokens = list(prompt)\n"
@@ -279,7 +281,7 @@ wrong("decode_cached", "query-by-computing-again", "each-key-computed-once",
           "    _, k, v = model.project([tokens[-1]], len(tokens) - 1)\n"
           "    K, V = torch.cat([K, k]), torch.cat([V, v])\nreturn answer"))
 wrong("decode_cached", "grows-from-scratch", "each-key-computed-once",
-      "All tokens so far are computed in each step and the last row is appended; the point is to compute that one alone.",
+      "All tokens so far are computed in each step and the last row is appended; compute that one alone.",
       _decode("answer = []\nK = V = None\ntokens = list(prompt)\nfor _ in range(num_new):\n"
               "    q, k, v = model.project(tokens, 0)\n    K = k if K is None else torch.cat([K, k[-1:]])\n"
               "    V = v if V is None else torch.cat([V, v[-1:]])\n"
