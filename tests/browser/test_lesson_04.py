@@ -77,6 +77,12 @@ def test_a_learner_fails_replays_passes_and_comes_back(lab: Any, page: Any, brow
     expect(step).to_be_visible()
     assert int(step.input_value()) == failing
     browse.shoot(page, "lesson-04-wrong", wrong)
+    page.set_viewport_size({"width": 1180, "height": 1020})
+    browse.command(page, "application:toggle-left-area")  # this one is the picture in the README
+    page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollBy(0, 240)")
+    page.wait_for_timeout(500)
+    browse.shoot(page, "readme")
+    browse.command(page, "application:toggle-left-area")
 
     # A right one: passed, and the engine map turns.
     browse.set_source(page, "ex-block-pool", RIGHT)

@@ -1,0 +1,56 @@
+"""The README is true: its table of lessons is the registry's, what it points at is there, and it names no command that is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from labkit import specs
+from labkit.grading.quiz import load
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="an installed wheel has no README beside it")
+
+
+def row(lesson: specs.Lesson) -> str:
+    name = f"[{lesson.title}](notebooks/solved/{lesson.key}.ipynb)"
+    questions = len(load(lesson.key).graded)
+    asked = "1 question" if questions == 1 else f"{questions} questions"
+    return f"| {lesson.number} | {name} | {lesson.builds} | {lesson.minutes} min, {asked} |"
+
+
+def test_the_table_of_lessons_is_the_registry() -> None:
+    text = README.read_text(encoding="utf-8")
+    table = text.partition("<!-- lessons -->")[2].partition("<!-- /lessons -->")[0]
+    assert table.strip().splitlines() == [row(lesson) for lesson in specs.lessons()]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_what_a_page_links_to_is_there(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), f"{page} links to {target}"
+
+
+def test_files_that_the_pages_name_are_there() -> None:
+    for page in ("README.md", "docs/architecture.md"):
+        for name in re.findall(r"`((?:labkit|tests|docs|notebooks|quizzes|kernels|benchmarks)/[\w./]*)`",
+                               (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{page} names {name}"
+
+
+def test_commands_that_the_readme_names_exist() -> None:
+    from typer.testing import CliRunner
+
+    from labkit import cli
+
+    for words in set(re.findall(r"`labkit ([a-z]+)", README.read_text(encoding="utf-8"))):
+        name = words.split()[0]
+        known = {c.name or c.callback.__name__ for c in cli.app.registered_commands} | set(cli.GROUPS)
+        assert name in known, f"labkit {name}"
+    assert CliRunner().invoke(cli.app, ["lessons", "--json"]).exit_code == 0
