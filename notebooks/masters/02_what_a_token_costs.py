@@ -74,7 +74,8 @@ def kv_bytes(num_layers: int, num_kv_heads: int, head_dim: int, bytes_per_value:
         bytes_per_value: bytes of one number: 4, 2 or 1.
 
     Returns:
-        Whole bytes. A model of 2 layers with 3 KV heads of 4 numbers in 16 bits keeps 96 bytes a token.
+        Whole bytes. A model of 2 layers with 3 KV heads of 4 numbers in 16 bits keeps 96 bytes
+        a token.
     """
     # BEGIN SOLUTION
     return 2 * num_layers * num_kv_heads * head_dim * bytes_per_value
@@ -95,36 +96,20 @@ from labkit.mine import kv_bytes
 
 print(f"{'':<16} kind  layers  heads: query  KV    a token    all heads kept")
 per_token, all_heads = {}, {}
-for shape in MODELS.values():
+for name, shape in MODELS.items():
+    layers, head_dim, kv_heads = shape.num_layers, shape.head_dim, shape.num_kv_heads
     if shape.attention == "MLA":
-        per_token[shape.name] = latent_bytes(shape.num_layers, shape.latent_dim, 2)
+        per_token[name], kv_heads = latent_bytes(layers, shape.latent_dim, 2), "-"
     else:
-        per_token[shape.name] = kv_bytes(shape.num_layers, shape.num_kv_heads, shape.head_dim, 2)
-    all_heads[shape.name] = kv_bytes(shape.num_layers, shape.num_query_heads, shape.head_dim, 2)
-    print(f"{shape.name:<16} {shape.attention:<4} {shape.num_layers:>7} {shape.num_query_heads:>13}"
-          f"{shape.num_kv_heads if shape.attention != 'MLA' else '-':>4} {per_token[shape.name] / 1024:>7.1f} KiB"
-          f"{all_heads[shape.name] / 1024:>12.1f} KiB")
+        per_token[name] = kv_bytes(layers, kv_heads, head_dim, 2)
+    all_heads[name] = kv_bytes(layers, shape.num_query_heads, head_dim, 2)
+    print(f"{name:<16} {shape.attention:<4} {layers:>7} {shape.num_query_heads:>13} {kv_heads:>3}"
+          f" {per_token[name] / 1024:>7.1f} KiB {all_heads[name] / 1024:>11.1f} KiB")
 
 # %% id="real-models-figure"
-import matplotlib.pyplot as plt
+from labkit.widgets.token_figures import bytes_a_token
 
-from labkit import theme
-
-theme.use_mpl()
-names = list(per_token)
-figure, axis = plt.subplots(figsize=(9, 3.2))
-for row, name in enumerate(names):
-    kept, if_all_kept = per_token[name] / 1024, all_heads[name] / 1024
-    axis.plot([kept, if_all_kept], [row, row], color=theme.LIGHT["edge"], linestyle="--", linewidth=1)
-    axis.plot(if_all_kept, row, "o", color=theme.LIGHT["panel"], markeredgecolor=theme.LIGHT["ink"])
-    axis.plot(kept, row, "o", color=theme.sequence_color("A"), markersize=8)
-    axis.annotate(MODELS[name].attention, (kept, row), xytext=(-9, 0), textcoords="offset points", ha="right",
-                  va="center", fontsize=9)
-axis.set(yticks=range(len(names)), yticklabels=names, xscale="log", xlim=(4, 6000), xticks=[10, 100, 1000],
-         xticklabels=["10", "100", "1,000"], xlabel="KiB a token, 16-bit (hollow: if every query head kept its own)")
-axis.invert_yaxis()
-axis.grid(axis="y", visible=False)
-plt.show()
+bytes_a_token(per_token, all_heads)
 
 # %% [markdown] id="after-real-models"
 # Two things to take from it. The size of the weights says little about the size of the cache: of the two models of about
@@ -139,22 +124,9 @@ plt.show()
 # are already: in Gemma-2-9B, every other of the 42 layers has a window of 4,096 tokens.
 
 # %% id="windows-figure"
-import numpy as np
+from labkit.widgets.token_figures import conversation_sizes
 
-from labkit.cache.geometry import GiB, kv_bytes_per_sequence, model
-
-lengths = np.arange(0, 32_769, 512)[1:]
-figure, axis = plt.subplots(figsize=(7.5, 3.0))
-looks = {"Gemma-2-9B": ("A", "-"), "Llama-3.1-8B": ("B", "--"), "Mistral-7B-v0.1": ("C", "-.")}
-for name, (letter, dash) in looks.items():
-    sizes = [kv_bytes_per_sequence(model(name), int(n)) / GiB for n in lengths]
-    axis.plot(lengths, sizes, color=theme.sequence_color(letter), linestyle=dash)
-    axis.annotate(f"{name}\n{model(name).num_window_layers} of {model(name).num_layers} layers have a window",
-                  (lengths[-1], sizes[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
-axis.axvline(4096, color=theme.LIGHT["edge"], linewidth=0.8, linestyle=":")
-axis.set(xlabel="tokens in the conversation", ylabel="GiB kept", xlim=(0, 32_768), ylim=(0, None),
-         xticks=[4096, 8192, 16384, 32768], xticklabels=["4,096", "8,192", "16,384", "32,768"])
-plt.show()
+conversation_sizes(["Gemma-2-9B", "Llama-3.1-8B", "Mistral-7B-v0.1"])
 
 # %% [markdown] id="after-windows"
 # Up to the dotted line, at 4,096 tokens, all three grow in proportion. Beyond it, a layer with a window gives back one
@@ -198,26 +170,23 @@ print("same text:", without == with_cache)
 from labkit.serving import load
 
 lm = load()
-ids = lm.prompt_ids("A library lends books, and somebody has to know where each of them is. " * 60, chat=False)
-lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run of a process is slower: not measured
+text = "A library lends books, and somebody has to know where each of them is. " * 60
+ids = lm.prompt_ids(text, chat=False)
+lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run is slower: not measured
 
 context = [64, 128, 256, 512]
 milliseconds = {"no cache": [], "with a cache": []}
 for n in context:
     for kind, cache, steps in (("no cache", "none", 2), ("with a cache", "contiguous", 6)):
         answer = lm.generate(ids[:n], max_new_tokens=steps, cache=cache, stop=False)
-        milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed of its steps
-    print(f"one more token after {n:>3}: {milliseconds['no cache'][-1]:>7.1f} ms without, "
-          f"{milliseconds['with a cache'][-1]:>6.1f} ms with a cache ({lm.name})")
+        milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed step
+    print(f"{lm.name}, one more token after {n:>3}: {milliseconds['no cache'][-1]:>7.1f} ms without,"
+          f" {milliseconds['with a cache'][-1]:>6.1f} ms with a cache")
 
 # %% id="real-time-figure" tags=["nbval-ignore-output"]
-figure, axis = plt.subplots(figsize=(7.5, 3.0))
-for (kind, values), letter, mark in zip(milliseconds.items(), "BA", "so"):
-    axis.plot(context, values, mark + ("--" if mark == "s" else "-"), color=theme.sequence_color(letter), clip_on=False)
-    axis.annotate(kind, (context[-1], values[-1]), xytext=(10, 0), textcoords="offset points", va="center")
-axis.set(xlabel="tokens so far", ylabel="ms for one more token", xticks=context, xlim=(0, 512), ylim=(0, None),
-         title=f"{lm.name}, this machine")
-plt.show()
+from labkit.widgets.token_figures import step_times
+
+step_times(lm.name, context, milliseconds)
 
 # %% [markdown] id="after-real-time"
 # Without a cache, one more token costs what reading the whole text costs. With it, the step is nearly flat: the model
@@ -230,9 +199,9 @@ from labkit.mine import kv_bytes
 
 small = model("SmolLM2-135M")
 a_token = kv_bytes(small.num_layers, small.num_kv_heads, small.head_dim, 2)
-print(f"SmolLM2-135M: weights {small.weights_bytes / 2**20:.0f} MiB; after 512 tokens the cache holds "
-      f"{512 * a_token / 2**20:.1f} MiB")
-print(f"the cache is as large as the weights after {small.weights_bytes // a_token:,} tokens")
+print(f"SmolLM2-135M: weights {small.weights_bytes / 2**20:.0f} MiB")
+print(f"after 512 tokens the cache holds {512 * a_token / 2**20:.1f} MiB")
+print(f"it is as large as the weights after {small.weights_bytes // a_token:,} tokens")
 
 # %% [markdown] id="about-attend-last"
 # ### Exercise: `attend_last` (10 minutes, difficulty 3, importance 4)
@@ -324,8 +293,8 @@ def decode_cached(model, prompt: list[int], num_new: int) -> list[int]:
     """Greedy decoding that computes the key and value of each token once and keeps them.
 
     Args:
-        model: has project(tokens, start) -> (q [n, q_heads, d], k [n, kv_heads, d], v [n, kv_heads, d])
-            and next_token(row [q_heads, d]) -> token id.
+        model: has project(tokens, start) -> (q, k, v), where q is [n, q_heads, d] and k and v
+            are [n, kv_heads, d], and next_token(row) -> token id, where row is [q_heads, d].
         prompt: token ids, at least one; left as it is.
         num_new: how many tokens to generate, 0 or more.
 
@@ -379,13 +348,15 @@ computed_tokens({"from scratch": forgetful.calls, "with a cache": keeping.calls}
 # %% id="start-up-numbers"
 from labkit.cache.geometry import GiB, model, start_up
 
-plan = start_up(model("Llama-3.1-8B"), 80 * GiB, activation_peak_bytes=2 * GiB, memory_share=0.9, block_size=16)
-print(f"may be used           {plan.usable_bytes / GiB:>9.1f} GiB")
-print(f"weights               {plan.weights_bytes / GiB:>9.1f} GiB")
-print(f"activation peak       {plan.activation_peak_bytes / GiB:>9.1f} GiB   (a round number; an engine measures it)")
-print(f"left for the cache    {plan.kv_cache_bytes / GiB:>9.1f} GiB = {plan.num_blocks:,} blocks = {plan.num_slots:,} tokens")
+shape = model("Llama-3.1-8B")
+plan = start_up(shape, 80 * GiB, activation_peak_bytes=2 * GiB, memory_share=0.9, block_size=16)
+print(f"may be used         {plan.usable_bytes / GiB:>6.1f} GiB")
+print(f"weights             {plan.weights_bytes / GiB:>6.1f} GiB")
+print(f"activation peak     {plan.activation_peak_bytes / GiB:>6.1f} GiB  (an engine measures it)")
+print(f"left for the cache  {plan.kv_cache_bytes / GiB:>6.1f} GiB")
+print(f"which is {plan.num_blocks:,} blocks, room for {plan.num_slots:,} tokens")
 for tokens in (1_024, 8_192, 32_768, 131_072):
-    print(f"requests of {tokens:>7,} tokens {plan.max_concurrency(tokens):>8.1f}")
+    print(f"requests of {tokens:>7,} tokens: {plan.max_concurrency(tokens):>6.1f}")
 
 # %% [markdown] id="after-start-up"
 # There are the few dozen long conversations. Nothing was wrong with the server; the plan had counted weights.
@@ -400,14 +371,14 @@ for tokens in (1_024, 8_192, 32_768, 131_072):
 # heads to divide.
 
 # %% id="several-gpus"
-from labkit.cache.geometry import kv_bytes_per_token, kv_heads_per_gpu
+from labkit.cache.geometry import kv_bytes_per_token, kv_heads_per_gpu, model
 from labkit.errors import GeometryError
 
 large = model("Llama-3.1-70B")
 print(f"{large.name}, {large.num_kv_heads} KV heads")
 for gpus in (1, 2, 4, 8, 16, 32):
-    each = kv_bytes_per_token(large, tensor_parallel=gpus)
-    print(f"{gpus:>3} x GPU   KV heads on each {kv_heads_per_gpu(large, gpus)}   a token on each {each / 1024:>4.0f} KiB"
+    heads, each = kv_heads_per_gpu(large, gpus), kv_bytes_per_token(large, tensor_parallel=gpus)
+    print(f"{gpus:>3} x GPU   KV heads on each {heads}   a token on each {each / 1024:>4.0f} KiB"
           f"   in all {gpus * each / 1024:>5.0f} KiB")
 try:
     kv_bytes_per_token(model("Falcon-7B"), tensor_parallel=2)
@@ -474,21 +445,11 @@ ops = [
 # One picture for the whole lesson: how many requests fit on a GPU of 80 GiB, by the length of a request.
 
 # %% id="how-many-figure"
-lengths = [512 * 2**i for i in range(9)]
-figure, axis = plt.subplots(figsize=(7.5, 3.4))
-looks = {"Falcon-7B": ("D", ":"), "Llama-3.1-8B": ("B", "-"), "Gemma-2-9B": ("A", "--"), "Llama-2-7B": ("C", "-.")}
-for name, (letter, dash) in looks.items():
-    plan = start_up(model(name), 80 * GiB, activation_peak_bytes=2 * GiB)
-    fit = [plan.max_concurrency(n) for n in lengths]
-    axis.plot(lengths, fit, dash, color=theme.sequence_color(letter), label=f"{name} ({plan.shape.attention})")
-axis.axhline(1, color=theme.LIGHT["bad"], linewidth=0.9)
-axis.annotate("below this line not one request fits", (600, 1.12), fontsize=9, color=theme.LIGHT["bad"])
-axis.set(xscale="log", yscale="log", xlabel="tokens a request, beyond some models' limits", ylabel="requests at once",
-         xticks=lengths, xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths],
-         yticks=[1, 10, 100, 1000, 10_000], yticklabels=["1", "10", "100", "1,000", "10,000"])
-axis.minorticks_off()
-axis.legend()
-plt.show()
+from labkit.cache.geometry import GiB
+from labkit.widgets.token_figures import requests_at_once
+
+names = ["Gemma-2-9B", "Llama-3.1-8B", "Llama-2-7B", "Falcon-7B"]
+requests_at_once(names, gpu_memory_bytes=80 * GiB, activation_peak_bytes=2 * GiB)
 
 # %% [markdown] id="after-how-many"
 # All four models have between 6.7 and 9.3 billion parameters. What separates them is the number of KV heads, and the
@@ -517,20 +478,25 @@ finish("02")
 # %% id="ex-blocks-that-fit"
 # %%exercise blocks_that_fit
 def blocks_that_fit(
-    gpu_memory_bytes: int, memory_share: float, weights_bytes: int, activation_peak_bytes: int, block_bytes: int
+    gpu_memory_bytes: int,
+    memory_share: float,
+    weights_bytes: int,
+    activation_peak_bytes: int,
+    block_bytes: int,
 ) -> int:
     """Blocks that a GPU has room for.
 
     Args:
         gpu_memory_bytes: all of the GPU's memory.
-        memory_share: the part of all of it that the engine may use, weights included; above 0 and at most 1.
+        memory_share: the part of all of it that the engine may use, weights included;
+            above 0 and at most 1.
         weights_bytes: the weights on this GPU.
         activation_peak_bytes: what the largest step needs beside them.
         block_bytes: one block with all its layers, 1 or more.
 
     Returns:
-        A whole number of blocks; 0 where not even one fits. A GPU of 1,000 bytes at a share of 0.5, with weights of
-        200 and a peak of 100, has room for 20 blocks of 10.
+        A whole number of blocks; 0 where not even one fits. A GPU of 1,000 bytes at a share of
+        0.5, with weights of 200 and a peak of 100, has room for 20 blocks of 10.
     """
     # BEGIN SOLUTION
     left = int(gpu_memory_bytes * memory_share) - weights_bytes - activation_peak_bytes

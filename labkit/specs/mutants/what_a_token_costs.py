@@ -272,7 +272,8 @@ wrong("decode_cached", "last-prompt-token-twice", "each-key-computed-once",
       _decode("answer = []\n_, K, V = model.project(list(prompt), 0)\ntoken, at = prompt[-1], len(prompt) - 1\n"
               "for _ in range(num_new):\n    q, k, v = model.project([token], at)\n"
               "    K, V = torch.cat([K, k]), torch.cat([V, v])\n"
-              "    token = model.next_token(attend_last(q[-1], K, V))\n    at += 1\n    answer.append(token)\nreturn answer"))
+              "    token = model.next_token(attend_last(q[-1], K, V))\n    at += 1\n"
+              "    answer.append(token)\nreturn answer"))
 wrong("decode_cached", "query-by-computing-again", "each-key-computed-once",
       "Keys and values are kept, but to get the query the newest token is computed a second time.", _decode(
           "answer = []\n_, K, V = model.project(list(prompt), 0)\ntokens = list(prompt)\n"
