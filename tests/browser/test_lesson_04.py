@@ -1,4 +1,4 @@
-"""One learner's way through lesson 04 in a real JupyterLab: a failing stub, a replay, a pass, a quiz by keyboard, a reload."""
+"""A learner's way through lesson 04 in a real JupyterLab: stub, replay, pass, a quiz by keyboard, a reload."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class BlockPool:
 RIGHT = POOL.format(allocate="if n > len(self.waiting):\n            return None\n"
                              "        return [self.waiting.pop(0) for _ in range(n)]")
 LEAKY = POOL.format(allocate="out = []\n        for _ in range(n):\n            if not self.waiting:\n"
-                             "                return None\n            out.append(self.waiting.pop(0))\n        return out")
+                             "                return None\n            out.append(self.waiting.pop(0))\n"
+                             "        return out")
 
 
 @pytest.fixture(scope="module")

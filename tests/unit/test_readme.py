@@ -1,4 +1,4 @@
-"""The README is true: its table of lessons is the registry's, what it points at is there, and it names no command that is not."""
+"""The README is true: its table is the registry's, and every file and command that it names is there."""
 
 from __future__ import annotations
 
