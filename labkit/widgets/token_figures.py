@@ -23,6 +23,7 @@ def shared_heads() -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import FancyBboxPatch
 
+    theme.use_mpl()
     figure, axes = plt.subplots(1, 4, figsize=(9, 2.2))
     for axis, (name, kept, words) in zip(axes, _KINDS, strict=True):
         color, soft = theme.sequence_color("A"), theme.LIGHT["edge"]
@@ -53,6 +54,7 @@ def bytes_a_token(per_token: dict[str, int], all_heads: dict[str, int]) -> Figur
     """
     import matplotlib.pyplot as plt
 
+    theme.use_mpl()
     figure, axis = plt.subplots(figsize=(9, 3.2))
     for row, name in enumerate(per_token):
         kept, if_all_kept = per_token[name] / 1024, all_heads[name] / 1024
@@ -74,6 +76,7 @@ def conversation_sizes(names: Sequence[str], longest: int = 32_768) -> Figure:
     """What one conversation holds, by its length, for models with and without layers that have a window."""
     import matplotlib.pyplot as plt
 
+    theme.use_mpl()
     lengths = range(512, longest + 1, 512)
     figure, axis = plt.subplots(figsize=(8, 3.0))
     for name, letter, dash in zip(names, "ABCD", _DASHES, strict=False):
@@ -93,6 +96,7 @@ def requests_at_once(names: Sequence[str], gpu_memory_bytes: int, activation_pea
     """How many requests fit beside a model on one GPU, by their length."""
     import matplotlib.pyplot as plt
 
+    theme.use_mpl()
     lengths = [512 * 2**i for i in range(9)]
     figure, axis = plt.subplots(figsize=(8, 3.4))
     for name, letter, dash in zip(names, "ABCD", _DASHES, strict=False):
@@ -115,6 +119,7 @@ def step_times(name: str, context: Sequence[int], milliseconds: dict[str, list[f
     """How long one more token takes after `context` tokens, measured without and with a cache."""
     import matplotlib.pyplot as plt
 
+    theme.use_mpl()
     figure, axis = plt.subplots(figsize=(8, 3.0))
     for (kind, values), letter, line in zip(milliseconds.items(), "BA", ("s--", "o-"), strict=True):
         axis.plot(context, values, line, color=theme.sequence_color(letter), clip_on=False)
@@ -129,6 +134,7 @@ def computed_tokens(runs: dict[str, Calls]) -> Figure:
     """Step by step, which tokens a model was asked to compute; one panel for each run, from its `ToyModel.calls`."""
     import matplotlib.pyplot as plt
 
+    theme.use_mpl()
     widest = max(start + len(tokens) for calls in runs.values() for tokens, start in calls)
     tallest = max(len(calls) for calls in runs.values())
     figure, axes = plt.subplots(1, len(runs), figsize=(9, 0.24 * tallest + 1.2), sharey=True, squeeze=False)

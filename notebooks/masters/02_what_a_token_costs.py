@@ -47,10 +47,8 @@ TokenCost()
 # but one compressed vector a layer from which keys and values are made again when they are needed.
 
 # %% id="heads-figure"
-from labkit import theme
 from labkit.widgets.token_figures import shared_heads
 
-theme.use_mpl()
 shared_heads()
 
 # %% [markdown] id="about-kv-bytes"
@@ -103,8 +101,9 @@ for name, shape in MODELS.items():
     else:
         per_token[name] = kv_bytes(layers, kv_heads, head_dim, 2)
     all_heads[name] = kv_bytes(layers, shape.num_query_heads, head_dim, 2)
-    print(f"{name:<16} {shape.attention:<4} {layers:>7} {shape.num_query_heads:>13} {kv_heads:>3}"
-          f" {per_token[name] / 1024:>7.1f} KiB {all_heads[name] / 1024:>11.1f} KiB")
+    print(f"{name:<16} {shape.attention:<4} {layers:>7} {shape.num_query_heads:>13}"
+          f" {kv_heads:>3} {per_token[name] / 1024:>7.1f} KiB"
+          f" {all_heads[name] / 1024:>11.1f} KiB")
 
 # %% id="real-models-figure"
 from labkit.widgets.token_figures import bytes_a_token
@@ -180,8 +179,9 @@ for n in context:
     for kind, cache, steps in (("no cache", "none", 2), ("with a cache", "contiguous", 6)):
         answer = lm.generate(ids[:n], max_new_tokens=steps, cache=cache, stop=False)
         milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed step
-    print(f"{lm.name}, one more token after {n:>3}: {milliseconds['no cache'][-1]:>7.1f} ms without,"
-          f" {milliseconds['with a cache'][-1]:>6.1f} ms with a cache")
+    slow, fast = (times[-1] for times in milliseconds.values())
+    print(f"{lm.name}, one more token after {n:>3}: {slow:>7.1f} ms without a cache,"
+          f" {fast:>6.1f} with")
 
 # %% id="real-time-figure" tags=["nbval-ignore-output"]
 from labkit.widgets.token_figures import step_times
@@ -325,7 +325,6 @@ from labkit.attention.toy_model import ToyModel
 from labkit.mine import decode_cached
 from labkit.widgets.token_figures import computed_tokens
 
-theme.use_mpl()
 forgetful, keeping = ToyModel(3), ToyModel(3)
 without = decode_from_scratch(forgetful, [3, 1, 4, 1, 5, 9], 10)
 with_cache = decode_cached(keeping, [3, 1, 4, 1, 5, 9], 10)
@@ -352,7 +351,7 @@ shape = model("Llama-3.1-8B")
 plan = start_up(shape, 80 * GiB, activation_peak_bytes=2 * GiB, memory_share=0.9, block_size=16)
 print(f"may be used         {plan.usable_bytes / GiB:>6.1f} GiB")
 print(f"weights             {plan.weights_bytes / GiB:>6.1f} GiB")
-print(f"activation peak     {plan.activation_peak_bytes / GiB:>6.1f} GiB  (an engine measures it)")
+print(f"activation peak     {plan.activation_peak_bytes / GiB:>6.1f} GiB (engines measure it)")
 print(f"left for the cache  {plan.kv_cache_bytes / GiB:>6.1f} GiB")
 print(f"which is {plan.num_blocks:,} blocks, room for {plan.num_slots:,} tokens")
 for tokens in (1_024, 8_192, 32_768, 131_072):
@@ -377,9 +376,10 @@ from labkit.errors import GeometryError
 large = model("Llama-3.1-70B")
 print(f"{large.name}, {large.num_kv_heads} KV heads")
 for gpus in (1, 2, 4, 8, 16, 32):
-    heads, each = kv_heads_per_gpu(large, gpus), kv_bytes_per_token(large, tensor_parallel=gpus)
-    print(f"{gpus:>3} x GPU   KV heads on each {heads}   a token on each {each / 1024:>4.0f} KiB"
-          f"   in all {gpus * each / 1024:>5.0f} KiB")
+    heads = kv_heads_per_gpu(large, gpus)
+    each = kv_bytes_per_token(large, tensor_parallel=gpus)
+    print(f"{gpus:>3} x GPU   KV heads on each {heads}   a token on each"
+          f" {each / 1024:>4.0f} KiB   in all {gpus * each / 1024:>5.0f} KiB")
 try:
     kv_bytes_per_token(model("Falcon-7B"), tensor_parallel=2)
 except GeometryError as error:
