@@ -71,7 +71,8 @@ def example_blocks(num_tokens: int, block_size: int) -> int:
 
 
 # %% id="use-example"
-# Cells that are no exercise take what the learner wrote from labkit.mine: theirs if it passed, else the reference.
+# Cells that are no exercise take what the learner wrote from labkit.mine:
+# theirs if it passed, else the reference.
 from labkit.mine import example_blocks
 
 print(example_blocks(17, 16))
