@@ -343,7 +343,7 @@ class DecodeReferee(Referee):
         given = list(prompt)
         seen = self.call("tokens-as-from-scratch", f"decode_cached(model, {prompt}, {num_new})", self.implementation,
                          model, given, num_new, keep=False)
-        if not self.require("the-prompt-is-left-alone", given == prompt, expected=f"prompt as it was, {prompt}",
+        if not self.require("the-prompt-is-left-alone", given == prompt, expected=prompt,
                             seen=given, cause=f"The list that the caller passed in is {show(given)} after the call."):
             return
         ids = _ids(seen)
@@ -364,17 +364,17 @@ class DecodeReferee(Referee):
         """Every token at its place, and each computed once; the calls of `project` become lines of the trace."""
         known: dict[int, int] = dict(enumerate(prompt))
         done: set[int] = set()
-        broken: tuple[int, str, str, str] | None = None
+        broken: tuple[int, str, str, str, str] | None = None
         for n, (tokens, start) in enumerate(model.calls):
             for position, token in enumerate(tokens, start):
                 ahead = position > max(done, default=-1) + 1
                 if known.setdefault(position, token) != token or ahead:
                     stands = f"token {known[position]} stands there" if not ahead else \
                         f"the sequence has only {len(done)} tokens before it"
-                    broken = (n, "each-at-its-own-position", f"start={max(done, default=-1) + 1}",
+                    broken = (n, "each-at-its-own-position", f"start={max(done, default=-1) + 1}", f"start={start}",
                               f"Token {token} is computed as if it stood at position {position}, but {stands}.")
                 elif position in done:
-                    broken = (n, "each-key-computed-once", "only tokens not computed yet",
+                    broken = (n, "each-key-computed-once", "only new tokens", "computed before",
                               f"Position {position} is computed a second time: its key and value do not change, and "
                               "were there already.")
                 done.add(position)
@@ -384,13 +384,14 @@ class DecodeReferee(Referee):
                 break
         if broken is None:
             return True
-        n, rule, expected, cause = broken
+        n, rule, expected, seen, cause = broken
         if n >= self.most_lines:
             self._line(f"... {n - self.most_lines + 1} more calls of project", observe=True)
         first = 0 if n < self.most_lines else n - self.most_lines + 1
         for tokens, start in model.calls[first : n + 1]:
             self._line(f"model.project({show(tokens, 50)}, {start})", observe=True)
-        return self.require(rule, False, expected=expected, cause=cause)
+        self.steps[-1].expected, self.steps[-1].seen = expected, seen
+        return self.require(rule, False, cause=cause)
 
     def _why(self, model: Any, prompt: list[int], ids: list[int], expected: list[int], i: int) -> str:
         text = f"New token {i + 1} is {ids[i]}; computed from scratch it is {expected[i]}."
