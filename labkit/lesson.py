@@ -37,10 +37,13 @@ def quiz(name: str) -> Any:
 
 
 def predict(name: str, question: str) -> Any:
-    """One prediction, asked before the cell that shows what happens."""
+    """One prediction, asked before the cell that shows what happens.
+
+    The question "verify" is a claim to be judged after the fact, so it is answered at once like those at the end.
+    """
     from labkit.widgets import QuizWidget
 
-    return QuizWidget(name, [question], mode="prediction")
+    return QuizWidget(name, [question], mode="lesson" if question == "verify" else "prediction")
 
 
 def save_point(name: str) -> Any:
@@ -51,11 +54,12 @@ def save_point(name: str) -> Any:
 
 
 def finish(name: str) -> Any:
-    """The end of a lesson: the engine map with what is now the learner's, and what comes next."""
+    """The end of a lesson: the engine map with what is now the learner's; where no box lights up, the way so far."""
     from labkit import specs
-    from labkit.widgets import EngineMap
+    from labkit.widgets import EngineMap, ProgressOverview
 
-    return EngineMap(highlight=specs.lesson(name).lights)
+    lights = specs.lesson(name).lights
+    return EngineMap(highlight=lights) if lights else ProgressOverview()
 
 
 def show_check(name: str, exercise: str, text: str) -> Any:

@@ -69,7 +69,7 @@ def lesson_facts(name: str) -> dict[str, Any]:
     """The facts of a lesson and of the learner's progress in it."""
     from labkit import specs
     from labkit.grading.progress import Progress
-    from labkit.widgets.progress_overview import count_questions
+    from labkit.widgets.progress_overview import graded_questions
 
     lesson = specs.lesson(name)
     passed = {id for key, id in Progress().passed_all() if key == lesson.key}
@@ -81,7 +81,7 @@ def lesson_facts(name: str) -> dict[str, Any]:
         "builds": lesson.builds,
         "minutes": lesson.minutes,
         "lights": lesson.lights,
-        "questions": count_questions(lesson.key),
+        "questions": len(graded_questions(lesson.key)),
         "exercises": [
             {"id": e.id, "title": e.title, "minutes": e.minutes, "stretch": e.stretch, "passed": e.id in passed}
             for e in lesson.exercises

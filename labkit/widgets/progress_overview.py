@@ -80,7 +80,7 @@ def overview(rows: Sequence[dict[str, Any]], one_lesson: bool) -> dict[str, Any]
         "headline": " · ".join(parts),
         "rows": [dict(row) for row in rows],
         "next": next_thing(rows),
-        "note": "Everything up to here is kept. You can stop now and go on another day." if one_lesson else "",
+        "note": SAVED if one_lesson else "",
     }
 
 
@@ -96,18 +96,26 @@ def next_thing(rows: Sequence[dict[str, Any]]) -> str:
     return ""
 
 
+SAVED = (
+    "Everything up to here is kept. You can stop now and go on another day: then click into this cell and choose "
+    "Run > Run All Above Selected Cell."
+)
+
+
 def progress_rows(lesson: str | None = None, progress: Progress | None = None) -> list[dict[str, Any]]:
     """One row a lesson, from the specifications, the quizzes and the learner's progress."""
     from labkit import specs
     from labkit.grading.progress import Progress
 
-    kept = (progress or Progress()).summary()["lessons"]
+    progress = progress or Progress()
+    kept = progress.summary()["lessons"]
     chosen = [specs.lesson(lesson)] if lesson is not None else specs.lessons()
     rows = []
     for entry in chosen:
         mine = kept.get(entry.key, {})
         tried = mine.get("exercises", {})
-        questions = mine.get("questions", {})
+        graded = graded_questions(entry.key)
+        answers = [a for id, a in progress.answers(entry.key).items() if id in graded] if graded else []
         rows.append(
             {
                 "number": entry.number,
@@ -126,9 +134,9 @@ def progress_rows(lesson: str | None = None, progress: Progress | None = None) -
                     for e in entry.exercises
                 ],
                 "questions": {
-                    "answered": int(questions.get("answered", 0)),
-                    "correct": int(questions.get("correct", 0)),
-                    "total": count_questions(entry.key),
+                    "answered": len(answers),
+                    "correct": sum(bool(a["correct"]) for a in answers),
+                    "total": len(graded),
                 },
             }
         )
@@ -139,12 +147,12 @@ def progress_rows(lesson: str | None = None, progress: Progress | None = None) -
     return rows
 
 
-def count_questions(key: str) -> int:
-    """Questions of a lesson's quiz file; 0 where there is none."""
+def graded_questions(key: str) -> set[str]:
+    """Ids of the questions that a lesson's quiz counts (a prediction is not right or wrong); empty without a quiz."""
     from labkit.errors import LabkitError
     from labkit.grading import quiz
 
     try:
-        return len(quiz.load(key).questions)
+        return {question.id for question in quiz.load(key).graded}
     except (LabkitError, OSError):
-        return 0
+        return set()

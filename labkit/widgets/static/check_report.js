@@ -151,7 +151,8 @@ function render({ model, el }) {
 
   function showHint(text, fresh) {
     const n = extras.querySelectorAll(".lk-hint").length + 1;
-    extras.append(h("div", { class: "lk-hint", tabindex: -1 }, h("span", { class: "lk-hint-n", text: `Hint ${n}` }), prose(text)));
+    const isCode = n > 2 || text.includes("\n"); // the last hint is code with a blank
+    extras.append(h("div", { class: "lk-hint", tabindex: -1 }, h("span", { class: "lk-hint-n", text: `Hint ${n}` }), isCode ? h("pre", { class: "lk-well", text }) : prose(text)));
     if (fresh) say(`Hint ${n}: ${text}`);
   }
 

@@ -108,7 +108,13 @@ function transport({ last = 0, step = 0, onseek, onplay = () => {}, spoken = (s)
     },
     stop: pause,
     /** Arrows, Home, End and space on `node` and everything in it. */
-    keysFor: (node) => keys(node, map),
+    keysFor: (node) => {
+      keys(node, map);
+      // A click anywhere in the card gives it the keys that it advertises.
+      node.addEventListener("click", (event) => {
+        if (!event.target.closest("button, input, select, a, [tabindex='0']")) range.focus({ preventScroll: true });
+      });
+    },
   };
 }
 
