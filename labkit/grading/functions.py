@@ -14,6 +14,13 @@ from labkit.grading.compare import Mismatch, compare
 from labkit.grading.specification import Op, Referee, Specification, show
 
 
+class _NoneIsRight:
+    """Stands for None where None is the right answer: to `require`, None says that nothing is expected."""
+
+    def __repr__(self) -> str:
+        return "None"
+
+
 class FunctionReferee(Referee):
     """Calls the function once and compares the answer with the oracle's."""
 
@@ -31,7 +38,8 @@ class FunctionReferee(Referee):
         if mismatch.kind == "rule":
             rule = spec.blame(rule, seen, expected, **args)
         cause = mismatch.sentence or spec.cause(rule, seen, expected, **args)
-        self.require(rule, False, expected=expected, cause=cause, kind=mismatch.kind)
+        shown = _NoneIsRight() if expected is None else expected
+        self.require(rule, False, expected=shown, cause=cause, kind=mismatch.kind)
 
 
 class FunctionSpecification(Specification):
