@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.grading.compare import whole
 from labkit.grading.functions import FunctionSpecification
 from labkit.grading.judge import Judge, Run
 from labkit.grading.source import Source
@@ -35,8 +36,8 @@ class BreakIt(Specification):
     shortest: tuple[Op, ...]
     most: int = 12
     rules = (
-        Rule("the-right-one-survives", "A right implementation keeps every rule under your operations."),
-        Rule("the-wrong-one-falls", "The wrong implementation breaks a rule under your operations."),
+        Rule("the-right-one-survives", "A right implementation must keep every rule under your operations."),
+        Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations."),
     )
 
     def parse(self, item: Any) -> Op:
@@ -46,15 +47,30 @@ class BreakIt(Specification):
         function's parameters.
         """
         if not isinstance(item, list | tuple) or not item or not isinstance(item[0], str):
-            raise ValueError(f'{show(item)} is not an operation: write a tuple such as ("{self._names()[0]}", ...).')
+            raise ValueError(f"{show(item)} is not an operation: write a tuple such as {self.example}.")
         name, *values = item
         if name not in self._names():
-            raise ValueError(f"{name!r} is not an operation here; there are: {', '.join(self._names())}.")
+            raise ValueError(f"{show(name)} is not an operation here; there are: {', '.join(self.names_shown())}.")
         parameters = self._parameters(name)
         if len(values) != len(parameters):
-            raise ValueError(f"{name} takes {len(parameters)} arguments ({', '.join(parameters)}); "
-                             f"yours has {len(values)}.")
-        return Op(name, dict(zip(parameters, values, strict=True)))
+            count = f"{len(parameters)} argument" + ("" if len(parameters) == 1 else "s")
+            raise ValueError(f"{name} takes {count}" + (f" ({', '.join(parameters)})" if parameters else "")
+                             + f"; {show(item)} has {len(values)}.")
+        return Op(name, dict(zip(parameters, (_plain(v, item) for v in values), strict=True)))
+
+    @property
+    def example(self) -> str:
+        """An operation to show to whoever wrote none."""
+        first = self.shortest[0]
+        return f"({', '.join(show(v) for v in (first.name, *first.args.values()))})"
+
+    def names_shown(self) -> list[str]:
+        """The operations as the learner may write them."""
+        return self._names()
+
+    def sense(self, ops: list[Op]) -> str:
+        """A sentence for operations that make no sense one after the other; "" where they do."""
+        return ""
 
     def _names(self) -> list[str]:
         return [n.removeprefix("do_") for n in vars(self.base.referee) if n.startswith("do_")] or ["call"]
@@ -82,12 +98,18 @@ class BreakIt(Specification):
         given = namespace["ops"]
         if not isinstance(given, list | tuple):
             return self._error(f"ops is {show(given)}; write a list of tuples.")
+        try:
+            given = [*given]
+        except Exception:
+            return self._error("ops cannot be read as a list; write a list of tuples.")
         if not given:
             return self._verdict("fail", 1, "ops is empty: with no operation nothing can break.", kind="not-written")
         if len(given) > self.most:
             return self._error(f"ops has {len(given)} operations; {self.most} are allowed, and fewer are better.")
         try:
             ops = [self.parse(item) for item in given]
+            if problem := self.sense(ops):
+                return self._error(problem)
             right, wrong = self.duel(ops)
         except ValueError as error:
             return self._error(str(error))
@@ -124,7 +146,29 @@ class BreakIt(Specification):
         return Verdict("", self.exercise, "error", kind="wrong-operations", message=message)
 
 
+def _plain(value: Any, item: Any) -> Any:
+    """An argument as JSON has it: NumPy integers become ints; ranges, tuples, sets and arrays lists."""
+    if value is None or isinstance(value, bool | str) or type(value) in (int, float):
+        return value
+    number = whole(value)
+    if number is not None:
+        return number
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, dict):
+        return {str(k): _plain(v, item) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | range):
+        return [_plain(v, item) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(v, item) for v in value), key=str)
+    raise ValueError(f"{show(item)} is not an operation: its arguments are whole numbers and lists of them.")
+
+
 def _reason(run: Run) -> str:
     if run.failures:
         return run.failures[0].cause
+    if run.limit and run.limit.kind == "memory":
+        return "it runs out of memory."
     return str(run.unjudgeable or "it does not come back.")

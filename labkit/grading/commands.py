@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json as json_module
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,7 @@ def check_all(lesson_name: str, file: Path | None = None, solved: bool = False) 
     if file is not None and solved:
         raise LessonError("Give either a file or --solved, not both.")
     if file is not None:
-        texts = _from_file(file, [e.id for e in lesson.exercises])
+        texts = _from_file(file, list(lesson.exercises))
     elif solved:
         from labkit.grading.solutions import solutions
 
@@ -85,9 +87,13 @@ def check_all(lesson_name: str, file: Path | None = None, solved: bool = False) 
     else:
         texts = _last_attempts(lesson)
     over = ("reference",) if solved or file is not None else None
+    # In a file as a whole, the imports that one exercise is given must not be missing under another.
+    preludes = "\n".join(dict.fromkeys(e.spec.prelude for e in lesson.exercises if e.spec.prelude))
+    whole = preludes if file is not None and len(set(texts.values())) == 1 and len(texts) > 1 else None
+    there = [e.id for e in lesson.exercises if texts.get(e.id, "").strip()]
     try:
-        return [runner.check(lesson.key, e.id, texts.get(e.id, ""), over=over, keep_spare=len(lesson.exercises) > 1)
-                for e in lesson.exercises]
+        return [runner.check(lesson.key, e.id, texts.get(e.id, ""), over=over, keep_spare=e.id in there[:-1],
+                             prelude=whole) for e in lesson.exercises]
     finally:
         runner.close()
 
@@ -102,25 +108,64 @@ def brief(verdict: Verdict) -> dict[str, Any]:
     return {"id": verdict.exercise, **{k: data[k] for k in keys}}
 
 
-def _from_file(file: Path, ids: list[str]) -> dict[str, str]:
-    """The text for each exercise: its own cell where the file has `# %%exercise ID` lines, else the whole file."""
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LessonError(f"The file {file} cannot be read ({error}); give a Python file in UTF-8.") from None
+def _from_file(file: Path, exercises: list[Any]) -> dict[str, str]:
+    """The text for each exercise that the file has something for.
+
+    A file with `# %%exercise ID` lines holds a cell after each, up to the next `# %%` line; what stands above the first
+    cell (imports, say) belongs to every one. A file without such lines is one text that may define any of them. Line
+    numbers stay those of the file.
+    """
     if file.suffix == ".ipynb":
         raise LessonError(f"{file.name} is a notebook; give a Python file, or open the notebook and run its cells.")
-    cells: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in content.splitlines():
-        id, _ = strip_magic(line)
-        if id is not None:
-            current = cells.setdefault(id, [])
-        elif current is not None:
-            current.append("" if line.startswith("# %%") else line)
-    if cells:
-        return {id: "\n".join(lines) + "\n" for id, lines in cells.items()}
-    return {id: content for id in ids}
+    try:
+        with tokenize.open(file) as stream:
+            content = stream.read()
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+        raise LessonError(f"The file {file} cannot be read ({error}); give a Python file in UTF-8.") from None
+    lines = content.split("\n")
+    starts = [(i, id) for i, line in enumerate(lines) if line.lstrip("# ").startswith("%%exercise")
+              and (id := strip_magic(line)[0]) is not None]
+    if not starts:
+        names = bound_names(content)
+        return {e.id: content for e in exercises if names is None or e.spec.target in names}
+    head = lines[: starts[0][0]]
+    if any(line.startswith("# %%") for line in head):
+        head = [""] * len(head)  # other cells of a notebook, not a head of the file
+    texts: dict[str, str] = {}
+    for at, id in starts:
+        end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip("# ").startswith("%%exercise")
+                    or lines[i].startswith("# %%")), len(lines))
+        blank = [""] * (at + 1 - len(head))
+        texts[id] = "\n".join([*head, *blank, *lines[at + 1 : end]]) + "\n"  # of two cells for one, the later counts
+        if not "".join(lines[at + 1 : end]).strip():
+            texts[id] = ""
+    return texts
+
+
+def bound_names(text: str) -> set[str] | None:
+    """Every name that a text may bind outside of functions and classes; None where that cannot be told."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    names: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names):
+            return None
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(a.asname or a.name).split(".")[0] for a in node.names}
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif node.id in ("exec", "globals", "setattr", "vars"):
+                return None
+        waiting += ast.iter_child_nodes(node)
+    return names
 
 
 def _last_attempts(lesson: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +38,13 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
             return Mismatch("wrong-type", _type_sentence(seen, expected))
         return None if number == expected else Mismatch("rule")
     if isinstance(expected, float):
-        number = _float(seen)
-        if number is None:
+        real = _float(seen)
+        if real is None:
             return Mismatch("wrong-type", _type_sentence(seen, expected))
-        if math.isnan(number) and not math.isnan(expected):
+        if math.isnan(real) and not math.isnan(expected):
             return Mismatch("nan", "The answer is not a number (NaN): look for 0/0 or inf - inf.")
-        close = math.isclose(number, expected, rel_tol=tolerance, abs_tol=tolerance)
-        return None if close or number == expected else Mismatch("rule")
+        close = math.isclose(real, expected, rel_tol=tolerance, abs_tol=tolerance)
+        return None if close or real == expected else Mismatch("rule")
     if isinstance(expected, dict):
         if not isinstance(seen, Mapping):
             return Mismatch("wrong-type", _type_sentence(seen, expected))
@@ -91,7 +92,10 @@ def whole(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "reshape")):
-        return int(value)
+        try:
+            return int.__add__(operator.index(value), 0)  # a plain int, whatever subclass it was
+        except TypeError:
+            return None
     if hasattr(value, "dtype") and hasattr(value, "__index__") and getattr(value, "ndim", 1) == 0:
         try:
             return value.__index__()

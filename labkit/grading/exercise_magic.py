@@ -7,12 +7,16 @@ shown by us: an error message of the kernel would stop Run All.
 
 from __future__ import annotations
 
+import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.grading import report, runner
-from labkit.grading.source import compile_text, filename
+from labkit.grading.source import MODULE, compile_text, filename
 from labkit.grading.verdict import Verdict
 
 _lesson: str | None = None
@@ -114,6 +118,18 @@ class PlainReport:
         return report.render(self.verdict)
 
 
+@contextmanager
+def _not_as_main(namespace: dict[str, Any]) -> Iterator[None]:
+    """What ran under limits is what runs here: code under `if __name__ == "__main__":` was not checked."""
+    name = namespace.get("__name__", "__main__")
+    sys.modules.setdefault(MODULE, ModuleType(MODULE))
+    namespace["__name__"] = MODULE
+    try:
+        yield
+    finally:
+        namespace["__name__"] = name
+
+
 def _execute(verdict: Verdict, text: str, shell: Any) -> None:
     """Run the text in the notebook, prelude first; an error there is printed, never raised."""
     from labkit import specs
@@ -122,8 +138,9 @@ def _execute(verdict: Verdict, text: str, shell: Any) -> None:
     name = filename(verdict.lesson, verdict.exercise)
     try:
         exec(compile(spec.prelude, "<prelude>", "exec", dont_inherit=True), shell.user_ns)
-        exec(compile_text(text, name), shell.user_ns)
-    except Exception as error:
+        with _not_as_main(shell.user_ns):
+            exec(compile_text(text, name), shell.user_ns)
+    except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == name]
         line = f" in line {frames[-1].lineno}" if frames else ""
         print(f"Running the cell in the notebook raised {type(error).__name__}{line}: {error}")

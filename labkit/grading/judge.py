@@ -8,15 +8,23 @@ installed, so no wrong implementation that we know of is left to it (the mutant 
 from __future__ import annotations
 
 import base64
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.grading.journal import Journal
-from labkit.grading.limits import Exited, LimitReached, OutOfMemory, mostly_used, time_limit
+from labkit.grading.limits import CountedOutput, Exited, LimitReached, OutOfMemory, mostly_used, time_limit
 from labkit.grading.specification import Failure, Op, Referee, Specification, Unjudgeable
 from labkit.grading.verdict import Counterexample, RuleState, Verdict
+
+SEARCH_SECONDS = 4.0
+"""Longest time for the random search; all witnesses have held by then, so what is left untried counts as held.
+Multiplied by LABKIT_PATIENCE where that is set."""
+
+KEPT = "Called alone, it answers rightly; after an earlier call it does not: something is kept between calls, in a " \
+       "name outside of the function or in a default argument."
 
 REDUCE_SECONDS = 2.0
 """Longest time spent on shortening a sequence that ran into a limit."""
@@ -77,6 +85,8 @@ class Judge:
     def step(self, run: Run, op: Op) -> None:
         """Apply one operation under the limits."""
         run.ops.append(op)
+        if isinstance(sys.stdout, CountedOutput):
+            sys.stdout.start_operation()
         if self.journal:
             self.journal.append(op)
         lines = len(run.referee.steps)
@@ -113,6 +123,12 @@ class Judge:
             # wrong answer of the same rule; otherwise the worst rule, and for it the shortest trace.
             run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), len(r.referee.steps)))
             return self._failed(run, states)
+        together = self._calls_together()
+        if together is not None:
+            verdict = self._from_search(together)
+            if verdict.verdict == "fail":
+                verdict.message += " " + KEPT
+            return verdict
         if stored:
             run = self.run(self._legal(stored), resolve=True)
             if not run.ok:
@@ -122,6 +138,20 @@ class Judge:
             return self._from_search(found)
         states = [RuleState(r.name, r.statement, "held") for r in self.spec.rules]
         return self._verdict("pass", rules=states)
+
+    def _calls_together(self) -> Run | None:
+        """A function that keeps nothing answers the same in any company; else the shortest run that shows it."""
+        ops = [op for witness in self.spec.witnesses for op in witness.ops]
+        if self.spec.stateful or len(ops) < 2:
+            return None
+        run = self.run(ops)
+        if run.ok:
+            return None
+        for before in run.ops:
+            pair = self.run([before, run.ops[-1]])
+            if not pair.ok and len(pair.ops) == 2:
+                return pair
+        return run
 
     def replay(self, ops: Sequence[Op]) -> Verdict:
         """The verdict of one given sequence alone (a stored failure, a break-it sequence)."""

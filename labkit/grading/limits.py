@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OUTPUT_LIMIT = 100_000
-"""Characters that the code under check may print in one check."""
+"""Characters that the code under check may print in one operation."""
 
 KEPT_OUTPUT = 2_000
 """Characters of it that are shown."""
@@ -133,6 +133,8 @@ class CountedOutput(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         self.count += len(text)
         if self._length < self.keep:
             part = text[: self.keep - self._length]
@@ -143,7 +145,11 @@ class CountedOutput(io.TextIOBase):
             raise OutputFlood
         return len(text)
 
+    def start_operation(self) -> None:
+        """Count anew: the limit holds for one operation, so that a print for debugging is no flood."""
+        self.count = 0
+
     @property
     def text(self) -> str:
-        """What was kept."""
-        return "".join(self._kept)
+        """What was kept, without halves of surrogate pairs, which nothing can print."""
+        return "".join(self._kept).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -42,6 +42,7 @@ WORDS = {
     "raised-at-top-level": "the cell itself fails",
     "empty": "nothing to check yet",
     "wrong-operations": "not a list of operations",
+    "tampering": "changes what the check stands on",
     "internal": "the check itself failed",
 }
 """What the kinds of verdict are called in a headline."""

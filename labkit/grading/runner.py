@@ -9,18 +9,21 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 from labkit.grading import journal
+from labkit.grading.display import error_text
 from labkit.grading.judge import LIMIT_SEEN, limit_message
-from labkit.grading.verdict import Counterexample, Step, Verdict
+from labkit.grading.verdict import Counterexample, Step, Verdict, VerdictWord
 from labkit.grading.worker import MEMORY_BYTES, syntax_message
 
 CHECK_SECONDS = 8.0
@@ -30,7 +33,7 @@ _spare: Worker | None = None
 
 
 def check(lesson: str, exercise: str, text: str, *, names: tuple[str, ...] = (), stored: list[Any] | None = None,
-          over: tuple[str, ...] | None = None, keep_spare: bool = True) -> Verdict:
+          over: tuple[str, ...] | None = None, keep_spare: bool = True, prelude: str | None = None) -> Verdict:
     """Grade a text.
 
     Args:
@@ -41,6 +44,7 @@ def check(lesson: str, exercise: str, text: str, *, names: tuple[str, ...] = (),
         stored: the operations that failed last time, as JSON.
         over: on whose earlier parts to run: ("reference",), or ("reference", "mine"). None: "mine" is added if the
             learner has passed anything.
+        prelude: import lines to run before the text instead of those of the exercise's specification.
         keep_spare: whether to start the next worker already (an interactive session) or not (a single command).
 
     Returns:
@@ -54,7 +58,8 @@ def check(lesson: str, exercise: str, text: str, *, names: tuple[str, ...] = (),
     verdict = _syntax(key, exercise, text)
     if verdict is None:
         job = {"lesson": key, "exercise": exercise, "text": text, "names": list(names), "stored": stored or [],
-               "over": list(over or _over()), "memory_bytes": MEMORY_BYTES}
+               "over": list(over or _over()), "memory_bytes": MEMORY_BYTES, "token": secrets.token_hex(8),
+               "prelude": prelude}
         verdict = _in_worker(job, entry.spec.needs_torch, keep_spare)
     if not verdict.rules:
         from labkit.grading.verdict import RuleState
@@ -94,7 +99,6 @@ class Worker:
     def __init__(self, torch: bool) -> None:
         self.torch = torch
         self.folder = Path(tempfile.mkdtemp(prefix="labkit-check-"))
-        self.verdict_path = self.folder / "verdict.json"
         self.journal_path = self.folder / "journal"
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-P", "-m", "labkit.grading.worker", *(["--torch"] if torch else [])]
@@ -110,6 +114,7 @@ class Worker:
 
     def run(self, job: dict[str, Any]) -> tuple[Verdict | None, str]:
         """Give the job and wait. Returns the verdict, or None and the word for what ended it."""
+        self.verdict_path = self.folder / f"verdict-{job['token']}"
         job = {**job, "verdict_path": str(self.verdict_path), "journal_path": str(self.journal_path)}
         assert self.process.stdin is not None
         try:
@@ -118,10 +123,24 @@ class Worker:
         except (BrokenPipeError, OSError):
             return None, "exit"
         ended = self._wait(CHECK_SECONDS * float(os.environ.get("LABKIT_PATIENCE", "1")), int(job["memory_bytes"]))
+        self.end_group()
         try:
-            return Verdict.from_dict(json.loads(self.verdict_path.read_text(encoding="utf-8"))), ended
-        except (OSError, ValueError):
+            written = json.loads(self.verdict_path.read_text(encoding="utf-8"))
+            if written["token"] != job["token"]:
+                return None, ended
+            return Verdict.from_dict(written["verdict"]), ended
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None, ended
+
+    def crash(self) -> str:
+        """The name of the signal that ended the process; "" where none did, or it was ours."""
+        code = self.process.returncode
+        if code is None or code >= 0 or code == -signal.SIGTERM:
+            return ""
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return ""
 
     def _wait(self, seconds: float, memory_bytes: int) -> str:
         end = time.monotonic() + seconds
@@ -148,6 +167,14 @@ class Worker:
         except (ProcessLookupError, PermissionError):
             pass
         self.process.wait()
+
+    def end_group(self) -> None:
+        """End what the code started and left running; its process group outlives the worker."""
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
 
     def close(self) -> None:
         """End the process, whatever it is doing, and remove its folder."""
@@ -186,7 +213,7 @@ def _in_worker(job: dict[str, Any], torch: bool, keep_spare: bool) -> Verdict:
     try:
         verdict, ended = worker.run(job)
         if verdict is None:
-            verdict = _from_journal(job, ended, worker.journal_path)
+            verdict = _from_journal(job, ended, worker.journal_path, worker.crash())
         return verdict
     finally:
         worker.close()
@@ -194,23 +221,29 @@ def _in_worker(job: dict[str, Any], torch: bool, keep_spare: bool) -> Verdict:
             warm(torch)
 
 
-def _from_journal(job: dict[str, Any], ended: str, path: Path) -> Verdict:
+def _from_journal(job: dict[str, Any], ended: str, path: Path, crash: str = "") -> Verdict:
     """The worker left no verdict: say which operation it was in."""
     from labkit import specs
 
     spec = specs.exercise(job["lesson"], job["exercise"]).spec
-    ops = journal.read(path)
+    try:
+        ops = journal.read(path)
+    except (ValueError, TypeError, AttributeError):  # the code wrote into it
+        ops = []
     steps = [Step(i, op.name, dict(op.args), spec.describe(op)) for i, op in enumerate(ops, 1)]
     trace = None
     if steps:
         steps[-1].broken = True
         steps[-1].seen = LIMIT_SEEN[ended]
         trace = Counterexample("", steps, len(steps))
-    word = "timeout" if ended == "endless-loop" else "error"
+    word: VerdictWord = "timeout" if ended == "endless-loop" else "error"
     message = limit_message(ended, spec.op_seconds)
     if ended == "endless-loop":
-        message = ("The code did not come back, and swallowed the signal that should have stopped it: look for a "
-                   "loop around a bare except.")
+        message = ("The check did not come to its end: a call is very slow, or it swallowed the signal that should "
+                   "have stopped it; look for a loop around a bare except.")
+    elif ended == "exit" and crash:
+        message = (f"The code brought the whole program down ({crash}): look for a recursion without end, or for "
+                   "memory that is used from outside of Python.")
     return Verdict(job["lesson"], job["exercise"], word, kind=ended, message=message, counterexample=trace)
 
 
@@ -221,11 +254,17 @@ def _syntax(lesson: str, exercise: str, text: str) -> Verdict | None:
                        message="There is no code to check: write it in the cell that begins with "
                                f"%%exercise {exercise} and run it.")
     try:
-        compile(text, "<exercise>", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text.removeprefix("\ufeff"), "<exercise>", "exec", dont_inherit=True)
     except SyntaxError as error:
         return Verdict(lesson, exercise, "error", kind="syntax", message=syntax_message(error))
     except ValueError as error:
-        return Verdict(lesson, exercise, "error", kind="syntax", message=f"Python cannot read your cell: {error}.")
+        return Verdict(lesson, exercise, "error", kind="syntax",
+                       message=f"Python cannot read your cell: {error_text(error, 160)}.")
+    except (RecursionError, MemoryError, OverflowError):
+        return Verdict(lesson, exercise, "error", kind="syntax",
+                       message="Python cannot read your cell: an expression in it is nested too deep.")
     return None
 
 

@@ -6,6 +6,8 @@ makes on the shrunk sequence.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 class RuleBroken(Exception):
     """What Hypothesis sees when a rule breaks."""
+
+
+class TimeIsUp(BaseException):
+    """Leaves Hypothesis at once: enough was tried for the time there is."""
 
 
 class Stopped(BaseException):
@@ -38,6 +44,12 @@ def _settings(judge: Judge) -> Any:
     )
 
 
+def _deadline() -> float:
+    from labkit.grading.judge import SEARCH_SECONDS
+
+    return time.monotonic() + SEARCH_SECONDS * float(os.environ.get("LABKIT_PATIENCE", "1"))
+
+
 def _finish(run: Run, failed: list[Run]) -> None:
     if not run.ok:
         failed[:] = [run]
@@ -55,11 +67,14 @@ def _calls(judge: Judge) -> Run | None:
     failed: list[Run] = []
     if not judge.spec.operations():
         return None
+    end = _deadline()
     ((name, arguments),) = judge.spec.operations().items()
 
     @_settings(judge)
     @given(st.fixed_dictionaries(dict(arguments)))
     def search(args: Mapping[str, Any]) -> None:
+        if time.monotonic() > end:
+            raise TimeIsUp
         referee = judge.spec.referee(judge.spec, {})
         op = referee.resolve(Op(name, args))
         if op is None:
@@ -78,6 +93,7 @@ def _machine(judge: Judge) -> Run | None:
 
     failed: list[Run] = []
     members: dict[str, Any] = {}
+    end = _deadline()
 
     def __init__(self: Any) -> None:
         RuleBasedStateMachine.__init__(self)
@@ -86,6 +102,8 @@ def _machine(judge: Judge) -> Run | None:
             judge.journal.restart()
 
     def act(self: Any, name: str, args: Mapping[str, Any]) -> None:
+        if time.monotonic() > end:
+            raise TimeIsUp
         op = self.run_.referee.resolve(Op(name, args))
         if op is None:
             return
@@ -117,6 +135,8 @@ def _outcome(search: Any, failed: list[Run]) -> Run | None:
         search()
     except (RuleBroken, Stopped):
         return failed[0]
+    except TimeIsUp:
+        return failed[0] if failed else None  # while it was being shortened: the shortest so far
     except Exception:
         # Code that keeps state between sequences or draws random numbers makes Hypothesis itself complain that it
         # is flaky; the last run that failed is still a true counterexample.

@@ -7,10 +7,14 @@ construction. It is registered with `linecache`, so that tracebacks show its lin
 from __future__ import annotations
 
 import linecache
-from types import CodeType
+import sys
+from types import CodeType, ModuleType
 from typing import Any
 
 from labkit.grading.specification import Specification
+
+MODULE = "labkit_exercise"
+"""The `__name__` that the learner's text sees."""
 
 
 def filename(lesson: str, exercise: str) -> str:
@@ -20,7 +24,7 @@ def filename(lesson: str, exercise: str) -> str:
 
 def compile_text(text: str, name: str) -> CodeType:
     """Compile the text (SyntaxError passes through) and register its lines."""
-    code = compile(text, name, "exec", dont_inherit=True)
+    code = compile(text.removeprefix("\ufeff"), name, "exec", dont_inherit=True)
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     return code
 
@@ -32,21 +36,39 @@ class Source:
         spec: names the prelude.
         text: the learner's text, without the `%%exercise` line.
         name: file name for tracebacks.
+        prelude: import lines to run first, instead of the specification's.
         notebook_names: names defined in other cells of the notebook; only used to explain a NameError.
     """
 
-    def __init__(self, spec: Specification, text: str, name: str, notebook_names: tuple[str, ...] = ()) -> None:
-        self._prelude = compile(spec.prelude, "<prelude>", "exec", dont_inherit=True)
+    def __init__(self, spec: Specification, text: str, name: str, notebook_names: tuple[str, ...] = (),
+                 prelude: str | None = None) -> None:
+        self._prelude = compile(spec.prelude if prelude is None else prelude, "<prelude>", "exec", dont_inherit=True)
         self._code = compile_text(text, name)
         self._names = notebook_names
+        self._target = spec.target
 
     def namespace(self) -> dict[str, Any]:
         """A fresh namespace in which prelude and text have run."""
-        namespace: dict[str, Any] = {"__name__": "labkit_exercise", "__builtins__": __builtins__}
+        namespace = fresh_module()
         exec(self._prelude, namespace)
         namespace["__labkit_notebook_names__"] = self._names
+        imported = namespace.get(self._target)
         exec(self._code, namespace)
+        if imported is not None and namespace.get(self._target) is imported:
+            del namespace[self._target]  # the prelude's, not the learner's
         return namespace
+
+
+def fresh_module() -> dict[str, Any]:
+    """The names of a new, empty module.
+
+    It is known to `sys.modules` under its name, since dataclasses, typing and pickle look a class's module up there.
+    Code under `if __name__ == "__main__":` does not run in it.
+    """
+    module = ModuleType(MODULE)
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules[MODULE] = module
+    return module.__dict__
 
 
 def strip_magic(text: str) -> tuple[str | None, str]:
@@ -55,13 +77,13 @@ def strip_magic(text: str) -> tuple[str | None, str]:
     Comment lines and blank lines above the magic line are allowed. The id is None where there is no such line. The
     magic line is replaced by a blank one, so that line numbers stay those of the cell.
     """
-    lines = text.splitlines()
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     for i, line in enumerate(lines):
         bare = line.strip().removeprefix("#").strip()
         if bare.startswith("%%exercise"):
             words = bare.split()
             lines[i] = ""
-            return (words[1] if len(words) > 1 else ""), "\n".join(lines) + "\n"
+            return (words[1] if len(words) > 1 else ""), "\n".join(lines).rstrip("\n") + "\n"
         if line.strip() and not line.lstrip().startswith("#"):
             break
     return None, text

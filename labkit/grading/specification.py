@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.grading.compare import compare
-from labkit.grading.display import shorten, show
+from labkit.grading.display import error_text, show
+from labkit.grading.limits import LimitReached
 from labkit.grading.verdict import Step
 from labkit.observe.events import EventLog
 
@@ -187,6 +188,7 @@ class Referee:
         self.failures: list[Failure] = []
         self.setup_text = ""
         self._op: Op | None = None
+        self._rule = spec.rules[0].name if spec.rules else ""
 
     # ----- for subclasses -------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Referee:
 
     def call(self, rule: str, label: str, function: Callable[..., Any] | str, *args: Any, on: Any = MISSING,
              raises: type[BaseException] | tuple[type[BaseException], ...] = (), keep: bool = True,
-             **kwargs: Any) -> Any:
+             due: type[BaseException] | None = None, **kwargs: Any) -> Any:
         """Call the learner's code and write the line for it.
 
         Args:
@@ -211,13 +213,18 @@ class Referee:
             on: the object that has the method or property.
             raises: exceptions that are a legal answer here; the exception itself is then returned.
             keep: whether arguments must come back unchanged (lists, dicts, arrays, tensors are compared).
+            due: the exception that this call should end in, where one is; only used to word what went wrong.
 
         Raises:
             StopSequence: after a failure was noted. Unjudgeable: where nothing can be called.
         """
         step = self._line(label)
+        self._rule = rule
         if isinstance(function, str):
             function = self._method(on, function)
+        if not callable(function):
+            raise Unjudgeable("missing-name", f"{self.spec.target} is {show(function, 60)}, which cannot be called; "
+                                              "keep the definition of the stub.")
         _check_parameters(function, args, kwargs, label)
         before = [_copy(a) for a in args] if keep else []
         try:
@@ -225,7 +232,7 @@ class Referee:
         except raises as expected:
             step.seen = f"raises {type(expected).__name__}"
             return expected
-        except (Unjudgeable, StopSequence, MemoryError):
+        except (Unjudgeable, StopSequence, MemoryError, LimitReached, SystemExit, KeyboardInterrupt):
             raise
         except NotImplementedError:
             step.seen = "not written yet"
@@ -234,17 +241,25 @@ class Referee:
             raise StopSequence from None
         except RecursionError:
             step.seen = "RecursionError"
-            self._fail(rule, "recursion", "The call goes on calling itself and never reaches an end.", step,
-                       expected="an answer")
+            self._fail(rule, "recursion", "The call went on calling itself until Python gave up: the calls nest too "
+                                          "deep, or never reach an end.", step, expected="an answer")
             raise StopSequence from None
         except NameError as error:
             raise Unjudgeable("undefined-name", describe_name_error(error, self.namespace)) from error
-        except Exception as error:
-            step.seen = f"{type(error).__name__}: {shorten(str(error), 80)}"
-            where = _line_of(error)
-            self._fail(rule, "raised", f"The call raised {type(error).__name__}{where} where an answer was due.",
-                       step, expected="an answer")
+        except BaseException as error:
+            step.seen = _named(error)
+            cause = f"The call raised {type(error).__name__}{_line_of(error)} where an answer was due."
+            if due is not None:
+                cause = f"The call raised {type(error).__name__}{_line_of(error)} where {due.__name__} is due."
+                if type(error).__name__ == due.__name__:
+                    cause += f" Your own class {due.__name__} is another one than the one imported for this cell."
+            self._fail(rule, "raised", cause, step, expected=f"raises {due.__name__}" if due else "an answer")
             raise StopSequence from None
+        if raises and isinstance(seen, BaseException):
+            step.seen = f"returns {type(seen).__name__}"
+            self._fail(rule, "wrong-type", f"The call returned the {type(seen).__name__} as an answer; an error is "
+                                           "raised.", step, expected=f"raises {due.__name__}" if due else None)
+            raise StopSequence
         # An object without a repr of its own has nothing to show but its class name.
         step.seen = "" if type(seen).__repr__ is object.__repr__ else show(seen)
         for i, (old, new) in enumerate(zip(before, args, strict=False)):
@@ -257,11 +272,15 @@ class Referee:
 
     def read(self, rule: str, on: Any, name: str) -> Any:
         """Read a public attribute or property of the learner's object (no line is written)."""
+        self._rule = rule
         try:
             value = getattr(on, name)
         except AttributeError as error:
             if _defines(on, name):
-                self._fail(rule, "raised", f"Reading {name} raised AttributeError: {error}.", self.steps[-1])
+                step = self._line(name, observe=True)
+                step.seen = _named(error)
+                self._fail(rule, "raised", f"Reading {name} raised AttributeError{_line_of(error)}.", step,
+                           expected="an answer")
                 raise StopSequence from None
             raise Unjudgeable("missing-method", f"{type(on).__name__} has no {name}; the exercise asks for it.") \
                 from None
@@ -271,11 +290,13 @@ class Referee:
             self._fail(rule, "not-written", f"{name} is not written yet: it ends in NotImplementedError.", step,
                        expected="an answer")
             raise StopSequence from None
-        except MemoryError:
+        except (MemoryError, LimitReached, SystemExit, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except NameError as error:
+            raise Unjudgeable("undefined-name", describe_name_error(error, self.namespace)) from error
+        except BaseException as error:
             step = self._line(name, observe=True)
-            step.seen = f"{type(error).__name__}: {shorten(str(error), 80)}"
+            step.seen = _named(error)
             self._fail(rule, "raised", f"Reading {name} raised {type(error).__name__}{_line_of(error)}.", step,
                        expected="an answer")
             raise StopSequence from None
@@ -323,6 +344,15 @@ class Referee:
             getattr(self, "do_" + op.name)(**op.args)
         except StopSequence:
             pass
+        except (Unjudgeable, MemoryError):
+            raise
+        except Exception as error:
+            # What came back was looked at here, and an __eq__ or __iter__ of the learner's own raised.
+            if not _from_the_text(error) or not self.steps:
+                raise
+            self.steps[-1].seen = _named(error)
+            self._fail(self._rule, "raised", f"Looking at the answer raised {type(error).__name__}{_line_of(error)}.",
+                       self.steps[-1], expected="an answer")
         if len(self.steps) > first:
             line = self.steps[first]
             self.log.relabel(f"{line.label} \u2192 {line.seen}" if line.seen else line.label)
@@ -382,6 +412,21 @@ def _defines(on: Any, name: str) -> bool:
     return any(name in vars(cls) for cls in type(on).__mro__)
 
 
+def _named(error: BaseException) -> str:
+    text = error_text(error, 80)
+    return type(error).__name__ + (f": {text}" if text else "")
+
+
+def _from_the_text(error: BaseException) -> bool:
+    """Whether the traceback passes through a text that is being judged."""
+    tb = error.__traceback__
+    while tb is not None:
+        if tb.tb_frame.f_code.co_filename.startswith(("<exercise", "<bank", "<bug")):
+            return True
+        tb = tb.tb_next
+    return False
+
+
 def _line_of(error: BaseException) -> str:
     """", in line 7 of your cell" where the traceback passes through the learner's text."""
     tb, line = error.__traceback__, None
@@ -396,8 +441,8 @@ def _check_parameters(function: Callable[..., Any], args: tuple[Any, ...], kwarg
                       label: str) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
+    except Exception:
+        return  # not every callable has one, and one of the learner's own making may raise anything
     try:
         signature.bind(*args, **kwargs)
     except TypeError:
@@ -409,10 +454,13 @@ def _check_parameters(function: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 def describe_name_error(error: NameError, namespace: Mapping[str, Any]) -> str:
     """Say which name is missing and, where it lives in another cell, what to do about it."""
-    name = getattr(error, "name", None) or str(error).split("'")[1:2] or ["?"]
+    name = getattr(error, "name", None) or error_text(error, 200).split("'")[1:2] or ["?"]
     name = name if isinstance(name, str) else name[0]
     elsewhere = namespace.get("__labkit_notebook_names__", ())
     where = _line_of(error)
+    if isinstance(error, UnboundLocalError):
+        return (f"{name}{where} is read before it has a value: a name that a function assigns to belongs to that call "
+                "alone, and starts empty.")
     if name in elsewhere:
         return (f"{name}{where} is defined in another cell. A check sees only this cell and what its prelude imports: "
                 "move the definition into this cell.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from labkit.grading.mutants import Mutant, Right
 
 
@@ -64,23 +66,38 @@ _NEEDED = [
      "A sequence without tokens holds no block; one block is not the least."),
     ("round", "a-started-block-counts", "return round(num_tokens / block_size)",
      "Rounding to the nearest drops a last block that is less than half full."),
-    ("float-ceil", "a-started-block-counts", "import math\n    return math.ceil(num_tokens / block_size)",
-     "A float has 53 bits: for large numbers the quotient is rounded before it is rounded up."),
+    ("almost-one-more", "a-started-block-counts", "return int(num_tokens / block_size + 0.999)",
+     "Adding almost one before cutting off loses a last block that is nearly empty, where blocks are large."),
     ("float-result", "a-started-block-counts", "import math\n    return float(math.ceil(num_tokens / block_size))",
      "A number of blocks is counted, so it is a whole number and not a float."),
     ("swapped", "a-started-block-counts", "return -(-block_size // num_tokens) if num_tokens else 0",
      "The two numbers stand in each other's place: tokens are divided by the block size."),
-    ("short-by-one", "a-started-block-counts", "return (num_tokens + block_size - 2) // block_size if num_tokens else 0",
+    ("short-by-one", "a-started-block-counts",
+     "return (num_tokens + block_size - 2) // block_size if num_tokens else 0",
      "Adding block_size - 2 loses the block that holds exactly one token."),
     ("adds-block-size", _SPARE, "return (num_tokens + block_size) // block_size if num_tokens else 0",
      "Adding a whole block before the division gives full blocks one too many."),
-    ("only-sixteen", _SPARE, "return -(-num_tokens // 16)",
+    ("only-sixteen", "a-started-block-counts", "return -(-num_tokens // 16)",
      "The block size is a parameter; 16 is only the usual one."),
     ("forgets-return", "a-started-block-counts", "needed = -(-num_tokens // block_size)",
      "The number is computed and then dropped: the function ends without a return."),
-    ("remainder", "a-started-block-counts",
+    ("remainder", _SPARE,
      "return num_tokens // block_size + num_tokens % block_size",
      "What is left over needs one block together, not one block for each token."),
+    ("float-when-full", _SPARE, "if num_tokens % block_size == 0:\n        return num_tokens / block_size\n"
+     "    return num_tokens // block_size + 1",
+     "A division with one slash gives a float, also where nothing is left over."),
+    ("loop-one-round-more", _SPARE, "n = 0\n    while n * block_size <= num_tokens:\n        n += 1\n    return n",
+     "The loop goes on while the blocks hold exactly enough, and takes one more."),
+    ("half-full", "a-started-block-counts",
+     "return num_tokens // block_size + (num_tokens % block_size >= block_size / 2)",
+     "A last block that is less than half full holds tokens all the same."),
+    ("nothing-for-nothing", "nothing-needs-nothing",
+     "if not num_tokens:\n        return None\n    return -(-num_tokens // block_size)",
+     "Zero blocks is a number, and the caller computes with it."),
+    ("calls-itself", "recursion",
+     "return 0 if num_tokens <= 0 else 1 + blocks_needed(num_tokens - block_size, block_size)",
+     "One call for each block nests thousands deep for a long context, and Python stops at a thousand."),
     ("string", "a-started-block-counts", "return str(-(-num_tokens // block_size))",
      "The caller computes with the answer, so it must be a number and not a text."),
 ]
@@ -155,6 +172,73 @@ _POOL = [
             return None
         return [_FREE.pop(0) for _ in range(n)]""", free="_FREE.extend(blocks)"),
      "The free list lives in the module, so every pool writes into the same one."),
+    ("class-level-list-grows", "pools-are-separate", _pool(
+        head="_free = []", init="self._free.extend(range(num_blocks))", allocate="""if n > len(self._free):
+            return None
+        return [self._free.pop() for _ in range(n)]"""),
+     "The list belongs to the class, so every new pool adds its blocks to those of all others."),
+    ("default-argument", "pools-are-separate", _pool(
+        init="self._used = used", count="return self.num_blocks - len(self._used)", allocate="""if n > self.num_free:
+            return None
+        blocks = [b for b in range(self.num_blocks) if b not in self._used][:n]
+        self._used.update(blocks)
+        return blocks""", free="self._used.difference_update(blocks)").replace(
+            "num_blocks):", "num_blocks, used=set()):"),
+     "A default argument is made once, when the method is defined, so all pools share that one set."),
+    ("size-shrinks", "counts-what-is-free", _pool(allocate="""if n > len(self._free):
+            return None
+        self.num_blocks -= n
+        return [self._free.pop(0) for _ in range(n)]""",
+        free="self._free.extend(blocks); self.num_blocks += len(blocks)"),
+     "num_blocks is the size of the pool and stays what it was; what shrinks is num_free."),
+    ("hands-out-its-own-list", "never-handed-out-twice", _pool(
+        init="self._free = list(range(num_blocks)); self._out = []", allocate="""if n > len(self._free):
+            return None
+        self._out.clear()
+        for _ in range(n):
+            self._out.append(self._free.pop(0))
+        return self._out"""),
+     "One list is filled anew for every request, so whoever got it before reads the ids of somebody else."),
+    ("keeps-the-callers-list", "freed-blocks-come-back", _pool(free="""if self._free:
+            self._free += blocks
+        else:
+            self._free = blocks"""),
+     "The pool keeps the very list it was given, and loses its blocks when the caller clears that list."),
+    ("frees-the-first-ids", "never-handed-out-twice", _pool(free="self._free.extend(range(len(blocks)))"),
+     "As many ids come back as were returned, but they are not the ones that were returned."),
+    ("starts-over", "freed-blocks-come-back", _pool(free="self._free = list(range(self.num_blocks))"),
+     "Every block is free after any free, also those that somebody still holds."),
+    ("adjacent-only", "all-or-nothing", _pool(init="self._used = [False] * num_blocks",
+                                              count="return self._used.count(False)",
+                                              allocate="""for start in range(self.num_blocks - n + 1):
+            if not any(self._used[start:start + n]):
+                self._used[start:start + n] = [True] * n
+                return list(range(start, start + n))
+        return None""", free="for b in blocks:\n            self._used[b] = False"),
+     "The blocks need not be neighbours; whoever looks for a run of them brings external waste back."),
+    ("zero-is-not-true", "freed-blocks-come-back", _pool(free="self._free.extend(b for b in blocks if b)"),
+     "Block 0 counts as false and is left out."),
+    ("compares-by-identity", "freed-blocks-come-back", _pool(
+        init="self._held = []; self._free = list(range(num_blocks))", count="return self.num_blocks - len(self._held)",
+        allocate="""if n > len(self._free):
+            return None
+        blocks = [self._free.pop(0) for _ in range(n)]
+        self._held += blocks
+        return blocks""",
+        free="""for b in blocks:
+            self._held = [h for h in self._held if h is not b]
+            self._free.append(b)"""),
+     "`is` asks for the same object; two equal numbers above 256 are two objects in Python."),
+    ("one-id-is-no-list", "all-or-nothing", _pool(allocate="""if n > len(self._free):
+            return None
+        blocks = [self._free.pop(0) for _ in range(n)]
+        return blocks[0] if n == 1 else blocks"""),
+     "A single block comes as a bare number where every caller expects a list."),
+    ("last-slice-of-zero", "all-or-nothing", _pool(allocate="""if n > len(self._free):
+            return None
+        blocks, self._free = self._free[-n:], self._free[:-n]
+        return blocks"""),
+     "For n = 0 the slice [-0:] is the whole list."),
     ("keeps-one-back", "all-or-nothing", _pool(allocate="""if n > len(self._free) - 1:
             return None
         return [self._free.pop(0) for _ in range(n)]"""),
@@ -252,6 +336,45 @@ _CHECKED = [
             seen.add(block)
         self._held -= seen"""),
      "The pool below takes the blocks back before anything was checked."),
+    ("frees-while-checking-double", "refused-free-changes-nothing", _checked(_FOREIGN + """
+        if len(set(blocks)) < len(blocks):
+            raise DoubleFreeError("named twice")
+        for block in blocks:
+            if block not in self._held:
+                raise DoubleFreeError(f"{block} is free")
+            self._held.remove(block)
+            super().free([block])"""),
+     "Foreign ids are looked for first, but blocks are returned while the search for free ones goes on."),
+    ("forgets-while-checking-double", "refused-free-changes-nothing", _checked(_FOREIGN + """
+        if len(set(blocks)) < len(blocks):
+            raise DoubleFreeError("named twice")
+        for block in blocks:
+            if block not in self._held:
+                raise DoubleFreeError(f"{block} is free")
+            self._held.remove(block)
+        super().free(blocks)"""),
+     "Blocks that stood before the bad one are no longer known to be held."),
+    ("returns-the-error", "double-free-refused", _checked("""for block in blocks:
+            if not 0 <= block < self.num_blocks:
+                return ForeignBlockError(block)
+            if block not in self._held:
+                return DoubleFreeError(block)
+        self._held -= set(blocks)
+        super().free(blocks)"""),
+     "An error that is returned is a value like any other; nobody looks at it."),
+    ("value-error", "double-free-refused", _checked(_FOREIGN + """            if block not in self._held:
+                raise ValueError(f"{block} is free")
+        self._held -= set(blocks)
+        super().free(blocks)"""),
+     "The caller waits for DoubleFreeError and does not catch a ValueError."),
+    ("first-id-only", "foreign-block-refused", _checked("""if blocks and not 0 <= blocks[0] < self.num_blocks:
+            raise ForeignBlockError(blocks[0])
+        for block in blocks:
+            if block not in self._held or blocks.count(block) > 1:
+                raise DoubleFreeError(block)
+        self._held -= set(blocks)
+        super().free(blocks)"""),
+     "Only the first id of the call is compared with the size of the pool."),
     ("refused-allocate-crashes", "legal-calls-still-work", _checked("""seen = set()
         for block in blocks:
             if not 0 <= block < self.num_blocks:
@@ -327,6 +450,24 @@ _LEAKS = [
      "            count[b] = count.get(b, 0) + 1\n"
      "    return [b for b in range(num_blocks) if count.get(b, 0) != 1 and b not in free_blocks]",
      "A block in two tables is shared, and held all the same."),
+    ("default-argument", "lost-blocks-are-found", "known.update(free_blocks)\n    for t in tables:\n"
+     "        known.update(t)\n    return [b for b in range(num_blocks) if b not in known]",
+     "The default set is made once and remembers what earlier calls put into it."),
+    ("pairs", "lost-blocks-are-found", "known = set(free_blocks).union(*tables)\n"
+     "    return [(b, 'lost') for b in range(num_blocks) if b not in known]",
+     "The answer is a list of ids, without anything beside them."),
+    ("sorted-as-text", "ascending-and-once", "known = set(free_blocks).union(*tables)\n"
+     "    return sorted((b for b in range(num_blocks) if b not in known), key=str)",
+     "As texts, 10 comes before 2."),
+    ("none-for-none", "held-is-not-lost", "known = set(free_blocks).union(*tables)\n"
+     "    return [b for b in range(num_blocks) if b not in known] or None",
+     "Nothing lost is an empty list; whoever loops over the answer cannot loop over None."),
+    ("returns-in-the-loop", "lost-blocks-are-found", "known = set(free_blocks)\n    for t in tables:\n"
+     "        known.update(t)\n        return [b for b in range(num_blocks) if b not in known]\n    return []",
+     "The return stands inside the loop, so it ends after the first table."),
+    ("removes-while-iterating", "held-is-not-lost", "left = list(range(num_blocks))\n    for b in left:\n"
+     "        if b in free_blocks or any(b in t for t in tables):\n            left.remove(b)\n    return left",
+     "Taking elements out of the list that is being looped over skips the ones that follow them."),
     ("mutates-input", "changed-inputs", "for t in tables:\n        free_blocks.extend(t)\n"
      "    free_blocks.sort()\n    return [b for b in range(num_blocks) if b not in free_blocks]",
      "The caller's own list of free blocks is filled with held ones and is wrong from then on."),
@@ -338,9 +479,17 @@ MUTANTS = [
     *(Mutant("CheckedPool", name, breaks, why, source) for name, breaks, source, why in _CHECKED),
     *(Mutant("find_leak", name, breaks, why, _leak(body)) for name, breaks, body, why in _LEAKS),
 ]
+MUTANTS = [replace(m, source=m.source.replace("tables):", "tables, known=set()):"))
+           if (m.exercise, m.name) == ("find_leak", "default-argument") else m for m in MUTANTS]
 
 RIGHT = [
-    Right("blocks_needed", "divmod", _needed("full, rest = divmod(num_tokens, block_size)\n    return full + (rest > 0)")),
+    Right("blocks_needed", "divmod",
+          _needed("full, rest = divmod(num_tokens, block_size)\n    return full + (rest > 0)")),
+    Right("blocks_needed", "loop",
+          _needed("n = 0\n    while n * block_size < num_tokens:\n        n += 1\n    return n")),
+    Right("blocks_needed", "steps-of-a-range", _needed("return len(range(0, num_tokens, block_size))")),
+    Right("blocks_needed", "lambda", "blocks_needed = lambda t, b: -(-t // b)\n"),
+    Right("blocks_needed", "float-ceil", "import math\n" + _needed("return math.ceil(num_tokens / block_size)")),
     Right("blocks_needed", "add-and-divide", _needed("return (num_tokens + block_size - 1) // block_size")),
     Right("blocks_needed", "counting", _needed("n = num_tokens // block_size\n"
                                               "    while n * block_size < num_tokens:\n        n += 1\n    return n")),
@@ -399,4 +548,300 @@ RIGHT = [
     Right("find_leak", "flags", _leak("seen = [False] * num_blocks\n    for b in free_blocks:\n        seen[b] = True\n"
                                      "    for t in tables:\n        for b in t:\n            seen[b] = True\n"
                                      "    return [b for b, s in enumerate(seen) if not s]")),
+    Right("BlockPool", "deque-slots", '''from collections import deque
+class BlockPool:
+    __slots__ = ("num_blocks", "_q")
+    def __init__(self, num_blocks: int) -> None:
+        self.num_blocks = num_blocks
+        self._q = deque(range(num_blocks))
+    num_free = property(lambda self: len(self._q))
+    allocate = lambda self, n: None if n > len(self._q) else [self._q.popleft() for _ in range(n)]
+    free = lambda self, blocks: self._q.extend(blocks)
+'''),
+    Right("BlockPool", "bitmask", '''class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.mask = (1 << num_blocks) - 1
+    @property
+    def num_free(self):
+        return bin(self.mask).count("1")
+    def allocate(self, n):
+        if self.num_free < n: return None
+        out = []
+        while len(out) < n:
+            low = self.mask & -self.mask
+            out.append(low.bit_length() - 1)
+            self.mask ^= low
+        return out
+    def free(self, blocks):
+        for b in blocks: self.mask |= 1 << b
+'''),
+    Right("BlockPool", "numpy-flags", '''import numpy as np
+class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.is_free = np.ones(num_blocks, dtype=bool)
+    @property
+    def num_free(self):
+        return self.is_free.sum()
+    def allocate(self, n):
+        ids = np.flatnonzero(self.is_free)
+        if len(ids) < n: return None
+        ids = ids[:n]
+        self.is_free[ids] = False
+        return list(ids)
+    def free(self, blocks):
+        self.is_free[np.array(blocks, dtype=int)] = True
+'''),
+    Right("BlockPool", "dataclass-future", '''from __future__ import annotations
+from dataclasses import dataclass, field
+@dataclass
+class BlockPool:
+    """Pool."""
+    num_blocks: int
+    _free: list[int] = field(default_factory=list)
+    def __post_init__(self) -> None:
+        self._free = list(range(self.num_blocks))
+    @property
+    def num_free(self) -> int:
+        return len(self._free)
+    def allocate(self, n: int) -> list[int] | None:
+        if n > self.num_free: return None
+        taken, self._free = self._free[:n], self._free[n:]
+        return taken
+    def free(self, blocks: list[int]) -> None:
+        self._free = self._free + list(blocks)
+'''),
+    Right("BlockPool", "linked-list", '''class _Node:
+    def __init__(self, id, next): self.id, self.next = id, next
+class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.head = None
+        self.num_free = 0
+        self.free(range(num_blocks))
+    def allocate(self, n):
+        if n > self.num_free: return None
+        out = []
+        for _ in range(n):
+            out.append(self.head.id); self.head = self.head.next
+        self.num_free -= n
+        return out
+    def free(self, blocks):
+        for b in blocks:
+            self.head = _Node(b, self.head)
+            self.num_free += 1
+'''),
+    Right("BlockPool", "tuple-top-first", '''class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self.stock = tuple(range(num_blocks))
+    @property
+    def num_free(self): return len(self.stock)
+    def allocate(self, n):
+        if n > len(self.stock): return None
+        cut = len(self.stock) - n
+        out, self.stock = self.stock[cut:], self.stock[:cut]
+        return out
+    def free(self, blocks): self.stock += tuple(blocks)
+'''),
+    Right("BlockPool", "generator-based", '''class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self._used = set()
+    def _ids(self):
+        for i in range(self.num_blocks):
+            if i not in self._used:
+                yield i
+    @property
+    def num_free(self): return sum(1 for _ in self._ids())
+    def allocate(self, n):
+        from itertools import islice
+        out = list(islice(self._ids(), n))
+        if len(out) < n: return None
+        self._used.update(out)
+        return out
+    def free(self, blocks):
+        self._used -= set(blocks)
+'''),
+    Right("BlockPool", "random-order", '''import random
+class BlockPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self._free = set(range(num_blocks))
+    @property
+    def num_free(self): return len(self._free)
+    def allocate(self, n):
+        if n > len(self._free): return None
+        out = random.sample(sorted(self._free), n)
+        self._free -= set(out)
+        return out
+    def free(self, blocks): self._free |= set(blocks)
+'''),
+    Right("BlockPool", "super-helper", '''from typing import List, Optional, Iterable, NamedTuple
+class Stats(NamedTuple):
+    free: int
+class _Base:
+    def __init__(self, size: int): self._size = size; self._ids = {i: None for i in range(size)}
+class BlockPool(_Base):
+    @property
+    def num_blocks(self) -> int: return self._size
+    @property
+    def num_free(self) -> int: return Stats(len(self._ids)).free
+    def allocate(self, n: int) -> Optional[List[int]]:
+        if (have := len(self._ids)) < n:
+            return None
+        return [self._ids.popitem()[0] for _ in range(n)]
+    def free(self, blocks: Iterable[int]) -> None:
+        for b in blocks: self._ids[b] = None
+'''),
+    Right("BlockPool", "locked-with-checks", '''import threading
+class BlockPool:
+    def __init__(self, num_blocks):
+        if num_blocks < 0: raise ValueError("negative")
+        self.num_blocks = num_blocks
+        self._lock = threading.Lock()
+        self._free = [True] * num_blocks
+        self._n = num_blocks
+    @property
+    def num_free(self):
+        with self._lock: return self._n
+    def allocate(self, n):
+        if n < 0: raise ValueError(n)
+        with self._lock:
+            if n > self._n: return None
+            out = []
+            for i, f in enumerate(self._free):
+                if len(out) == n: break
+                if f:
+                    self._free[i] = False
+                    out.append(i)
+            self._n -= n
+            return out
+    def free(self, blocks):
+        with self._lock:
+            for b in blocks:
+                assert not self._free[b]
+                self._free[b] = True
+                self._n += 1
+    def __repr__(self): return f"BlockPool({self._n}/{self.num_blocks})"
+    def __len__(self): return self._n
+    def __eq__(self, other): raise RuntimeError
+    __hash__ = None
+'''),
+    Right("CheckedPool", "standalone", '''class CheckedPool:
+    def __init__(self, num_blocks):
+        self.num_blocks = num_blocks
+        self._state = [0] * num_blocks
+    @property
+    def num_free(self): return self._state.count(0)
+    def allocate(self, n):
+        f = [i for i, s in enumerate(self._state) if not s]
+        if n > len(f): return None
+        for i in f[:n]: self._state[i] = 1
+        return f[:n]
+    def free(self, blocks):
+        if any(not 0 <= b < self.num_blocks for b in blocks): raise ForeignBlockError("x")
+        if len(set(blocks)) != len(blocks) or not all(self._state[b] for b in blocks): raise DoubleFreeError("y")
+        for b in blocks: self._state[b] = 0
+'''),
+    Right("CheckedPool", "composition", '''class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        self.inner = BlockPool(num_blocks)
+        self.num_blocks = num_blocks
+        self.out = []
+    @property
+    def num_free(self): return self.inner.num_free
+    def allocate(self, n):
+        r = self.inner.allocate(n)
+        if r is None: return r
+        self.out.extend(r)
+        return r
+    def free(self, blocks):
+        left = self.out[:]
+        for b in blocks:
+            if b not in range(self.num_blocks): raise ForeignBlockError(b)
+            try: left.remove(b)
+            except ValueError: raise DoubleFreeError(b) from None
+        self.out = left
+        self.inner.free(blocks)
+'''),
+    Right("CheckedPool", "numpy", '''import numpy as np
+class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        super().__init__(num_blocks)
+        self.held = np.zeros(num_blocks, dtype=bool)
+    def allocate(self, n):
+        got = super().allocate(n)
+        if got is not None: self.held[np.array(got, dtype=int)] = True
+        return got
+    def free(self, blocks):
+        ids = np.array(blocks, dtype=int)
+        if ((ids < 0) | (ids >= self.num_blocks)).any(): raise ForeignBlockError(str(ids))
+        if len(np.unique(ids)) < len(ids) or not self.held[ids].all(): raise DoubleFreeError(str(ids))
+        self.held[ids] = False
+        super().free(blocks)
+'''),
+    Right("CheckedPool", "rollback", '''class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        super().__init__(num_blocks)
+        self._held = frozenset()
+    def allocate(self, n):
+        blocks = super().allocate(n)
+        self._held |= frozenset(blocks or ())
+        return blocks
+    def free(self, blocks):
+        before = self._held
+        try:
+            for b in blocks:
+                if not 0 <= b < self.num_blocks: raise ForeignBlockError(f"{b}")
+                if b not in self._held: raise DoubleFreeError(f"{b}")
+                self._held -= {b}
+        except Exception:
+            self._held = before
+            raise
+        super().free(blocks)
+'''),
+    Right("CheckedPool", "sub-errors", '''class NeverAllocated(DoubleFreeError): pass
+class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        super().__init__(num_blocks)
+        self.owner = dict.fromkeys(range(num_blocks), "pool")
+    def allocate(self, n):
+        out = super().allocate(n)
+        if out is None: return None
+        self.owner.update(dict.fromkeys(out, "user"))
+        return out
+    def free(self, blocks):
+        unknown = [b for b in blocks if b not in self.owner]
+        if unknown: raise ForeignBlockError(f"unknown {unknown}")
+        for i, b in enumerate(blocks):
+            if self.owner[b] == "pool" or b in blocks[:i]: raise NeverAllocated(b)
+        super().free(blocks)
+        self.owner.update(dict.fromkeys(blocks, "pool"))
+'''),
+    Right("find_leak", "chain", '''from itertools import chain
+def find_leak(num_blocks, free_blocks, tables):
+    return sorted(set(range(num_blocks)).difference(free_blocks, chain.from_iterable(tables)))
+'''),
+    Right("find_leak", "numpy", '''import numpy as np
+def find_leak(num_blocks, free_blocks, tables):
+    m=np.ones(num_blocks,dtype=bool)
+    m[np.array(free_blocks,dtype=int)]=False
+    for t in tables: m[np.array(t,dtype=int)]=False
+    return list(np.flatnonzero(m))
+'''),
+    Right("find_leak", "counter", '''from collections import Counter
+def find_leak(num_blocks, free_blocks, tables):
+    c=Counter(free_blocks)
+    for t in tables: c.update(t)
+    return [b for b in range(num_blocks) if not c[b]]
+'''),
+    Right("find_leak", "discard", '''def find_leak(num_blocks, free_blocks, tables):
+    lost=set(range(num_blocks))
+    for b in free_blocks: lost.discard(b)
+    for t in tables:
+        for b in t: lost.discard(b)
+    return sorted(lost)
+'''),
 ]
