@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labkit.grading.breakit import BreakIt
+from labkit.grading.display import Words
 from labkit.grading.functions import FunctionReferee, FunctionSpecification, compare
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op, show
 from labkit.specs import Exercise, Lesson
@@ -23,6 +24,12 @@ Rows = list[list[float]]
 Seen = list[list[bool]]
 HUGE = 500.0
 """Beyond this size exp() of a score overflows or vanishes soon; such calls are about that rule."""
+
+
+DTYPE = Rule("same-dtype-as-given", "The answer has the dtype of the tensors that were passed in.")
+STAY = Rule("the-tensors-given-stay", "The tensors that were passed in are left as they were.")
+COARSE = 1e-3
+"""Numbers of another dtype are rounded otherwise; nearer than this they are right but for their dtype."""
 
 
 class TensorReferee(FunctionReferee):
@@ -37,12 +44,27 @@ class TensorReferee(FunctionReferee):
         expected = spec.oracle(**spec.decode(args))
         seen = self.call(rule, spec.label(args), self.implementation, *spec.decode(args).values())
         mismatch = spec.compare(seen, expected)
+        if (mismatch is None or mismatch.kind == "rule") and other_dtype(seen, expected):
+            self.require(DTYPE.name, False, expected=expected.dtype, seen=seen.dtype, kind="wrong-type",
+                         cause=f"The numbers are right, but their dtype is {seen.dtype} where {expected.dtype} came in "
+                               "and is due: the next product of the two would be refused.")
+            return
         if mismatch is None:
             return
         if mismatch.kind != "wrong-type":
             rule = spec.accuse(rule, seen, expected, self.implementation, **args)
-        cause = mismatch.sentence or spec.cause(rule, seen, expected, **args)
-        self.require(rule, False, expected=expected, cause=cause, kind=mismatch.kind)
+        cause = spec.nan(seen, **args) if mismatch.kind == "nan" else mismatch.sentence
+        self.require(rule, False, expected=expected, cause=cause or spec.cause(rule, seen, expected, **args),
+                     kind=mismatch.kind)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """A changed argument breaks a rule of its own."""
+        try:
+            return super().call(*args, **kwargs)
+        finally:
+            for failure in self.failures:
+                if failure.kind == "changed-inputs":
+                    failure.rule = STAY.name
 
     def resolve(self, op: Op) -> Op | None:
         """A random operation gives sizes and a seed; the numbers are made here."""
@@ -82,6 +104,10 @@ class TensorSpecification(FunctionSpecification):
         """The rule that this wrong answer breaks; `call` is the implementation, for further questions to it."""
         return rule
 
+    def nan(self, seen: Any, **args: Any) -> str:
+        """The sentence for an answer with NaN in it."""
+        return "The answer contains NaN: look for inf - inf, inf / inf, 0 / 0 or 0 times inf."
+
 
 def row(draw: random.Random, width: int) -> list[float]:
     """Numbers with one decimal: exact enough to be read in a report."""
@@ -96,6 +122,11 @@ def rows(draw: random.Random, count: int, width: int) -> Rows:
 def same(seen: Any, expected: Any) -> bool:
     """Whether an answer is (nearly) the given tensor."""
     return compare(seen, expected) is None
+
+
+def other_dtype(seen: Any, expected: Any) -> bool:
+    """Whether an answer is the given tensor, but for its dtype."""
+    return seen.dtype != expected.dtype and compare(seen, expected, COARSE) is None
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
@@ -114,12 +145,14 @@ class Scores(TensorSpecification):
         Rule("one-score-a-key", "n keys give n scores, shape [n], the score of key i at place i."),
         Rule("products-summed", "A score is the sum of query times key, number by number, signs and all."),
         Rule("divided-by-root-d", "Every sum is divided by the square root of d, the length of the query."),
+        DTYPE,
+        STAY,
     )
     witnesses = (
         Witness("divided-by-root-d", op("call", q=[1.0, 0.0, 2.0, 0.0, 1.0], K=[[1.0, 3.0, 0.0, 2.0, 1.0],
                                                                                 [0.0, 1.0, 2.0, 0.0, 1.0],
                                                                                 [-1.0, 0.0, 1.0, 1.0, 0.0]])),
-        Witness("one-score-a-key", op("call", q=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0], [2.0, -1.0]])),
+        Witness("one-score-a-key", op("call", q=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 3.0], [2.0, -1.0]])),
         Witness("one-score-a-key", op("call", q=[3.0, -1.0], K=[[1.0, 1.0]])),
         Witness("products-summed", op("call", q=[1.0, -2.0, 0.5], K=[[2.0, 1.0, -4.0], [-1.0, 0.5, 3.0],
                                                                      [0.0, -3.0, 1.0]])),
@@ -129,6 +162,8 @@ class Scores(TensorSpecification):
                                                                            [-1.0, 0.0, 4.0, 2.0]])),
         Witness("divided-by-root-d", op("call", q=[2.0], K=[[3.0], [-1.0], [0.5]])),
         Witness("divided-by-root-d", op("call", q=[1.0] * 9, K=[[1.0] * 9, [2.0] * 9])),
+        Witness(DTYPE.name, op("call", q=[1.0, 1.0, 2.0, 0.0], K=[[3.0, 1.0, 0.0, 5.0]])),
+        Witness(STAY.name, op("call", q=[2.0, 1.0], K=[[3.0, 0.5], [0.0, 1.5]])),
     )
     hints = (
         "Write the three products of q = [1, 2] with the keys [1, 0], [0, 1] and [2, -1] on paper. Which product of "
@@ -156,9 +191,23 @@ class Scores(TensorSpecification):
     def accuse(self, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
         if shape_of(seen) != shape_of(expected):
             return "one-score-a-key"
-        if sorted(seen.tolist()) != seen.tolist() and same(seen.sort().values, expected.sort().values):
+        if self.out_of_order(seen, expected, call, **args):
             return "one-score-a-key"
         return "products-summed" if self.factor(seen, expected, call, **args) is None else "divided-by-root-d"
+
+    def out_of_order(self, seen: Any, expected: Any, call: Callable[..., Any], q: list[float], K: Rows) -> bool:
+        """Whether the scores are right but for their order; asked twice, since few numbers may agree by chance."""
+        if len(K) < 2 or not same(seen.sort().values, expected.sort().values):
+            return False
+        more = self.decode({"q": [x + 0.1 * (j + 1) for j, x in enumerate(q)],
+                            "K": [[x + 0.1 * (i + 1) ** 2 - 0.3 * j for j, x in enumerate(k)]
+                                  for i, k in enumerate(K)]})
+        right = self.oracle(**more)
+        try:
+            again = call(*more.values())
+        except Exception:
+            return False
+        return shape_of(again) == shape_of(right) and same(again.sort().values, right.sort().values)
 
     def factor(self, seen: Any, expected: Any, call: Callable[..., Any], q: list[float], K: Rows) -> float | None:
         """The one number by which all scores differ; None where there is none."""
@@ -220,10 +269,12 @@ class Attend(TensorSpecification):
         Rule("equal-scores-share-equally", "Keys with equal scores get equal weights."),
         Rule("weights-follow-the-scores", "The weight of a key is exp(its score), divided by the sum over all keys."),
         Rule("any-size-of-score", "Scores of any size, positive or negative, give finite and right weights."),
+        DTYPE,
+        STAY,
     )
     # Of several failing witnesses of one rule the first is shown: the smallest stand in front.
     witnesses = (
-        Witness("weights-follow-the-scores", op("call", q=[1.0], K=[[0.0], [1.0]], V=[[10.0], [20.0]])),
+        Witness("weights-follow-the-scores", op("call", q=[1.0], K=[[0.0], [1.0], [-1.0]], V=[[10.0], [20.0], [40.0]])),
         Witness("one-mixture-of-values", op("call", q=[1.0, 0.0], K=[[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]],
                                             V=[[1.0, 0.0, 4.0], [0.0, 2.0, 4.0], [3.0, 1.0, -4.0]])),
         Witness("one-mixture-of-values", op("call", q=[1.0, 1.0], K=[[2.0, 0.0], [0.0, -1.0]],
@@ -248,13 +299,16 @@ class Attend(TensorSpecification):
                                                 V=[[0.0, 8.0], [8.0, 0.0], [-8.0, 4.0]])),
         Witness("any-size-of-score", op("call", q=[40.0, 0.0, 0.0, 0.0], K=[[40.0, 1.0, 0.0, 0.0],
                                                                             [40.05, 0.0, 2.0, 0.0]],
-                                        V=[[1.0], [0.0]])),
+                                        V=[[1.0], [3.0]])),
         Witness("any-size-of-score", op("call", q=[40.0], K=[[0.0], [25.0]], V=[[1.0], [2.0]])),
+        Witness("any-size-of-score", op("call", q=[40.0], K=[[25.0], [0.0]], V=[[1.0], [2.0]])),
         Witness("any-size-of-score", op("call", q=[60.0, 0.0, 0.0, 0.0], K=[[0.0, 1.0, 0.0, 0.0],
                                                                             [0.0, 0.0, 1.0, 0.0],
                                                                             [100.0, 0.0, 0.0, 0.0]],
                                         V=[[1.0], [2.0], [3.0]])),
         Witness("any-size-of-score", op("call", q=[50.0], K=[[-40.0], [-40.02]], V=[[1.0], [0.0]])),
+        Witness(DTYPE.name, op("call", q=[1.0, 0.0], K=[[0.0, 1.0], [0.0, 2.0]], V=[[1.0], [2.0]])),
+        Witness(STAY.name, op("call", q=[1.0, 0.0], K=[[0.5, 1.0], [0.0, 2.0]], V=[[1.0, 3.0], [2.0, -1.0]])),
     )
     hints = (
         "Which number can be subtracted from every score so that no exponential is larger than 1, and why does no "
@@ -296,6 +350,10 @@ class Attend(TensorSpecification):
             return "one-mixture-of-values"
         return rule
 
+    def nan(self, seen: Any, **args: Any) -> str:
+        s = ", ".join(f"{x:.4g}" for x in _plain_scores(args["q"], args["K"]))
+        return f"The scores are {s}, and NaN comes out: look for inf / inf, 0 / 0 or inf - inf on the way."
+
     def cause(self, rule: str, seen: Any, expected: Any, q: list[float], K: Rows, V: Rows) -> str:
         s = ", ".join(f"{x:.4g}" for x in _plain_scores(q, K))
         if rule == "one-mixture-of-values":
@@ -330,14 +388,17 @@ class CausalAttend(TensorSpecification):
         Rule("the-whole-past-is-seen", "Row i sees all the keys and values before it."),
         Rule("each-row-as-attend", "Row i is attend(Q[i], ...) over what it sees: scaled, and weights that sum to 1."),
         Rule("any-size-of-score", "Scores of any size, seen or hidden, leave every row finite and right."),
+        DTYPE,
+        STAY,
     )
     # Of several failing witnesses of one rule the first is shown: the smallest stand in front.
     witnesses = (
-        Witness("the-future-is-hidden", op("call", Q=[[1.0], [2.0], [1.0]], K=[[1.0], [0.5], [-1.0]],
+        Witness("the-future-is-hidden", op("call", Q=[[1.0], [2.0], [0.5]], K=[[1.0], [0.5], [-1.0]],
                                            V=[[10.0], [20.0], [40.0]])),
         Witness("one-mixture-a-query", op("call", Q=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
                                           K=[[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]],
-                                          V=[[1.0, 0.0, 0.0, 1.0], [0.0, 2.0, 0.0, 1.0], [0.0, 0.0, 4.0, 1.0]])),
+                                          V=[[1.0, 0.0, 0.0, 1.0, 2.0], [0.0, 2.0, 0.0, 1.0, 0.0],
+                                             [0.0, 0.0, 4.0, 1.0, 0.0]])),
         Witness("the-future-is-hidden", op("call", Q=[[1.0, 0.5], [-1.0, 2.0]], K=[[1.0, 0.0], [0.5, 1.0]],
                                            V=[[1.0, 5.0], [3.0, -1.0]])),
         Witness("the-future-is-hidden", op("call", Q=[[1.0], [2.0], [-1.0], [0.5]], K=[[1.0], [-1.0], [2.0], [0.0]],
@@ -356,6 +417,8 @@ class CausalAttend(TensorSpecification):
         Witness("any-size-of-score", op("call", Q=[[40.0], [40.0], [40.0]], K=[[20.0], [40.0], [80.0]],
                                         V=[[1.0], [2.0], [3.0]])),
         Witness("any-size-of-score", op("call", Q=[[400.0], [400.0]], K=[[-500.0], [-500.0]], V=[[2.0], [4.0]])),
+        Witness(DTYPE.name, op("call", Q=[[1.0], [0.0]], K=[[1.0], [2.0]], V=[[3.0], [1.0]])),
+        Witness(STAY.name, op("call", Q=[[1.0], [0.5]], K=[[1.0], [2.0]], V=[[3.0], [1.0]])),
     )
     hints = (
         "Which rows of K and V may query 2 look at? Write its row with attend and a slice before you think of all.",
@@ -383,7 +446,7 @@ class CausalAttend(TensorSpecification):
     def rule_for(self, Q: Rows, K: Rows, V: Rows) -> str:
         if max(abs(s) for q in Q for s in _plain_scores(q, K)) > HUGE:
             return "any-size-of-score"
-        return "each-row-as-attend"
+        return "a-token-sees-itself" if len(Q) == 1 else "each-row-as-attend"
 
     def accuse(self, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
         if shape_of(seen) != shape_of(expected):
@@ -398,6 +461,12 @@ class CausalAttend(TensorSpecification):
         if rule == "any-size-of-score":
             # A weight of 1e-200 is as good as none: what a row looks at cannot be told apart here.
             return rule
+        nans = [bool(row.isnan().any()) for row in seen]
+        if all(nans):
+            return rule
+        if n > 1 and nans == [True] * (n - 1) + [False] and same(seen[-1], expected[-1]):
+            # Only the last row, which has nothing to hide, is a number, and it is right.
+            return "the-future-is-hidden"
         if n > 1 and not any(values[i][j] for i in range(n) for j in range(n)):
             return "one-mixture-a-query"
         if not all(values[i][i] for i in range(n)):
@@ -425,6 +494,12 @@ class CausalAttend(TensorSpecification):
             moved[name] = [[columns[j][i] for j in range(n)] for i in range(n)]
         return moved["V"], moved["K"]
 
+    def nan(self, seen: Any, **args: Any) -> str:
+        rows_ = [str(i) for i, values in enumerate(seen) if values.isnan().any()]
+        which = "Every row is" if len(rows_) == len(seen) > 1 else f"Row {rows_[0]} is" if len(rows_) == 1 else \
+            f"Rows {', '.join(rows_)} are"
+        return f"{which} NaN: look for a row in which all is hidden, for inf - inf, or for 0 times inf."
+
     def cause(self, rule: str, seen: Any, expected: Any, Q: Rows, K: Rows, V: Rows) -> str:
         if rule == "one-mixture-a-query":
             return "No row moves when V changes: what comes out is not mixed from the values."
@@ -448,6 +523,14 @@ def _both_nan(a: Any, b: Any) -> bool:
 # ----- the last row -----------------------------------------------------------------------------------------------
 
 
+def _named(value: Any) -> str:
+    import torch
+
+    if value is None:
+        return "None"
+    return "a tensor" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+
+
 def _rows(n: int) -> str:
     return "1 row" if n == 1 else f"{n} rows"
 
@@ -467,18 +550,29 @@ class LastRowReferee(TensorReferee):
         row, new_K, new_V = spec.oracle(x, K, V, W_q, W_k, W_v)
         rule = "the-first-token-too" if n == 0 else "equals-the-last-row"
         seen = self.call(rule, spec.label(args), self.implementation, *spec.decode(args).values())
+        if not isinstance(seen, list | tuple) or len(seen) != 3:
+            given = _named(seen) if not isinstance(seen, list | tuple) else f"{len(seen)} values"
+        else:
+            given = ", ".join(map(_named, seen))
         three = isinstance(seen, list | tuple) and len(seen) == 3 and all(isinstance(t, torch.Tensor) for t in seen)
         self.steps[-1].seen = "three tensors" if three else show(seen, 60)
-        if not self.require("gives-row-keys-values", three, expected=("row", "K", "V"),
-                            cause="Three tensors are due: the row, and the K and V to keep; yours is "
-                                  f"{show(seen, 60)}."):
+        if not self.require("gives-row-keys-values", three, expected=Words("(row, K, V)"),
+                            cause="Three tensors are due: the row, and the K and V to keep; what comes back is "
+                                  f"{given}."):
             return
         names = (("row", row), ("K", new_K), ("V", new_V))
         for (name, expected), given in zip(names, seen, strict=True):
             if shape_of(given) != shape_of(expected):
                 self.tell("gives-row-keys-values", name, given, expected,
-                          f"{name} has shape {shape_of(given)} where {shape_of(expected)} is due: "
-                          f"kept before {n}, new 1.")
+                          f"{name} has shape {shape_of(given)} where {shape_of(expected)} is due"
+                          + (f": kept before {n}, new 1." if name != "row" else ": one vector, as wide as a value."))
+                return
+        for (name, expected), given in zip(names, seen, strict=True):
+            if other_dtype(given, expected):
+                step = self._line(name, observe=True)
+                step.seen = str(given.dtype)
+                self._fail(DTYPE.name, "wrong-type", f"The numbers of {name} are right, but their dtype is "
+                           f"{given.dtype} where {expected.dtype} came in and is due.", step, str(expected.dtype))
                 return
         for name, given, expected in (("K", seen[1], new_K), ("V", seen[2], new_V)):
             if not same(given[:n], expected[:n]):
@@ -523,6 +617,8 @@ class LastRowOnly(TensorSpecification):
         Rule("sees-itself", "The new token's own key and value are among those it attends to."),
         Rule("equals-the-last-row", "The row is the last row of causal attention over all n + 1 tokens."),
         Rule("the-first-token-too", "With nothing kept (n = 0) the row is the new token's own value."),
+        DTYPE,
+        STAY,
     )
     witnesses = (
         Witness("gives-row-keys-values", op("call", x=[1.0, 2.0], K=[[1.0, 0.0], [0.0, 1.0]],
@@ -546,6 +642,8 @@ class LastRowOnly(TensorSpecification):
                                           W_k=[[1.0]], W_v=[[0.1]])),
         Witness("the-first-token-too", op("call", x=[1.0, 3.0], K=[], V=[], W_q=[[1.0, 0.0], [0.0, 1.0]],
                                           W_k=[[1.0, 2.0], [0.0, 1.0]], W_v=[[2.0, 0.0, 1.0], [1.0, 1.0, 0.0]])),
+        Witness(DTYPE.name, op("call", x=[1.0], K=[[2.0]], V=[[3.0]], W_q=[[0.0]], W_k=[[1.0]], W_v=[[1.0]])),
+        Witness(STAY.name, op("call", x=[1.0], K=[[2.0]], V=[[3.0]], W_q=[[1.0]], W_k=[[1.0]], W_v=[[1.0]])),
     )
     hints = (
         "Which of its three vectors does the new token use itself, and which two will later tokens ask it for?",

@@ -37,11 +37,44 @@ wrong("scores", "root-of-two", "divided-by-root-d",
       "A fixed divisor of the root of 2 is right for vectors of two numbers only; here the width differs.",
       "def scores(q, K):\n    return K @ q / math.sqrt(2)\n")
 wrong("scores", "root-rounded-down", "divided-by-root-d",
-      "isqrt gives the whole part of the root, which is the root itself only for 1, 4, 9 and so on.",
+      "The divisor here is a whole number, 2; the root of d is one only where d is 1, 4, 9 and so on.",
       "def scores(q, K):\n    return K @ q / math.isqrt(q.shape[0])\n")
 wrong("scores", "scaled-twice", "divided-by-root-d",
       "Both the query and the sum are divided by the root, which together divides by d.",
       "def scores(q, K):\n    r = math.sqrt(q.shape[0])\n    return K @ (q / r) / r\n")
+wrong("scores", "root-of-everything", "divided-by-root-d",
+      "The divisor counts the numbers of all keys together; it is the width of one that counts.",
+      "def scores(q, K):\n    return K @ q / math.sqrt(K.numel())\n")
+wrong("scores", "divided-by-norm", "divided-by-root-d",
+      "q.norm() is the geometric length of this one query; the divisor depends only on how many numbers it has.",
+      "def scores(q, K):\n    return K @ q / q.norm()\n")
+wrong("scores", "total-never-reset", "products-summed",
+      "The running total is never set back to 0, so every key carries the sums of those before it.",
+      "def scores(q, K):\n    out, total = [], 0.0\n    for k in K:\n        total = total + k @ q\n"
+      "        out.append(total / math.sqrt(len(q)))\n    return torch.stack(out)\n")
+wrong("scores", "last-number-missed", "products-summed",
+      "The loop over the numbers of a key ends one too early: the last product is missing in every sum.",
+      "def scores(q, K):\n    return K[:, :-1] @ q[:-1] / math.sqrt(len(q))\n")
+wrong("scores", "returns-in-the-loop", "products-summed",
+      "The function returns in its first round: only the first key has got a score.",
+      "def scores(q, K):\n    out = torch.zeros(len(K), dtype=q.dtype)\n    for i, k in enumerate(K):\n"
+      "        out[i] = k @ q / math.sqrt(len(q))\n        return out\n")
+wrong("scores", "whole-numbers", "products-summed",
+      "// keeps the whole part of the quotient only.",
+      "def scores(q, K):\n    return K @ q // math.sqrt(len(q))\n")
+wrong("scores", "last-key-missed", "one-score-a-key",
+      "The last key has no score: the loop over the keys ends one too early.",
+      "def scores(q, K):\n    return K[:-1] @ q / math.sqrt(len(q))\n")
+wrong("scores", "one-row", "one-score-a-key",
+      "The answer is a matrix with one row, [1, n], where [n] is due.",
+      "def scores(q, K):\n    return q[None] @ K.T / math.sqrt(len(q))\n")
+wrong("scores", "single-precision", "same-dtype-as-given",
+      "A new tensor is float32 unless told otherwise, and what is written into it is rounded to that.",
+      "def scores(q, K):\n    out = torch.zeros(len(K))\n    for i, k in enumerate(K):\n"
+      "        out[i] = k @ q / math.sqrt(len(q))\n    return out\n")
+wrong("scores", "query-scaled-in-place", "the-tensors-given-stay",
+      "/= writes into the caller's q: the next call would scale it once more.",
+      "def scores(q, K):\n    q /= math.sqrt(len(q))\n    return K @ q\n")
 wrong("scores", "divided-by-length", "products-summed",
       "Dividing by the lengths of the vectors gives the cosine; attention keeps the lengths, a longer key counts more.",
       "def scores(q, K):\n    return K @ q / (K.norm(dim=1) * q.norm() + 1e-9)\n")
@@ -84,7 +117,7 @@ wrong("scores", "no-return", "wrong-type",
 wrong("scores", "a-list", "wrong-type",
       "The answer is a list of tensors; the next step works on one tensor of shape [n].",
       "def scores(q, K):\n    return [k @ q / math.sqrt(q.shape[0]) for k in K]\n")
-wrong("scores", "in-place", "changed-inputs",
+wrong("scores", "in-place", "the-tensors-given-stay",
       "*= writes the products into the caller's K; the keys are needed again for the next query.",
       "def scores(q, K):\n    K *= q\n    return K.sum(dim=1) / math.sqrt(q.shape[0])\n")
 
@@ -102,27 +135,82 @@ right("scores", "einsum", "def scores(q, K):\n    return torch.einsum('nd,d->n',
 right("scores", "query-scaled-first", "def scores(q, K):\n    return (q / math.sqrt(len(q))) @ K.T\n")
 right("scores", "elementwise", "def scores(q, K):\n    return (K * q).sum(-1) / torch.tensor(float(K.size(1)), dtype=K.dtype).sqrt()\n")
 
+right("scores", "numpy-inside", """
+import numpy as np
+
+
+def scores(q, K):
+    return torch.from_numpy(K.numpy() @ q.numpy() / np.sqrt(len(q)))
+""")
+right("scores", "a-list-made-a-tensor", """
+def scores(q: Tensor, K: Tensor) -> Tensor:
+    assert K.dim() == 2
+    return q.new_tensor([sum(a * b for a, b in zip(q.tolist(), k)) / len(q) ** 0.5 for k in K.tolist()])
+""")
+
 # ----- attend -----------------------------------------------------------------------------------------------------
 
 # A trace is explained by the first mutant that gives the same one: the rarer mistakes stand in front.
 wrong("attend", "minus-mean", "any-size-of-score",
-      "After subtracting the mean the largest score can still be in the thousands, and its exponential overflows.",
+      "What is subtracted is not the largest score: what is left of that one still has an exponential beyond any "
+      "float.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.mean())\n    return (e / e.sum()) @ V\n")
 wrong("attend", "minus-min", "any-size-of-score",
-      "Subtracting the smallest score makes the largest one larger still; its exponential overflows.",
+      "What is subtracted is not the largest score: what is left of that one still has an exponential beyond any "
+      "float.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.min())\n    return (e / e.sum()) @ V\n")
 wrong("attend", "minus-largest-size", "any-size-of-score",
-      "The largest absolute value is subtracted: where all scores are very negative, every exponential becomes 0.",
+      "All scores are very negative here and stay so after your subtraction: every exponential becomes 0, and 0 / 0 "
+      "is left.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.abs().max())\n    return (e / e.sum()) @ V\n")
 wrong("attend", "clamped", "any-size-of-score",
       "Scores that are cut off at a limit become equal, and with them weights that should differ.",
       "def attend(q, K, V):\n    e = torch.exp(scores(q, K).clamp(-80, 80))\n    return (e / e.sum()) @ V\n")
 wrong("attend", "nan-to-zero", "any-size-of-score",
-      "Replacing NaN by 0 hides the overflow: the key that matches best then has no weight at all.",
+      "The overflow is covered up, not avoided: the exponentials are infinite, and every weight ends as 0.",
       "def attend(q, K, V):\n    e = torch.exp(scores(q, K))\n    return torch.nan_to_num(e / e.sum()) @ V\n")
 wrong("attend", "naive-exp", "any-size-of-score",
       "exp of a score of some hundreds is too large for any float, and inf / inf is not a number.",
       "def attend(q, K, V):\n    e = torch.exp(scores(q, K))\n    return (e / e.sum()) @ V\n")
+wrong("attend", "largest-not-kept-up", "weights-follow-the-scores",
+      "Where a later score is a new maximum, the exponentials taken before still stand on the old one.",
+      "def attend(q, K, V):\n    m, total, out = -math.inf, 0.0, torch.zeros_like(V[0])\n"
+      "    for s, v in zip(scores(q, K).tolist(), V):\n        m = max(m, s)\n        w = math.exp(s - m)\n"
+      "        total, out = total + w, out + w * v\n    return out / total\n")
+wrong("attend", "shift-on-one-side", "weights-sum-to-one",
+      "The maximum is subtracted above the line and not below it; it cancels only where both have it.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    return torch.exp(s - s.max()) / torch.exp(s).sum() @ V\n")
+wrong("attend", "divided-by-scores", "weights-sum-to-one",
+      "The exponentials are divided by the sum of the scores; it takes the sum of the exponentials.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    return torch.exp(s - s.max()) / s.sum() @ V\n")
+wrong("attend", "last-key-dropped", "weights-sum-to-one",
+      "The last key stands in the sum of the exponentials but not in the mixture.",
+      "def attend(q, K, V):\n    w = torch.softmax(scores(q, K), 0)\n    return w[:-1] @ V[:-1]\n")
+wrong("attend", "mean-of-the-mixture", "weights-sum-to-one",
+      "The weighted values are averaged; the weights share out one whole already, so they are added up.",
+      "def attend(q, K, V):\n    return (torch.softmax(scores(q, K), 0)[:, None] * V).mean(dim=0)\n")
+wrong("attend", "largest-or-nothing", "any-size-of-score",
+      "Where the exponentials overflow, only the best key is heard; the two scores differ by 1, so both have a share.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s)\n"
+      "    if e.isinf().any() or e.sum() == 0:\n        return V[s.argmax()].clone()\n    return e / e.sum() @ V\n")
+wrong("attend", "minus-last", "any-size-of-score",
+      "What is subtracted is not the largest score: what is left of that one still has an exponential beyond any float.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s[-1])\n    return e / e.sum() @ V\n")
+wrong("attend", "equal-ones-counted-once", "equal-scores-share-equally",
+      "Equal exponentials stand in the sum once only, so the weights of keys with equal scores come to too much.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.max())\n    return e / e.unique().sum() @ V\n")
+wrong("attend", "single-precision", "same-dtype-as-given",
+      "A new tensor is float32 unless told otherwise, and what is added to it is rounded to that.",
+      "def attend(q, K, V):\n    out = torch.zeros(V.shape[1])\n    for w, v in zip(torch.softmax(scores(q, K), 0), V):\n"
+      "        out += w * v\n    return out\n")
+wrong("attend", "first-value-is-the-total", "the-tensors-given-stay",
+      "V[0] is a view: what is added up in it is added up in the caller's V.",
+      "def attend(q, K, V):\n    w = torch.softmax(scores(q, K), 0)\n    out = V[0]\n    out *= w[0]\n"
+      "    for i in range(1, len(V)):\n        out += w[i] * V[i]\n    return out\n")
+wrong("attend", "as-wide-as-a-key", "one-mixture-of-values",
+      "The answer is as wide as a key; it is mixed from values, and they may have another width.",
+      "def attend(q, K, V):\n    out = torch.zeros_like(q)\n    for w, v in zip(torch.softmax(scores(q, K), 0), V):\n"
+      "        out += w * v\n    return out\n")
 wrong("attend", "not-normalised", "weights-sum-to-one",
       "The exponentials are used as they are; they become weights only when divided by their sum.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    return torch.exp(s - s.max()) @ V\n")
@@ -151,7 +239,7 @@ wrong("attend", "winner-takes-all", "equal-scores-share-equally",
       "Only the best key is heard; softmax lets every key have its share, equal ones the same.",
       "def attend(q, K, V):\n    return V[scores(q, K).argmax()]\n")
 wrong("attend", "linear-shares", "equal-scores-share-equally",
-      "Dividing the scores by their sum breaks down where the sum is 0 and turns negative scores into negative shares.",
+      "A score of 0 is a score like any other and gets its share; here all scores are 0, and no weight is a number.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    return (s / s.sum()) @ V\n")
 wrong("attend", "first-key-dropped", "equal-scores-share-equally",
       "The first key is left out of the mixture although the query sees it.",
@@ -196,7 +284,7 @@ wrong("attend", "summed-over-width", "one-mixture-of-values",
 wrong("attend", "no-return", "wrong-type",
       "The mixture is computed and then dropped: the function has no return.",
       "def attend(q, K, V):\n    out = torch.softmax(scores(q, K), dim=0) @ V\n")
-wrong("attend", "values-overwritten", "changed-inputs",
+wrong("attend", "values-overwritten", "the-tensors-given-stay",
       "The weights are multiplied into the caller's V; the values are needed again for the next query.",
       "def attend(q, K, V):\n    V *= torch.softmax(scores(q, K), dim=0)[:, None]\n    return V.sum(dim=0)\n")
 
@@ -224,6 +312,27 @@ def attend(q, K, V):
         keep = math.exp(m - new)
         out, total, m = out * keep + math.exp(s - new) * v, total * keep + math.exp(s - new), new
     return out / total
+""")
+
+right("attend", "halves", """
+def attend(q, K, V):
+    if len(K) == 1:
+        return V[0]
+    s, h = scores(q, K), len(K) // 2
+    share = torch.sigmoid(torch.logsumexp(s[:h], 0) - torch.logsumexp(s[h:], 0))
+    return share * attend(q, K[:h], V[:h]) + (1 - share) * attend(q, K[h:], V[h:])
+""")
+right("attend", "library-kernel", """
+import torch.nn.functional as F
+
+
+def attend(q, K, V):
+    return F.scaled_dot_product_attention(q[None, None], K[None], V[None])[0, 0]
+""")
+right("attend", "summed-generator", """
+def attend(q, K, V):
+    e = (scores(q, K) - max(scores(q, K))).exp_()
+    return sum(w * v for w, v in zip(e / e.sum(), V))
 """)
 
 # ----- causal_attend ----------------------------------------------------------------------------------------------
@@ -275,11 +384,61 @@ wrong("causal_attend", "softmax-over-queries", "each-row-as-attend",
       "def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
       "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n"
       "    return torch.softmax(s, dim=0) @ V\n")
+masked("past-hidden-and-itself", "the-future-is-hidden",
+       "The mask is True where a key may be seen, and masked_fill fills just there: the wrong half is hidden.",
+       "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).tril(), -math.inf)")
+masked("plus-infinity", "the-future-is-hidden",
+       "The hidden keys get the score plus infinity, which is the strongest match there can be.",
+       "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), math.inf)")
+masked("zero-times-infinity", "a-token-sees-itself",
+       "0 times infinity is not a number, so a table of zeros and ones times minus infinity is NaN where a key is seen.",
+       "s = s + torch.ones(n, n, dtype=s.dtype).triu(1) * -math.inf")
+masked("divided-by-d", "each-row-as-attend",
+       "The divisor comes to d instead of its root, so the weights are more even than they should be.",
+       "s = (s / math.sqrt(d)).masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)")
+masked("root-of-dv", "each-row-as-attend",
+       "The divisor comes from the width of a value; it is the width of a query that counts.",
+       "s = (Q @ K.T / math.sqrt(V.shape[1])).masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)")
+wrong("causal_attend", "sums-along-the-columns", "each-row-as-attend",
+      "Without keepdim the n sums lie along the last axis: each number is divided by the sum of another row.",
+      "def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
+      "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n"
+      "    e = torch.exp(s - s.max(-1, keepdim=True).values)\n    return e / e.sum(-1) @ V\n")
+wrong("causal_attend", "maxima-along-the-columns", "each-row-as-attend",
+      "Without keepdim the n maxima and sums lie along the last axis: each number meets those of another row.",
+      "def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
+      "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n"
+      "    e = torch.exp(s - s.max(-1).values)\n    return e / e.sum(-1) @ V\n")
+wrong("causal_attend", "first-query-for-all", "each-row-as-attend",
+      "Every row is asked with the first query; each row has its own.",
+      "def causal_attend(Q, K, V):\n    return torch.stack([attend(Q[0], K[:i + 1], V[:i + 1]) for i in range(len(Q))])\n")
+wrong("causal_attend", "rows-over-values", "each-row-as-attend",
+      "Row i is written over value i, and the rows after it are mixed from what stands there now.",
+      "def causal_attend(Q, K, V):\n    V = V.clone()\n    for i in range(len(Q)):\n"
+      "        V[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n    return V\n")
+wrong("causal_attend", "nothing-for-row-0", "a-token-sees-itself",
+      "The slice for row 0 is empty, and there is nothing to share out in it: a token sees itself too.",
+      "def causal_attend(Q, K, V):\n    return torch.stack([attend(Q[i], K[:i], V[:i]) for i in range(len(Q))])\n")
+wrong("causal_attend", "last-row-left-out", "a-token-sees-itself",
+      "The loop ends one row too early: the last row is still as it was made.",
+      "def causal_attend(Q, K, V):\n    out = torch.zeros_like(V)\n    for i in range(len(Q) - 1):\n"
+      "        out[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n    return out\n")
+wrong("causal_attend", "as-wide-as-a-query", "one-mixture-a-query",
+      "The answer is as wide as a query; its rows are mixed from values, which may have another width.",
+      "def causal_attend(Q, K, V):\n    out = torch.zeros_like(Q)\n    for i in range(len(Q)):\n"
+      "        out[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n    return out\n")
+wrong("causal_attend", "one-row-in-a-matrix", "one-mixture-a-query",
+      "Only the last row is computed; here all rows are wanted.",
+      "def causal_attend(Q, K, V):\n    return attend(Q[-1], K, V)[None]\n")
+wrong("causal_attend", "single-precision", "same-dtype-as-given",
+      "A new tensor is float32 unless told otherwise, and the rows written into it are rounded to that.",
+      "def causal_attend(Q, K, V):\n    out = torch.zeros(V.shape)\n    for i in range(len(Q)):\n"
+      "        out[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n    return out\n")
 masked("diagonal-hidden", "a-token-sees-itself",
        "The mask takes the diagonal too: no token sees itself, and row 0 has nothing left to look at.",
        "s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(0), -math.inf)")
 wrong("causal_attend", "slice-too-short", "a-token-sees-itself",
-      "The slice stops before row i itself; a token sees all before it and itself.",
+      "Each row is mixed from the rows before it alone; a token sees all before it and itself.",
       "def causal_attend(Q, K, V):\n    rows = [torch.zeros_like(V[0])]\n"
       "    rows += [attend(Q[i], K[:i], V[:i]) for i in range(1, len(Q))]\n    return torch.stack(rows)\n")
 wrong("causal_attend", "slice-too-short-but-first", "a-token-sees-itself",
@@ -361,7 +520,7 @@ wrong("causal_attend", "keys-for-values", "one-mixture-a-query",
 wrong("causal_attend", "a-list", "wrong-type",
       "The answer is a list of rows; one tensor [n, dv] is due.",
       "def causal_attend(Q, K, V):\n    return [attend(Q[i], K[:i + 1], V[:i + 1]) for i in range(len(Q))]\n")
-wrong("causal_attend", "values-overwritten", "changed-inputs",
+wrong("causal_attend", "values-overwritten", "the-tensors-given-stay",
       "The rows are written over the caller's values, which the following rows and every later token still need.",
       "def causal_attend(Q, K, V):\n    for i in reversed(range(len(Q))):\n        V[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n"
       "    return V\n")
@@ -392,6 +551,19 @@ def causal_attend(Q, K, V):
         w = torch.softmax(scores(Q[i], K[: i + 1]), 0)
         out[i] = (w[:, None] * V[: i + 1]).sum(0)
     return out
+""")
+
+right("causal_attend", "recursion", """
+def causal_attend(Q, K, V):
+    last = attend(Q[-1], K, V)[None]
+    return last if len(Q) == 1 else torch.cat([causal_attend(Q[:-1], K[:-1], V[:-1]), last])
+""")
+right("causal_attend", "where", """
+def causal_attend(Q, K, V):
+    n = len(Q)
+    s = torch.where(torch.ones(n, n).tril() > 0, Q @ K.mT / Q.shape[1] ** 0.5, -torch.inf)
+    e = (s - s.amax(1, keepdim=True)).exp()
+    return e.div(e.sum(1, keepdim=True)).matmul(V)
 """)
 
 # ----- last_row_only ----------------------------------------------------------------------------------------------
@@ -445,7 +617,7 @@ step("swapped-k-v", "gives-row-keys-values",
 step("oldest-dropped", "gives-row-keys-values",
      "The oldest row makes way for the new one; the cache must grow by a row.",
      "K, V = torch.cat([K[1:], k[None]]), torch.cat([V[1:], v[None]])", "return attend(q, K, V), K, V")
-step("oldest-overwritten", "changed-inputs",
+step("oldest-overwritten", "the-tensors-given-stay",
      "The new key and value are written over the caller's last row; the old ones are needed again.",
      "if len(K):", "    K[-1], V[-1] = k, v", *_GROW, "return attend(q, K, V), K, V")
 step("past-scaled", "the-past-is-kept",
@@ -496,6 +668,27 @@ step("naive-exp", "equals-the-last-row",
 step("mean-of-values", "equals-the-last-row",
      "Every value counts the same; the query has no say.",
      *_GROW, "return V.mean(dim=0), K, V")
+step("root-of-hidden", "equals-the-last-row",
+     "The divisor is the root of the width of x; scores are divided by the root of the width of a key.",
+     *_GROW, "return torch.softmax(K @ q / math.sqrt(len(x)), dim=0) @ V, K, V")
+step("own-value-not-mixed-in", "equals-the-last-row",
+     "The new key takes its share of the weights, but its value is not in the mixture.",
+     "old = V", *_GROW, "w = torch.softmax(scores(q, K), 0)", "return w[:-1] @ old, K, V")
+step("values-projected-again", "equals-the-last-row",
+     "The mixture goes through W_v once more where the widths allow it; the kept values have been through it.",
+     *_GROW, "row = attend(q, K, V)", "return (row @ W_v if len(row) == len(x) == len(v) else row), K, V")
+step("last-row-overwritten", "gives-row-keys-values",
+     "The new key and value are written over the last ones of the copy; it has to grow by a row.",
+     "if len(K):", "    K, V = K.clone(), V.clone()", "    K[-1], V[-1] = k, v",
+     "return (attend(q, K, V) if len(K) else v), K, V")
+step("lists-of-rows", "gives-row-keys-values",
+     "K and V come back as lists of rows; the next step needs tensors.",
+     "Ks, Vs = [*K, k], [*V, v]", "return attend(q, torch.stack(Ks), torch.stack(Vs)), Ks, Vs")
+step("single-precision", "same-dtype-as-given",
+     "New tensors are float32 unless told otherwise; the kept keys and values are rounded to that.",
+     "n = len(K)", "grown_K, grown_V = torch.zeros(n + 1, len(k)), torch.zeros(n + 1, len(v))",
+     "grown_K[:n], grown_V[:n], grown_K[n], grown_V[n] = K, V, k, v",
+     "return attend(q, grown_K.to(q.dtype), grown_V.to(q.dtype)), grown_K, grown_V")
 step("empty-refused", "the-first-token-too",
      "Where nothing is kept yet the step ends in an error; the first token has nobody but itself.",
      "if len(K) == 0:", "    raise ValueError('no keys')", *_GROW, "return attend(q, K, V), K, V")

@@ -147,6 +147,25 @@ MUTANTS = [
             return start
     return None
 """),
+    _first_fit("next-fit", "lowest-of-those-that-fit",
+               "You go on where the last search ended; that is next fit, and the lower holes wait for the next round.",
+               """\
+    for k in range(len(holes)):
+        i = (first_fit.at + k) % len(holes)
+        if holes[i][1] >= size:
+            first_fit.at = i + 1
+            return holes[i][0]
+    return None
+
+first_fit.at = 0
+"""),
+    _first_fit("enough-in-all", "start-of-a-hole-that-fits",
+               "You ask whether enough slots are free in all, and take a hole that is too short for a run in one piece.",
+               """\
+    if holes and sum(length for _, length in holes) >= size:
+        return holes[0][0]
+    return None
+"""),
     _first_fit("worst-fit", "lowest-of-those-that-fit",
                "You take the longest hole; that is worst fit, which cuts up the only holes a long sequence could have "
                "had.",
@@ -171,7 +190,7 @@ MUTANTS = [
     return min(fitting)[1] if fitting else None
 """),
     _first_fit("last-fit", "lowest-of-those-that-fit",
-               "Your loop goes on after it has found a hole and remembers the last one that fits instead of the first.",
+               "You answer with the highest hole that fits; a search from the low end is over at the first one.",
                """\
     found = None
     for start, length in holes:
@@ -240,7 +259,8 @@ MUTANTS = [
     return None
 """),
     _first_fit("forgot-to-return", "start-of-a-hole-that-fits",
-               "The place is found and then forgotten: the function comes to its end without returning it.",
+               "Nothing comes back although the first hole is more than long enough: it was found and not returned, "
+               "or passed over.",
                """\
     place = None
     for start, length in holes:
@@ -369,6 +389,54 @@ MUTANTS = [
         if hole_start <= start + length and start <= hole_start + hole_length:
             raise ReservationError("free already")
 """ + _MERGE),
+    _release("left-hole-dropped", "every-free-slot-once",
+             "The hole on the left is taken out of the list, but the run does not grow by it: its slots are lost.",
+             _REFUSE + """\
+    rest = [hole for hole in holes if sum(hole) != start]
+    return sorted([*rest, (start, length)])
+"""),
+    _release("list-kept-between-calls", "every-free-slot-once",
+             "You keep a list of your own from call to call; what was handed out in between still counts as free in it.",
+             """\
+    known = release_coalesce.known = release_coalesce.known or list(holes)
+    for hole_start, hole_length in known:
+        if hole_start < start + length and start < hole_start + hole_length:
+            raise ReservationError("free already")
+    merged = []
+    for run_start, run_length in sorted([*known, (start, length)]):
+        if merged and sum(merged[-1]) == run_start:
+            merged[-1] = (merged[-1][0], merged[-1][1] + run_length)
+        else:
+            merged.append((run_start, run_length))
+    release_coalesce.known = merged
+    return merged
+
+release_coalesce.known = []
+"""),
+    _release("table-of-64-slots", "every-free-slot-once",
+             "Your table of slots has a fixed size; memory may be larger than that.",
+             """\
+    free = [False] * 64
+    for hole_start, hole_length in [*holes, (start, length)]:
+        for slot in range(hole_start, hole_start + hole_length):
+            if free[slot]:
+                raise ReservationError("free already")
+            free[slot] = True
+    merged = []
+    for slot in range(64):
+        if free[slot]:
+            if merged and sum(merged[-1]) == slot:
+                merged[-1] = (merged[-1][0], merged[-1][1] + 1)
+            else:
+                merged.append((slot, 1))
+    return merged
+"""),
+    _release("a-generator", "wrong-type",
+             "With yield in it the call hands back a generator, and nothing is checked before somebody asks for a hole.",
+             _REFUSE + """\
+    for hole in sorted([*holes, (start, length)]):
+        yield hole
+"""),
     _release("joint-keeps-one-length", "every-free-slot-once",
              "The joined hole gets the length of one of its two parts; the slots of the other are lost.",
              _REFUSE + """\
@@ -578,21 +646,21 @@ MUTANTS = [
             raise ReservationError("free already")
 """ + _MERGE),
     _release("same-start", "refuses-what-is-free",
-             "You compare starts only; a run overlaps a hole in other ways than by beginning where it begins.",
+             "A run that begins inside a hole is let in; a hole is more than the slot it starts with.",
              """\
     if any(hole_start == start for hole_start, _ in holes):
         raise ReservationError("free already")
 """ + _MERGE),
     _release("asks-for-the-very-hole", "refuses-what-is-free",
-             "You refuse only a run that stands in the list exactly as it is; once it has been joined with a neighbour "
-             "it "
-             "is not found.",
+             "What you refuse covers a whole hole; a run that is only a part of one, as it is once holes have been "
+             "joined, is let in.",
              """\
     if (start, length) in holes:
         raise ReservationError("free already")
 """ + _MERGE),
     _release("no-check", "refuses-what-is-free",
-             "Nothing in your code asks whether the run is free already.",
+             "A run that is free already, slot for slot, is taken in once more, so that every slot of it is free "
+             "twice.",
              _MERGE),
     _release("none-for-an-error", "refuses-what-is-free",
              "You answer None where an error is due; a caller that does not look will go on with None for its list.",
@@ -601,9 +669,8 @@ MUTANTS = [
              "You refuse with an error of another kind than the one that the caller is told to catch.",
              _REFUSE.replace("ReservationError", "ValueError") + _MERGE),
     _release("swallows-the-overlap", "refuses-what-is-free",
-             "You quietly join overlapping runs; that hides a fault in the caller, whose sequence may have lost its "
-             "slots to "
-             "another.",
+             "You answer with a list as if nothing had happened; that hides a fault in the caller, whose sequence "
+             "may have lost its slots to another.",
              """\
     merged = []
     for run_start, run_length in sorted([*holes, (start, length)]):
@@ -626,6 +693,15 @@ MUTANTS = [
     holes[:] = kept
 """ + _MERGE),
     # ----- waste_by_kind --------------------------------------------------------------------------------------------
+    _waste("equal-ones-counted-once", "used-holds-a-token",
+           "A set keeps equal numbers once, so two sequences of the same length count as one.",
+           _COUNT + '    slots["used"] = sum({used for _, _, used, _ in reservations})\n' + _HOLES),
+    _waste("sorts-the-holes", "the-list-given-stays",
+           "You sort the list that was passed in; its owner relies on the order of start.",
+           _COUNT + "    holes.sort(key=lambda hole: hole[1], reverse=True)\n" + _HOLES),
+    _waste("empties-the-list", "the-list-given-stays",
+           "You take the sequences out of the list that was passed in; afterwards its owner has none.",
+           _COUNT + "    reservations.clear()\n" + _HOLES),
     _waste("free-only-the-longest", "free-is-long-enough",
            "You keep the longest hole instead of adding up all that are long enough.",
            _COUNT + """\
@@ -641,6 +717,29 @@ MUTANTS = [
            _COUNT + """\
     for _, length in holes:
         slots["external" if length <= wanted else "free"] += length
+    return slots
+"""),
+    _waste("nobody-waits-all-waste", "external-is-too-short",
+           "A wanted of 0 means that nobody waits; you take it for a sequence that fits nowhere.",
+           _COUNT + """\
+    for _, length in holes:
+        slots["free" if wanted and length >= wanted else "external"] += length
+    return slots
+"""),
+    _waste("last-hole-only", "external-is-too-short",
+           "You set the count anew for each hole instead of adding to it, so only the last one counts.",
+           _COUNT + """\
+    for _, length in holes:
+        slots["external" if length < wanted else "free"] = length
+    return slots
+"""),
+    _waste("rest-of-a-hole-external", "external-is-too-short",
+           "You take the wanted run out of each hole and call the rest waste; a hole counts whole, as one kind.",
+           _COUNT + """\
+    for _, length in holes:
+        fits = min(length, wanted) if length >= wanted else 0
+        slots["free"] += fits
+        slots["external"] += length - fits
     return slots
 """),
     _waste("all-holes-external", "external-is-too-short",
@@ -842,6 +941,70 @@ MUTANTS = [
 ]
 
 RIGHT = [
+    Right("first_fit", "recursion", """\
+def first_fit(holes, size):
+    if not holes:
+        return None
+    (start, length), *rest = holes
+    return start if length >= size else first_fit(rest, size)
+"""),
+    Right("first_fit", "slot-by-slot", """\
+def first_fit(holes, size):
+    free = {slot for start, length in holes for slot in range(start, start + length)}
+    fits = (slot for slot in sorted(free) if all(slot + i in free for i in range(size)))
+    return next(fits, None)
+"""),
+    Right("release_coalesce", "a-table-of-slots", """\
+def release_coalesce(holes, start, length):
+    free = {slot for s, n in holes for slot in range(s, s + n)}
+    run = set(range(start, start + length))
+    if free & run:
+        raise ReservationError(f"{min(free & run)} is free already")
+    merged = []
+    for slot in sorted(free | run):
+        if merged and sum(merged[-1]) == slot:
+            merged[-1][1] += 1
+        else:
+            merged.append([slot, 1])
+    return [tuple(hole) for hole in merged]
+"""),
+    Right("release_coalesce", "recursion", """\
+def release_coalesce(holes, start, length):
+    if not holes:
+        return [(start, length)]
+    (s, n), *rest = holes
+    if s < start + length and start < s + n:
+        raise ReservationError
+    if s + n < start:
+        return [(s, n), *release_coalesce(rest, start, length)]
+    if s + n == start:
+        return release_coalesce(rest, s, n + length)
+    return [(start, length + n), *rest] if start + length == s else [(start, length), *holes]
+"""),
+    Right("release_coalesce", "edges", """\
+import numpy as np
+
+def release_coalesce(holes, start, length):
+    runs = np.array(sorted([*holes, (start, length)]))
+    begin, end = runs[:, 0], runs.sum(axis=1)
+    if (end[:-1] > begin[1:]).any():
+        raise ReservationError("overlap")
+    apart = end[:-1] < begin[1:]
+    return [[b, e - b] for b, e in zip(begin[np.r_[True, apart]], end[np.r_[apart, True]])]
+"""),
+    Right("waste_by_kind", "slot-by-slot", """\
+from collections import Counter
+
+def waste_by_kind(reservations, holes, wanted):
+    kinds = Counter(dict.fromkeys(("free", "external", "internal", "reservation", "used"), 0))
+    for _, length, used, final in reservations:
+        for i in range(length):
+            kinds["used" if i < used else "reservation" if i < final else "internal"] += 1
+    for _, length in holes:
+        for _ in range(length):
+            kinds["external" if length < wanted else "free"] += 1
+    return dict(kinds)
+"""),
     Right("first_fit", "a-generator", """\
 def first_fit(holes, size):
     return next((start for start, length in holes if length >= size), None)
