@@ -161,16 +161,3 @@ def by_kind(runs: Sequence[Replay]) -> Picture:
     _legend(axes, KINDS, loc="upper center", bbox_to_anchor=(0.45, -0.62 / (0.62 * len(runs))))
     shares = "; ".join(f"{run.name}: {run.shares()['used']:.0%} used, {run.mean_running():.1f} at once" for run in runs)
     return Picture(figure, f"Memory by kind. {shares}.")
-
-
-def running_over_time(runs: Sequence[Replay], until_s: float | None = None) -> Picture:
-    """Requests in memory at once, over time, a line for each memory."""
-    figure = _figure(3.2)
-    axes = figure.subplots()
-    for run, dash in zip(runs, ("-", "--", "-.", ":") * 2, strict=False):
-        shown = np.ones(len(run.time_s), bool) if until_s is None else run.time_s <= until_s
-        axes.plot(run.time_s[shown], run.running[shown], linestyle=dash, label=run.name, drawstyle="steps-post")
-    axes.set(xlabel="time (s)", ylabel="requests in memory at once", ylim=(0, None))
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(runs))
-    most = "; ".join(f"{run.name}: at most {run.running.max()}" for run in runs)
-    return Picture(figure, f"Requests in memory at once, over time. {most}.")

@@ -141,7 +141,14 @@ def side_by_side(trace: Trace, num_slots: int, max_tokens: int, block_size: int)
     return {name: memory.log for name, memory in memories.items()}
 
 
-def small_trace(requests: Sequence[tuple[int, int, int]]) -> Trace:
-    """A trace of (arrival tick, prompt tokens, answer tokens) rows, in order of arrival; a tick is a second."""
-    rows = np.array(requests, np.int64).reshape(-1, 3)
-    return Trace("small", "made by hand", rows[:, 0].astype(float), rows[:, 1], rows[:, 2])
+def small_trace(requests: Sequence[tuple[float, int, int]], first_step: int = 0) -> Trace:
+    """A trace of (arrival, prompt tokens, answer tokens) rows, in order of arrival.
+
+    Args:
+        requests: the rows; an arrival is in seconds, and `side_by_side` takes one step a second.
+        first_step: what the first second is called. Pictures count steps from 1, so with 1 a request that arrives
+            "at 5" is let in, if there is room, in the step that a picture calls 5.
+    """
+    rows = np.array(requests, float).reshape(-1, 3)
+    tokens = rows[:, 1:].astype(np.int64)
+    return Trace("small", "made by hand", rows[:, 0] - first_step, tokens[:, 0], tokens[:, 1])

@@ -281,8 +281,7 @@ def memory_map(
         counts = state.counts()
         slots = max(1, shown["num_slots"])
         text(axes, MARGIN, y, shown["name"] or "memory", 12.5, weight="bold")
-        taken = slots - counts["free"]
-        useful = f"{100 * counts['used'] / taken:.0f}% of what is taken is used" if taken else "all of it is free"
+        useful = f"{100 * counts['used'] / slots:.0f}% of memory is used" if state.pieces else "nobody is in memory"
         text(axes, WIDTH - MARGIN, y, useful, 11.5, ha="right")
         _strip(axes, state, shown, log, y + 12, width, count, height)
         words = "   ".join(f"{kind} {counts[kind]:,} ({100 * counts[kind] / slots:.0f}%)" for kind in KINDS)

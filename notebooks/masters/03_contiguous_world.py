@@ -32,18 +32,19 @@ from labkit.widgets import MemoryMap
 
 # A to L, a row each: step of arrival, tokens of the prompt, tokens of the answer
 requests = [
-    (0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5),
-    (3, 3, 8), (4, 9, 5), (5, 2, 3), (6, 5, 8), (7, 10, 3), (8, 3, 4),
+    (1, 6, 3), (1, 3, 5), (1, 8, 4), (1, 4, 6), (2, 2, 4), (3, 8, 5),
+    (4, 3, 8), (5, 9, 5), (6, 2, 3), (7, 5, 8), (8, 10, 3), (9, 3, 4),
 ]  # fmt: skip
-trace_of_twelve = small_trace(requests)
+trace_of_twelve = small_trace(requests, first_step=1)
 logs = side_by_side(trace_of_twelve, num_slots=64, max_tokens=16, block_size=4)
 
-MemoryMap(
+strips = MemoryMap(
     *logs.items(),
     step=9,
     title="One workload, four memories",
     subtitle="Step through: who is let in, who waits, which slots are never written.",
 )
+strips
 
 # %% [markdown] id="idea"
 # ## Three ways to lose a slot
@@ -70,9 +71,18 @@ MemoryMap(
 #
 # Slots that hold a token are **used**. What is free and in a piece long enough is simply **free**.
 #
+# With these words, what K waits for at step 9 of *First fit*:
+
+# %% id="what-k-waits-for"
+third = strips.states(9)[2]
+lengths = [length for start, length in third.holes()]
+print(f"{sum(lengths)} slots are free, in pieces of {lengths}; K needs {third.wanted} in one.")
+print("by kind:", third.counts())
+
+# %% [markdown] id="told-the-lengths"
 # One generous assumption runs through the whole lesson. *Buddy* and *First fit* are told how long each sequence will be
-# in the end. No real engine knows. The paper makes the same present to two of the systems that it compares with, and
-# calls one of them "Oracle". So everything below is the best that contiguous memory could hope for.
+# in the end. No real engine knows. The paper makes the same present to one of the systems that it compares with, and
+# calls it "Oracle". So everything below shows contiguous memory in a better light than any engine could.
 
 # %% [markdown] id="about-first-fit"
 # ### Exercise: `first_fit` (8 minutes, difficulty 1, importance 3)
@@ -110,8 +120,9 @@ def first_fit(holes: list[tuple[int, int]], size: int) -> int | None:
 #
 # Now a memory of real size. The requests are drawn, with a seed, from the published statistics of a production trace
 # (Azure LLM inference trace 2023, conversation, 19,366 requests; Azure Public Dataset, CC-BY 4.0). The memory has 32,768
-# slots, the server takes requests of up to 4,096 tokens, and `first_fit`, yours if it has passed, places them. The cell
-# serves 400 requests and keeps the moment at which somebody was refused although most of memory was free.
+# slots, and `first_fit`, yours if it has passed, places the requests. The server's limit is 4,096 tokens, prompt and answer
+# together; a longer request is cut to that, and the cell says how many are. It serves 400 requests and keeps the moment at
+# which somebody was refused although most of memory was free.
 
 # %% id="scene"
 from labkit.cache.contiguous import FirstFit
@@ -122,10 +133,13 @@ from labkit.simulate.moments import worst_refusal
 from labkit.simulate.workload import draw
 
 SLOTS, MAX_TOKENS = 32_768, 4_096
-workload = draw(400, seed=0).capped(MAX_TOKENS)
+drawn = draw(400, seed=0)
+workload = drawn.capped(MAX_TOKENS)
 scene = worst_refusal(workload, FirstFit(SLOTS, find=first_fit))
 
 gib = SLOTS * kv_bytes_per_token(model("Llama-3.1-8B")) / 2**30
+cut = (drawn.total_tokens > MAX_TOKENS).sum()
+print(f"{cut} of {len(drawn)} requests are cut to {MAX_TOKENS:,} tokens")
 print(f"memory: {SLOTS:,} slots, {gib:.1f} GiB for Llama-3.1-8B")
 print(f"free: {scene.free:,} slots, {scene.free / SLOTS:.0%}, in {len(scene.holes)} holes")
 print(f"wanted: {scene.wanted:,} slots, {scene.wanted / SLOTS:.1%}")
@@ -162,8 +176,8 @@ for name in "ACB":
 print("E, 40 slots, goes to:", memory.reserve("E", 40))
 
 # %% [markdown] id="after-p1"
-# When B goes, its run lies between two holes, and the three become one. Had the list only been added to, it would say
-# three holes of 16, and a request for 40 would wait for ever in a memory of which three quarters are free.
+# Hold what you marked against the last line printed; if they differ, the feedback under the question says what was
+# overlooked. The cell ran on the function that you write next, or on the library's until yours has passed.
 
 # %% [markdown] id="about-release-coalesce"
 # ### Exercise: `release_coalesce` (12 minutes, difficulty 3, importance 4)
@@ -214,8 +228,11 @@ def release_coalesce(
 
 
 # %% [markdown] id="about-after-release"
-# What joining is worth shows in the next cell. It fills a memory with runs of the lengths of real requests, lets
-# everybody go in a random order, and asks for the longest hole. Nobody is left in memory at that point.
+# In the prediction, B's run came back between two holes, and the three became one. Had the list only been added to, it
+# would say three holes of 16, and a request for 40 would wait for ever in a memory of which three quarters are free.
+#
+# The next cell does this at full size. It fills a memory with runs of the lengths of the requests above, lets everybody
+# go in a random order, and asks for the longest hole. Nobody is left in memory at that point.
 
 # %% id="with-and-without"
 import random
@@ -311,7 +328,8 @@ for kind, slots in kinds.items():
 
 # %% [markdown] id="after-scene-by-kind"
 # No internal waste at all, because first fit was told the truth about every length; and more than half of memory is
-# external waste. At this moment, that is. The next two sections look at whole days.
+# external waste. At this one moment, picked for being the worst. The next section looks at the lengths of an hour of
+# requests, and the one after it serves 400 of them from the first to the last.
 
 # %% [markdown] id="about-curve"
 # ## What a reservation is worth
@@ -322,6 +340,10 @@ for kind, slots in kinds.items():
 # The next cell takes the drawn workload again, now 20,000 requests. If you have a trace of your own, give its path: an
 # Azure CSV (`TIMESTAMP, ContextTokens, GeneratedTokens`) or a Mooncake JSON Lines file (`timestamp, input_length,
 # output_length`). Everything below then runs on it, while the text goes on speaking of the drawn requests.
+#
+# In what it prints, half of the lengths are below `p50` and 99 in a hundred below `p99`; `per_s` is requests a second; and
+# `cv` says how unevenly they come: the standard deviation of the times between arrivals, over their mean. It is 1 for
+# arrivals that know nothing of each other, and more where they come in bursts.
 
 # %% id="trace"
 from labkit.simulate.traces import read_trace
@@ -343,14 +365,20 @@ maxima = [int(2 ** (k / 4)) for k in range(44, 4 * top + 1)]
 pictures.share_curve(trace, maxima, marked=(2_048, 4_096, 8_192))
 
 # %% id="curve-numbers"
-for maximum in (2_048, 4_096, 8_192):
-    share = useful_share(trace, maximum)
-    print(f"reserve {maximum:,}: {share:.0%} of the slots hold a token when a request ends")
+from labkit.simulate.replay import useful_share_over_time
 
-shares = useful_share(trace, maxima)
-for paper in pictures.PAPER_SHARES[::-1]:
-    reservation = np.interp(paper, shares[::-1], maxima[::-1])
-    print(f"{paper:.1%} would be a reservation of about {reservation:,.0f} here")
+print("share of the reserved slots that hold a token:")
+for maximum in (2_048, 4_096, 8_192):
+    at_end, over_life = useful_share(trace, maximum), useful_share_over_time(trace, maximum)
+    longer = (trace.total_tokens > maximum).mean()
+    print(
+        f"  reserve {maximum:,}: {at_end:.0%} at the end, {over_life:.0%} over its life; "
+        f"{longer:.1%} are longer and count as full"
+    )
+
+orca_max = pictures.PAPER_SHARES[0]
+reservation = np.interp(orca_max, useful_share(trace, maxima)[::-1], maxima[::-1])
+print(f"{orca_max:.1%} would be a reservation of about {reservation:,.0f} here")
 
 # Kwon et al., SOSP 2023: mean lengths in Fig. 11 (ShareGPT), reservation in section 6.1
 prompt, answer, reserved = 161.31, 337.99, 2_048
@@ -358,21 +386,27 @@ share = (prompt + answer) / reserved
 print(f"the paper's own requests: ({prompt} + {answer}) / {reserved:,} = {share:.0%}")
 
 # %% [markdown] id="after-curve"
-# The paper is often quoted like this: *existing systems use 20 to 38 per cent of their KV memory*. That is Fig. 2, which
-# has 20.4% for the system that reserves 2,048 slots for everybody ("Orca (Max)") and 38.2% for the one that knows every
-# length ("Orca (Oracle)"). It is a statement about their requests, short ones, under their reservation.
+# The solid line looks at each request when it ends, when its reservation is as full as it will ever be; the dashed one at
+# every step of its life, from the prompt alone to the last token. A server lives with the dashed one: keep its value at
+# 4,096 in mind for the next section. A request longer than the reservation is cut to it and counts as full, which flatters
+# short reservations.
 #
-# The production trace has longer requests, so the same reservation of 2,048 is worth more here. Another maximum gives
-# another number, and no number is right without the maximum beside it: the band in the figure is crossed somewhere, and
-# the cell above says where. The last line reconciles the two: the means of the paper's requests over its reservation,
-# counted at the end of each request. Its 20.4% is lower, since it is an average over time, and some memory was external
-# waste.
+# The paper is often quoted like this: *existing systems use 20 to 38 per cent of their KV memory*. That is Fig. 2. The
+# 20.4% belong to the system that reserves 2,048 slots for everybody ("Orca (Max)"). It is a statement about their requests,
+# short ones, under that reservation. The production trace has longer requests, so the same reservation is worth more here.
+# Another maximum gives another number, and no number is right without the maximum beside it. The last line reconciles
+# the two: the means of the paper's requests over its reservation, counted at the end of each request. Its 20.4% is lower,
+# since it is an average over time, and some memory was external waste.
+#
+# The 38.2% belong to "Orca (Oracle)", which knows every length, so no maximum corresponds to them. You will hold them
+# against the bars of the next section.
 
 # %% [markdown] id="about-compare"
 # ## The same requests, the same memory
 #
 # Now with an allocator and a clock. 400 requests, 32,768 slots, and four memories. *Reserve 4,096* and *First fit* run on
-# the functions that you wrote. Every running sequence writes a token each step of 30 ms; requests are served in order.
+# `first_fit` and `release_coalesce`, yours where they have passed. Every running sequence writes a token each step of
+# 30 ms; requests are served in order.
 #
 # How many requests are in memory at once decides how many tokens a server computes per step, so look at the numbers on
 # the right first.
@@ -406,20 +440,29 @@ for run in runs:
         f"done after {run.steps * 0.03:4.0f} s, {run.preemptions} sent back"
     )
 
-# %% id="compare-over-time"
-pictures.running_over_time(runs, until_s=120)
+share = runs[2].shares()
+written = share["used"] / (share["used"] + share["reservation"])
+print(f"first fit: of what is held, {written:.0%} is written")
+# Kwon et al., SOSP 2023, Fig. 2: token states and reservation of "Orca (Oracle)"
+paper = 0.382 / (0.382 + 0.252)
+print(f"the paper's Oracle: of what is held, {paper:.0%} is written")
 
 # %% [markdown] id="after-compare"
 # Read the bars from top to bottom. Knowing the lengths turns internal waste into external waste and doubles what runs at
 # once. Cutting memory into small blocks removes both: nothing has to lie in one piece, and nothing has to be held before
 # it is written.
 #
+# Why does first fit use more of its memory than the 38.2% of the paper's Oracle, which knows every length too? Other
+# requests, and another allocator. The paper's answers are longer than its prompts, so much of what is held waits for tokens
+# to come; here prompts are several times as long as answers, and a prompt is written at once: compare the last two lines.
+# And the paper gives Oracle a buddy allocator (section 6.1), so of our four memories *buddy* is the one most like it.
+#
 # One column belongs to the price: **sent back**. Whoever has a reservation finishes. Paged memory lets more in than can
 # finish together, and when nobody can grow, one sequence must give back what it holds and start again. In this replay the
 # new start costs nothing; a real server computes all of it anew. That bill is what lessons 17 to 19 are about.
 
 # %% [markdown] id="about-where-it-does-not-matter"
-# ## Where it makes no difference
+# ## Where it makes less difference, or none
 #
 # The same four memories, four other workloads.
 
@@ -452,13 +495,15 @@ for name, requests, max_tokens in [
     print(line)
 
 # %% [markdown] id="after-where-it-does-not-matter"
-# - **Where nobody waits**, no slot is missed. In the first line first fit serves as well as paging does: the memory was
-#   large enough for what came.
+# - **Where requests come seldom enough**, all of them are in memory whatever it is called. In the first line buddy and
+#   first fit serve as well as paging does: the memory was large enough for what came. Only whoever reserves the maximum
+#   still makes people wait.
 # - **Where all are equally long** and the reservation fits them, contiguous memory has neither internal nor external
 #   waste. What is left for paging to win is the reservation, which is small where answers are short.
-# - **Where lengths are powers of two**, buddy rounds nothing up. It keeps level with first fit, and it finds a place and
-#   joins runs without ever walking a list: two buddies differ in one bit of their start. That is why kernels of operating
-#   systems still use it, for pages.
+# - **Where lengths are powers of two**, paging still wins, and reserving the maximum loses as much as ever. It is between
+#   buddy and first fit that the difference is gone: buddy rounds nothing up, and it finds a place and joins runs without
+#   ever walking a list, because two buddies differ in one bit of their start. That is why kernels of operating systems still
+#   use it, for pages.
 # - **Where one request fills the memory**, one request runs, whatever the allocator is called.
 
 # %% [markdown] id="about-break-it"
@@ -468,7 +513,8 @@ for name, requests, max_tokens in [
 # vLLM a request that was aborted while its cache was being transferred could be finished twice and its memory freed twice
 # (pull request 33377, January 2026). The last line of defence is the function that takes the run.
 #
-# Here is one. It joins correctly on both sides, and it does look whether the run is free already:
+# Here is one. It joins correctly on both sides, and it does look whether the run is free already. Perhaps your own first
+# version looked like this:
 #
 # ```python
 # def release_coalesce(holes, start, length):
@@ -484,14 +530,14 @@ for name, requests, max_tokens in [
 #     return merged
 # ```
 #
-# Release the same sequence twice in a row, and it raises. Find a sequence of operations in which a second release gets
-# past it. Operations are tuples; the memory places runs with `first_fit`:
+# Release A twice in a row, and it raises. Find a list of operations in which a second release gets past it. Operations
+# are tuples; the memory places runs with `first_fit`:
 #
 # - `("new", 64)` makes a memory of 64 slots and comes first;
 # - `("allocate", "A", 10)` places 10 slots for A;
 # - `("release", "A")` gives A's run back. It may come a second time; the run is then the one that A had.
 #
-# A right function must survive the same sequence, which means that it refuses. The shortest list wins.
+# A right function must survive the same list, which means that it refuses. The shortest list wins.
 
 # %% id="ex-twice-released"
 # %%exercise twice_released
@@ -563,8 +609,8 @@ finish("03")
 
 # %% [markdown] id="verify-text"
 # This is the kind of sentence that an assistant writes when you ask about paging: *"PagedAttention eliminates memory
-# fragmentation, so a server with paging runs two to four times as many requests at once."* Mark it, and name the cell of
-# this notebook that shows it.
+# fragmentation, so a server with paging runs two to four times as many requests at once."* Decide what
+# it is, and pick the evidence: each answer below is a judgement together with what is said to show it.
 
 # %% id="verify-claim"
 predict("03", "verify")
@@ -580,8 +626,9 @@ predict("03", "verify")
 # In balance the changes cancel, so a run that ends touches one hole on average: each of its two sides is a hole with
 # probability one half. Every hole is the right side of exactly one run (but for one at the very beginning). So there are
 # half as many holes as runs. Knuth calls it the fifty-per-cent rule (The Art of Computer Programming, volume 1, section
-# 2.5). It says that free memory is always in many pieces, whatever the policy is. The next cell counts, over the 400
-# requests above.
+# 2.5). It says that under first fit and with arbitrary lengths free memory stays in many pieces, however long the server
+# runs. The scene at the top had as many holes as runs; it was picked as the worst moment. The next cell counts the average
+# over the 400 requests above.
 
 # %% id="fifty-per-cent"
 from labkit.cache.contiguous import FirstFit

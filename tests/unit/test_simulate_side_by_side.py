@@ -51,3 +51,18 @@ def test_a_full_pool_sends_somebody_back() -> None:
     log = side_by_side(small_trace([(0, 4, 8), (0, 4, 8), (0, 4, 8)]), 24, 12, 4)["Paged, 4 a block"]
     assert any("goes back to the queue" in label for label in log.labels)
     assert log.labels[-1].endswith("ends")
+
+
+def test_arrivals_may_be_counted_as_pictures_count_steps() -> None:
+    requests = [(arrival + 1, prompt, answer) for arrival, prompt, answer in REQUESTS]
+    trace = small_trace(requests, first_step=1)
+    assert trace.arrival_s.tolist() == small_trace(REQUESTS).arrival_s.tolist()
+    log = side_by_side(trace, num_slots=64, max_tokens=16, block_size=4)["First fit"]
+    for name, (step, _, _) in zip("ABCDEFGH", requests, strict=True):
+        heard = next(n for n, label in enumerate(log.labels, start=1) if f"{name} comes in" in label or
+                     f"{name} waits" in label)
+        assert heard >= step and (heard == step or name not in "ABCDE")
+
+
+def test_arrivals_keep_their_fractions() -> None:
+    assert small_trace([(0.05, 1, 1), (0.1, 1, 1)]).arrival_s.tolist() == [0.05, 0.1]

@@ -10,6 +10,9 @@ const SLOT_WORDS = {
   free: "free",
 };
 const SAMPLES = 240;
+// Height of the share of memory over the steps in px: less where several strips stand below each other.
+const CHART_HIGH = 44;
+const CHART_LOW = 24;
 
 /** Where memory goes at any step of one log. Mirrors labkit/widgets/memory_state.py. */
 class MemoryReplay {
@@ -181,8 +184,9 @@ function memoryBoard(root, data) {
   root.append(
     h("div", { class: "lk-row" }, h("h3", { text: data.title }), keyHint()),
     data.subtitle ? h("p", { class: "lk-sub", text: data.subtitle }) : "",
-    h("div", { class: "lk-memory" }, panels.map((p) => p.root)),
+    // Above the strips: with four of them the bar and the first strip must be on the screen together.
     bar.root,
+    h("div", { class: "lk-memory" }, panels.map((p) => p.root)),
     sentence,
     h("div", { class: "lk-legend" }, swatches.map(({ kind, canvas }) => h("span", {}, canvas, SLOT_WORDS[kind])), h("span", { text: "colour and letter = sequence" })),
     summary,
@@ -236,7 +240,10 @@ function memoryBoard(root, data) {
       p.perLine = Math.ceil(slots / p.lines);
       p.width = width;
       p.strip.size(width, p.lines * (p.lineHeight + 4), family);
-      p.chart.size(width, 58, family);
+      p.chartHigh = panels.length > 2 ? CHART_LOW : CHART_HIGH;
+      // The words below the chart once, under the last: they are the same for all.
+      p.chartWords = p === panels[panels.length - 1];
+      p.chart.size(width, p.chartHigh + (p.chartWords ? 14 : 4), family);
       p.pattern = slotPatterns(p.strip.ctx);
       p.chartPattern = slotPatterns(p.chart.ctx);
       if (!p.series) sample(p);
@@ -322,8 +329,8 @@ function memoryBoard(root, data) {
 
   function drawChart(p) {
     const { ctx } = p.chart;
-    const high = 44;
-    ctx.clearRect(0, 0, p.width, 58);
+    const high = p.chartHigh;
+    ctx.clearRect(0, 0, p.width, high + 14);
     const n = p.series.length;
     const x = (i) => (n > 1 ? (i * (p.width - 1)) / (n - 1) : 0);
     const base = new Array(n).fill(high + 2);
@@ -355,10 +362,11 @@ function memoryBoard(root, data) {
     const at = last ? (bar.step() / last) * (p.width - 1) : 0;
     ctx.fillStyle = colors.ink;
     ctx.fillRect(Math.max(0, Math.min(p.width - 1.5, at - 0.75)), 0, 1.5, high + 4);
+    if (!p.chartWords) return;
     ctx.font = `9.5px ${family}`;
     ctx.fillStyle = colors.dim;
     ctx.textAlign = "left";
-    ctx.fillText("share of memory over the steps", 0, 53);
+    ctx.fillText("share of memory over the steps", 0, high + 9);
     ctx.textAlign = "center";
   }
 
@@ -381,8 +389,8 @@ function memoryBoard(root, data) {
       drawStrip(p);
       drawChart(p);
       p.numbers.replaceChildren(...KINDS_OF_SLOT.map((kind) => h("span", {}, h("span", { class: "lk-sub", text: `${kind} ` }), h("span", { class: "lk-mono", text: `${counts[kind].toLocaleString("en-US")} (${share(counts[kind], p.layout.num_slots)})` }))));
-      const taken = p.layout.num_slots - counts.free;
-      p.useful.textContent = taken ? `${share(counts.used, taken)} of what is taken is used` : "all of it is free";
+      const taken = counts.used + counts.reservation + counts.internal;
+      p.useful.textContent = taken ? `${share(counts.used, p.layout.num_slots)} of memory is used` : "nobody is in memory";
       Object.assign(p.root.dataset, counts);
       const label = (p.layout.labels[step - 1] || "").replaceAll("->", "→");
       if (label) said.push(panels.length > 1 && p.layout.name ? `${p.layout.name}: ${label}` : label);
