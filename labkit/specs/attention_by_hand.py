@@ -51,8 +51,8 @@ class TensorReferee(FunctionReferee):
             return
         if mismatch is None:
             return
-        if mismatch.kind != "wrong-type":
-            rule = spec.accuse(rule, seen, expected, self.implementation, **args)
+        rule = (spec.rules[0].name if mismatch.kind == "wrong-type" else
+                spec.accuse(rule, seen, expected, self.implementation, **args))
         cause = spec.nan(seen, **args) if mismatch.kind == "nan" else mismatch.sentence
         self.require(rule, False, expected=expected, cause=cause or spec.cause(rule, seen, expected, **args),
                      kind=mismatch.kind)

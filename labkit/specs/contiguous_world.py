@@ -440,7 +440,7 @@ class WasteByKind(FunctionSpecification):
                 op("call", reservations=[[0, 16, 2, 4], [16, 8, 1, 1]], holes=[], wanted=0)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 2]], wanted=5)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 2]], wanted=4)),
-        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 3], [20, 9]], wanted=4)),
+        Witness("external-is-too-short", op("call", reservations=[], holes=[[0, 3], [10, 3], [15, 2], [20, 9]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[], holes=[[5, 4]], wanted=4)),
         Witness("external-is-too-short", op("call", reservations=[[0, 4, 2, 3]], holes=[[4, 3], [20, 1]], wanted=0)),
         Witness("free-is-long-enough", op("call", reservations=[], holes=[[0, 6]], wanted=4)),

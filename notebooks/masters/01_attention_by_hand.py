@@ -405,6 +405,7 @@ def last_row_only(
     Returns:
         (row, K, V). row, [dv], is the last row of causal attention over all n + 1 tokens.
         K, [n + 1, d], and V, [n + 1, dv], end in the new token's key and value.
+        All three have the dtype of x.
 
     Example:
         n = 0: the token sees only itself, so row is x @ W_v.

@@ -301,6 +301,7 @@ def waste_by_kind(
             0 <= used <= final <= length.
         holes: free runs (start, length).
         wanted: slots that the next sequence needs in one piece; 0 if nobody waits.
+        Neither list is changed.
 
     Returns:
         Slots by kind: a dict with the keys "used", "reservation", "internal", "external"

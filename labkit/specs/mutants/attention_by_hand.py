@@ -69,11 +69,11 @@ wrong("scores", "one-row", "one-score-a-key",
       "The answer is a matrix with one row, [1, n], where [n] is due.",
       "def scores(q, K):\n    return q[None] @ K.T / math.sqrt(len(q))\n")
 wrong("scores", "single-precision", "same-dtype-as-given",
-      "A new tensor is float32 unless told otherwise, and what is written into it is rounded to that.",
+      "On the way the numbers became float32, which a new tensor is unless told otherwise.",
       "def scores(q, K):\n    out = torch.zeros(len(K))\n    for i, k in enumerate(K):\n"
       "        out[i] = k @ q / math.sqrt(len(q))\n    return out\n")
 wrong("scores", "query-scaled-in-place", "the-tensors-given-stay",
-      "/= writes into the caller's q: the next call would scale it once more.",
+      "An operator such as *= or /= writes into the caller's tensor, and the next call meets the changed numbers.",
       "def scores(q, K):\n    q /= math.sqrt(len(q))\n    return K @ q\n")
 wrong("scores", "divided-by-length", "products-summed",
       "Dividing by the lengths of the vectors gives the cosine; attention keeps the lengths, a longer key counts more.",
@@ -111,14 +111,14 @@ wrong("scores", "distance", "products-summed",
 wrong("scores", "softmaxed", "products-summed",
       "These are already weights that sum to 1; softmax is the next step, scores are its input.",
       "def scores(q, K):\n    return torch.softmax(K @ q / math.sqrt(q.shape[0]), dim=0)\n")
-wrong("scores", "no-return", "wrong-type",
+wrong("scores", "no-return", "one-score-a-key",
       "The scores are computed and then dropped: the function has no return.",
       "def scores(q, K):\n    s = K @ q / math.sqrt(q.shape[0])\n")
-wrong("scores", "a-list", "wrong-type",
+wrong("scores", "a-list", "one-score-a-key",
       "The answer is a list of tensors; the next step works on one tensor of shape [n].",
       "def scores(q, K):\n    return [k @ q / math.sqrt(q.shape[0]) for k in K]\n")
 wrong("scores", "in-place", "the-tensors-given-stay",
-      "*= writes the products into the caller's K; the keys are needed again for the next query.",
+      "An operator such as *= or /= writes into the caller's tensor, and the next call meets the changed numbers.",
       "def scores(q, K):\n    K *= q\n    return K.sum(dim=1) / math.sqrt(q.shape[0])\n")
 
 right("scores", "loop", """
@@ -200,11 +200,11 @@ wrong("attend", "equal-ones-counted-once", "equal-scores-share-equally",
       "Equal exponentials stand in the sum once only, so the weights of keys with equal scores come to too much.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s.max())\n    return e / e.unique().sum() @ V\n")
 wrong("attend", "single-precision", "same-dtype-as-given",
-      "A new tensor is float32 unless told otherwise, and what is added to it is rounded to that.",
+      "On the way the numbers became float32, which a new tensor is unless told otherwise.",
       "def attend(q, K, V):\n    out = torch.zeros(V.shape[1])\n    for w, v in zip(torch.softmax(scores(q, K), 0), V):\n"
       "        out += w * v\n    return out\n")
 wrong("attend", "first-value-is-the-total", "the-tensors-given-stay",
-      "V[0] is a view: what is added up in it is added up in the caller's V.",
+      "The mixture is made inside the caller's V, of which V[0] is a part; the values are needed again.",
       "def attend(q, K, V):\n    w = torch.softmax(scores(q, K), 0)\n    out = V[0]\n    out *= w[0]\n"
       "    for i in range(1, len(V)):\n        out += w[i] * V[i]\n    return out\n")
 wrong("attend", "as-wide-as-a-key", "one-mixture-of-values",
@@ -281,11 +281,11 @@ wrong("attend", "extra-axis", "one-mixture-of-values",
 wrong("attend", "summed-over-width", "one-mixture-of-values",
       "The sum runs along each value instead of over the values: n numbers where a vector [dv] is due.",
       "def attend(q, K, V):\n    return (torch.softmax(scores(q, K), dim=0)[:, None] * V).sum(dim=1)\n")
-wrong("attend", "no-return", "wrong-type",
+wrong("attend", "no-return", "one-mixture-of-values",
       "The mixture is computed and then dropped: the function has no return.",
       "def attend(q, K, V):\n    out = torch.softmax(scores(q, K), dim=0) @ V\n")
 wrong("attend", "values-overwritten", "the-tensors-given-stay",
-      "The weights are multiplied into the caller's V; the values are needed again for the next query.",
+      "The mixture is made inside the caller's V, of which V[0] is a part; the values are needed again.",
       "def attend(q, K, V):\n    V *= torch.softmax(scores(q, K), dim=0)[:, None]\n    return V.sum(dim=0)\n")
 
 right("attend", "library-softmax", "def attend(q, K, V):\n    return torch.softmax(K @ q / math.sqrt(len(q)), -1) @ V\n")
@@ -431,7 +431,7 @@ wrong("causal_attend", "one-row-in-a-matrix", "one-mixture-a-query",
       "Only the last row is computed; here all rows are wanted.",
       "def causal_attend(Q, K, V):\n    return attend(Q[-1], K, V)[None]\n")
 wrong("causal_attend", "single-precision", "same-dtype-as-given",
-      "A new tensor is float32 unless told otherwise, and the rows written into it are rounded to that.",
+      "On the way the numbers became float32, which a new tensor is unless told otherwise.",
       "def causal_attend(Q, K, V):\n    out = torch.zeros(V.shape)\n    for i in range(len(Q)):\n"
       "        out[i] = attend(Q[i], K[:i + 1], V[:i + 1])\n    return out\n")
 masked("diagonal-hidden", "a-token-sees-itself",
@@ -517,7 +517,7 @@ wrong("causal_attend", "joined-in-one-row", "one-mixture-a-query",
 wrong("causal_attend", "keys-for-values", "one-mixture-a-query",
       "The rows are mixed from the keys; what is passed on are the values.",
       "def causal_attend(Q, K, V):\n    return torch.stack([attend(Q[i], K[:i + 1], K[:i + 1]) for i in range(len(Q))])\n")
-wrong("causal_attend", "a-list", "wrong-type",
+wrong("causal_attend", "a-list", "one-mixture-a-query",
       "The answer is a list of rows; one tensor [n, dv] is due.",
       "def causal_attend(Q, K, V):\n    return [attend(Q[i], K[:i + 1], V[:i + 1]) for i in range(len(Q))]\n")
 wrong("causal_attend", "values-overwritten", "the-tensors-given-stay",
@@ -685,7 +685,7 @@ step("lists-of-rows", "gives-row-keys-values",
      "K and V come back as lists of rows; the next step needs tensors.",
      "Ks, Vs = [*K, k], [*V, v]", "return attend(q, torch.stack(Ks), torch.stack(Vs)), Ks, Vs")
 step("single-precision", "same-dtype-as-given",
-     "New tensors are float32 unless told otherwise; the kept keys and values are rounded to that.",
+     "On the way the numbers became float32, which a new tensor is unless told otherwise.",
      "n = len(K)", "grown_K, grown_V = torch.zeros(n + 1, len(k)), torch.zeros(n + 1, len(v))",
      "grown_K[:n], grown_V[:n], grown_K[n], grown_V[n] = K, V, k, v",
      "return attend(q, grown_K.to(q.dtype), grown_V.to(q.dtype)), grown_K, grown_V")

@@ -431,7 +431,7 @@ release_coalesce.known = []
                 merged.append((slot, 1))
     return merged
 """),
-    _release("a-generator", "wrong-type",
+    _release("a-generator", "every-free-slot-once",
              "With yield in it the call hands back a generator, and nothing is checked before somebody asks for a hole.",
              _REFUSE + """\
     for hole in sorted([*holes, (start, length)]):
@@ -731,6 +731,13 @@ release_coalesce.known = []
            _COUNT + """\
     for _, length in holes:
         slots["external" if length < wanted else "free"] = length
+    return slots
+"""),
+    _waste("equal-holes-counted-once", "external-is-too-short",
+           "A set keeps equal numbers once, so two holes of the same length count as one.",
+           _COUNT + """\
+    slots["external"] = sum({length for _, length in holes if length < wanted})
+    slots["free"] = sum({length for _, length in holes if length >= wanted})
     return slots
 """),
     _waste("rest-of-a-hole-external", "external-is-too-short",
