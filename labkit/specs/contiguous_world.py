@@ -167,7 +167,7 @@ class MemoryReferee(Referee):
         if start is None:
             self.note("no hole is long enough")
             return
-        self.note(f"slots {start} to {start + size - 1}")
+        self.steps[-1].seen = f"slots {start} to {start + size - 1}"
         self.holes = [tuple(hole) for hole in carve(self.holes, start, size)]
         self.held[seq] = self.last[seq] = (start, size)
 

@@ -496,15 +496,14 @@ for name, requests, max_tokens in [
     print(line)
 
 # %% [markdown] id="after-where-it-does-not-matter"
-# - **Where requests come seldom enough**, all of them are in memory whatever it is called. In the first line buddy and
-#   first fit serve as well as paging does: the memory was large enough for what came. Only whoever reserves the maximum
-#   still makes people wait.
+# - **Where requests come seldom enough**, hardly a slot is missed. In the first line buddy and first fit serve as well as
+#   paging does: the memory was large enough for what came. Reserving the maximum is the exception: even here some wait.
 # - **Where all are equally long** and the reservation fits them, contiguous memory has neither internal nor external
 #   waste. What is left for paging to win is the reservation, which is small where answers are short.
-# - **Where lengths are powers of two**, paging still wins, and reserving the maximum loses as much as ever. It is between
-#   buddy and first fit that the difference is gone: buddy rounds nothing up, and it finds a place and joins runs without
-#   ever walking a list, because two buddies differ in one bit of their start. That is why kernels of operating systems still
-#   use it, for pages.
+# - **Where lengths are powers of two**, paging still wins, and reserving the maximum loses as much as ever. What changes is
+#   buddy: it rounds nothing up and is level with first fit, and it finds a place and joins runs without ever walking a
+#   list, because two buddies differ in one bit of their start. That is why kernels of operating systems still use it, for
+#   pages.
 # - **Where one request fills the memory**, one request runs, whatever the allocator is called.
 
 # %% [markdown] id="about-break-it"
