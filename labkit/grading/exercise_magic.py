@@ -79,7 +79,8 @@ def grade_cell(id: str, cell: str, user_ns: dict[str, Any]) -> tuple[Verdict, st
     if _lesson is None:
         raise LessonError("No lesson has been started in this notebook: run its first code cell, then this one.")
     exercise = specs.exercise(_lesson, id.split()[0] if id else "")
-    text = "\n" + cell  # the magic line was line 1: line numbers in messages stay those of the cell
+    # The magic line was line 1: line numbers in messages stay those of the cell.
+    text = "\n" + cell.removeprefix("\ufeff")
     progress = Progress()
     names = tuple(n for n in user_ns if not n.startswith("_"))
     verdict = runner.check(_lesson, exercise.id, text, names=names, stored=progress.failing(_lesson, exercise.id))
@@ -89,6 +90,7 @@ def grade_cell(id: str, cell: str, user_ns: dict[str, Any]) -> tuple[Verdict, st
 
 def keep(progress: Any, verdict: Verdict, text: str) -> None:
     """Record an attempt: what was said, the failing sequence to try first next time, and the code that passed."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate pair cannot be stored
     progress.record_attempt(verdict.lesson, verdict.exercise, verdict.verdict, verdict.rule, verdict.seconds, text)
     if verdict.passed:
         progress.save_pass(verdict.lesson, verdict.exercise, text)

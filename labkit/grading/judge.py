@@ -209,7 +209,7 @@ class Judge:
                 "names": referee.log.names,
                 "labels": referee.log.labels,
                 "meta": referee.log.meta,
-                "step": len(referee.log.labels) - 1,
+                "step": referee.at,
             }
         return Counterexample(setup=referee.setup_text, steps=referee.steps, failing=failing, events=events)
 

@@ -36,6 +36,7 @@ WORDS = {
     "output": "prints without end",
     "exit": "ended the program",
     "missing-method": "a part is missing",
+    "hidden-method": "a method is hidden",
     "missing-name": "the name is missing",
     "wrong-parameters": "other parameters than the stub",
     "undefined-name": "uses a name that is not there",

@@ -187,6 +187,7 @@ class Referee:
         self.steps: list[Step] = []
         self.failures: list[Failure] = []
         self.setup_text = ""
+        self.at = 0  # the step of the log that belongs to the operation running now; observations follow it
         self._op: Op | None = None
         self._rule = spec.rules[0].name if spec.rules else ""
 
@@ -325,6 +326,7 @@ class Referee:
             return True
         step = self._line(label, observe=True)
         step.seen = show(seen)
+        self.log.begin(f"{label} \u2192 {step.seen}, expected {show(expected)}")  # a step of the replay as well
         self._fail(rule, mismatch.kind, mismatch.sentence or cause, step, expected=show(expected))
         return False
 
@@ -338,7 +340,7 @@ class Referee:
         """Run one operation; returns the failures of this step, worst first (empty when all rules held)."""
         self._op = op
         self.failures = []
-        self.log.begin("")
+        self.at = self.log.begin("")
         first = len(self.steps)
         try:
             getattr(self, "do_" + op.name)(**op.args)
@@ -355,7 +357,7 @@ class Referee:
                        self.steps[-1], expected="an answer")
         if len(self.steps) > first:
             line = self.steps[first]
-            self.log.relabel(f"{line.label} \u2192 {line.seen}" if line.seen else line.label)
+            self.log.labels[self.at] = f"{line.label} \u2192 {line.seen}" if line.seen else line.label
         self.failures.sort(key=lambda f: self.spec.rank(f.rule))
         for failure in self.failures[:1]:
             failure.step.broken = True
@@ -379,6 +381,10 @@ class Referee:
         method = getattr(on, name, None)
         if method is None:
             raise Unjudgeable("missing-method", f"{type(on).__name__} has no method {name}; the exercise asks for it.")
+        if not callable(method) and callable(getattr(type(on), name, None)):
+            raise Unjudgeable("hidden-method",
+                              f"self.{name} = ... hides the method {name}: an object has one thing under a name. Give "
+                              f"what you keep there another name.")
         if not callable(method):
             raise Unjudgeable("missing-method", f"{type(on).__name__}.{name} is not a method; it is {show(method)}.")
         return method

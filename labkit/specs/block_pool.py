@@ -86,6 +86,7 @@ class PoolReferee(Referee):
         self.num_blocks = num_blocks
         self.held: list[int] = []
         self.given: list[tuple[list[Any], list[int]]] = []  # what allocate answered with, and what it said then
+        self.owners: dict[int, str] = {}  # for the picture: a letter for each request that was served
         self.setup_text = f"a pool of {num_blocks}"
         self.log.meta.update(num_blocks=num_blocks, block_size=1)
         self.pool = self.call("counts-what-is-free", f"{self.spec.target}({num_blocks})", self.implementation,
@@ -101,12 +102,13 @@ class PoolReferee(Referee):
                                 cause=f"Only {_blocks(free)} free; a request for {n} is refused whole."):
                 return
             self.note(f"right: only {free} {'is' if free == 1 else 'are'} free")
-            self.log.emit(Kind.REFUSE, seq="held", arg=min(n, 2**31 - 1))
+            self.log.emit(Kind.REFUSE, arg=min(n, 2**31 - 1))
             after = self.read("refused-means-unchanged", self.pool, "num_free")
-            if (was := whole(before)) is not None:
-                lost = was - now if (now := whole(after)) is not None else 0
+            if (was := whole(before)) is not None and (now := whole(after)) != was:
+                lost = self._lost(now) if now is not None and now < was else []
                 self.observe("refused-means-unchanged", "num_free", after, was,
-                             _left(lost) if lost > 0 else "A refused request must leave every block where it was.")
+                             _left(was - now, lost) if now is not None and now < was else
+                             "A refused request must leave every block where it was.")
             return
         if not self.require("all-or-nothing", seen is not None, expected=Words(f"a list of {_ids(n)}"),
                             cause=f"{_blocks(free)} free, enough for {n}; the pool refused all the same."):
@@ -125,12 +127,14 @@ class PoolReferee(Referee):
         ids = [whole(b) or 0 for b in answer]
         held = set(self.held)
         twice = [b for i, b in enumerate(ids) if b in held or b in ids[:i]]
+        letter = self._letter()
+        for block in ids:
+            self.log.emit(Kind.ALLOCATE, seq=letter, block=block)
         if not self.require("never-handed-out-twice", not twice, expected=Words("ids that nobody holds"),
                             cause=f"Block {twice[0] if twice else ''} now has two owners, which will overwrite each "
                                   "other's keys and values."):
             return
-        for block in ids:
-            self.log.emit(Kind.ALLOCATE, seq="held", block=block)
+        self.owners.update(dict.fromkeys(ids, letter))
         self.held += ids
         if not self._check_given():
             return
@@ -164,7 +168,7 @@ class PoolReferee(Referee):
         self.held = [b for b in self.held if b not in gone]
         self.given = [(answer, ids) for answer, ids in self.given if not gone & set(ids)]
         for block in freed:
-            self.log.emit(Kind.FREE, seq="held", block=block, arg=0)
+            self.log.emit(Kind.FREE, seq=self.owners.pop(block, None), block=block, arg=0)
         now = self.num_blocks - len(self.held)
         if not self.check_count(f"{_count(len(freed))} came back, so {now} of {self.num_blocks} are free now."
                                 if freed else "Nothing was returned, so nothing changes.",
@@ -206,6 +210,22 @@ class PoolReferee(Referee):
         expected = self.num_blocks - len(self.held)
         return self.observe(rule, label, self.read(rule, self.pool, "num_free"), expected, cause)
 
+    def _letter(self) -> str:
+        """The next letter that owns no block now."""
+        taken = set(self.owners.values())
+        return next((x for x in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if x not in taken), "Z")
+
+    def _lost(self, free: int) -> list[int]:
+        """Which blocks are neither held nor free, for the picture: found by taking everything that is left."""
+        try:
+            rest = {whole(b) for b in self.pool.allocate(free)}
+        except Exception:
+            return []  # a pool this broken cannot be asked; the sentence then gives the number alone
+        lost = [b for b in range(self.num_blocks) if b not in rest and b not in self.owners]
+        for block in lost:
+            self.log.emit(Kind.ALLOCATE, seq="lost", block=block)
+        return lost
+
     def _check_size(self) -> bool:
         """num_blocks must be what the pool was made with."""
         return self.observe("counts-what-is-free", "num_blocks",
@@ -222,7 +242,10 @@ class PoolReferee(Referee):
         return True
 
 
-def _left(n: int) -> str:
+def _left(n: int, lost: list[int]) -> str:
+    if len(lost) == n:
+        ids = f"Block {lost[0]}" if n == 1 else "Blocks " + ", ".join(map(str, lost[:-1])) + f" and {lost[-1]}"
+        return f"{ids} left the pool in a request that was refused, and nobody holds {'it' if n == 1 else 'them'}."
     if n == 1:
         return "One block left the pool in a request that was refused, and nobody holds it."
     return f"{n} blocks left the pool in a request that was refused, and nobody holds them."
@@ -268,7 +291,6 @@ class Pool(Specification):
                 op("allocate", n=1), op("allocate", n=1)),
         Witness("ids-of-this-pool", op("new", num_blocks=3), op("allocate", n=3)),
         Witness("refused-means-unchanged", op("new", num_blocks=4), op("allocate", n=3), op("allocate", n=2)),
-        Witness("refused-means-unchanged", op("new", num_blocks=2), op("allocate", n=3), op("allocate", n=2)),
         Witness("refused-means-unchanged", op("new", num_blocks=4), op("allocate", n=1), op("allocate", n=9),
                 op("allocate", n=3)),
         Witness("all-or-nothing", op("new", num_blocks=4), op("allocate", n=4)),
@@ -287,6 +309,10 @@ class Pool(Specification):
                 op("free", which=list(range(300))), op("allocate", n=300)),
         Witness("never-handed-out-twice", op("new", num_blocks=4), op("allocate", n=4), op("free", which=[3, 1]),
                 op("allocate", n=1), op("free", which=[2]), op("allocate", n=2)),
+        Witness("never-handed-out-twice", op("new", num_blocks=7), op("allocate", n=2), op("allocate", n=3),
+                op("free", which=[1]), op("allocate", n=1), op("free", which=[0, 3]), op("allocate", n=6),
+                op("allocate", n=2), op("allocate", n=5), op("num_free"), op("allocate", n=2),
+                op("free", which=[5, 2, 0]), op("allocate", n=4), op("allocate", n=3), op("free", which=[0, 1, 2, 3, 4, 5, 6]), op("allocate", n=7)),
         Witness("counts-what-is-free", op("new", num_blocks=5), op("num_free")),
         Witness("counts-what-is-free", op("new", num_blocks=5), op("allocate", n=2), op("num_free"),
                 op("free", which=[1]), op("num_free")),
@@ -327,10 +353,11 @@ class CheckedReferee(PoolReferee):
                       f"Block {block} was free already. Now it stands in the pool twice and will be given to two "
                       "sequences.")
 
-    def do_free_twice_in_one_call(self, which: int) -> None:
-        """Free one held block, named twice in the same call."""
+    def do_free_twice_in_one_call(self, which: int, apart: bool = False) -> None:
+        """Free one held block, named twice in the same call; with `apart`, all other held blocks stand between."""
         block = self.held[which]
-        self._refused([block, block], DoubleFreeError, "twice-in-one-call-refused",
+        between = [b for b in self.held if b != block] if apart else []
+        self._refused([block, *between, block], DoubleFreeError, "twice-in-one-call-refused",
                       f"Block {block} is named twice in one call; accepting it puts the block into the pool twice.")
 
     def do_free_foreign(self, block: int) -> None:
@@ -415,7 +442,7 @@ class CheckedReferee(PoolReferee):
         if op.name == "free_again":
             return op if len(held) < self.num_blocks else None
         if op.name == "free_twice_in_one_call":
-            return Op(op.name, {"which": op.args["which"] % len(held)}) if held else None
+            return Op(op.name, {**op.args, "which": op.args["which"] % len(held)}) if held else None
         if op.name == "free_foreign":
             return Op(op.name, {"block": self._foreign(op.args["block"])})
         if op.name in ("free_good_and_bad", "free_good_and_free"):
@@ -451,10 +478,14 @@ class Checked(Pool):
         Witness("double-free-refused", op("new", num_blocks=3), op("free_again", block=0)),
         Witness("double-free-refused", op("new", num_blocks=2), op("allocate", n=2), op("free", which=[0, 1]),
                 op("allocate", n=2), op("free", which=[0]), op("free_again", block=0)),
+        Witness("double-free-refused", op("new", num_blocks=3), op("allocate", n=3), op("free", which=[0, 1, 2]),
+                op("free_again", block=1), op("free_again", block=2)),
         Witness("double-free-refused", op("new", num_blocks=2), op("other_pool", num_blocks=2),
                 op("free_again", block=1)),
         Witness("twice-in-one-call-refused", op("new", num_blocks=4), op("allocate", n=2),
                 op("free_twice_in_one_call", which=1)),
+        Witness("twice-in-one-call-refused", op("new", num_blocks=4), op("allocate", n=3),
+                op("free_twice_in_one_call", which=0, apart=True)),
         Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=4), op("free_foreign", block=4)),
         Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=4), op("free_foreign", block=-1)),
         Witness("foreign-block-refused", op("new", num_blocks=4), op("allocate", n=1), op("free_foreign", block=99)),
@@ -491,7 +522,7 @@ class Checked(Pool):
         return {
             **super().operations(),
             "free_again": {"block": st.integers(0, 7)},
-            "free_twice_in_one_call": {"which": st.integers(0, 7)},
+            "free_twice_in_one_call": {"which": st.integers(0, 7), "apart": st.booleans()},
             "free_foreign": {"block": st.integers(-3, 3)},
             "free_good_and_bad": {"which": st.lists(st.integers(0, 7), max_size=3), "block": st.integers(-3, 3)},
             "free_good_and_free": {"which": st.lists(st.integers(0, 7), max_size=3), "block": st.integers(0, 7)},
@@ -513,6 +544,7 @@ class FindLeak(FunctionSpecification):
         Witness("lost-blocks-are-found", op("call", num_blocks=3, free_blocks=[], tables=[])),
         Witness("lost-blocks-are-found", op("call", num_blocks=4, free_blocks=[1, 2], tables=[[3]])),
         Witness("lost-blocks-are-found", op("call", num_blocks=4, free_blocks=[0], tables=[[1], [2]])),
+        Witness("lost-blocks-are-found", op("call", num_blocks=5, free_blocks=[4], tables=[[0, 1], [0, 1]])),
         Witness("held-is-not-lost", op("call", num_blocks=4, free_blocks=[3], tables=[[0, 1], [0, 2]])),
         Witness("held-is-not-lost", op("call", num_blocks=3, free_blocks=[], tables=[[2], [], [0, 1]])),
         Witness("free-is-not-lost", op("call", num_blocks=3, free_blocks=[2, 0, 1], tables=[])),

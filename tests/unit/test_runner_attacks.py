@@ -255,3 +255,23 @@ def test_the_asking_process_is_unharmed() -> None:
     for text in (ATTACKS["fork"][2], ATTACKS["builtins deleted"][2], ATTACKS["verdict forged"][2]):
         check(text)
     assert check(pool()).passed
+
+
+def test_a_cell_with_half_a_character_is_kept_without_harm() -> None:
+    from labkit.grading.exercise_magic import keep
+    from labkit.grading.progress import Progress
+
+    text = ATTACKS["half a character"][2]
+    keep(Progress(), check(text), text)
+    assert Progress().attempts("04_block_pool", "BlockPool")[-1]["verdict"] == "error"
+
+
+def test_in_the_notebook_code_under_main_does_not_run_unchecked() -> None:
+    from types import SimpleNamespace
+
+    from labkit.grading.exercise_magic import _execute
+
+    text = RIGHT["main block"]
+    shell = SimpleNamespace(user_ns={"__name__": "__main__"})
+    _execute(check(text), text, shell)
+    assert shell.user_ns["BlockPool"](2).num_free == 2 and shell.user_ns["__name__"] == "__main__"
