@@ -11,8 +11,6 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from labkit import theme
 from labkit.simulate.moments import Refusal
 from labkit.simulate.replay import KINDS, Replay, useful_share, useful_share_over_time
