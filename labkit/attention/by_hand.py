@@ -64,8 +64,13 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 
     Returns:
         [n, dv].
+
+    Raises:
+        ValueError: not as many queries as keys; which token a query belongs to would be anyone's guess.
     """
     n, d = Q.shape
+    if len(K) != n:
+        raise ValueError(f"{n} queries, {len(K)} keys: causal_attend wants as many.")
     s = Q @ K.T / math.sqrt(d)
     future = torch.ones(n, n, dtype=torch.bool, device=Q.device).triu(1)
     return softmax(s.masked_fill(future, -math.inf)) @ V

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labkit.grading.breakit import BreakIt
-from labkit.grading.display import Words
+from labkit.grading.display import Words, error_text
 from labkit.grading.functions import FunctionReferee, FunctionSpecification, compare
-from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op, show
+from labkit.grading.specification import Op, Referee, Rule, Specification, StopSequence, Witness, op, show
 from labkit.specs import Exercise, Lesson
 
 if TYPE_CHECKING:
@@ -30,6 +30,32 @@ DTYPE = Rule("same-dtype-as-given", "The answer has the dtype of the tensors tha
 STAY = Rule("the-tensors-given-stay", "The tensors that were passed in are left as they were.")
 COARSE = 1e-3
 """Numbers of another dtype are rounded otherwise; nearer than this they are right but for their dtype."""
+
+
+PLAIN = (
+    ("expected reduction dim", "A largest or smallest was asked for where there are no numbers: some row sees no key at all."),
+    ("same dtype", "Tensors of two dtypes meet: torch.tensor([...]) and torch.zeros(...) make float32 unless told "
+                   "otherwise, and what was passed in is float64."),
+    ("return_types", "max with a dim gives two tensors, the largest values and where they stand; only the first can be "
+                     "subtracted."),
+    ("single memory location", "The number on the right is itself a part of the tensor being written into: make a new "
+                               "tensor instead of changing this one."),
+    ("same number of dimensions", "One of the tensors is a matrix and one a vector: a row that is put below a matrix is "
+                                  "itself a matrix, with one row."),
+    ("same number of elements", "The two vectors of a product have different lengths."),
+    ("shapes cannot be multiplied", "In a matrix product the left one must have as many columns as the right one has "
+                                    "rows."),
+    ("size mismatch", "In a product of matrix and vector the matrix must have as many columns as the vector has numbers."),
+    ("must match the size of tensor", "Two tensors are combined number by number, and their shapes do not fit."),
+    ("except in dimension", "The matrices put below each other have different widths."),
+)
+"""Pieces of torch's messages (2.13) and what each means here."""
+
+
+def plain_words(error: BaseException) -> str:
+    """What an error of torch's says, in a sentence of its own; "" for an error that is not known here."""
+    text = error_text(error, 1000).lower()
+    return next((f" {sentence}" for piece, sentence in PLAIN if piece in text), "")
 
 
 class TensorReferee(FunctionReferee):
@@ -58,9 +84,14 @@ class TensorReferee(FunctionReferee):
                      kind=mismatch.kind)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """A changed argument breaks a rule of its own."""
+        """A changed argument breaks a rule of its own; what torch refuses is said in plain words too."""
         try:
             return super().call(*args, **kwargs)
+        except StopSequence as stop:
+            for failure in self.failures:
+                if failure.kind == "raised" and stop.__context__ is not None:
+                    failure.cause += plain_words(stop.__context__)
+            raise
         finally:
             for failure in self.failures:
                 if failure.kind == "changed-inputs":
@@ -168,7 +199,8 @@ class Scores(TensorSpecification):
     hints = (
         "Write the three products of q = [1, 2] with the keys [1, 0], [0, 1] and [2, -1] on paper. Which product of "
         "a matrix and a vector gives all three at once?",
-        "Entry i of the answer depends on q and on row i of K, on no other row; and 4 numbers a vector halve it.",
+        "Entry i of the answer depends on q and on row i of K, on no other row. With d = 4 its sum is halved; with d = 9 it "
+        "is divided by 3.",
         "return K @ ____ / math.sqrt(q.shape[____])",
     )
 
@@ -425,7 +457,8 @@ class CausalAttend(TensorSpecification):
         "A hidden key has weight exactly 0: it stands neither in the sum of values nor in the sum that the "
         "exponentials are divided by.",
         "s = Q @ K.T / math.sqrt(____)\nfuture = torch.ones(n, n, dtype=torch.bool).triu(____)\n"
-        "s = s.masked_fill(future, ____)   # then a stable softmax along each row, times V",
+        "s = s.masked_fill(future, ____)\ne = torch.exp(s - s.amax(dim=1, keepdim=True))   # one maximum a row, [n, 1]\n"
+        "return (e / ____) @ V",
     )
 
     def oracle(self, Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
@@ -759,9 +792,9 @@ class CachedAttention:
     shortest = (op("feed", n=1), op("feed", n=2))
     hints = (
         "What shape does s have in the first call of feed, and in a later one? Draw tril() for both.",
-        "The mask is right where it is square, and is not used where one token comes: you need a later piece of more "
-        "than one.",
-        '[("feed", 1), ("feed", ____)]',
+        "The table of scores has a row for each new token and a column for each token so far. For which calls is it "
+        "square, and which calls are not masked at all?",
+        '[("feed", ____), ("feed", ____)]   # which of the two sizes must be more than 1?',
     )
 
 
@@ -776,10 +809,10 @@ LESSON = Lesson(
     exercises=(
         Exercise("scores", "Scores of the keys", 6, 1, 4, Scores(), "labkit.attention.by_hand:scores"),
         Exercise("attend", "One query attends", 8, 2, 5, Attend(), "labkit.attention.by_hand:attend"),
-        Exercise("causal_attend", "All rows, no future", 10, 3, 5, CausalAttend(),
+        Exercise("causal_attend", "All rows, no future", 14, 3, 5, CausalAttend(),
                  "labkit.attention.by_hand:causal_attend"),
         Exercise("last_row_only", "Only the last row", 6, 2, 5, LastRowOnly(),
                  "labkit.attention.by_hand:last_row_only"),
-        Exercise("break_the_mask", "Break it: the mask in the wrong corner", 6, 3, 3, BreakTheMask(), kind="break"),
+        Exercise("break_the_mask", "Break it: the mask in the wrong corner", 4, 2, 3, BreakTheMask(), kind="break"),
     ),
 )

@@ -238,8 +238,18 @@ wrong("attend", "plus-one", "weights-sum-to-one",
 wrong("attend", "winner-takes-all", "equal-scores-share-equally",
       "Only the best key is heard; softmax lets every key have its share, equal ones the same.",
       "def attend(q, K, V):\n    return V[scores(q, K).argmax()]\n")
+wrong("attend", "scaled-by-the-largest", "equal-scores-share-equally",
+      "The scores are divided by something made of the scores; here all are 0, as good a score as any, and 0 / 0 is left.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s / s.abs().max())\n    return e / e.sum() @ V\n")
+wrong("attend", "scaled-by-the-largest-safely", "weights-follow-the-scores",
+      "The scores are made smaller by a factor, which changes the differences between them, and with these the weights.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s / s.abs().max().clamp(min=1e-9))\n"
+      "    return e / e.sum() @ V\n")
+wrong("attend", "minus-first", "any-size-of-score",
+      "What is subtracted is not the largest score: what is left of that one still has an exponential beyond any float.",
+      "def attend(q, K, V):\n    s = scores(q, K)\n    e = torch.exp(s - s[0])\n    return e / e.sum() @ V\n")
 wrong("attend", "linear-shares", "equal-scores-share-equally",
-      "A score of 0 is a score like any other and gets its share; here all scores are 0, and no weight is a number.",
+      "The scores are divided by something made of the scores; here all are 0, as good a score as any, and 0 / 0 is left.",
       "def attend(q, K, V):\n    s = scores(q, K)\n    return (s / s.sum()) @ V\n")
 wrong("attend", "first-key-dropped", "equal-scores-share-equally",
       "The first key is left out of the mixture although the query sees it.",
@@ -400,15 +410,29 @@ masked("root-of-dv", "each-row-as-attend",
        "The divisor comes from the width of a value; it is the width of a query that counts.",
        "s = (Q @ K.T / math.sqrt(V.shape[1])).masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)")
 wrong("causal_attend", "sums-along-the-columns", "each-row-as-attend",
-      "Without keepdim the n sums lie along the last axis: each number is divided by the sum of another row.",
+      "Without keepdim the n sums lie in a row, and each column of the table is divided by the sum of a row: number "
+      "[i, j] by the sum of row j.",
       "def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
       "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n"
       "    e = torch.exp(s - s.max(-1, keepdim=True).values)\n    return e / e.sum(-1) @ V\n")
 wrong("causal_attend", "maxima-along-the-columns", "each-row-as-attend",
-      "Without keepdim the n maxima and sums lie along the last axis: each number meets those of another row.",
+      "Without keepdim the n maxima and the n sums lie in a row each, and column j of the table meets those of row j.",
       "def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
       "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n"
       "    e = torch.exp(s - s.max(-1).values)\n    return e / e.sum(-1) @ V\n")
+_NO_KEEPDIM = ("def causal_attend(Q, K, V):\n    n, d = Q.shape\n    s = Q @ K.T / math.sqrt(d)\n"
+               "    s = s.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)\n")
+wrong("causal_attend", "maxima-only-along-the-columns", "each-row-as-attend",
+      "Without keepdim the n maxima lie in a row, and from each column of the table the maximum of a row is subtracted: "
+      "from number [i, j] that of row j.",
+      _NO_KEEPDIM + "    e = torch.exp(s - s.amax(1))\n    return e / e.sum(1, keepdim=True) @ V\n")
+wrong("causal_attend", "sums-along-the-columns-one-maximum", "each-row-as-attend",
+      "Without keepdim the n sums lie in a row, and each column of the table is divided by the sum of a row: number "
+      "[i, j] by the sum of row j.",
+      _NO_KEEPDIM + "    e = torch.exp(s - s.max())\n    return e / e.sum(1) @ V\n")
+wrong("causal_attend", "max-of-two-things", "a-token-sees-itself",
+      "max with a dim gives two tensors, the largest values and where they stand, and the pair cannot be subtracted.",
+      _NO_KEEPDIM + "    e = torch.exp(s - s.max(dim=1))\n    return e / e.sum(dim=1, keepdim=True) @ V\n")
 wrong("causal_attend", "first-query-for-all", "each-row-as-attend",
       "Every row is asked with the first query; each row has its own.",
       "def causal_attend(Q, K, V):\n    return torch.stack([attend(Q[0], K[:i + 1], V[:i + 1]) for i in range(len(Q))])\n")
@@ -650,6 +674,10 @@ step("attends-before-growing", "sees-itself",
 step("new-row-cut-off", "sees-itself",
      "The last row is cut off before attending; it is the token's own.",
      *_GROW, "return (attend(q, K[:-1], V[:-1]) if len(K) > 1 else v), K, V")
+step("one-query-among-all-keys", "equals-the-last-row",
+     "causal_attend wants as many queries as keys: with one query its triangle does not fit, and that query counts as "
+     "the first token of the text.",
+     "from labkit.mine import causal_attend", *_GROW, "return causal_attend(q[None], K, V)[-1], K, V")
 step("asks-with-the-key", "equals-the-last-row",
      "The row is asked for with the key instead of the query.",
      *_GROW, "return attend(k, K, V), K, V")
