@@ -33,7 +33,8 @@ COARSE = 1e-3
 
 
 PLAIN = (
-    ("expected reduction dim", "A largest or smallest was asked for where there are no numbers: some row sees no key at all."),
+    ("expected reduction dim", "A largest or smallest was asked for where there are no numbers: some row sees no key at "
+                               "all."),
     ("same dtype", "Tensors of two dtypes meet: torch.tensor([...]) and torch.zeros(...) make float32 unless told "
                    "otherwise, and what was passed in is float64."),
     ("return_types", "max with a dim gives two tensors, the largest values and where they stand; only the first can be "
@@ -457,7 +458,8 @@ class CausalAttend(TensorSpecification):
         "A hidden key has weight exactly 0: it stands neither in the sum of values nor in the sum that the "
         "exponentials are divided by.",
         "s = Q @ K.T / math.sqrt(____)\nfuture = torch.ones(n, n, dtype=torch.bool).triu(____)\n"
-        "s = s.masked_fill(future, ____)\ne = torch.exp(s - s.amax(dim=1, keepdim=True))   # one maximum a row, [n, 1]\n"
+        "s = s.masked_fill(future, ____)\n"
+        "e = torch.exp(s - s.amax(dim=1, keepdim=True))   # one maximum a row, [n, 1]\n"
         "return (e / ____) @ V",
     )
 
@@ -813,6 +815,6 @@ LESSON = Lesson(
                  "labkit.attention.by_hand:causal_attend"),
         Exercise("last_row_only", "Only the last row", 6, 2, 5, LastRowOnly(),
                  "labkit.attention.by_hand:last_row_only"),
-        Exercise("break_the_mask", "Break it: the mask in the wrong corner", 4, 2, 3, BreakTheMask(), kind="break"),
+        Exercise("break_the_mask", "Break it: the mask in the wrong corner", 5, 2, 3, BreakTheMask(), kind="break"),
     ),
 )

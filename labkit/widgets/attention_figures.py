@@ -120,9 +120,11 @@ def two_phases(prompt: int, answer: int) -> None:
     """Every score of a request as a cell: the prompt's rows at once, then a row a step.
 
     Args:
-        prompt: tokens of the prompt. answer: tokens fed one by one after it.
+        prompt: tokens of the prompt. answer: tokens written; the prefill yields the first and each decode step one
+            more, so the last of them is never fed.
     """
-    total = prompt + answer
+    steps = answer - 1
+    total = prompt + steps
     with _figure(7.5, 4.0) as axes:
         for i in range(total):
             for j in range(i + 1):
@@ -130,10 +132,44 @@ def two_phases(prompt: int, answer: int) -> None:
                 _cell(axes, i, j, FULL if first else _C["panel"], FULL if first else OTHER, hatched=not first)
         _names(axes, [str(i) for i in range(total)], [str(j) for j in range(total)], room=6.5)
         scores = prompt * (prompt + 1) // 2
-        axes.text(total + 0.4, prompt / 2, f"step 1, prefill: {prompt} rows at once,\n{scores} scores", va="center",
-                  color=FULL)
-        for step in range(answer):
-            axes.text(total + 0.4, prompt + step + 0.5, f"step {step + 2}, decode: 1 row, {prompt + step + 1} scores",
-                      va="center", color=OTHER)
+        axes.text(total + 0.4, prompt / 2, f"step 1, prefill: {prompt} rows at once,\n{scores} scores; answer token 1",
+                  va="center", color=FULL)
+        for step in range(steps):
+            words = f"step {step + 2}, decode: {prompt + step + 1} scores; answer token {step + 2}"
+            axes.text(total + 0.4, prompt + step + 0.5, words, va="center", color=OTHER)
         axes.set_ylabel("query of token")
         axes.set_title("key of token", fontsize=10, fontweight="normal", color=_C["dim"], pad=20)
+
+
+def shared_steps(prompt: int, before: int = 4, after: int = 5) -> None:
+    """Two requests of one server in time: an answer being written, and a prompt that arrives.
+
+    A step is drawn as long as it has rows, with every row taking the same time. Other work of a step is left out.
+
+    Args:
+        prompt: tokens of the prompt that arrives. before, after: steps of the other answer before and after it.
+    """
+    from matplotlib.patches import Rectangle
+
+    with _figure(7.5, 2.0) as axes:
+        time = 0
+        for step in range(before + 1 + after):
+            rows = {"other": 1, "yours": 0 if step < before else prompt if step == before else 1}
+            length = sum(rows.values())
+            for y, who, color in ((0, "other", OTHER), (1, "yours", FULL)):
+                if rows[who]:
+                    hatch = "///" if who == "other" else None
+                    face = _C["panel"] if hatch else color
+                    axes.add_patch(Rectangle((time + 0.08, y + 0.12), length - 0.16, 0.62, linewidth=0.9,
+                                             edgecolor=color, facecolor=face, hatch=hatch))
+                    axes.plot(time + length, y + 0.02, marker="v", markersize=5, color=_C["ink"], clip_on=False)
+            if step == before:
+                for y, words in ((0, "the same step: no word until it ends"), (1, f"prefill: {prompt} rows")):
+                    axes.text(time + length / 2, y + 0.44, words, ha="center", va="center", fontsize=9,
+                              color=_C["onfill"] if y else _C["ink"],
+                              bbox=None if y else {"facecolor": _C["panel"], "edgecolor": "none", "pad": 2})
+            time += length
+        axes.set(xlim=(0, time + 0.3), ylim=(1.95, -0.25))
+        axes.set_xlabel("time, in rows computed")
+        axes.set_yticks([0.43, 1.43], labels=["the other\nanswer", "your\nrequest"])
+        axes.set_title("Every step carries all requests; \u25be marks a word that comes out")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUERY = (1.0, 1.0)
-KEYS = ((2.0, 0.5), (-0.5, 2.0), (-1.5, -1.0))
+KEYS = ((2.0, 0.5), (-1.5, 2.0), (-1.5, -1.0))
 VALUES = ((-2.0, -1.5), (0.0, 2.0), (2.0, -1.0))
 SPAN = 3.0
 """The planes reach from -SPAN to SPAN on both axes."""
@@ -34,6 +34,7 @@ class AttentionPlay(LabWidget):
         maskable: whether each key can be hidden, which makes its score minus infinity.
         hidden: the keys hidden at first.
         title: above the picture.
+        task: what to try, under the title; "" for nothing.
 
     Raises:
         LabkitError: the shapes do not fit, a number is outside, or every key is hidden.
@@ -42,6 +43,7 @@ class AttentionPlay(LabWidget):
     _name: ClassVar[str] = "attention_play"
 
     title = traitlets.Unicode().tag(sync=True)
+    task = traitlets.Unicode().tag(sync=True)
     q = traitlets.List().tag(sync=True)
     K = traitlets.List().tag(sync=True)
     V = traitlets.List().tag(sync=True)
@@ -56,6 +58,7 @@ class AttentionPlay(LabWidget):
         maskable: bool = False,
         hidden: Sequence[int] = (),
         title: str = "One query, three keys",
+        task: str = "",
     ) -> None:
         if not 1 <= len(keys) <= MOST or len(keys) != len(values):
             raise LabkitError(
@@ -68,6 +71,7 @@ class AttentionPlay(LabWidget):
             raise LabkitError(f"hidden is {list(hidden)}; name keys by index and leave at least one to be seen.")
         super().__init__(
             title=title,
+            task=task,
             q=[float(x) for x in query],
             K=[[float(x) for x in k] for k in keys],
             V=[[float(x) for x in v] for v in values],

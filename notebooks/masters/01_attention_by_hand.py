@@ -32,7 +32,7 @@ start("01")
 # - a **value** `v`, which is what it hands over when it is found.
 #
 # Here are the query of one token and the keys and values of three. They have only two numbers each, so that you can see
-# them. On the left, the query and the keys; on the right, the values. In the middle, all the arithmetic there is.
+# them. One plane shows the query and the keys, the other the values. The table holds all the arithmetic there is.
 
 # %% id="play"
 from labkit.widgets import AttentionPlay
@@ -43,11 +43,12 @@ AttentionPlay()
 # Four things to try:
 #
 # 1. **Turn `q` to a right angle with `k0`.** Their product q·k0 becomes 0: it is the first number of one times the first of
-#    the other, plus the second times the second. Point at a row of the table to see how far along the query's line that
-#    key lies; this, times the length of the query, is the product.
-# 2. **Pull `q` into the middle.** All scores are 0. Every value counts the same, and the mixture is their mean.
+#    the other, plus the second times the second. Then point at a row of the table: the thick line is how far along the
+#    query's line that key lies, and the sentence below multiplies it by the length of the query. That is the product.
+# 2. **Pull `q` to the origin**, where the axes cross. All scores are 0. Every value counts the same, and the mixture is
+#    their mean.
 # 3. **Pull `q` outwards**, without turning it. The order of the keys stays, but the weights sharpen, and the mixture runs
-#    into one corner.
+#    towards one corner.
 # 4. **Try to get the mixture out of the triangle.** You cannot: the weights are positive and sum to 1.
 #
 # So attention is a soft lookup. A table would hand over the value of the one key that fits. Attention hands over a mixture
@@ -58,22 +59,23 @@ AttentionPlay()
 #
 # From three matrices, which were learned in training and are the same for every token. With the tokens' vectors as the
 # rows of `X`, one matrix product makes all the queries at once, a second one all keys, a third all values. By custom,
-# matrices with one row a token have capital letters.
+# matrices with one row a token have capital letters. How many numbers a token's own vector has is called its *hidden*
+# width, since nobody outside of the model gets to see it; `d` is the width of a query and of a key.
 
 # %% id="projections"
 import torch
 
-numbers = torch.Generator().manual_seed(1)
 n, hidden, d = 3, 6, 2
 
 
-def draw(*shape):
-    """Random numbers in double precision, the same ones at every run."""
+def draw(*shape, seed):
+    """Random numbers, the same at every run, in float64: about 16 digits each."""
+    numbers = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, dtype=torch.float64, generator=numbers)
 
 
-X = draw(n, hidden)
-W_q, W_k, W_v = draw(hidden, d), draw(hidden, d), draw(hidden, d)
+X = draw(n, hidden, seed=1)
+W_q, W_k, W_v = draw(3, hidden, d, seed=2)  # three matrices at once
 Q, K, V = X @ W_q, X @ W_k, X @ W_v
 
 for name, matrix in {"X": X, "W_q": W_q, "Q": Q, "K": K, "V": V}.items():
@@ -82,7 +84,7 @@ for name, matrix in {"X": X, "W_q": W_q, "Q": Q, "K": K, "V": V}.items():
 # %% [markdown] id="scores-text"
 # ### Exercise: `scores`
 #
-# Write the middle of the picture, first half: the score of every key for one query. For a query `q` and a key `k`, both of
+# Write the first half of the picture's table: the score of every key for one query. For a query `q` and a key `k`, both of
 # `d` numbers,
 #
 # $$\text{score} = \frac{q \cdot k}{\sqrt d} = \frac{q_0 k_0 + q_1 k_1 + \dots + q_{d-1} k_{d-1}}{\sqrt d}$$
@@ -125,9 +127,10 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
 # #### Why the square root of d?
 
 # %% [markdown] id="root-text"
-# Take a query and a key whose numbers are drawn at random, each with mean 0 and spread (standard deviation) 1. Every
-# product of two such numbers has spread 1 as well. A sum of `d` independent products has `d` times the variance, so its
-# spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This is the reason given in
+# Take a query and a key whose numbers are drawn at random, each with mean 0 and spread 1. (The spread, or standard
+# deviation, says how far numbers typically lie from their mean; its square is the variance.) Every product of two such
+# numbers has spread 1 as well. When independent numbers are added, their variances add. So a sum of `d` products has
+# variance `d`, and its spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This is the reason given in
 # *Attention Is All You Need* (Vaswani et al., 2017, section 3.2.1, footnote 4).
 #
 # The cell below draws 20,000 pairs for several `d` and measures the spread with and without the division. Without it, wide
@@ -214,11 +217,17 @@ def attend(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 # it, and to nothing after it. This is the **causal mask**.
 #
 # To hide a key is to give it the score minus infinity. Its exponential is exactly 0, so it stands neither in the mixture nor
-# in the sum that the exponentials are divided by. Below, you look through the eyes of the middle one of three tokens: `k2`
-# comes after it. Move `k2` and `v2` about, and nothing changes. Then let it be seen.
+# in the sum that the exponentials are divided by. Below, you look through the eyes of token 1 of three: token 2 comes after
+# it, so `k2` is not ticked as *seen* in the table.
 
 # %% id="play-mask"
-AttentionPlay(query=(0.5, 1.0), hidden=[2], title="Token 1 of three: token 2 is its future")
+AttentionPlay(
+    query=(0.5, 1.0),
+    hidden=[2],
+    title="Token 1 of three: token 2 is its future",
+    task="Pull k2 close to q: its product q\u00b7k grows, but the mixture does not move. "
+    "Now tick \u201cseen\u201d for k2.",
+)
 
 # %% [markdown] id="mask-picture-text"
 # With all queries as rows, the scores form a table: row i is query i, column j is key j. The mask is a triangle.
@@ -232,17 +241,26 @@ attention_figures.seen_table(5)
 # ### Exercise: `causal_attend`
 #
 # Compute every row at once: row i is query i, attending to keys and values 0 to i, itself included. Two ways lead there,
-# and both pass. Go row by row with `attend` and a slice; or compute the whole table of scores as one product and hide the
-# triangle before the softmax, along each row. The second is what every real system does. In torch,
-# `torch.ones(n, n, dtype=torch.bool).triu(1)` is True strictly above the diagonal, and `s.masked_fill(where, value)` makes
-# a copy of `s` with a value filled in.
+# and both pass. Go row by row with `attend` and a slice, and `torch.stack` the rows; that is the shorter way. Or compute
+# the whole table of scores as one product and hide the triangle before the softmax, along each row. That is what every
+# real system does.
+#
+# Three things for the table:
+#
+# - `torch.ones(n, n, dtype=torch.bool).triu(1)` is True strictly above the diagonal.
+# - `s.masked_fill(where, value)` makes a copy of `s` with a value filled in.
+# - `s.amax(dim=1, keepdim=True)` is the largest number of each row, as a *column* of shape [n, 1], and `sum` takes the same
+#   two arguments. Without `keepdim` the n numbers come as shape [n]. Torch then lays them out as a row, without a word of
+#   warning, and number j meets column j of the table where it should meet row j.
+#
+# You have written a softmax by hand, so `torch.softmax(s, dim=1)` is allowed from here on.
 #
 # Here `n` tokens have queries and keys of `d` numbers and values of `dv`; the three need not be equal.
 #
-# *Why it matters:* this is what a model does with your whole prompt in its first step. The rule that no row can see the
-# future is also what makes a cache possible at all, as you will see in a moment.
+# *Why it matters:* this is what a model does with your whole prompt (the text that you send) in its first step. The rule
+# that no row can see the future is also what makes a cache possible at all, as you will see in a moment.
 #
-# 10 minutes · difficulty 3 of 5 · importance 5 of 5
+# 14 minutes (the table; row by row, 6) · difficulty 3 of 5 · importance 5 of 5
 
 # %% id="ex-causal-attend"
 # %%exercise causal_attend
@@ -283,8 +301,7 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 # %% id="weights-picture"
 from labkit.mine import causal_attend
 
-numbers = torch.Generator().manual_seed(5)
-Q, K = 2 * draw(6, 4), 2 * draw(6, 4)
+Q, K = 2 * draw(2, 6, 4, seed=5)
 attention_figures.weight_table(causal_attend(Q, K, torch.eye(6, dtype=torch.float64)))
 
 # %% id="save"
@@ -296,8 +313,9 @@ save_point("01")
 # One query can ask for one kind of thing. So a layer runs several attentions side by side, called **heads**. Each has its
 # own matrices and therefore its own queries, keys and values; the answers of all heads are laid end to end.
 #
-# With one key and one value for every query head (multi-head attention, **MHA**), a lot has to be kept for every token. It
-# turned out that several query heads can share one KV head and little is lost (grouped-query attention, **GQA**; Ainslie et
+# With one key and one value for every query (multi-head attention, **MHA**), a lot has to be kept for every token. But a
+# head can be taken apart: a *query head* makes queries, a *KV head* makes a key and a value. It turned out that several
+# query heads can share one KV head and little is lost (grouped-query attention, **GQA**; Ainslie et
 # al., 2023). In the extreme all share a single one (multi-query attention, **MQA**; Shazeer, 2019).
 
 # %% id="heads-picture"
@@ -311,11 +329,10 @@ attention_figures.shared_heads()
 from labkit.cache.geometry import model
 from labkit.mine import attend
 
-numbers = torch.Generator().manual_seed(2)
 n, q_heads, kv_heads, d = 5, 8, 2, 4
 group = q_heads // kv_heads
-q = draw(q_heads, d)  # one token's queries, one a head
-K, V = draw(n, kv_heads, d), draw(n, kv_heads, d)  # of all tokens, one a KV head
+q = draw(q_heads, d, seed=6)  # one token's queries, one a head
+K, V = draw(2, n, kv_heads, d, seed=7)  # of all tokens, one a KV head
 
 heads = [attend(q[h], K[:, h // group], V[:, h // group]) for h in range(q_heads)]
 print("query head: KV head", {h: h // group for h in range(q_heads)})
@@ -339,7 +356,8 @@ print(f"{small.num_layers} layers")
 # them is chosen. That is the next token of the text. It is put at the end, and everything begins again with one token more.
 #
 # Now the step that the whole course rests on. Four tokens have gone through `causal_attend`, and four rows came out. A
-# fifth token joins the text, and all five rows are computed. Before you run the cell that shows it, say what you expect:
+# fifth token joins the text, and all five rows are computed: once with the mask, and once with no mask at all. Before you
+# run the cell that shows it, say what you expect of the four old rows:
 
 # %% id="p1"
 predict("01", "p1")
@@ -347,8 +365,7 @@ predict("01", "p1")
 # %% id="grow"
 from labkit.mine import causal_attend
 
-numbers = torch.Generator().manual_seed(3)
-Q, K, V = draw(5, 4), draw(5, 4), draw(5, 4)
+Q, K, V = draw(3, 5, 4, seed=3)
 
 
 def without_mask(Q, K, V):
@@ -377,6 +394,7 @@ for name, attention in (("causal mask", causal_attend), ("no mask", without_mask
 # hand back its row together with the keys and values to keep for next time.
 #
 # `torch.cat([A, B])` puts the rows of `B` below those of `A`; `k[None]` makes a matrix with one row out of a vector.
+# (`causal_attend` wants as many queries as keys, so it is no help to a single query; `attend` is.)
 #
 # *Why it matters:* this function is a decode step. `K` and `V`, handed from call to call, are the KV cache.
 #
@@ -422,8 +440,8 @@ def last_row_only(
 # %% id="loop"
 from labkit.mine import causal_attend, last_row_only
 
-numbers = torch.Generator().manual_seed(4)
-X, W_q, W_k, W_v = draw(8, 6), draw(6, 4), draw(6, 4), draw(6, 4)
+X = draw(8, 6, seed=4)
+W_q, W_k, W_v = draw(3, 6, 4, seed=5)
 
 K, V = torch.empty(0, 4, dtype=torch.float64), torch.empty(0, 4, dtype=torch.float64)
 one_by_one = []
@@ -442,15 +460,19 @@ print("kept at the end: K", tuple(K.shape), "and V", tuple(V.shape))
 # step: the **prefill**. Its last row yields the first token of the answer. From there on each new token depends on the one
 # before it, so the rows come one at a time: that is **decode**.
 #
-# In the picture every cell is one score. The prompt has five tokens; four more are written.
+# In the picture every cell is one score. The prompt has five tokens, and five more are written. The prefill writes the
+# first of these, so four decode steps are enough: each feeds the token written last and writes the next. The very last
+# token is written and never fed.
 
 # %% id="phases"
-attention_figures.two_phases(prompt=5, answer=4)
+attention_figures.two_phases(prompt=5, answer=5)
 
 # %% [markdown] id="count-text"
 # Now with a prompt of the size of a report. Two ways to go on after it: keep the keys and values and compute one row a
-# step, or keep nothing and compute all rows again every time. (A row stands for more than its scores: each row takes the
-# token through all the matrices of every layer.)
+# step, or keep nothing and compute all rows again every time.
+#
+# The two columns are two kinds of work. A *row* takes a token through all the matrices of every layer; that work is the
+# same for each row. The *scores* are the attention proper; a row has more of them the further down it stands.
 
 # %% id="count"
 prompt, answer = 2000, 200
@@ -465,7 +487,10 @@ def line(name, rows, count):
     print(f"{name:<26}{rows:>9,}{count:>15,}")
 
 
-lengths = range(prompt + 1, prompt + answer)  # of the text, in each decode step
+# The length of the text in each decode step: the prefill writes one token of the answer, these steps the others.
+lengths = range(prompt + 1, prompt + answer)
+print(f"a prompt of {prompt:,} tokens, an answer of {answer}:", end=" ")
+print(f"1 prefill and {len(lengths)} decode steps\n")
 print(f"{'':<26}{'rows':>9}{'scores a head':>15}")
 line("step 1, prefill", prompt, scores_of(prompt))
 line("step 2, K and V kept", 1, prompt + 1)
@@ -473,17 +498,23 @@ line("step 2, nothing kept", prompt + 1, scores_of(prompt + 1))
 line("whole answer, K and V kept", prompt + len(lengths), scores_of(prompt) + sum(lengths))
 again = [prompt, *lengths]  # every row of every step
 line("whole answer, nothing kept", sum(again), sum(map(scores_of, again)))
+more_rows = sum(again) / (prompt + len(lengths))
+more_scores = sum(map(scores_of, again)) / (scores_of(prompt) + sum(lengths))
+print(f"\nkept nothing: {more_rows:.0f} times the rows, {more_scores:.0f} times the scores")
 
 # %% [markdown] id="time-text"
-# And on your machine, for the attention of one head alone (your own functions, if they have passed):
+# Whichever column you go by: keep K and V, and a decode step is next to nothing beside the prefill; keep nothing, and each
+# step costs as much as the prefill and a little more.
+#
+# And on your machine, for the attention of one head alone (your own functions, if they have passed)? The whole has 1,000
+# times the rows of the last one, and about 500 times the scores. So expect a ratio in the hundreds or the low thousands:
 
 # %% id="time" tags=["nbval-ignore-output"]
 import time
 
 from labkit.mine import attend, causal_attend
 
-numbers = torch.Generator().manual_seed(6)
-Q, K, V = draw(1000, 64), draw(1000, 64), draw(1000, 64)
+Q, K, V = draw(3, 1000, 64, seed=6)
 
 
 def milliseconds(work):
@@ -500,13 +531,28 @@ whole = milliseconds(lambda: causal_attend(Q, K, V))
 last = milliseconds(lambda: attend(Q[-1], K, V))
 print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / last:.0f} times")
 
+# %% [markdown] id="time-after"
+# More than 500 is no mistake. A `causal_attend` that computes the whole table makes the hidden half too, twice the scores
+# that it needs, and goes over that large table several times, once each for mask, maximum, exponential and sum. One that
+# goes row by row pays for a call of `attend` in each row, about as much for a short row as for a long one, so it comes
+# nearer to 1,000. What counts is the size of the gap, not its third digit.
+#
+# ### Why others wait
+#
+# One question of the beginning is left: why does your prompt hold up somebody else's answer? A server works in steps, and
+# all requests that run take part in the same one. So a step carries one row of each answer being written, plus all rows of
+# a prompt that has just arrived, and nobody's word is ready before the step is over. Here with a prompt of 20 tokens; a
+# report has a hundred times as many.
+
+# %% id="shared-steps"
+attention_figures.shared_steps(prompt=20)
+
 # %% [markdown] id="answer"
 # ## Back to the silence
 #
 # You can now read the symptom. The silence was the **prefill**: thousands of rows before the first word. Then came decode,
 # one row a word, at an even pace. (Even, not constant: the row gets longer with every token.) And the others stood still
-# because a server works in steps: all requests that run take part in the same one. A step that carries your thousands of
-# rows takes long, and everyone's next word waits for its end. Cutting the prompt into pieces softens that; lesson 16 does it.
+# because they were in the same step: it carried your thousands of rows, and everyone's next word waited for its end. Cutting the prompt into pieces softens that; lesson 16 does it.
 #
 # What made the second word quick is what was kept of the first step:
 #
@@ -523,9 +569,6 @@ print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / la
 
 # %% [markdown] id="break-text"
 # ## Break it: the mask in the wrong corner
-#
-# Between the two phases lies a third case: several new tokens at once, with others already kept. A server meets it when it
-# cuts a long prompt into pieces, so that the other requests can take a step between them.
 #
 # Here is a head that keeps its keys and values. Its author tested it on whole prompts and on decoding token by token. All
 # rows were right. It is wrong all the same.
@@ -548,13 +591,9 @@ print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / la
 # Catch it. Write `ops`, a list of calls in order: `("feed", 3)` feeds the next three tokens. A right head gives the same
 # rows however a text is cut; find the shortest cut on which this one does not.
 #
-# *Why it matters:* the same slip has been made more than once. With `is_causal=True`, PyTorch's own
-# `scaled_dot_product_attention` lays the triangle into the upper left corner, which its documentation says and its users
-# stumble over (pytorch/pytorch issues 108108, 115111 and 144858). In 2026 it was found in the reference cache of ExecuTorch:
-# in a prompt fed in pieces, the first query of the second piece saw key 0 and nothing else (pytorch/executorch, pull request
-# 21749).
+# *Why it matters:* a test passes on the cases that its author thought of. Here two were tested, and a server has a third.
 #
-# 6 minutes · difficulty 3 of 5 · importance 3 of 5
+# 5 minutes · difficulty 2 of 5 · importance 3 of 5
 
 # %% id="ex-break-the-mask"
 # %%exercise break_the_mask
@@ -565,6 +604,16 @@ ops = [("feed", 1), ("feed", 2)]
 # BEGIN STUB
 # ops = []
 # END STUB
+
+# %% [markdown] id="break-after"
+# Caught? Then read on; this is the answer.
+#
+# Between the two phases lies a third case: several new tokens at once, with others already kept. A server meets it when it
+# cuts a long prompt into pieces, so that other requests can take a step between them. The same slip has been made more than
+# once. With `is_causal=True`, PyTorch's own `scaled_dot_product_attention` lays the triangle into the upper left corner,
+# which its documentation says and its users stumble over (pytorch/pytorch issues 108108, 115111 and 144858). In 2026 it was
+# found in the reference cache of ExecuTorch: in a prompt fed in pieces, the first query of the second piece saw key 0 and
+# nothing else (pytorch/executorch, pull request 21749).
 
 # %% [markdown] id="production" tags=["fold"]
 # ## In production
@@ -587,8 +636,9 @@ ops = [("feed", 1), ("feed", 2)]
 # ## Verify it
 
 # %% [markdown] id="verify-text"
-# An assistant, asked why caching keys and values is allowed, wrote the sentence below. Is it true, false, or too broad?
-# Decide, and name the cell of this notebook that shows it. The cell after the question puts the evidence in numbers.
+# An assistant, asked why caching keys and values is allowed, wrote the sentence below. (*Transformer* is the name of the
+# whole family of models that are stacks of attention layers.) Is the sentence true, false, or too broad? Pick the verdict
+# together with the evidence that you have seen for it. The cell after the question puts it in numbers.
 
 # %% id="verify"
 predict("01", "verify")
@@ -596,8 +646,7 @@ predict("01", "verify")
 # %% id="verify-shows"
 from labkit.mine import causal_attend
 
-numbers = torch.Generator().manual_seed(3)
-Q, K, V = draw(5, 4), draw(5, 4), draw(5, 4)
+Q, K, V = draw(3, 5, 4, seed=3)
 for name, attention in (("causal mask", causal_attend), ("no mask", without_mask)):
     moved = (attention(Q, K, V)[:4] - attention(Q[:4], K[:4], V[:4])).abs().max()
     print(f"{name:<12} an old row moves by {float(moved):.3f} at most when a token is added")

@@ -59,8 +59,12 @@ function render({ model, el }) {
   const accent = { "--lka-c": "var(--lk-accent)" };
   const left = plane("Query and keys");
   const right = plane("Values and their mixture");
+  // Shown while a key is pointed at: the query's line across the picture, the way along it, and the drop from the key.
+  const ray = svg("line", { class: "lka-ray" });
+  const along = svg("line", { class: "lka-along", x1: toX(0), y1: toY(0) });
   const foot = svg("line", { class: "lka-foot" });
-  left.append(foot);
+  const end = svg("circle", { class: "lka-end", r: 4.5 });
+  left.append(ray, along);
   const hull = svg("polygon", { class: "lka-hull" });
   const pulls = all.map((i) => svg("line", { class: "lka-pull", style: color(i) }));
   const mixMark = svg("path", { class: "lka-mix", d: "M0 -8 8 0 0 8 -8 0Z" });
@@ -125,6 +129,7 @@ function render({ model, el }) {
     tip(left, "q", "query", accent, () => state.q, -1, true),
     ...all.map((i) => tip(right, `v${i}`, `value ${i}`, color(i), () => state.v[i], i, false)),
   ];
+  left.append(foot, end);
   right.append(mixMark);
   mixMark.style.pointerEvents = "none";
 
@@ -152,6 +157,7 @@ function render({ model, el }) {
     return cells;
   });
   const sum = h("div", { class: "lka-sum" });
+  const task = model.get("task");
   const say = h("div", { class: "lka-say lk-well", "aria-live": "polite" });
   const reset = button("Reset", () => {
     state = { q: [...first.q], k: first.k.map((p) => [...p]), v: first.v.map((p) => [...p]), gone: new Set(first.gone) };
@@ -162,6 +168,7 @@ function render({ model, el }) {
 
   root.append(
     h("div", { class: "lka-head" }, h("h3", { text: model.get("title") }), reset),
+    task ? h("p", { class: "lka-task", text: task }) : "",
     h("p", { class: "lk-sub", text: "Drag a tip, or choose it with Tab and move it with the arrow keys (Shift: larger steps)." }),
     h(
       "div",
@@ -186,9 +193,13 @@ function render({ model, el }) {
 
   // ---- what happens
   function toggle(i, seen) {
+    if (!seen && state.gone.size >= count - 1) {
+      rows[i].see.checked = true;
+      say.textContent = `k${i} is the last key that can be seen and stays: with every score at \u2212\u221e, softmax would divide 0 by 0.`;
+      return;
+    }
     if (seen) state.gone.delete(i);
-    else if (state.gone.size < count - 1) state.gone.add(i);
-    else rows[i].see.checked = true; // someone must be left to look at
+    else state.gone.add(i);
     update(true);
     keep();
   }
@@ -224,15 +235,21 @@ function render({ model, el }) {
     });
     hull.setAttribute("points", state.v.filter((_, i) => !state.gone.has(i)).map((p) => `${toX(p[0])},${toY(p[1])}`).join(" "));
     mixMark.setAttribute("transform", `translate(${toX(mix[0])} ${toY(mix[1])})`);
-    const norm = state.q[0] ** 2 + state.q[1] ** 2;
-    if (lit >= 0 && norm > 0) {
+    const size = Math.hypot(...state.q);
+    const shown = lit >= 0 && size > 0;
+    for (const part of [ray, along, foot, end]) part.style.display = shown ? "" : "none";
+    if (shown) {
       // From the key to its foot on the line of the query: q.k is the length of q times how far along it the foot lies.
-      const t = dots[lit] / norm;
-      const ends = { x1: toX(state.k[lit][0]), y1: toY(state.k[lit][1]), x2: toX(t * state.q[0]), y2: toY(t * state.q[1]) };
-      for (const [name, value] of Object.entries(ends)) foot.setAttribute(name, value);
-      foot.setAttribute("style", `--lka-c: var(--lk-s${lit % 8})`);
-      foot.style.display = "";
-    } else foot.style.display = "none";
+      const t = dots[lit] / size ** 2;
+      const far = SPAN / Math.max(Math.abs(state.q[0]), Math.abs(state.q[1]));
+      const at = { x: toX(t * state.q[0]), y: toY(t * state.q[1]) };
+      const put = (node, ends) => Object.entries(ends).forEach(([name, value]) => node.setAttribute(name, value));
+      put(ray, { x1: toX(-far * state.q[0]), y1: toY(-far * state.q[1]), x2: toX(far * state.q[0]), y2: toY(far * state.q[1]) });
+      put(along, { x2: at.x, y2: at.y });
+      put(foot, { x1: toX(state.k[lit][0]), y1: toY(state.k[lit][1]), x2: at.x, y2: at.y });
+      put(end, { cx: at.x, cy: at.y });
+      for (const part of [along, foot, end]) part.setAttribute("style", `--lka-c: var(--lk-s${lit % 8})`);
+    }
     sum.replaceChildren(
       h("div", { text: all.map((i) => `${weights[i].toFixed(2)}\u00b7v${i}`).join(" + ") }),
       h("div", {}, "= ", h("span", { class: "lka-key", text: `(${two(mix[0])}, ${two(mix[1])})` })),
@@ -241,7 +258,9 @@ function render({ model, el }) {
     const words = Math.max(...weights) - Math.min(...weights.filter((_, i) => !state.gone.has(i))) < 1e-9 && count - state.gone.size > 1
       ? `All scores are equal: every value seen counts the same, and the mixture (${two(mix[0])}, ${two(mix[1])}) is their mean.`
       : `k${best} has the highest score, ${two(scores[best])}; v${best} makes up ${share(weights[best])} of the mixture (${two(mix[0])}, ${two(mix[1])}).`;
-    if (told || !say.textContent) say.textContent = words;
+    const lies = () => `k${lit} lies ${two(dots[lit] / size)} along the query's line, and the query is ${two(size)} long: ${two(dots[lit] / size)} \u00b7 ${two(size)} = ${two(dots[lit])} = q\u00b7k${lit}.`;
+    if (shown && !told) say.textContent = lies();
+    else if (told || !shown) say.textContent = words;
   }
 
   update(true);
