@@ -62,14 +62,31 @@ def finish(name: str) -> Any:
     return EngineMap(highlight=lights) if lights else ProgressOverview()
 
 
-def show_check(name: str, exercise: str, text: str) -> Any:
-    """The report on a text, without keeping anything: no attempt is recorded, no hint counts as opened."""
+def show_check(name: str, exercise: str, mistake: str) -> Any:
+    """The report on a known mistake, for the tour: nothing is recorded, no hint counts as opened.
+
+    Args:
+        name: the lesson.
+        exercise: the exercise id.
+        mistake: name of a wrong implementation of its mutant bank, or "" for a right one.
+
+    Raises:
+        LessonError: there is no such mistake; the message names those there are.
+    """
     from labkit import specs
+    from labkit.errors import LessonError
     from labkit.grading import report, runner
+    from labkit.grading.mutants import bank
     from labkit.widgets import CheckReport
 
     entry = specs.exercise(name, exercise)
-    verdict = runner.check(name, exercise, text, over=("reference",))
-    hints = iter([] if verdict.passed else entry.spec.hints)
-    return CheckReport(verdict, report.render(verdict), heading=entry.title, hints=0 if verdict.passed else 3,
-                       on_hint=lambda: next(hints, None))
+    wrong, right = bank(entry.module)
+    texts = {m.name: m.source for m in wrong if m.exercise == exercise}
+    texts[""] = next(r.source for r in right if r.exercise == exercise)
+    if mistake not in texts:
+        raise LessonError(f"There is no mistake {mistake!r} here; name one of: {', '.join(filter(None, texts))}.")
+    verdict = runner.check(name, exercise, texts[mistake], over=("reference",))
+    hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule))
+    waiting = iter(hints)
+    return CheckReport(verdict, report.render(verdict), heading=entry.title, hints=len(hints),
+                       on_hint=lambda: next(waiting, None))

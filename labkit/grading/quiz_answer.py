@@ -196,5 +196,6 @@ def same_output(given: str, output: str) -> bool:
         return same_value(ast.literal_eval(tidy_given), ast.literal_eval(tidy_output))
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         pass
-    squeeze = [re.sub(r"\s+", " ", t).strip("'\" ") for t in (tidy_given, tidy_output)]
+    # "None, 2" and "(None, 2)" are what somebody writes who has worked out "None 2".
+    squeeze = [re.sub(r"[\s,()]+", " ", t).strip("'\" ") for t in (tidy_given, tidy_output)]
     return squeeze[0] == squeeze[1]

@@ -107,6 +107,7 @@ class Specification:
         witnesses: tuple of `Witness`, at least one for each rule.
         hints: three strings: a question, the invariant, code with a blank.
         referee: subclass of `Referee`.
+        rule_hints: a first hint that fits one rule, by the rule's name, where the general one would miss the point.
         prelude: import lines that run before the learner's text.
         stateful: True for a class driven by a sequence of operations, False for a function (one "call").
         examples, steps: size of the random search (`steps` only where stateful).
@@ -120,6 +121,7 @@ class Specification:
     rules: tuple[Rule, ...] = ()
     witnesses: tuple[Witness, ...] = ()
     hints: tuple[str, str, str] = ("", "", "")
+    rule_hints: Mapping[str, str] = {}
     referee: type[Referee]
     prelude: str = ""
     stateful: bool = True
@@ -141,6 +143,10 @@ class Specification:
     def operations(self) -> Mapping[str, Mapping[str, Any]]:
         """Hypothesis strategies: operation name -> {argument: strategy}. Import hypothesis inside this method."""
         return {}
+
+    def hints_for(self, rule: str | None) -> tuple[str, ...]:
+        """The hints for a learner whose code broke this rule."""
+        return (self.rule_hints.get(rule or "", self.hints[0]), *self.hints[1:])
 
     def describe(self, op: Op) -> str:
         """An operation as the report writes it, where only the journal tells what ran."""

@@ -322,6 +322,16 @@ class Pool(Specification):
         Witness("pools-are-separate", op("new", num_blocks=3), op("allocate", n=1), op("other_pool", num_blocks=2),
                 op("allocate", n=2)),
     )
+    rule_hints = {
+        "never-handed-out-twice": "After a block was handed out, where does your pool still know it as free? And after "
+                                  "some came back, could it hand out one that did not?",
+        "ids-of-this-pool": "Which number does the first block have, and which the last, in a pool of 4?",
+        "counts-what-is-free": "What does num_free say before anything was allocated, and after 2 of 5 were?",
+        "freed-blocks-come-back": "Follow one block through free: where does it stand afterwards, so that "
+                                  "allocate finds it?",
+        "pools-are-separate": "Where is the list of free blocks made: once for each pool, or once for all?",
+        "all-or-nothing": "What does your allocate answer if n is 0, if n is just what is free, and if n is one more?",
+    }
     hints = (
         "When a request cannot be met, which lines of your code have already run?",
         "At every moment the ids that are free and the ids that are held make up 0 .. num_blocks - 1, each id once.",
@@ -639,7 +649,7 @@ class BlockPool:
     shortest = (op("new", num_blocks=2), op("allocate", n=1), op("free", which=[0]), op("allocate", n=2))
     hints = (
         "Into which pile does a block go that comes back, and when is it taken from there?",
-        "The pool refuses although num_free is large enough: you need one block in each pile and a request for both.",
+        "Can num_free be large enough for a request while neither pile alone is? What brings a pool there?",
         '[("BlockPool", 2), ("allocate", 1), ("____", [0]), ("allocate", ____)]',
     )
 
@@ -695,7 +705,7 @@ LESSON = Lesson(
                  "labkit.cache.block_table:blocks_needed"),
         Exercise("BlockPool", "The pool", 12, 2, 5, Pool(), "labkit.cache.block_pool:BlockPool", slot="block_pool",
                  kind="class"),
-        Exercise("CheckedPool", "A pool that notices", 10, 3, 4, Checked(), "labkit.cache.block_pool:CheckedPool",
+        Exercise("CheckedPool", "A pool that notices", 12, 3, 4, Checked(), "labkit.cache.block_pool:CheckedPool",
                  kind="class"),
         Exercise("break_two_piles", "Break it: the pool with two piles", 5, 3, 3, BreakTheTwoPiles(), kind="break"),
         Exercise("find_leak", "Find the leak", 8, 2, 3, FindLeak(), "labkit.cache.block_pool:find_leak",

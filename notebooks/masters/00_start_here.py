@@ -3,7 +3,8 @@
 #
 # It is the best week the dashboard has ever shown. More requests fit on each GPU than before, tokens per second are up,
 # and the graph is green. Then the mails arrive: *answers stop in the middle. It thinks for a minute, then writes three
-# words.* The graph is still green.
+# words.* The graph is still green. The server is busier than ever, with work that it has done before: it throws memory
+# away and computes the same thing again, over and over. People who run such servers call it an eviction storm.
 #
 # By the end of this course you will know where to look, because you will have built what is going wrong: the memory
 # manager of a server for language models, from empty cells, with a real model running on it.
@@ -24,7 +25,9 @@ start("00")
 # ## Is everything here?
 #
 # The next cell looks at your machine and says what each finding changes in the course, and how to mend it. A GPU is not
-# needed. Without the real model a tiny stand-in keeps every lesson running, and says so.
+# needed. Without the real model a tiny stand-in keeps every lesson running, and says so; its answers are word salad. If
+# it says so below and you have a network, choose *File > New > Terminal*, type `labkit model fetch` (about 100 MB), and
+# run the cell again.
 
 # %% id="doctor" tags=["nbval-ignore-output"]
 from labkit import doctor
@@ -34,31 +37,34 @@ doctor.show()
 # %% [markdown] id="destination"
 # ## Two minutes of the destination
 #
-# Below, a small language model (SmolLM2, 135 million parameters) answers three questions at once, on your processor.
-# While it reads and writes, it has to remember something about every word so far: its **keys and values**, about which
-# lesson 01 tells more. They are kept in a memory that is cut into **blocks** of 16 tokens.
-#
-# Run the cell and watch the right side. Each square is a block. The colour and the letter say which of the three answers
-# it belongs to, the height how full it is.
+# In a moment, a small language model (SmolLM2, 135 million parameters) answers three questions at once, on your
+# processor. A model reads and writes **tokens**: words or pieces of words. While it works, it has to remember something
+# about every token so far, of the question as well as of the answer: its **keys and values**, about which lesson 01 tells
+# more. They are kept in a memory that is cut into **blocks** of 16 tokens.
 
 # %% id="destination-run" tags=["nbval-ignore-output"]
-from IPython.display import display
-
 from labkit.observe.events import EventLog
 from labkit.serving import load
 from labkit.widgets import PageTable
 
 model = load()
 log = EventLog(num_blocks=24, block_size=16)
-table = PageTable(log, live=True, title=f"{model.name} is answering",
-                  subtitle="Three requests share 24 blocks.")
-display(table)
-
 questions = {
     "A": "In one sentence: why is the sky blue?",
     "B": "Name three fruits.",
     "C": "What is the capital of France? Then say one thing about it.",
 }
+
+# %% [markdown] id="watch"
+# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the right side of the picture.
+# Each square is a block. The colour and the letter say which of the three requests it belongs to, the height how full it
+# is. (A question is longer than it looks: the model also gets a few tokens that say who speaks.)
+
+# %% id="destination-live" tags=["nbval-ignore-output"]
+from IPython.display import display
+
+table = PageTable(log, live=True, title=model.name, subtitle="Three requests share 24 blocks.")
+display(table)
 answers = model.generate_many(list(questions.values()), requests=list(questions),
                               max_new_tokens=48, num_blocks=24, log=log, release=False)
 table.close_live()
@@ -75,10 +81,11 @@ for name, answer in zip(questions, answers):
 # - **There are 24 blocks.** Had the answers been longer, one of them would have found no block free. Somebody then has to
 #   wait, or to give memory back and compute it again later. That decision is where storms come from.
 #
-# You can go back in time: drag the slider under the picture, or click into it and press the arrow keys.
+# Here it is again from the start, to go through at your own speed: click into the picture and press the right arrow key,
+# or drag the slider.
 
 # %% id="destination-replay" tags=["nbval-ignore-output"]
-PageTable(log, title="The same three answers, step by step",
+PageTable(log, step=0, title="The same three answers, step by step",
           subtitle="Each line under the picture is one operation.")
 
 # %% [markdown] id="does-not"
@@ -90,8 +97,9 @@ PageTable(log, title="The same three answers, step by step",
 # ## The map
 #
 # These are the parts of a serving engine. Each is built in one lesson, and a part that you have passed is yours: from
-# then on every picture, simulation and answer in this course runs on it. The part that handed out the blocks above, for
-# instance, was the reference. After lesson 04 it will be the one that you wrote.
+# then on every picture, simulation and answer in this course runs on it. Until then a finished one, the *reference*,
+# stands in. The part that handed out the blocks above, for instance, was the reference. After lesson 04 it will be the
+# one that you wrote.
 #
 # Three paths lead through the course. **Storms** goes for the diagnosis of a server that thrashes; **kernels** goes down
 # to the GPU code; **whole** is everything. They can be changed at any time.
@@ -107,54 +115,29 @@ EngineMap()
 # An exercise is one cell that begins with `%%exercise` and a name. When you run it, your code is graded at once, in a
 # process of its own, so an endless loop or a crash there cannot hurt your notebook.
 #
-# Here is a pool of blocks that somebody wrote in a hurry. The details do not matter yet. Run the cell and read the report
-# from top to bottom.
+# Somebody wrote the part that hands out blocks in a hurry. What they wrote does not matter yet, and you will not see it:
+# run the cell and read the report from top to bottom.
 
 # %% id="check-demo"
-attempt = """
-class BlockPool:
-    def __init__(self, num_blocks):
-        self.num_blocks = num_blocks
-        self.waiting = list(range(num_blocks))
-
-    @property
-    def num_free(self):
-        return len(self.waiting)
-
-    def allocate(self, n):
-        blocks = []
-        for _ in range(n):
-            if not self.waiting:
-                return None
-            blocks.append(self.waiting.pop(0))
-        return blocks
-
-    def free(self, blocks):
-        self.waiting.extend(blocks)
-"""
-
-show_check("04", "BlockPool", attempt)
+show_check("04", "BlockPool", mistake="takes-then-gives-up")
 
 # %% [markdown] id="after-check"
 # A report shows one broken rule, the worst, and the shortest story in which it breaks: what was called, what came back,
-# and on the marked line what should have. **Replay** plays that story on a page table. **Hints** come in three steps: a
-# question, the rule in other words, code with a blank. Take them whenever you like; nothing is deducted.
+# and on the marked line what should have. The story above: of four blocks three are taken, a request for two more is
+# refused, as it must be, and afterwards the last block has vanished. **Replay** plays it on a picture. **Hints** come in
+# three steps: a question, the rule in other words, code with a blank. Take them whenever you like; nothing is deducted.
 #
-# You may edit the text above and run it again. To see a pass, replace the body of `allocate` by these three lines:
+# Other people made other mistakes. Put `"bump-pointer"`, `"class-level-list"` or `"loops-until-free"` in the place of the
+# name above and run the cell again. With `""` you see what a pass looks like.
 #
-# ```python
-#         if n > len(self.waiting):
-#             return None
-#         return [self.waiting.pop(0) for _ in range(n)]
-# ```
-#
-# In the lessons you write into the cell itself, and what passes is kept.
+# In the lessons you write into the cell itself, and what passes is kept. Each exercise says how long it takes, how hard it
+# is and how much depends on it, the last two on a scale from 1 to 5.
 
 # %% [markdown] id="about-quiz"
 # ## How a quiz works
 #
 # Questions here ask you to run something in your head, and every answer, right or wrong, says what would follow from it.
-# The first is about the picture above.
+# The first is about a picture like the one above.
 
 # %% id="question"
 quiz("00")

@@ -18,8 +18,8 @@ start("04")
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Sixteen blocks of four tokens each, and four sequences that come, grow and go. Drag the slider from left to right, or
-# press the right arrow key. Point at a block on the left to see where it lies on the right.
+# Sixteen blocks of four tokens each, and four sequences that come, grow and go. Click into the picture and press the right
+# arrow key, or drag the slider. Point at a block on the left to see where it lies on the right.
 #
 # Two things to watch for: which blocks a sequence gets once others have left holes in the row, and what happens to a
 # sequence that asks for more than is free.
@@ -45,7 +45,7 @@ for name, tokens in [("D", 30), ("D", 20), ("A", 5)]:
 tables["B"].release()
 tables["D"].append(10)
 
-PageTable(log, title="Sixteen blocks, four sequences",
+PageTable(log, step=0, title="Sixteen blocks, four sequences",
           subtitle="Step through: each line below is one operation.")
 
 # %% [markdown] id="idea"
@@ -170,43 +170,20 @@ class BlockPool:
 # %% [markdown] id="your-pool-at-work"
 # ## Your pool at work
 #
-# From here on, every widget and every engine in this course runs on your pool, as soon as its check has passed. Until
-# then the reference stands in, so you can always go on. The next cell says which one is at work. It runs a day of a
-# small server: requests of 5 to 200 tokens arrive, take their blocks, and give them back when they finish. One that
-# finds no room waits outside.
+# From here on, every picture and every engine in this course runs on your pool, as soon as its check has passed. Until
+# then the reference stands in, so you can always go on. The next cell says which one is at work. It runs a day of a small
+# server: in every step a request of 5 to 200 tokens arrives, takes its blocks, and gives them back 5 to 40 steps later. One
+# that finds no room is turned away.
 
 # %% id="a-day"
-import random
-
 from labkit import parts
-from labkit.mine import BlockPool, blocks_needed
+from labkit.mine import BlockPool
+from labkit.simulate.leak import a_day
 
-
-def a_day(pool, steps=600, forget=0.0, seed=4):
-    """Serve random requests.
-
-    Returns two lists with a number for each step: blocks that running requests
-    hold, and blocks that the pool calls free.
-    """
-    rng = random.Random(seed)
-    running, held, free = [], [], []
-    for step in range(steps):
-        for request in [r for r in running if r["ends"] <= step]:
-            running.remove(request)
-            if rng.random() >= forget:
-                pool.free(request["blocks"])
-        blocks = pool.allocate(blocks_needed(rng.randint(5, 200), 16))
-        if blocks is not None:
-            running.append({"blocks": blocks, "ends": step + rng.randint(5, 40)})
-        held.append(sum(len(r["blocks"]) for r in running))
-        free.append(pool.num_free)
-    return held, free
-
-
-held, free = a_day(BlockPool(200))
+day = a_day(BlockPool(200))
 print("The pool at work:", parts.owner("block_pool"))
-print("Held at most:", max(held), "of 200 blocks")
-print("Held + free, over all steps:", sorted({h + f for h, f in zip(held, free)}))
+print(len(day.served), "requests served,", len(day.refused), "turned away")
+print("Held + free, over all steps:", sorted({h + f for h, f in zip(day.held, day.free)}))
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -220,7 +197,8 @@ save_point("04")
 # ## The mistake that nobody sees
 #
 # `BlockPool` trusts its caller. The next cell betrays that trust in the smallest possible way: a sequence is cancelled
-# twice, once by its user and once by a timeout, and its block goes back two times. Then two new sequences arrive.
+# twice, once by its user and once by a timeout, and its block goes back two times. Then three new sequences arrive. (The
+# cell uses the course's own pool, so that everybody sees the same blocks; yours would do the same, perhaps with others.)
 
 # %% id="double-free-demo"
 from labkit.cache.block_pool import BlockPool as PlainPool
@@ -231,7 +209,7 @@ plain.free(block)  # the user pressed stop
 plain.free(block)  # and the timeout fired as well
 
 memory = {}
-chats = {"Ada": "my PIN is 4711", "Bob": "a haiku, please", "Eve": "hello"}
+chats = {"Ada": "a haiku, please", "Bob": "my PIN is 4711", "Eve": "hello"}
 for name, text in chats.items():
     mine = plain.allocate(1)
     print(f"{name} gets block {mine[0]}")
@@ -240,14 +218,14 @@ for number, texts in sorted(memory.items()):
     print(f"block {number} holds", " | ".join(texts))
 
 # %% [markdown] id="after-double-free"
-# A pool of two blocks, three requests served, and no error anywhere. Two of them share a block without knowing: each
-# writes its keys and values over the other's, and the model goes on from what it finds. What you see is a reply that
+# A pool of two blocks, three requests served, and no error anywhere. Bob and Eve share a block without knowing: each
+# writes keys and values over the other's, and the model goes on from what it finds. What a user sees is a reply that
 # wanders off into somebody else's conversation, in a request that did nothing wrong, long after the mistake.
 #
 # So the mistake has to be caught where it is made.
 
 # %% [markdown] id="about-checked-pool"
-# ### Exercise: `CheckedPool` (10 minutes, difficulty 3, importance 4)
+# ### Exercise: `CheckedPool` (12 minutes, difficulty 3, importance 4)
 #
 # A second layer that wraps your pool and refuses to take back what its caller does not hold. It calls the pool below with
 # `super()` and adds one thing that the pool below does not know. The cell may use `BlockPool`, `DoubleFreeError` and
@@ -346,8 +324,9 @@ print(checked.num_free, "blocks are free")
 #         self.returned.extend(blocks)
 # ```
 #
-# Convict it. Write the operations that a right pool survives and this one does not. `("free", [0, 2])` gives back the
-# first and the third of the blocks you hold at that moment, oldest first. The shortest list wins.
+# Convict it. Write a list of operations that a right pool survives and this one does not. There are three:
+# `("BlockPool", 4)` makes a pool and comes first; `("allocate", 2)` asks for blocks; `("free", [0, 2])` gives back the first
+# and the third of the blocks you hold at that moment, oldest first. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_two_piles
@@ -369,50 +348,30 @@ ops = [
 # %% [markdown] id="full-of-what"
 # ## Full of what?
 #
-# Back to the server that somebody restarts every morning. Here is the same day again, on the same pool, with one
-# difference: one request in fifty ends without giving its blocks back. A cancelled stream, say, whose clean-up is never
-# called.
+# Back to the server that somebody restarts every morning. Here is the same day again, with the same requests on the same
+# pool, and one difference: one request in fifty ends without giving its blocks back. A cancelled stream, say, whose
+# clean-up is never called. (Our day is short, so that more is lost in it than on that server in a week.)
 
 # %% id="leak-figure"
-import matplotlib.pyplot as plt
-
-from labkit import theme
 from labkit.mine import BlockPool
+from labkit.simulate.leak import a_day, leak_picture
 
-theme.use_mpl()
-
-
-def label(axis, text, step, blocks):
-    axis.text(step, blocks, text, ha="center", va="center", color="white", weight="bold")
-
-
-days = {"every request returns its blocks": 0.0, "one in fifty forgets": 0.02}
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
-for axis, (title, forget) in zip(axes, days.items()):
-    held, free = a_day(BlockPool(200), steps=900, forget=forget)
-    lost = [200 - h - f for h, f in zip(held, free)]
-    colors = [theme.sequence_color("A"), theme.sequence_color("B"), "#eef1f4"]
-    axis.stackplot(range(900), held, lost, free, colors=colors)
-    axis.set(title=title, xlabel="step", ylim=(0, 200), xlim=(0, 899))
-    if lost[-1]:
-        label(axis, "lost", 760, held[760] + lost[760] / 2)
-    label(axis, "held", 450, held[450] / 2)
-axes[0].set_ylabel("blocks")
-axes[1].annotate("free", (120, 185), ha="center")
-plt.show()
+days = {
+    "every request returns its blocks": a_day(BlockPool(200)),
+    "one in fifty forgets": a_day(BlockPool(200), forget=0.02),
+}
+leak_picture(days)
 
 # %% id="leak-numbers"
-from labkit.mine import BlockPool
-
-for title, forget in days.items():
-    held, free = a_day(BlockPool(200), steps=900, forget=forget)
+for title, day in days.items():
+    first, last = (sum(start <= s < start + 200 for s in day.served) for start in (0, 700))
     print(f"{title}:")
-    print(f"   running requests hold {sum(held[-100:]) / 100:.0f} blocks at the end, "
-          f"{200 - held[-1] - free[-1]} are lost")
+    print(f"   served {first} of the first 200 requests and {last} of the last 200; "
+          f"{day.lost[-1]} blocks lost at the end")
 
 # %% [markdown] id="after-leak"
-# From outside the two days look alike for a long time: requests are served, nothing fails, and *KV usage*, which counts
-# everything that is not free, is high on a busy day in any case. The number that convicts is the difference: **held +
+# In the first quarter of the day nobody could tell the two apart by the requests served. Nothing fails later either, some
+# are turned away, as on any busy day; and *KV usage*, which counts everything that is not free, is high in any case. The number that convicts is the difference: **held +
 # free must be the size of the pool.** When it is not, blocks are lost, and you can say which (that is the stretch
 # exercise below).
 #
@@ -482,8 +441,8 @@ print(find_leak(8, free_blocks=[6, 2], tables=[[0, 1, 5], [0, 7]]))
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
 #
-# An assistant that was asked about block pools wrote the sentence below. Decide, and name the cell of this notebook that
-# shows it.
+# An assistant that was asked about block pools wrote the sentence below. Is it true, false, or too broad? Pick the
+# judgement together with the evidence; the feedback links the cell that shows it.
 
 # %% id="verify"
 predict("04", "verify")
