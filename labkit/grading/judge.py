@@ -19,7 +19,7 @@ from labkit.grading.limits import CountedOutput, Exited, LimitReached, OutOfMemo
 from labkit.grading.specification import Failure, Op, Referee, Specification, Unjudgeable
 from labkit.grading.verdict import Counterexample, RuleState, Verdict
 
-SEARCH_SECONDS = 4.0
+SEARCH_SECONDS = 2.5
 """Longest time for the random search; all witnesses have held by then, so what is left untried counts as held.
 Multiplied by LABKIT_PATIENCE where that is set."""
 

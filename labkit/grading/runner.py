@@ -26,7 +26,7 @@ from labkit.grading.judge import LIMIT_SEEN, limit_message
 from labkit.grading.verdict import Counterexample, Step, Verdict, VerdictWord
 from labkit.grading.worker import MEMORY_BYTES, syntax_message
 
-CHECK_SECONDS = 8.0
+CHECK_SECONDS = 9.0
 """Longest time a check may take. Multiplied by LABKIT_PATIENCE where that is set, for slow machines."""
 
 _spare: Worker | None = None
