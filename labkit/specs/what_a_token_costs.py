@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.cache import geometry
 from labkit.grading.breakit import BreakIt
-from labkit.grading.functions import FunctionReferee, FunctionSpecification, compare
+from labkit.grading.compare import whole
+from labkit.grading.functions import FunctionReferee, FunctionSpecification
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op, show
 from labkit.specs import Exercise, Lesson
 
@@ -24,21 +25,41 @@ KiB, MiB, GiB = 2**10, 2**20, 2**30
 
 
 class AskingReferee(FunctionReferee):
-    """Calls the function once; where the answer is wrong, the specification may ask it more to name the rule."""
+    """Calls the function once; where the answer is wrong, the specification may ask it more to name the rule.
+
+    The trace then shows the question that named it, which is about one thing, instead of the call that failed first.
+    """
 
     def do_call(self, **args: Any) -> None:
         spec = self.spec
         assert isinstance(spec, AskingSpecification)
         args = {name: args[name] for name in spec.parameters()}
-        self.setup_text = spec.setup_line(**args)
-        expected = spec.oracle(**spec.decode(args))
-        seen = self.call(spec.rule_for(**args), spec.label(args), self.implementation, *spec.decode(args).values())
+        seen, expected = self.ask(args)
         mismatch = spec.compare(seen, expected)
         if mismatch is None:
             return
-        rule = spec.accuse(seen, expected, self.implementation, **args)
+        rule, question = spec.accuse(seen, expected, self.implementation, **args)
+        if question is not None and question != args:
+            first = self.steps.pop()
+            told, due = self.ask(question)
+            other = spec.compare(told, due)
+            if other is None:  # it answers differently the second time
+                self.steps[-1] = first
+                self.setup_text = spec.setup_line(**args)
+            else:
+                seen, expected, mismatch, args = told, due, other, question
         cause = mismatch.sentence or spec.cause(rule, seen, expected, **args)
         self.require(rule, False, expected=expected, cause=cause, kind=mismatch.kind)
+
+    def ask(self, args: dict[str, Any]) -> tuple[Any, Any]:
+        """Call the learner's function and write the line for it: what it said, and what is right."""
+        spec = self.spec
+        assert isinstance(spec, AskingSpecification)
+        self.setup_text = spec.setup_line(**args)
+        self._op = Op("call", args)
+        expected = spec.oracle(**spec.decode(args))
+        rule = spec.rule_if_raised(**args)
+        return self.call(rule, spec.label(args), self.implementation, *spec.decode(args).values()), expected
 
     def resolve(self, op: Op) -> Op | None:
         """A random operation may give sizes and a seed; the numbers are made here."""
@@ -62,9 +83,31 @@ class AskingSpecification(FunctionSpecification):
         """Arguments of the given sizes for the random search."""
         raise NotImplementedError
 
-    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
-        """The rule that this wrong answer breaks."""
+    def rule_if_raised(self, **args: Any) -> str:
+        """The rule that an exception in this call breaks."""
         return self.rule_for(**args)
+
+    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any],
+               **args: Any) -> tuple[str, dict[str, Any] | None]:
+        """The rule that this wrong answer breaks, and the arguments that show it best (None: those of the call)."""
+        return self.rule_for(**args), None
+
+    def first_wrong(self, call: Callable[..., Any], *questions: tuple[Any, ...]) -> dict[str, Any] | None:
+        """The first of these questions (values in the order of the parameters) that gets a wrong answer."""
+        for values in questions:
+            args = dict(zip(self.parameters(), values, strict=True))
+            right = self.oracle(**self.decode(args))
+            if self.compare(_answer(call, *self.decode(args).values()), right) is not None:
+                return args
+        return None
+
+
+def _answer(call: Callable[..., Any], *args: Any) -> Any:
+    """What the learner's function says, None where it fails."""
+    try:
+        return call(*args)
+    except Exception:
+        return None
 
 
 # ----- kv_bytes ---------------------------------------------------------------------------------------------------
@@ -82,20 +125,19 @@ class KVBytes(AskingSpecification):
         Rule("bytes-not-numbers", "Each number takes bytes_per_value bytes; the answer is a whole number of bytes."),
     )
     witnesses = (
-        Witness("a-key-and-a-value", op("call", num_layers=1, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
-        Witness("every-layer-keeps-its-own", op("call", num_layers=3, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
-        Witness("every-layer-keeps-its-own", op("call", num_layers=7, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
+        Witness("a-key-and-a-value", op("call", num_layers=3, num_kv_heads=5, head_dim=7, bytes_per_value=2)),
+        Witness("a-key-and-a-value", op("call", num_layers=1, num_kv_heads=1, head_dim=5, bytes_per_value=1)),
+        Witness("every-layer-keeps-its-own", op("call", num_layers=5, num_kv_heads=1, head_dim=1, bytes_per_value=1)),
+        Witness("every-layer-keeps-its-own", op("call", num_layers=4, num_kv_heads=3, head_dim=1, bytes_per_value=1)),
         Witness("every-kv-head-keeps-its-own", op("call", num_layers=1, num_kv_heads=5, head_dim=1, bytes_per_value=1)),
-        Witness("every-kv-head-keeps-its-own", op("call", num_layers=1, num_kv_heads=2, head_dim=1, bytes_per_value=1)),
-        Witness("every-kv-head-keeps-its-own", op("call", num_layers=4, num_kv_heads=3, head_dim=1, bytes_per_value=1)),
-        Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=64, bytes_per_value=1)),
+        Witness("every-kv-head-keeps-its-own", op("call", num_layers=7, num_kv_heads=1, head_dim=8, bytes_per_value=2)),
+        Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=160, bytes_per_value=1)),
         Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=80, bytes_per_value=1)),
-        Witness("bytes-not-numbers", op("call", num_layers=1, num_kv_heads=1, head_dim=1, bytes_per_value=4)),
-        Witness("bytes-not-numbers", op("call", num_layers=1, num_kv_heads=1, head_dim=1, bytes_per_value=2)),
+        Witness("head-dim-numbers-a-vector", op("call", num_layers=1, num_kv_heads=1, head_dim=256, bytes_per_value=1)),
+        Witness("bytes-not-numbers", op("call", num_layers=1, num_kv_heads=1, head_dim=3, bytes_per_value=4)),
+        Witness("bytes-not-numbers", op("call", num_layers=1, num_kv_heads=1, head_dim=3, bytes_per_value=1)),
+        Witness("bytes-not-numbers", op("call", num_layers=3, num_kv_heads=5, head_dim=7, bytes_per_value=4)),
         Witness("bytes-not-numbers", op("call", num_layers=32, num_kv_heads=8, head_dim=128, bytes_per_value=2)),
-        Witness("bytes-not-numbers", op("call", num_layers=30, num_kv_heads=3, head_dim=64, bytes_per_value=1)),
-        Witness("bytes-not-numbers", op("call", num_layers=10**6 + 1, num_kv_heads=10**6 + 3, head_dim=10**6 + 7,
-                                        bytes_per_value=1)),
     )
     hints = (
         "Take one layer with one KV head whose vectors are 4 numbers long. Which numbers must be kept of a token, and "
@@ -110,46 +152,66 @@ class KVBytes(AskingSpecification):
     def arguments(self) -> Mapping[str, Any]:
         from hypothesis import strategies as st
 
-        return {"num_layers": st.integers(1, 130), "num_kv_heads": st.integers(1, 130),
-                "head_dim": st.integers(1, 600), "bytes_per_value": st.sampled_from([1, 2, 4])}
+        # Small enough for whoever counts with three nested loops.
+        return {"num_layers": st.integers(1, 40), "num_kv_heads": st.integers(1, 20),
+                "head_dim": st.integers(1, 200), "bytes_per_value": st.sampled_from([1, 2, 4])}
 
     def rule_for(self, **args: int) -> str:
-        for name, rule in zip(args, self.rules[1:], strict=True):
-            if args[name] != 1:
-                return rule.name if sum(v != 1 for v in args.values()) == 1 else "bytes-not-numbers"
-        return "a-key-and-a-value"
-
-    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any], **args: int) -> str:
-        """The first question, each about one thing alone, that the function gets wrong."""
-        for rule, values in zip((0, 1, 2, 3, 2, 3), ((1, 1, 1, 1), (3, 1, 1, 1), (1, 5, 1, 1), (1, 1, 64, 1),
-                                                     (3, 5, 1, 1), (1, 5, 64, 1)), strict=True):
-            if _answer(call, *values) != self.oracle(*values):
-                return self.rules[rule].name
         return "bytes-not-numbers"
+
+    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any],
+               **args: int) -> tuple[str, dict[str, Any] | None]:
+        """The first argument that the answer is not in proportion to; else the factor before them."""
+        if whole(seen) is None:
+            return "bytes-not-numbers", None
+        scales = _in_proportion(call, 3, 5, 1024, 2)
+        if not any(scales[:3]):
+            scales = _in_proportion(call, 1, 1, 1, 1)
+            rule = self.rules[1 + scales.index(False)].name if sum(scales) == 3 else "a-key-and-a-value"
+        elif not all(scales):
+            rule = self.rules[1 + scales.index(False)].name
+        else:
+            factor = (whole(_answer(call, 3, 5, 1024, 2)) or 0) / (3 * 5 * 1024 * 2)
+            if factor == 2 and self.first_wrong(call, (1, 1, 160, 1), (1, 1, 80, 1), (1, 1, 256, 1)):
+                rule = "head-dim-numbers-a-vector"
+            else:
+                rule = "a-key-and-a-value" if factor in (1, 3, 4, 6) else "bytes-not-numbers"
+        return rule, self.first_wrong(call, *{
+            "a-key-and-a-value": ((1, 1, 5, 1), (3, 5, 7, 2)),
+            "every-layer-keeps-its-own": ((5, 3, 1, 1), (5, 1, 1, 1), (5, 3, 7, 2), (1, 1, 1, 1)),
+            "every-kv-head-keeps-its-own": ((1, 5, 1, 1), (1, 2, 1, 1), (4, 3, 1, 1), (4, 1, 1, 1)),
+            "head-dim-numbers-a-vector": ((1, 1, 160, 1), (1, 1, 80, 1), (1, 1, 256, 1), (1, 1, 1, 1), (1, 5, 64, 1)),
+            "bytes-not-numbers": ((1, 1, 3, 4), (1, 1, 3, 1), (1, 1, 3, 2)),
+        }[rule])
 
     def cause(self, rule: str, seen: Any, expected: Any, num_layers: int, num_kv_heads: int, head_dim: int,
               bytes_per_value: int) -> str:
         vectors = num_layers * num_kv_heads
+        layers, heads = _count(num_layers, "layer"), _count(num_kv_heads, "KV head")
         what = {
             "a-key-and-a-value": f"{vectors} {'head keeps' if vectors == 1 else 'heads keep'} a key and a value each, "
                                  f"which is {2 * vectors} vectors of {head_dim}",
-            "every-layer-keeps-its-own": f"{num_layers} layers keep {num_layers} keys and {num_layers} values for each "
-                                         "head",
-            "every-kv-head-keeps-its-own": f"{num_kv_heads} KV heads keep {num_kv_heads} keys and {num_kv_heads} "
-                                           "values in each layer",
-            "head-dim-numbers-a-vector": f"A vector has {head_dim} numbers, and none of them can be left out",
+            "every-layer-keeps-its-own": f"{layers} {_keep(num_layers)} for each head",
+            "every-kv-head-keeps-its-own": f"{heads} {_keep(num_kv_heads)} in each layer",
+            "head-dim-numbers-a-vector": f"Each key and each value is {head_dim} numbers long, no more and no fewer",
             "bytes-not-numbers": f"{2 * vectors * head_dim} numbers of {bytes_per_value} "
                                  f"{'byte' if bytes_per_value == 1 else 'bytes'} each are kept",
         }[rule]
         return f"{what}: {expected} bytes, where you have {show(seen)}."
 
 
-def _answer(call: Callable[..., Any], *args: Any) -> Any:
-    """What the learner's function says, None where it fails."""
-    try:
-        return call(*args)
-    except Exception:
-        return None
+def _in_proportion(call: Callable[..., Any], *base: int) -> list[bool]:
+    """For each argument: whether the answer is in proportion to it, the others being those of `base`."""
+    found = []
+    for i, others in enumerate(((1, 2, 4), (1, 2, 4), (2048, 3072), (1, 4))):
+        answers = [(x, whole(_answer(call, *base[:i], x, *base[i + 1 :]))) for x in (base[i], *others)]
+        first = answers[0][1] or 0
+        found.append(all(y is not None and y * base[i] == first * x for x, y in answers))
+    return found
+
+
+def _keep(n: int) -> str:
+    return f"keep{'s' if n == 1 else ''} {_count(n, 'key')} and {_count(n, 'value')}"
 
 
 # ----- attend_last ------------------------------------------------------------------------------------------------
@@ -166,6 +228,7 @@ class AttendLast(AskingSpecification):
     needs_torch = True
     examples = 50
     op_seconds = 2.0
+    tolerance = 1e-5
     rules = (
         Rule("one-mixture-a-query-head", "Each query head gets one mixture of cached values: shape [q_heads, dv]."),
         Rule("weights-sum-to-one", "A head's weights over the tokens sum to 1: equal values come out as they are."),
@@ -176,46 +239,48 @@ class AttendLast(AskingSpecification):
         Rule("any-size-of-score", "Scores of any size give finite and right weights."),
     )
     witnesses = (
+        Witness("one-mixture-a-query-head", op("call", q=[[1.0, 0.0, 3.0]] * 6,
+                                               K=[[[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]] * 2,
+                                               V=[[[4.0, 0.0], [7.0, 1.0], [9.0, 2.0]]] * 2)),
+        Witness("scores-as-in-lesson-01", op("call", q=[[1.0, 0.0, 2.0, 0.0, 1.0, 0.5],
+                                                [0.0, 1.0, 0.0, 2.0, -1.0, 1.0]],
+                                             K=[[[2.0, 1.0, 0.0, 1.0, 0.0, 1.0]], [[0.0, 1.0, 1.0, 0.5, 2.0, 0.0]],
+                                                [[1.0, -1.0, 2.0, 0.0, 1.0, 2.0]]],
+                                             V=[[[1.0, 0.0, 0.0, 5.0, 2.0]], [[0.0, 1.0, 0.0, -5.0, 4.0]],
+                                                [[0.0, 0.0, 1.0, 0.0, 3.0]]])),
         Witness("one-mixture-a-query-head", op("call", q=[[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]],
                                                K=[[[1.0, 2.0]], [[0.0, 1.0]]],
                                                V=[[[1.0, 0.0, 5.0, 0.5]], [[0.0, 1.0, -5.0, 0.5]]])),
-        Witness("one-mixture-a-query-head", op("call", q=[[1.0, 0.0]] * 4,
-                                               K=[[[1.0, 2.0], [1.0, 0.0]]] * 3, V=[[[4.0], [7.0]]] * 3)),
+        Witness("weights-sum-to-one", op("call", q=[[1.0, 2.0], [0.0, 1.0]],
+                                         K=[[[0.5, 1.0]], [[2.0, -1.0]], [[1.0, 1.0]]], V=[[[6.0, -3.0]]] * 3)),
         Witness("weights-sum-to-one", op("call", q=[[1.0, 2.0]], K=[[[0.5, 1.0]], [[2.0, -1.0]], [[1.0, 1.0]]],
                                          V=[[[3.0, -2.0]]] * 3)),
-        Witness("weights-sum-to-one", op("call", q=[[1.0, 2.0], [0.0, 1.0]], K=[[[0.5, 1.0]], [[2.0, -1.0]]],
-                                         V=[[[6.0, 1.0]]] * 2)),
-        Witness("every-token-counts", op("call", q=[[0.0, 0.0]], K=[[[1.0, 3.0]], [[2.0, 0.0]], [[-1.0, 1.0]]],
-                                         V=[[[3.0, 0.0]], [[0.0, 6.0]], [[9.0, 9.0]]])),
-        Witness("every-token-counts", op("call", q=[[0.0]], K=[[[1.0]], [[2.0]]],
-                                         V=[[[2.0, 4.0, 1.0]], [[8.0, 0.0, 3.0]]])),
-        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0]],
-                                                 K=[[[1.0, 2.0], [3.0, 0.0]]], V=[[[10.0, 11.0], [20.0, 21.0]]])),
-        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0]] * 6, K=[[[1.0, 2.0], [3.0, 0.0]]],
-                                                 V=[[[1.0, 0.0], [0.0, 1.0]]])),
-        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0], [2.0], [3.0]], K=[[[1.0], [2.0], [0.0]]],
+        Witness("every-token-counts", op("call", q=[[0.0, 0.0], [0.0, 0.0]],
+                                         K=[[[1.0, 3.0]] * 2, [[2.0, 0.0]] * 2, [[-1.0, 1.0]] * 2, [[0.5, 0.0]] * 2,
+                                            [[0.0, 1.0]] * 2, [[1.0, 1.0]] * 2],
+                                         V=[[[float(6 * 10**t)]] * 2 for t in range(6)])),
+        Witness("every-token-counts", op("call", q=[[0.0]], K=[[[float(t % 3)]] for t in range(20)],
+                                         V=[[[float(t)]] for t in range(20)])),
+        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0]] * 6, K=[[[1.0], [2.0], [0.0]]],
                                                  V=[[[5.0, 0.0], [6.0, 0.0], [7.0, 0.0]]])),
-        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5], [2.0, 1.0], [0.0, 0.0],
-                                                            [1.0, 1.0]],
+        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0]] * 6, K=[[[1.0, 2.0], [3.0, 0.0]]],
+                                                 V=[[[10.0], [20.0]]])),
+        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0], [2.0], [3.0]], K=[[[1.0], [2.0], [0.5]]],
+                                                 V=[[[5.0, 0.0], [6.0, 0.0], [7.0, 0.0]]])),
+        Witness("neighbours-share-a-kv-head", op("call", q=[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5], [2.0, 1.0],
+                                                            [0.5, -1.0], [1.0, 1.0]],
                                                  K=[[[1.0, 0.0], [0.0, 1.0], [4.0, 2.0]],
                                                     [[0.0, 2.0], [1.0, -1.0], [3.0, 0.0]],
                                                     [[2.0, 1.0], [0.5, 0.0], [0.0, 1.0]]],
                                                  V=[[[1.0], [10.0], [100.0]], [[2.0], [20.0], [200.0]],
                                                     [[4.0], [40.0], [400.0]]])),
-        Witness("scores-as-in-lesson-01", op("call", q=[[1.0, 1.0, 2.0, 0.0]],
-                                             K=[[[3.0, 1.0, 0.0, 5.0]], [[-1.0, 0.0, 4.0, 2.0]],
-                                                [[0.0, 2.0, 0.0, 1.0]]],
-                                             V=[[[1.0, 0.0]], [[0.0, 1.0]], [[4.0, 4.0]]])),
         Witness("scores-as-in-lesson-01", op("call", q=[[2.0]], K=[[[0.5]], [[-1.0]]], V=[[[1.0, 3.0, 0.0]],
                                                                                           [[0.0, 0.0, 2.0]]])),
-        Witness("scores-as-in-lesson-01", op("call", q=[[1.0, 0.5], [0.0, 2.0], [1.0, -1.0], [0.5, 0.5]],
-                                             K=[[[1.0, 0.0], [2.0, 1.0]], [[0.0, 1.0], [-1.0, 0.0]],
-                                                [[1.0, 1.0], [0.0, 0.5]]],
-                                             V=[[[1.0, 2.0, 0.0], [0.0, 5.0, 1.0]], [[3.0, 0.0, 2.0], [1.0, 1.0, 1.0]],
-                                                [[0.0, 4.0, 1.0], [6.0, 0.0, 0.0]]])),
-        Witness("any-size-of-score", op("call", q=[[60.0, 0.0, 0.0, 0.0]],
-                                        K=[[[50.0, 1.0, 0.0, 0.0]], [[50.02, 0.0, 1.0, 0.0]]], V=[[[1.0]], [[0.0]]])),
-        Witness("any-size-of-score", op("call", q=[[50.0], [-50.0]], K=[[[-40.0]], [[-40.02]]],
+        # Numbers that 32 bits hold exactly: how many bits a right answer was computed in must not matter.
+        Witness("any-size-of-score", op("call", q=[[64.0, 0.0, 0.0, 0.0]],
+                                        K=[[[50.0, 1.0, 0.0, 0.0]], [[50.03125, 0.0, 1.0, 0.0]]],
+                                        V=[[[1.0]], [[0.0]]])),
+        Witness("any-size-of-score", op("call", q=[[64.0], [-64.0]], K=[[[-40.0]], [[-40.03125]]],
                                         V=[[[1.0]], [[0.0]]])),
     )
     hints = (
@@ -263,51 +328,90 @@ class AttendLast(AskingSpecification):
         largest = max(abs(_dot(row, key)) for row in q for token in K for key in token)
         if largest / math.sqrt(len(q[0])) > LARGE:
             return "any-size-of-score"
-        if len(V) > 1 and len(q) == 1 and all(v == values[0] for v in values):
+        if len(V) > 1 and len(K[0]) == 1 and all(v == values[0] for v in values):
             return "weights-sum-to-one"
-        if len(K[0]) == 1 and len(q) == 1:
-            return "scores-as-in-lesson-01" if any(q[0]) else "every-token-counts"
+        if len(K) > 1 and not any(any(row) for row in q):
+            return "every-token-counts"
         return "neighbours-share-a-kv-head" if len(K) == 1 else "scores-as-in-lesson-01"
 
-    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
-        values = self.decode(args)
-        if tuple(getattr(seen, "shape", ())) != tuple(expected.shape):
-            return "one-mixture-a-query-head"
-        if args["K"] != args["V"] and compare(seen, self.oracle(values["q"], values["K"], values["K"])) is None:
-            return "one-mixture-a-query-head"
-        if self.rule_for(**args) == "any-size-of-score":
-            return "any-size-of-score"
-        # Asked about one thing at a time: equal values, equal scores of one head, one token alone.
-        q, K, V = values.values()
-        for rule, question in (
-            ("weights-sum-to-one", (q, K, V[:1, :1].expand(V.shape).clone())),
-            ("every-token-counts", (q[:1] * 0, K[:, :1].clone(), V[:, :1].clone())),
-            ("neighbours-share-a-kv-head", (q, K[:1].clone(), V[:1].clone())),
-        ):
-            if len(V) == 1 and rule == "weights-sum-to-one":
-                continue
-            answer = _answer(call, *(t.clone() for t in question))
-            if answer is None or compare(answer, self.oracle(*question)) is not None:
-                return rule
-        right = self.rule_for(**args)
-        return right if right != "weights-sum-to-one" else "scores-as-in-lesson-01"
+    def rule_if_raised(self, q: list[list[float]], K: Cube, V: Cube) -> str:
+        if len(q) != len(K[0]):
+            return "neighbours-share-a-kv-head"
+        # With one token, what raises is mostly a slice that came out empty: the calls with more tokens say why.
+        return "one-mixture-a-query-head" if len(K) > 1 else "scores-as-in-lesson-01"
+
+    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any],
+               **args: Any) -> tuple[str, dict[str, Any] | None]:
+        q, K, V = self.decode(args).values()
+        if tuple(getattr(seen, "shape", ())) != tuple(expected.shape) or not hasattr(seen, "numel"):
+            return "one-mixture-a-query-head", None
+        if self.mixes_keys(seen, q, K, V):
+            return "one-mixture-a-query-head", None
+        if seen.dtype.itemsize < 4:  # coarse numbers: every rule looks broken, by a little
+            return "scores-as-in-lesson-01", None
+        rule = self.rule_for(**args)
+        if rule in ("scores-as-in-lesson-01", "neighbours-share-a-kv-head"):
+            if self.other_query(seen, expected, q, K, V) is not None:
+                return "one-mixture-a-query-head", None
+            if self.other_heads(seen, expected, q, K, V) is not None:
+                return "neighbours-share-a-kv-head", None
+        return rule, None
+
+    def mixes_keys(self, seen: Any, q: Tensor, K: Tensor, V: Tensor) -> bool:
+        """Whether the answer is mixed from the keys."""
+        if K.shape != V.shape or bool((K == V).all()):
+            return False
+        return any(self.compare(seen, self.oracle(q, keys, K)) is None for keys in (K, V))
+
+    def other_query(self, seen: Any, expected: Any, q: Tensor, K: Tensor, V: Tensor) -> tuple[int, int] | None:
+        """(h, j) where row h, the first wrong one, answers query j."""
+        h = self.first_wrong_row(seen, expected)
+        kv = h // (len(q) // K.shape[1])
+        for j in range(len(q)):
+            row = self.oracle(q[j : j + 1], K[:, kv : kv + 1], V[:, kv : kv + 1])
+            if self.compare(seen[h : h + 1], row) is None:
+                return h, j
+        return None
+
+    def other_heads(self, seen: Any, expected: Any, q: Tensor, K: Tensor, V: Tensor) -> tuple[int, int, int] | None:
+        """(h, k, v) where row h, the first wrong one, has its keys from KV head k and its values from KV head v."""
+        h = self.first_wrong_row(seen, expected)
+        heads = range(K.shape[1])
+        for k, v in sorted(((k, v) for k in heads for v in heads), key=lambda pair: pair[0] != pair[1]):
+            row = self.oracle(q[h : h + 1], K[:, k : k + 1], V[:, v : v + 1])
+            if self.compare(seen[h : h + 1], row) is None:
+                return h, k, v
+        return None
+
+    def first_wrong_row(self, seen: Any, expected: Any) -> int:
+        return next((i for i in range(len(expected)) if self.compare(seen[i], expected[i]) is not None), 0)
 
     def cause(self, rule: str, seen: Any, expected: Any, q: list[list[float]], K: Cube, V: Cube) -> str:
         n, heads, kv = len(K), len(q), len(K[0])
+        values = self.decode({"q": q, "K": K, "V": V}).values()
+        h = self.first_wrong_row(seen, expected)
         if rule == "one-mixture-a-query-head":
-            return "What comes out is mixed from the keys; a query looks at keys but takes values."
+            if self.mixes_keys(seen, *values):
+                return "What comes out is mixed from the keys; a query looks at keys but takes values."
+            other = self.other_query(seen, expected, *values)
+            return f"Row {h} is the answer to query {other[1] if other else '?'}; each query has a row of its own."
         if rule == "weights-sum-to-one":
             return (f"All {n} values are the same, so every mixture of them is that value; yours is not: the weights "
                     "of a head do not sum to 1 over the tokens.")
         if rule == "every-token-counts":
-            return (f"Where all scores are equal, each of the {_count(n, 'token')} counts 1/{n}: "
+            return (f"The queries are 0, so all scores are equal and each of the {_count(n, 'token')} counts 1/{n}: "
                     "yours leaves some out, or counts some more than others.")
-        h = _first_wrong_row(seen, expected)
         if rule == "neighbours-share-a-kv-head":
-            return (f"{heads} query heads over {kv} KV heads are groups of {heads // kv}: query head {h} reads KV head "
-                    f"{h // (heads // kv)}. Yours answers from elsewhere.")
+            text = (f"{heads} query heads over {_count(kv, 'KV head')} are groups of {heads // kv}: query head {h} "
+                    f"reads KV head {h // (heads // kv)}.")
+            found = self.other_heads(seen, expected, *values)
+            if found is None:
+                return text + " Yours answers from elsewhere."
+            _, k, v = found
+            return text + (f" Yours reads KV head {k}." if k == v or n == 1 else
+                           f" Yours takes its keys from KV head {k} and its values from KV head {v}.")
         if rule == "any-size-of-score":
-            return f"Scores may be hundreds, and the weights must come out exact all the same; yours is {show(seen)}."
+            return f"Scores may be hundreds, and the weights must come out right all the same; yours is {show(seen)}."
         scores = [_dot(q[h], token[h // (heads // kv)]) / math.sqrt(len(q[0])) for token in K]
         return (f"Query head {h}: the scores are {', '.join(f'{s:.4g}' for s in scores)}, the answer "
                 f"{show(expected[h])}; yours is {show(seen[h])}.")
@@ -319,10 +423,6 @@ def _dot(a: list[float], b: list[float]) -> float:
 
 def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def _first_wrong_row(seen: Any, expected: Any) -> int:
-    return next((i for i in range(len(expected)) if compare(seen[i], expected[i]) is not None), 0)
 
 
 # ----- decode_cached ----------------------------------------------------------------------------------------------
@@ -341,68 +441,116 @@ class DecodeReferee(Referee):
         expected = decode_from_scratch(ToyModel(seed, *heads), prompt, num_new)
         self.setup_text = f"a model with {heads[0]} query heads and {heads[1]} KV heads (seed {seed})"
         given = list(prompt)
-        seen = self.call("tokens-as-from-scratch", f"decode_cached(model, {prompt}, {num_new})", self.implementation,
-                         model, given, num_new, keep=False)
+        chosen = _watch(model)
+        seen = self.call("tokens-as-from-scratch" if num_new else "as-many-as-asked",
+                         f"decode_cached(model, {prompt}, {num_new})", self.implementation, model, given, num_new,
+                         keep=False)
         if not self.require("the-prompt-is-left-alone", given == prompt, expected=prompt,
                             seen=given, cause=f"The list that the caller passed in is {show(given)} after the call."):
             return
         ids = _ids(seen)
         if not self.require("as-many-as-asked", ids is not None, expected=expected, kind="wrong-type",
-                            cause="The answer is a list of token ids."
-                                  + (" Yours is None: is a return missing?" if seen is None else "")):
+                            cause=_type_cause(seen)):
             return
-        if not self._places(model, prompt, num_new):
+        assert ids is not None
+        if not self._places(model, prompt, expected if ids == expected else None, chosen):
             return
         if not self.require("as-many-as-asked", len(ids) == len(expected), expected=expected,
                             cause=_count_cause(ids, expected, prompt)):
             return
         i = next((i for i, (a, b) in enumerate(zip(ids, expected, strict=True)) if a != b), None)
         self.require("tokens-as-from-scratch", i is None, expected=expected,
-                     cause="" if i is None else self._why(model, prompt, ids, expected, i))
+                     cause="" if i is None else
+                     f"New token {i + 1} is {ids[i]}; computed from scratch it is {expected[i]}.")
 
-    def _places(self, model: Any, prompt: list[int], num_new: int) -> bool:
-        """Every token at its place, and each computed once; the calls of `project` become lines of the trace."""
-        known: dict[int, int] = dict(enumerate(prompt))
+    def _places(self, model: Any, prompt: list[int], right: list[int] | None, chosen: list[tuple[int, int]]) -> bool:
+        """Every token at its place, and each computed once; the calls of `project` become lines of the trace.
+
+        Args:
+            right: the new tokens where the answer is right; then nothing is asked about the order of the calls.
+            chosen: what next_token said, each with the number of calls of `project` before it.
+        """
+        sequence = prompt + (right or [])
         done: set[int] = set()
-        broken: tuple[int, str, str, str, str] | None = None
+        left = list(chosen) if right is None else []
         for n, (tokens, start) in enumerate(model.calls):
+            while left and left[0][0] <= n:
+                if missing := self._missing(sequence, done):
+                    return self._told(model, n - 1, *missing)
+                sequence = [*sequence, left.pop(0)[1]]
+            ahead = max(done, default=-1) + 1
+            fits = sequence[ahead : ahead + len(tokens)] == tokens
             for position, token in enumerate(tokens, start):
-                ahead = position > max(done, default=-1) + 1
-                if known.setdefault(position, token) != token or ahead:
-                    stands = f"token {known[position]} stands there" if not ahead else \
-                        f"the sequence has only {len(done)} tokens before it"
-                    broken = (n, "each-at-its-own-position", f"start={max(done, default=-1) + 1}", f"start={start}",
-                              f"Token {token} is computed as if it stood at position {position}, but {stands}.")
-                elif position in done:
-                    broken = (n, "each-key-computed-once", "only new tokens", "computed before",
-                              f"Position {position} is computed a second time: its key and value do not change, and "
-                              "were there already.")
+                if position >= len(sequence):
+                    place = (f"start={ahead}", f"start={start}") if fits else ("tokens of the sequence", str(tokens))
+                    return self._told(model, n, "each-at-its-own-position", *place,
+                                      f"Token {token} is computed as if it stood at position {position}, but the "
+                                      f"sequence has {len(sequence)} tokens so far, at positions 0 to "
+                                      f"{len(sequence) - 1}.")
+                if sequence[position] != token:
+                    place = (f"start={ahead}", f"start={start}") if fits else \
+                        (f"token {sequence[position]} at position {position}", f"token {token}")
+                    return self._told(model, n, "each-at-its-own-position", *place,
+                                      f"Token {token} is computed as if it stood at position {position}, but token "
+                                      f"{sequence[position]} stands there.")
+                if position in done:
+                    return self._told(model, n, "each-key-computed-once", "only new tokens", "computed before",
+                                      f"Position {position} is computed a second time: its key and value do not "
+                                      "change, and were there already.")
                 done.add(position)
-                if broken:
-                    break
-            if broken:
-                break
-        if broken is None:
-            return True
-        n, rule, expected, seen, cause = broken
+        for _, token in left:
+            if missing := self._missing(sequence, done):
+                return self._told(model, len(model.calls) - 1, *missing)
+            sequence = [*sequence, token]
+        return True
+
+    def _missing(self, sequence: list[int], done: set[int]) -> tuple[str, str, str, str] | None:
+        """What to say where a next token was asked for and some token before it had not been computed."""
+        position = next((p for p in range(len(sequence)) if p not in done), None)
+        if position is None:
+            return None
+        return ("each-key-computed-once", f"token {sequence[position]} at position {position} as well", "not computed",
+                f"The next token was asked for while token {sequence[position]}, at position {position}, had not been "
+                "computed: there is no key and no value of it.")
+
+    def _told(self, model: Any, n: int, rule: str, expected: str, seen: str, cause: str) -> bool:
+        """Write the calls of `project` up to number n, and that the last broke the rule."""
         if n >= self.most_lines:
             self._line(f"... {n - self.most_lines + 1} more calls of project", observe=True)
         first = 0 if n < self.most_lines else n - self.most_lines + 1
         for tokens, start in model.calls[first : n + 1]:
             self._line(f"model.project({show(tokens, 50)}, {start})", observe=True)
+        if n < 0:
+            self._line("model.next_token(...)", observe=True)
         self.steps[-1].expected, self.steps[-1].seen = expected, seen
         return self.require(rule, False, cause=cause)
 
-    def _why(self, model: Any, prompt: list[int], ids: list[int], expected: list[int], i: int) -> str:
-        text = f"New token {i + 1} is {ids[i]}; computed from scratch it is {expected[i]}."
-        have = sum(len(tokens) for tokens, _ in model.calls)
-        if have < len(prompt) + len(expected) - 1:
-            text += (f" The model was asked for {have} tokens in all, but the last one has "
-                     f"{len(prompt) + len(expected) - 1} tokens to look at, itself included.")
-        return text
-
     def resolve(self, op: Op) -> Op | None:
         return op
+
+
+def _watch(model: Any) -> list[tuple[int, int]]:
+    """Have the model note, in the list that comes back, each token it chooses: (calls of project so far, token)."""
+    chosen: list[tuple[int, int]] = []
+    choose = model.next_token
+
+    def next_token(row: Tensor) -> int:
+        token = choose(row)
+        chosen.append((len(model.calls), token))
+        return token
+
+    model.next_token = next_token
+    return chosen
+
+
+def _type_cause(seen: Any) -> str:
+    text = "The answer is a list of token ids."
+    if seen is None:
+        return text + " Yours is None: is a return missing?"
+    if isinstance(seen, list | tuple):
+        odd = next((x for x in seen if _ids([x]) is None), None)
+        return text + f" Yours holds {show(odd, 60)}, which is none."
+    return text + f" Yours is {show(seen, 60)}."
 
 
 def _ids(seen: Any) -> list[int] | None:
@@ -449,6 +597,8 @@ class DecodeCached(Specification):
         Witness("tokens-as-from-scratch", op("call", seed=2, heads=[4, 2], prompt=[7, 9], num_new=4)),
         Witness("tokens-as-from-scratch", op("call", seed=1, heads=[4, 1], prompt=[5, 2, 8, 6], num_new=5)),
         Witness("tokens-as-from-scratch", op("call", seed=5, heads=[4, 2], prompt=[5, 5, 2, 5], num_new=3)),
+        Witness("tokens-as-from-scratch", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4], num_new=14)),
+        Witness("tokens-as-from-scratch", op("call", seed=8, heads=[4, 2], prompt=[5, 2, 8, 6], num_new=12)),
         Witness("each-key-computed-once", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4], num_new=3)),
         Witness("each-key-computed-once", op("call", seed=1, heads=[4, 2], prompt=[2, 7, 5], num_new=2)),
         Witness("each-at-its-own-position", op("call", seed=3, heads=[4, 2], prompt=[3, 1, 4, 2], num_new=4)),
@@ -480,6 +630,11 @@ class DecodeCached(Specification):
 # ----- blocks_that_fit --------------------------------------------------------------------------------------------
 
 
+def _room(rule: str, memory: int, share: float, weights: int, peak: int, block: int) -> Witness:
+    return Witness(rule, op("call", gpu_memory_bytes=memory, memory_share=share, weights_bytes=weights,
+                            activation_peak_bytes=peak, block_bytes=block))
+
+
 class BlocksThatFit(AskingSpecification):
     """Blocks that a GPU has room for."""
 
@@ -492,32 +647,22 @@ class BlocksThatFit(AskingSpecification):
         Rule("too-small-is-zero", "Where weights and peak leave no room for a block, the answer is 0."),
     )
     witnesses = (
-        Witness("share-of-the-whole", op("call", gpu_memory_bytes=1000, memory_share=0.5, weights_bytes=200,
-                                         activation_peak_bytes=100, block_bytes=10)),
-        Witness("share-of-the-whole", op("call", gpu_memory_bytes=1000, memory_share=0.75, weights_bytes=0,
-                                         activation_peak_bytes=0, block_bytes=10)),
-        Witness("share-of-the-whole", op("call", gpu_memory_bytes=80 * GiB, memory_share=0.9, weights_bytes=15 * GiB,
-                                         activation_peak_bytes=2 * GiB, block_bytes=2 * MiB + 7)),
-        Witness("weights-come-off-first", op("call", gpu_memory_bytes=1000, memory_share=1.0, weights_bytes=400,
-                                             activation_peak_bytes=0, block_bytes=100)),
-        Witness("the-peak-stays-free", op("call", gpu_memory_bytes=1000, memory_share=1.0, weights_bytes=0,
-                                          activation_peak_bytes=300, block_bytes=100)),
-        Witness("whole-blocks-only", op("call", gpu_memory_bytes=1000, memory_share=1.0, weights_bytes=0,
-                                        activation_peak_bytes=0, block_bytes=300)),
-        Witness("whole-blocks-only", op("call", gpu_memory_bytes=899, memory_share=1.0, weights_bytes=0,
-                                        activation_peak_bytes=0, block_bytes=300)),
-        Witness("whole-blocks-only", op("call", gpu_memory_bytes=900, memory_share=1.0, weights_bytes=0,
-                                        activation_peak_bytes=0, block_bytes=300)),
-        Witness("whole-blocks-only", op("call", gpu_memory_bytes=200, memory_share=1.0, weights_bytes=0,
-                                        activation_peak_bytes=0, block_bytes=300)),
-        Witness("whole-blocks-only", op("call", gpu_memory_bytes=1001, memory_share=0.5, weights_bytes=0,
-                                        activation_peak_bytes=0, block_bytes=100)),
-        Witness("too-small-is-zero", op("call", gpu_memory_bytes=1000, memory_share=1.0, weights_bytes=900,
-                                        activation_peak_bytes=300, block_bytes=100)),
-        Witness("too-small-is-zero", op("call", gpu_memory_bytes=1000, memory_share=0.5, weights_bytes=800,
-                                        activation_peak_bytes=0, block_bytes=100)),
-        Witness("too-small-is-zero", op("call", gpu_memory_bytes=1000, memory_share=0.5, weights_bytes=400,
-                                        activation_peak_bytes=100, block_bytes=10)),
+        _room("share-of-the-whole", 1000, 0.5, 200, 100, 30),
+        _room("share-of-the-whole", 1000, 0.75, 0, 0, 10),
+        _room("share-of-the-whole", 1003, 0.5, 0, 0, 251),
+        _room("share-of-the-whole", 80 * GiB, 0.9, 15 * GiB, 2 * GiB, 2 * MiB + 7),
+        _room("weights-come-off-first", 1000, 1.0, 400, 0, 100),
+        _room("the-peak-stays-free", 1000, 1.0, 0, 300, 100),
+        _room("the-peak-stays-free", 1000, 1.0, 400, 300, 100),
+        _room("whole-blocks-only", 1000, 1.0, 0, 0, 300),
+        _room("whole-blocks-only", 899, 1.0, 0, 0, 300),
+        _room("whole-blocks-only", 900, 1.0, 0, 0, 300),
+        _room("whole-blocks-only", 1000, 1.0, 150, 150, 100),
+        _room("whole-blocks-only", 1000, 1.0, 600, 300, 100),
+        _room("whole-blocks-only", 200, 1.0, 0, 0, 300),
+        _room("too-small-is-zero", 1000, 1.0, 900, 300, 100),
+        _room("too-small-is-zero", 1000, 0.5, 800, 0, 100),
+        _room("too-small-is-zero", 1000, 0.5, 400, 100, 10),
     )
     hints = (
         "A GPU of 1,000 bytes, a share of 0.5, weights of 200 and a peak of 100: how many bytes may the engine use at "
@@ -547,26 +692,43 @@ class BlocksThatFit(AskingSpecification):
                  block_bytes: int) -> str:
         if gpu_memory_bytes * memory_share <= weights_bytes + activation_peak_bytes:
             return "too-small-is-zero"
-        if memory_share < 1 and gpu_memory_bytes != 1001:
+        if memory_share < 1:
             return "share-of-the-whole"
         if weights_bytes:
             return "weights-come-off-first"
         return "the-peak-stays-free" if activation_peak_bytes else "whole-blocks-only"
 
-    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
-        """One thing at a time: whole blocks, the weights, the peak, the share, and all of it too small."""
-        for rule, values in (
+    def accuse(self, seen: Any, expected: Any, call: Callable[..., Any],
+               **args: Any) -> tuple[str, dict[str, Any] | None]:
+        """One thing at a time: the share, whole blocks, the weights, the peak, and all of it too small."""
+        if whole(seen) is None:
+            return "too-small-is-zero" if expected == 0 else "whole-blocks-only", None
+        full, half = (whole(_answer(call, 3200, share, 0, 0, 1)) for share in (1.0, 0.5))
+        if None not in (full, half) and (full, half) != (3200, 1600):
+            share = abs(full - 2 * half) > 2 or full == 32
+            rule = "share-of-the-whole" if share else "whole-blocks-only"
+            halves, blocks = (1000, 0.5, 0, 0, 2), (1000, 1.0, 0, 0, 300)
+            questions = (halves, (1000, 1.0, 0, 0, 2), blocks) if share else (blocks, (900, 1.0, 0, 0, 300), halves)
+            question = self.first_wrong(call, *questions)
+            if question:
+                return rule, question
+        for rule, question in (
             ("whole-blocks-only", (1000, 1.0, 0, 0, 300)),
             ("whole-blocks-only", (900, 1.0, 0, 0, 300)),
             ("whole-blocks-only", (899, 1.0, 0, 0, 300)),
             ("weights-come-off-first", (1000, 1.0, 400, 0, 100)),
             ("the-peak-stays-free", (1000, 1.0, 0, 300, 100)),
+            ("the-peak-stays-free", (1000, 1.0, 400, 300, 100)),
             ("share-of-the-whole", (1000, 0.5, 200, 100, 10)),
             ("share-of-the-whole", (1000, 0.75, 0, 0, 10)),
+            ("whole-blocks-only", (1000, 1.0, 150, 150, 100)),
+            ("whole-blocks-only", (1000, 1.0, 600, 300, 100)),
         ):
-            if compare(_answer(call, *values), self.oracle(*values)) is not None:
-                return rule
-        return self.rule_for(**args) if expected else "too-small-is-zero"
+            if wrong := self.first_wrong(call, question):
+                return rule, wrong
+        if not expected:
+            return "too-small-is-zero", None
+        return self.rule_for(**args), None
 
     def cause(self, rule: str, seen: Any, expected: Any, gpu_memory_bytes: int, memory_share: float, weights_bytes: int,
               activation_peak_bytes: int, block_bytes: int) -> str:
@@ -575,9 +737,18 @@ class BlocksThatFit(AskingSpecification):
         if rule == "too-small-is-zero":
             return (f"{usable:,} bytes may be used, weights and peak take {weights_bytes + activation_peak_bytes:,}: "
                     f"{'nothing' if left <= 0 else 'less than a block'} is left, so the answer is 0.")
-        return (f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {usable:,}; less {weights_bytes:,} for the weights "
-                f"and {activation_peak_bytes:,} for the peak, {left:,} are left, room for {expected:,} whole blocks of "
-                f"{block_bytes:,}.")
+        exact = gpu_memory_bytes * memory_share
+        if memory_share == 1:
+            text = f"All {gpu_memory_bytes:,} bytes may be used"
+        elif exact == usable:
+            text = f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {usable:,}"
+        else:
+            text = f"{memory_share:g} of {gpu_memory_bytes:,} bytes is {exact:,}, which is {usable:,} whole ones"
+        if weights_bytes or activation_peak_bytes:
+            text += (f"; less {weights_bytes:,} for the weights and {activation_peak_bytes:,} for the peak, {left:,} "
+                     "are left")
+        return (f"{text}: room for {expected:,} whole block{'s' * (expected != 1)} of {block_bytes:,}; yours says "
+                f"{show(seen)}.")
 
 
 # ----- break it ---------------------------------------------------------------------------------------------------
@@ -665,10 +836,25 @@ def blocks_needed(tokens, block_size):
         '[("Gate", 4, 1, 1, 16), ("request", ____)]',
     )
 
+    @property
+    def example(self) -> str:
+        return '("Gate", 100, 2, 2, 64)'
+
+    def names_shown(self) -> list[str]:
+        return ["Gate", "request"]
+
     def parse(self, item: Any) -> Op:
         if isinstance(item, list | tuple) and item and item[0] == "Gate":
+            if len(item) != 5:
+                raise ValueError("Gate takes 4 numbers (num_blocks, full_layers, window_layers, window); "
+                                 f"{show(item)} has {len(item) - 1}.")
             item = ("new", *item[1:])
         return super().parse(item)
+
+    def sense(self, ops: list[Op]) -> str:
+        if ops[0].name != "new":
+            return f"A request needs a server to come to: begin with a tuple such as {self.example}."
+        return ""
 
 
 LESSON = Lesson(
