@@ -12,7 +12,7 @@ from labkit import theme
 from labkit.observe.events import EventLog, Kind
 from labkit.widgets import still_boards
 from labkit.widgets.base import LabWidget
-from labkit.widgets.replay import LogData, PoolState, pool_state
+from labkit.widgets.replay import LogData, PoolState, pool_state, seen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,9 +109,11 @@ class PageTable(LabWidget):
     def summary(self) -> str:
         log = self.log_data()
         free, held, cached = self.state().counts()
+        lost = len(self.state().lost(log.names))
         blocks = "1 block" if self.num_blocks == 1 else f"{self.num_blocks} blocks"
+        gone = f", {lost} lost" if lost else ""
         where = f"step {self.shown_step(log)} of {log.num_steps}"
-        return f"PageTable({blocks}: {held} held, {cached} cached, {free} free; {where})"
+        return f"PageTable({blocks}: {held - lost} held, {cached} cached, {free} free{gone}; {where})"
 
     def static_figure(self) -> Figure:
         log = self.log_data()
@@ -124,6 +126,7 @@ class PageTable(LabWidget):
             title=self.title,
             subtitle=self.subtitle,
             focus=step_focus(log, step),
+            legend=seen(log, self.num_blocks),
         )
 
     # The page's side.
@@ -138,10 +141,11 @@ class PageTable(LabWidget):
             self._feed.flush()
 
     def close_live(self) -> None:
-        """Stop following the log; the page then holds all of it."""
+        """Stop following the log; the page then holds all of it and no longer says that it is live."""
         if self._feed is not None:
             self._feed.stop()
             self._feed = None
+        self.live = False
 
 
 class _Feed:

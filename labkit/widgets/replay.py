@@ -18,6 +18,9 @@ from labkit.observe.events import RECORD, EventLog, Kind
 NOBODY = 0
 """Index of the sequence that has no name: a block may be held without one."""
 
+LOST = "lost"
+"""Name under which a log keeps blocks that left the pool and that nobody holds."""
+
 
 @dataclass
 class LogData:
@@ -79,6 +82,8 @@ class PoolState:
         fill: for each block, tokens in it; -1 where the log does not say.
         tables: physical block of each logical block, by sequence index; -1 for a hole.
         status: what became of a sequence that does not run ("preempted", ...).
+        clash: blocks that were allocated to somebody while they were held (a wrong pool did it), and still are.
+        loose: sequences of which the log does not say which logical block is which; they have no holes.
     """
 
     holders: list[list[int]]
@@ -86,6 +91,8 @@ class PoolState:
     fill: list[int]
     tables: dict[int, list[int]] = field(default_factory=dict)
     status: dict[int, str] = field(default_factory=dict)
+    clash: set[int] = field(default_factory=set)
+    loose: set[int] = field(default_factory=set)
 
     @classmethod
     def empty(cls, num_blocks: int) -> PoolState:
@@ -97,6 +104,11 @@ class PoolState:
         held = sum(1 for holders in self.holders if holders)
         cached = sum(1 for holders, c in zip(self.holders, self.cached, strict=True) if c and not holders)
         return len(self.holders) - held - cached, held, cached
+
+    def lost(self, names: Sequence[str]) -> list[int]:
+        """The held blocks that only the name "lost" holds: nobody does."""
+        nobody = {seq for seq, name in enumerate(names) if is_lost(name)}
+        return [b for b, holders in enumerate(self.holders) if holders and nobody.issuperset(holders)] if nobody else []
 
     def tokens(self, seq: int) -> int | None:
         """Tokens of a sequence, None where the log does not say how full its blocks are."""
@@ -111,6 +123,8 @@ class PoolState:
         """Take one event into account. Events that make no sense (a wrong part wrote them) change what they can."""
         known = 0 <= block < len(self.holders)
         if kind == Kind.ALLOCATE:
+            if known and self.holders[block]:
+                self.clash.add(block)
             self._hold(seq, block, arg)
             if known:
                 self.cached[block] = False
@@ -140,6 +154,10 @@ class PoolState:
         self.status.pop(seq, None)
         if seq == NOBODY:
             return
+        if index < 0:
+            self.loose.add(seq)
+            if block < 0:
+                return  # neither which block nor where: there is nothing to show
         table = self.tables.setdefault(seq, [])
         if index < 0 or index > len(table) + len(self.holders):
             index = len(table)
@@ -171,12 +189,17 @@ class PoolState:
                 holders.remove(seq)
             elif holders:  # whoever freed it did not say whose it was
                 seq = holders.pop()
+            if len(holders) < 2:
+                self.clash.discard(block)
             if not holders and not self.cached[block]:
                 self.fill[block] = -1
         table = self.tables.get(seq, [])
         for at in range(len(table) - 1, -1, -1):
             if table[at] == block:
-                table[at] = -1
+                if seq in self.loose:
+                    del table[at]  # no place is known, so none is left empty
+                else:
+                    table[at] = -1
                 break
         while table and table[-1] == -1:
             table.pop()
@@ -200,9 +223,56 @@ def pool_state(log: LogData, steps: int, num_blocks: int) -> PoolState:
     return state
 
 
+def seen(log: LogData, num_blocks: int) -> set[str]:
+    """What some operation of `log` leaves behind: of "shared", "cached", "fill", "lost", "clash", "named", "held".
+
+    A legend names these and no others. What comes and goes within one operation is never shown, so it is not in it.
+    """
+    state, found = PoolState.empty(num_blocks), set[str]()
+    rows = log.records
+    columns: Sequence[np.ndarray] = [rows[name] for name in ("step", "kind", "seq", "block", "arg")]
+    lost = {seq for seq, name in enumerate(log.names) if is_lost(name)}
+    recent: list[int] = []
+
+    def settle() -> None:
+        for block in recent:
+            if not 0 <= block < num_blocks:
+                continue
+            holders = state.holders[block]
+            if not holders:
+                if state.cached[block]:
+                    found.add("cached")
+                continue
+            found.add("lost" if lost.issuperset(holders) else "held")
+            if len(holders) > 1:
+                found.add("clash" if block in state.clash else "shared")
+            if state.fill[block] >= 0:
+                found.add("fill")
+            if any(seq and seq not in lost for seq in holders):
+                found.add("named")
+        recent.clear()
+
+    before = -1
+    for step, kind, seq, block, arg in zip(*(column.tolist() for column in columns), strict=True):
+        if step != before:
+            settle()
+            before = step
+        state.apply(kind, seq, block, arg)
+        recent.append(block)
+    settle()
+    return found
+
+
+def is_lost(name: str) -> bool:
+    """Whether a log keeps lost blocks under this name."""
+    return name.strip().lower() == LOST
+
+
 def short_label(name: str) -> str:
-    """At most three characters that fit in a block: the name, its number, or its first two letters."""
+    """What stands for a sequence in a block: at most two characters of name, else its number, else its first letter."""
     text = name.strip()
+    if is_lost(text):
+        return "?"
     if len(text) <= 2:
         return text
     digits = ""
@@ -210,4 +280,4 @@ def short_label(name: str) -> str:
         if not character.isdigit():
             break
         digits = character + digits
-    return digits[-3:] if digits else text[:2]
+    return digits[-3:] if digits else text[:1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import theme
 from labkit.widgets.memory_state import KINDS, MemoryState
-from labkit.widgets.replay import LogData, PoolState, short_label
+from labkit.widgets.replay import LogData, PoolState, is_lost, short_label
 from labkit.widgets.still import MARGIN, WIDTH, canvas, mono, rects, rounded, text, tint, wrap
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ def page_table(
     title: str,
     subtitle: str,
     focus: tuple[list[int], tuple[str, int] | None],
+    legend: set[str],
 ) -> Figure:
-    """Sequences and their logical blocks on the left, the pool on the right, the sentence below."""
+    """Sequences and their logical blocks on the left, the pool on the right, the sentence below.
+
+    `legend` is what the log shows at some step: see `labkit.widgets.replay.seen`.
+    """
     num_blocks = len(state.holders)
-    rows = [(seq, table) for seq, table in sorted(state.tables.items()) if table]
+    rows = [(seq, table) for seq, table in sorted(state.tables.items()) if table and not is_lost(log.names[seq])]
     has_rows = bool(rows)
     shown_rows = rows[:8]
     top = 66 if subtitle else 48
@@ -38,6 +42,10 @@ def page_table(
     body = max(lines * line, len(shown_rows) * 42 + (14 if len(rows) > 8 else 0), 30)
     sentence = log.label(step).replace("->", "→")
     words = wrap(f"{step}  {sentence}" if step else "before the first step", 84)[:3]
+    clash = sorted(state.clash)
+    if clash:
+        named = ", ".join(map(str, clash[:6])) + (" …" if len(clash) > 6 else "")
+        words.append(f"block {named} has two owners" if len(clash) == 1 else f"blocks {named} have two owners")
     height = top + 22 + body + 12 + 16 * len(words) + 14 + 26
     figure, axes = canvas(height)
     text(axes, MARGIN, 20, title, 14, weight="bold")
@@ -57,7 +65,10 @@ def page_table(
         for block, (x, y) in places.items():
             _block(axes, x, y, size, state, log.names, block, block_size)
             if labelled:
-                mono(axes, x + size / 2, y + size + 8, str(block), 8.5, "dim", ha="center")
+                mono(
+                    axes, x + size / 2, y + size + 8, str(block), 8.5, "bad" if block in state.clash else "dim",
+                    ha="center",
+                )  # fmt: skip
     else:
         rects(axes, ((x, y, size, size, _flat(state, log.names, block)) for block, (x, y) in places.items()))
         _small_marks(axes, places, state, size)
@@ -73,10 +84,12 @@ def page_table(
     y = top + 22 + body + 8
     rounded(axes, MARGIN, y, WIDTH - 2 * MARGIN, 16 * len(words) + 8, radius=6, fill=_C["sunk"])
     for i, words_line in enumerate(words):
-        mono(axes, MARGIN + 8, y + 12 + 16 * i, words_line, 11)
+        mono(axes, MARGIN + 8, y + 12 + 16 * i, words_line, 11, "bad" if clash and i == len(words) - 1 else "ink")
     free, held, cached = state.counts()
-    mono(axes, WIDTH - MARGIN - 8, y + 12, f"free {free:,} · held {held:,} · cached {cached:,}", 11, "dim", ha="right")
-    _legend(axes, y + 16 * len(words) + 22)
+    lost = len(state.lost(log.names))
+    counted = f"free {free:,} · held {held - lost:,} · cached {cached:,}" + (f" · lost {lost:,}" if lost else "")
+    mono(axes, WIDTH - MARGIN - 8, y + 12, counted, 11, "dim", ha="right")
+    _legend(axes, y + 16 * len(words) + 22, legend, bool(block_size), num_blocks > 0)
     return figure
 
 
@@ -107,10 +120,14 @@ def _color(names: list[str], seq: int) -> str:
     return theme.sequence_color(names[seq]) if seq and seq < len(names) else _C["held"]
 
 
+def _lost(names: list[str], holders: list[int]) -> bool:
+    return all(is_lost(names[seq]) for seq in holders)
+
+
 def _flat(state: PoolState, names: list[str], block: int) -> str:
     holders = state.holders[block]
     if holders:
-        return _color(names, holders[0])
+        return _C["edge"] if _lost(names, holders) else _color(names, holders[0])
     return _C["cached"] if state.cached[block] else _C["free"]
 
 
@@ -141,6 +158,13 @@ def _block(
         if state.cached[block]:
             axes.plot([x + 4, x + size - 4], [y + size - 4, y + 4], color=_C["dim"], linewidth=0.8)
         return
+    if _lost(names, holders):
+        from matplotlib.patches import Rectangle
+
+        style = {"facecolor": _C["free"], "edgecolor": _C["edge"], "linewidth": 0.7, "hatch": "\\\\\\"}
+        axes.add_patch(Rectangle((x, y), size, size, **style))
+        _letter(axes, x, y, size, None, "?")
+        return
     amount = state.fill[block]
     level = 1.0 if amount < 0 or not block_size else min(1.0, amount / block_size)
     labels = [short_label(names[seq]) if seq else "" for seq in holders]
@@ -149,8 +173,12 @@ def _block(
     if len(holders) > 1:
         from matplotlib.patches import Circle
 
-        axes.add_patch(Circle((x + size - 1, y + 1), 6.5, facecolor=_C["panel"], edgecolor=_C["edge"], linewidth=0.6))
-        text(axes, x + size - 1, y + 1.5, str(len(holders)), 8.5, ha="center")
+        clash = block in state.clash
+        if clash:
+            rounded(axes, x + 1, y + 1, size - 2, size - 2, edge=_C["bad"], linewidth=1.5)
+        face, edge = (_C["bad"], _C["bad"]) if clash else (_C["panel"], _C["edge"])
+        axes.add_patch(Circle((x + size - 1, y + 1), 6.5, facecolor=face, edgecolor=edge, linewidth=0.6, zorder=4))
+        text(axes, x + size - 1, y + 1.5, str(len(holders)), 8.5, "panel" if clash else "ink", ha="center", zorder=5)
 
 
 def _held(axes: Axes, x: float, y: float, size: float, colors: list[str], level: float, label: str) -> None:
@@ -165,22 +193,29 @@ def _held(axes: Axes, x: float, y: float, size: float, colors: list[str], level:
         fill.set_clip_path(box)
     if len(colors) > 1:
         axes.plot([x + size / 2] * 2, [y, y + size], color=_C["panel"], linewidth=0.9, solid_capstyle="butt")
-    # The letter changes colour where the fill ends inside it.
-    for color, low, high in (("ink", y, top), ("onfill", top, y + size)):
-        if high - low > 0.5:
-            letter = text(
-                axes,
-                x + size / 2,
-                y + size / 2 + 0.5,
-                label,
-                10 if len(label) < 3 else 8,
-                color,
-                ha="center",
-                weight="bold",
-                clip_on=True,
-            )
-            clip = Rectangle((x, low), size, high - low, transform=axes.transData)
-            letter.set_clip_path(clip)
+    _letter(axes, x, y, size, top, label)
+
+
+def _letter(axes: Axes, x: float, y: float, size: float, top: float | None, label: str) -> None:
+    """The letter of a block, whole and in one colour; where the fill ends behind it (or hatching runs), with a rim."""
+    from matplotlib.patheffects import withStroke
+
+    points = {0: 10, 1: 10, 2: 10 if size >= 22 else 8}.get(len(label), 8 if size >= 22 else 6)
+    middle = y + size / 2 + 0.5
+    covered = top is not None and top <= middle - points / 2
+    bare = top is not None and top >= middle + points / 2
+    rim = [] if covered or bare else [withStroke(linewidth=2.4, foreground=_C["panel"])]
+    text(
+        axes,
+        x + size / 2,
+        middle,
+        label,
+        points,
+        "onfill" if covered else "ink",
+        ha="center",
+        weight="bold",
+        path_effects=rim,
+    )
 
 
 def _logical_rows(
@@ -220,31 +255,57 @@ def _logical_rows(
                 if block in places:
                     px, py = places[block]
                     ex = px + physical_size / 2
-                    path = Path(
-                        [(x + 13, y), (x + 13, y - 30), (ex, py - 30), (ex, py)],
-                        [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
-                    )
+                    # Above each row a few pixels are free of numbers, and so is the gap between the sides.
+                    gap, lane = MARGIN + left + 4, 3
+                    corners = [
+                        (x + 13, y),
+                        (x + 13, y - lane),
+                        (gap, y - lane),
+                        (gap, py - lane),
+                        (ex, py - lane),
+                        (ex, py),
+                    ]
+                    path = Path(corners)
                     axes.add_patch(PathPatch(path, facecolor="none", edgecolor=color, linewidth=1.1))
         if len(shown) < len(table):
             text(axes, MARGIN + 72 + len(shown) * 31 + 2, y + 13, f"+{len(table) - len(shown)}", 10, "dim")
 
 
-def _legend(axes: Axes, y: float) -> None:
+def _legend(axes: Axes, y: float, seen: set[str], sized: bool, blocks: bool) -> None:
+    """Only what the log shows at some step."""
+    from matplotlib.patches import Rectangle
+
     x = float(MARGIN)
     first, second = theme.SEQUENCE_LIGHT[:2]
-    entries = [
-        ("held (letter = sequence, height = fill)", [first]),
-        ("shared (badge = references)", [first, second]),
-        ("cached, reference 0 (slash)", [_C["cached"]]),
-        ("free", [_C["free"]]),
+    means = [
+        words
+        for words, told in (("letter = sequence", "named" in seen), ("height = fill", sized and "fill" in seen))
+        if told
     ]
-    for words, colors in entries:
+    entries = [
+        ("held", "held" + (f" ({', '.join(means)})" if means else ""), [first]),
+        ("shared", "shared (badge = references)", [first, second]),
+        ("clash", "two owners: given out twice", [first, second]),
+        ("lost", "lost: nobody holds it", [_C["free"]]),
+        ("cached", "cached, reference 0 (slash)", [_C["cached"]]),
+        ("free", "free", [_C["free"]]),
+    ]
+    for kind, words, colors in entries:
+        if not (blocks if kind == "free" else kind in seen):
+            continue
         for i, color in enumerate(colors):
             width = 12 / len(colors)
             rects(axes, [(x + i * width, y - 6, width - (0.8 if len(colors) > 1 else 0), 12, color)])
-        if words.startswith("cached"):
+        if kind == "cached":
             axes.plot([x + 1, x + 11], [y + 5, y - 5], color=_C["dim"], linewidth=0.8)
-        text(axes, x + 17, y, words, 10.5, "dim")
+        if kind in ("clash", "lost"):
+            edge = _C["bad" if kind == "clash" else "edge"]
+            hatch = "" if kind == "clash" else "\\\\\\\\"
+            width = 1.4 if kind == "clash" else 0.6
+            axes.add_patch(
+                Rectangle((x + 0.5, y - 5.5), 11, 11, facecolor="none", edgecolor=edge, linewidth=width, hatch=hatch)
+            )
+        text(axes, x + 17, y, words, 10.5, "bad" if kind == "clash" else "dim")
         x += 30 + 6.15 * len(words)
 
 

@@ -15,7 +15,7 @@ from labkit.observe.events import RECORD, EventLog, Kind
 from labkit.observe.record import RecordingAllocator
 from labkit.widgets import Layout, MemoryMap, PageTable
 from labkit.widgets.memory_state import memory_state
-from labkit.widgets.replay import LogData, PoolState, pool_state, short_label
+from labkit.widgets.replay import LogData, PoolState, pool_state, seen, short_label
 
 
 def picture(widget) -> np.ndarray:
@@ -130,13 +130,8 @@ def test_a_live_log_arrives_in_batches(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_short_labels_fit_in_a_block():
-    assert [short_label(name) for name in ("A", "r7", "request-17", "seq 4711", "chat")] == [
-        "A",
-        "r7",
-        "17",
-        "711",
-        "ch",
-    ]
+    names = ("A", "r7", "request-17", "seq 4711", "chat", "held", "lost")
+    assert [short_label(name) for name in names] == ["A", "r7", "17", "711", "c", "h", "?"]
 
 
 def contiguous() -> tuple[EventLog, FirstFit]:
@@ -178,3 +173,63 @@ def test_memory_map_says_and_draws_both():
     assert repr(shown).startswith("MemoryMap(First fit: used 0, ")
     assert picture(shown)[..., :3].std() > 0.02
     assert repr(MemoryMap()) == "MemoryMap(nothing)" and picture(MemoryMap()).shape[1] == 900
+
+
+def wrong() -> EventLog:
+    """A pool without logical indices: A lets its first block go, B is given A's last, and blocks 5 and 6 are lost."""
+    log = EventLog(num_blocks=8, block_size=4)
+    log.begin("allocate(3)")
+    for block in range(3):
+        log.emit(Kind.ALLOCATE, "A", block)
+    log.begin("free([0])")
+    log.emit(Kind.FREE, "A", 0, 0)
+    log.begin("allocate(2)")
+    log.emit(Kind.ALLOCATE, "B", 2)
+    log.emit(Kind.ALLOCATE, "B", 3)
+    log.begin("allocate(9) -> None")
+    for block in (5, 6):
+        log.emit(Kind.ALLOCATE, "lost", block)
+    log.begin("free([2])")
+    log.emit(Kind.FREE, "A", 2, 0)
+    return log
+
+
+def test_blocks_without_a_logical_index_stand_in_order_without_holes():
+    log = LogData.of(wrong())
+    assert [pool_state(log, step, 8).tables.get(1) for step in (1, 2)] == [[0, 1, 2], [1, 2]]
+    log = EventLog(num_blocks=8)
+    log.begin("x")
+    for block in (-1, 4, -1, 2):
+        log.emit(Kind.ALLOCATE, "A", block)
+    assert pool_state(LogData.of(log), 1, 8).tables[1] == [4, 2]
+
+
+def test_two_owners_and_lost_blocks_are_told_apart():
+    log = LogData.of(wrong())
+    assert [pool_state(log, step, 8).clash for step in range(6)] == [set(), set(), set(), {2}, {2}, set()]
+    assert pool_state(log, 4, 8).lost(log.names) == [5, 6]
+    assert repr(PageTable(log, step=4)) == "PageTable(8 blocks: 3 held, 0 cached, 3 free, 2 lost; step 4 of 5)"
+    assert not np.array_equal(picture(PageTable(log, step=3)), picture(PageTable(log, step=4)))
+
+
+def test_a_legend_names_what_the_log_shows():
+    assert seen(LogData.of(wrong()), 8) == {"held", "named", "clash", "lost"}
+    assert seen(LogData.of(forked()), 6) == {"held", "named", "fill", "shared", "cached"}
+    assert seen(LogData.of(EventLog(num_blocks=4)), 4) == set()
+    brief = EventLog(num_blocks=4)
+    brief.begin("shared for the length of one operation")
+    for kind, seq in ((Kind.ALLOCATE, "A"), (Kind.SHARE, "B"), (Kind.FREE, "B")):
+        brief.emit(kind, seq, 1, 0)
+    assert seen(LogData.of(brief), 4) == {"held", "named"}
+
+
+def test_a_closed_board_is_no_longer_live():
+    table = PageTable(EventLog(num_blocks=4), live=True)
+    assert table.live
+    table.close_live()
+    assert not table.live
+
+
+def test_step_nought_is_the_start():
+    table = PageTable(forked(), step=0)
+    assert table.step == 0 and table.state().counts() == (6, 0, 0)

@@ -2,7 +2,7 @@
 // Blocks live on two canvases (10,000 of them are one canvas, not 10,000 nodes) and only cells that changed are painted
 // again; the one link and the outlines lie above them in an SVG that takes no pointer.
 
-const BOARD_COLORS = ["panel", "sunk", "line", "edge", "ink", "dim", "faint", "accent", "free", "cached", "held", "onfill", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"];
+const BOARD_COLORS = ["panel", "sunk", "line", "edge", "ink", "dim", "faint", "accent", "free", "cached", "held", "onfill", "bad", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"];
 const PHYSICAL_SIZES = [
   { cell: 28, px: 40, py: 50, numbers: true },
   { cell: 28, px: 34, py: 46, numbers: true },
@@ -30,13 +30,22 @@ const TOP = 10; // room above the first row for badges
 const STAMPED = 13; // blocks smaller than this carry no letter and are stamped
 const STABLE_ROWS = 14; // up to so many sequences keep a row of their own for the whole log
 
-/** One block, wherever it is drawn. `look`: {first, second, refs, cached, level 0..1, label}; first < 0: nobody holds it. */
+const LOST_SLOT = 9; // where a stamp has the colour of a sequence: the look of a block that nobody holds and nobody can get
+
+/**
+ * One block, wherever it is drawn. `look`: {first, second, refs, cached, lost, clash, level 0..1, label}; first < 0:
+ * nobody holds it. With a badge it takes 6.5 pixels more at its right and top.
+ */
 function drawBlock(ctx, x, y, s, look, colors, fills) {
   const round = s >= 22 ? 3 : s >= 13 ? 2 : 0;
   const box = (bx, by, w, height, r = round) => {
     ctx.beginPath();
     if (r) ctx.roundRect(bx, by, w, height, r);
     else ctx.rect(bx, by, w, height);
+  };
+  const line = (x1, y1, x2, y2) => {
+    ctx.moveTo(x1, y1);
+    ctx.lineTo(x2, y2);
   };
   if (look.first < 0) {
     ctx.fillStyle = look.cached ? colors.cached : colors.free;
@@ -47,85 +56,139 @@ function drawBlock(ctx, x, y, s, look, colors, fills) {
       ctx.strokeStyle = colors.dim;
       ctx.lineWidth = s >= 13 ? 1.3 : 1;
       ctx.beginPath();
-      ctx.moveTo(x + inset, y + s - inset);
-      ctx.lineTo(x + s - inset, y + inset);
+      line(x + inset, y + s - inset, x + s - inset, y + inset);
       ctx.stroke();
     }
+    return;
+  }
+  const rim = s >= 9 ? 1 : 0;
+  if (look.lost) {
+    ctx.save();
+    box(x, y, s, s);
+    ctx.fillStyle = colors.free;
+    ctx.fill();
+    ctx.clip();
+    ctx.strokeStyle = colors.edge;
+    ctx.lineWidth = 1;
+    ctx.beginPath();
+    for (let at = -s; at < s; at += s >= 13 ? 5 : 3) line(x + at, y, x + at + s, y + s);
+    ctx.stroke();
+    ctx.restore();
+    if (rim) {
+      ctx.strokeStyle = colors.edge;
+      ctx.lineWidth = 1;
+      box(x + 0.5, y + 0.5, s - 1, s - 1);
+      ctx.stroke();
+    }
+    if (s >= STAMPED) drawLetter(ctx, "?", x, y, s, null, colors);
     return;
   }
   const color = fills[look.first];
   const shared = look.refs > 1;
   const other = shared ? fills[look.second] : color;
-  const rim = s >= 9 ? 1 : 0;
-  ctx.globalAlpha = 0.2;
-  ctx.fillStyle = color;
-  box(x, y, s, s);
-  ctx.fill();
-  ctx.globalAlpha = 1;
   const height = (s - 2 * rim) * (s < 6 && look.level > 0 ? 1 : look.level);
   const surface = y + s - rim - height;
   ctx.save();
-  box(x + rim, y + rim, s - 2 * rim, s - 2 * rim, Math.max(0, round - 1));
-  if (rim) ctx.clip();
-  ctx.fillStyle = color;
-  ctx.fillRect(x, surface, shared ? s / 2 : s, height + rim);
+  box(x, y, s, s);
+  ctx.clip();
+  const part = (bx, w, c) => {
+    ctx.fillStyle = c;
+    ctx.globalAlpha = 0.2;
+    ctx.fillRect(bx, y, w, s);
+    ctx.globalAlpha = 1;
+    ctx.fillRect(bx, surface, w, y + s - surface);
+  };
   if (shared) {
-    ctx.fillStyle = other;
-    ctx.fillRect(x + s / 2, surface, s / 2, height + rim);
+    part(x, s / 2, color);
+    part(x + s / 2, s / 2, other);
     ctx.fillStyle = colors.panel; // the seam: two holders can be told apart from one in grey as well
     ctx.fillRect(x + s / 2 - (s >= 13 ? 0.75 : 0.5), y, s >= 13 ? 1.5 : 1, s);
-  }
+  } else part(x, s, color);
   ctx.restore();
-  if (rim) {
-    ctx.strokeStyle = color;
-    ctx.lineWidth = 1;
-    box(x + 0.5, y + 0.5, s - 1, s - 1);
+  if (rim || look.clash) {
+    const wide = look.clash ? (s >= 13 ? 2.5 : Math.max(1, s / 6)) : 1;
+    if (look.clash && s >= 13) {
+      ctx.strokeStyle = colors.panel; // between the red and a fill that may be red itself
+      ctx.lineWidth = 4;
+      box(x + 2, y + 2, s - 4, s - 4);
+      ctx.stroke();
+    }
+    ctx.strokeStyle = look.clash ? colors.bad : color;
+    ctx.lineWidth = wide;
+    box(x + wide / 2, y + wide / 2, s - wide, s - wide);
     ctx.stroke();
   }
-  if (s >= 13 && look.label) {
-    const text = shared && s < 22 ? String(look.refs) : look.label;
-    const size = s >= 22 ? (text.length > 2 ? 9 : 11) : text.length > 2 ? 7 : 9;
-    if (ctx.lkFont !== size) ctx.font = `600 ${(ctx.lkFont = size)}px ${ctx.lkFamily}`;
-    const letter = (fill, top, bottom) => {
-      if (bottom - top < 0.5) return;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(x, top, s, bottom - top);
-      ctx.clip();
-      ctx.fillStyle = fill;
-      ctx.fillText(text, x + s / 2, y + s / 2 + 0.5);
-      ctx.restore();
-    };
-    // Where the fill ends inside the letter, the letter changes colour there and stays legible.
-    letter(colors.ink, y, Math.max(y, surface));
-    letter(colors.onfill, Math.max(y, surface), y + s);
-  }
+  if (s >= STAMPED && look.label) drawLetter(ctx, shared && s < 22 ? String(look.refs) : look.label, x, y, s, surface, colors);
   if (shared && s >= 22) {
     ctx.beginPath();
     ctx.arc(x + s - 1, y + 1, 7, 0, 7);
-    ctx.fillStyle = colors.panel;
+    ctx.fillStyle = look.clash ? colors.bad : colors.panel;
     ctx.fill();
-    ctx.strokeStyle = colors.edge;
+    ctx.strokeStyle = look.clash ? colors.bad : colors.edge;
     ctx.lineWidth = 1;
     ctx.stroke();
     if (ctx.lkFont !== 9.5) ctx.font = `600 ${(ctx.lkFont = 9.5)}px ${ctx.lkFamily}`;
-    ctx.fillStyle = colors.ink;
+    ctx.fillStyle = look.clash ? colors.panel : colors.ink;
     ctx.fillText(look.refs > 99 ? "99" : String(look.refs), x + s - 1, y + 1.5);
   }
 }
 
 /**
+ * The letter of a block, whole and in one colour: on the fill in the colour for fills, above it in that of text. Where
+ * the fill ends behind the letter (`surface`; null: the ground is hatched), it is text with a rim of the panel's colour.
+ */
+function drawLetter(ctx, text, x, y, s, surface, colors) {
+  const fit = fitted(ctx, text, s);
+  if (!fit.text) return;
+  if (ctx.lkFont !== fit.size) ctx.font = `600 ${(ctx.lkFont = fit.size)}px ${ctx.lkFamily}`;
+  const middle = y + s / 2 + 0.5;
+  const half = fit.size / 2;
+  const covered = surface !== null && surface <= middle - half;
+  const bare = surface !== null && surface >= middle + half;
+  if (!covered && !bare) {
+    ctx.strokeStyle = colors.panel;
+    ctx.lineWidth = 4;
+    ctx.lineJoin = "round";
+    ctx.strokeText(fit.text, x + s / 2, middle);
+    ctx.lineJoin = "miter";
+  }
+  ctx.fillStyle = covered ? colors.onfill : colors.ink;
+  ctx.fillText(fit.text, x + s / 2, middle);
+}
+
+/** The largest type in which a label fits in a block, else that of its first letter. */
+function fitted(ctx, text, s) {
+  const fits = (ctx.lkFits ??= new Map());
+  const key = `${text}/${s}`;
+  let fit = fits.get(key);
+  if (!fit) {
+    const room = s - (s >= 22 ? 5 : 3);
+    const kept = ctx.font;
+    const largest = s >= 22 ? 11 : 9;
+    const fitsAt = (some, size) => {
+      ctx.font = `600 ${size}px ${ctx.lkFamily}`;
+      return ctx.measureText(some).width <= room;
+    };
+    const size = [11, 9, 8].find((px) => px <= largest && fitsAt(text, px));
+    fit = size ? { text, size } : { text: text.slice(0, 1), size: largest };
+    ctx.font = kept;
+    fits.set(key, fit);
+  }
+  return fit;
+}
+
+/**
  * Small blocks are stamped: one look is drawn once and copied from then on, which is some ten times faster than drawing
- * it. Returns `tile(slot, other, refs, cached, level)`, where a slot is 0-7 for a colour, 8 for held by nobody with a
- * name, -1 for not held; the tile has the canvas and its pixels.
+ * it. Returns `tile(slot, other, refs, cached, level, clash)`, where a slot is 0-7 for a colour, 8 for held by nobody with
+ * a name, 9 for lost, -1 for not held; the tile has the canvas and its pixels.
  */
 function blockTiles(s, scale, colors) {
   const made = new Map();
   const size = Math.max(1, Math.round(s * scale));
-  const fills = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => colors[`s${i}`]).concat(colors.held);
-  return (slot, other, refs, cached, level) => {
+  const fills = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => colors[`s${i}`]).concat(colors.held, colors.edge);
+  return (slot, other, refs, cached, level, clash = 0) => {
     const tall = slot < 0 ? 0 : Math.max(level > 0 ? 1 : 0, Math.round(level * size));
-    const key = (((slot + 1) * 10 + (refs > 1 ? other + 1 : 0)) * 2 + cached) * 512 + tall;
+    const key = ((((slot + 1) * 11 + (refs > 1 ? other + 1 : 0)) * 2 + cached) * 2 + clash) * 512 + tall;
     let tile = made.get(key);
     if (!tile) {
       const canvas = document.createElement("canvas");
@@ -134,12 +197,17 @@ function blockTiles(s, scale, colors) {
       ctx.fillStyle = colors.panel;
       ctx.fillRect(0, 0, size, size);
       ctx.scale(size / s, size / s);
-      drawBlock(ctx, 0, 0, s, { first: slot, second: other, refs, cached: cached === 1, level: tall / size, label: "" }, colors, fills);
+      drawBlock(ctx, 0, 0, s, { first: slot, second: other, refs, cached: cached === 1, lost: slot === LOST_SLOT, clash: clash === 1, level: tall / size, label: "" }, colors, fills);
       const pixels = new Uint32Array(ctx.getImageData(0, 0, size, size).data.buffer);
       made.set(key, (tile = { canvas, pixels, size }));
     }
     return tile;
   };
+}
+
+/** Device pixels a CSS pixel, for canvases: never less than one. */
+function pixelRatio() {
+  return Math.max(1, globalThis.devicePixelRatio || 1);
 }
 
 /** A canvas that knows its size in CSS pixels. */
@@ -150,7 +218,7 @@ function board2d(label) {
     canvas,
     ctx,
     size(width, height, family) {
-      const scale = Math.max(1, globalThis.devicePixelRatio || 1);
+      const scale = pixelRatio();
       canvas.width = Math.max(1, Math.round(width * scale));
       canvas.height = Math.max(1, Math.round(height * scale));
       canvas.style.width = `${width}px`;
@@ -160,6 +228,7 @@ function board2d(label) {
       ctx.textBaseline = "middle";
       ctx.lkFamily = family;
       ctx.lkFont = null;
+      ctx.lkFits = null;
     },
   };
 }
@@ -182,7 +251,8 @@ function pageBoard(root, data) {
   let physical = null; // geometry of each side
   let logical = null;
   let rows = [];
-  let drawn = { a: new Uint32Array(0), b: new Uint32Array(0) };
+  let drawn = { a: new Uint32Array(0), b: new Uint32Array(0), fresh: true };
+  let laidOut = ""; // the width and the pixel ratio for which the canvases were made
   let widestSeen = "";
   let summaryTimer = 0;
   let retries = 0;
@@ -204,11 +274,13 @@ function pageBoard(root, data) {
   const link = svg("path", { class: "lk-link" });
   const overlay = svg("svg", { class: "lk-overlay", "aria-hidden": "true" }, freed, outlines, link);
   const leftSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, "sequences → logical blocks"), leftView);
-  const rightSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, rightHead, detail), rightView);
-  const stage = h("div", { class: "lk-board" }, leftSide, rightSide, overlay);
+  const rightSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, rightHead), rightView);
+  const stage = h("div", { class: "lk-board" }, leftSide, rightSide, overlay, detail);
   const nothing = h("p", { class: "lk-sub lk-board-empty", text: "There are no blocks to show: the pool has size 0." });
   nothing.hidden = data.numBlocks > 0;
   const sentence = h("span", { class: "lk-board-sentence", "aria-live": "polite" });
+  const wrong = h("span", { class: "lk-board-wrong lk-bad" });
+  const legend = h("div", { class: "lk-legend" });
   const counts = h("span", { class: "lk-board-counts" });
   const summary = h("p", { class: "lk-hidden" });
   const say = liveRegion(root);
@@ -225,27 +297,44 @@ function pageBoard(root, data) {
     nothing,
     stage,
     bar.root,
-    h("div", { class: "lk-well lk-mono lk-board-log" }, sentence, counts),
-    legend(),
+    h("div", { class: "lk-well lk-mono lk-board-log" }, sentence, wrong, counts),
+    legend,
     summary,
   );
   stage.hidden = data.numBlocks === 0;
+  let walking = null; // the canvas in which the arrow keys go from block to block
   bar.keysFor(root);
 
   function labelOf(step) {
     return (labels[step - 1] || "").replaceAll("->", "→");
   }
 
-  function legend() {
-    const swatch = (cls) => h("i", { class: `lk-swatch ${cls}`, "aria-hidden": "true" });
-    return h(
-      "div",
-      { class: "lk-legend" },
-      h("span", {}, swatch("lk-sw-held"), "held (letter = sequence, height = fill)"),
-      h("span", {}, swatch("lk-sw-shared"), "shared (badge = references)"),
-      h("span", {}, swatch("lk-sw-cached"), "cached, reference 0 (slash)"),
-      h("span", {}, swatch("lk-sw-free"), "free"),
+  /** Only what this log shows at some step. */
+  function paintLegend() {
+    const { seen } = replay;
+    const key = [...seen].sort().join();
+    if (legend.dataset.seen === key) return;
+    legend.dataset.seen = key;
+    const means = [seen.has("named") ? "letter = sequence" : "", seen.has("fill") && data.blockSize ? "height = fill" : ""].filter(Boolean).join(", ");
+    const entries = [
+      [seen.has("held"), "held", `held${means ? ` (${means})` : ""}`],
+      [seen.has("shared"), "shared", "shared (badge = references)"],
+      [seen.has("clash"), "clash", "two owners: given out twice", "lk-bad"],
+      [seen.has("lost"), "lost", "lost: nobody holds it"],
+      [seen.has("cached"), "cached", "cached, reference 0 (slash)"],
+      [data.numBlocks > 0, "free", "free"],
+    ];
+    legend.replaceChildren(
+      ...entries
+        .filter(([shown]) => shown)
+        .map(([, kind, words, cls]) => h("span", { class: cls }, h("i", { class: `lk-swatch lk-sw-${kind}`, "aria-hidden": "true" }), words)),
     );
+  }
+
+  const onDevice = (v) => Math.round(v * pixelRatio()) / pixelRatio();
+
+  function findLost() {
+    replay.lost = new Set(names.flatMap((name, seq) => (isLost(name) ? [seq] : [])));
   }
 
   function recolor() {
@@ -260,11 +349,13 @@ function pageBoard(root, data) {
     if (!data.numBlocks) return;
     const width = stage.clientWidth;
     if (!width) return;
-    const hasSequences = replay.widest.size > 0;
+    laidOut = shape();
+    const widest = sequences();
+    const hasSequences = widest.length > 0;
     const stacked = width < 640;
     stage.classList.toggle("lk-stacked", stacked);
     leftSide.hidden = !hasSequences;
-    const longest = Math.max(1, ...replay.widest.values());
+    const longest = Math.max(1, ...widest.map(([, count]) => count));
     // The share of the left side follows what it has to hold, within limits.
     const wish = hasSequences ? Math.min(data.numBlocks > MANY ? 0.32 : 0.44, Math.max(0.26, (84 + longest * 36) / width)) : 0;
     const gap = hasSequences && !stacked ? 28 : 0;
@@ -274,20 +365,27 @@ function pageBoard(root, data) {
     physical = layoutPhysical(rightWidth);
     right.size(physical.width, physical.height, family);
     if (physical.cell < STAMPED) {
-      const scale = Math.max(1, globalThis.devicePixelRatio || 1);
+      const scale = pixelRatio();
       const image = right.ctx.createImageData(Math.ceil(physical.cols * physical.px * scale) + 1, Math.ceil(physical.lines * physical.py * scale) + 1);
       Object.assign(physical, { scale, image, pixels: new Uint32Array(image.data.buffer), tile: blockTiles(physical.cell, scale, colors) });
     }
-    drawn = { a: new Uint32Array(data.numBlocks), b: new Uint32Array(data.numBlocks).fill(0xffffffff) };
+    drawn = { a: new Uint32Array(data.numBlocks), b: new Uint32Array(data.numBlocks), fresh: true };
     if (hasSequences) {
       logical = layoutLogical(leftWidth, Math.max(270, Math.min(TALLEST, physical.height)));
       leftView.style.maxHeight = `${logical.viewHeight}px`;
-      logical.tile = logical.cell < STAMPED ? blockTiles(logical.cell, Math.max(1, globalThis.devicePixelRatio || 1), colors) : null;
-      left.rows = new Map();
+      logical.tile = logical.cell < STAMPED ? blockTiles(logical.cell, pixelRatio(), colors) : null;
+      left.key = ""; // the canvas is made anew
     } else logical = null;
     widestSeen = signature();
     overlay.setAttribute("width", width);
   }
+
+  /** [sequence, most blocks it ever has] of those that get a row: "lost" is no sequence. */
+  function sequences() {
+    return [...replay.widest.entries()].filter(([seq]) => !replay.lost.has(seq)).sort((p, q) => p[0] - q[0]);
+  }
+
+  const shape = () => `${stage.clientWidth}/${pixelRatio()}`;
 
   function layoutPhysical(width) {
     const n = data.numBlocks;
@@ -308,7 +406,7 @@ function pageBoard(root, data) {
   }
 
   function layoutLogical(width, target) {
-    const widest = [...replay.widest.entries()].sort((p, q) => p[0] - q[0]);
+    const widest = sequences();
     const stable = widest.length <= STABLE_ROWS;
     const wide = Math.min(104, Math.max(58, 16 + Math.max(...widest.map(([seq]) => (names[seq] || "").length)) * 8));
     let chosen = null;
@@ -332,7 +430,7 @@ function pageBoard(root, data) {
   /** Rows of the left side at this step: {seq, table, y, height}. */
   function placeRows() {
     if (!logical) return [];
-    const shown = logical.stable ? logical.order : [...replay.tables.entries()].filter(([, t]) => t.length).map(([seq]) => seq).sort((a, b) => a - b);
+    const shown = logical.stable ? logical.order : [...replay.tables.entries()].filter(([seq, t]) => t.length && !replay.lost.has(seq)).map(([seq]) => seq).sort((a, b) => a - b);
     let y = TOP;
     return shown.map((seq) => {
       const table = replay.tables.get(seq) || NONE;
@@ -368,6 +466,8 @@ function pageBoard(root, data) {
       second: holders.length > 1 ? holders[1] : -1,
       refs: holders.length,
       cached: replay.cached[block] === 1,
+      lost: replay.isLost(block),
+      clash: replay.clash[block] === 1,
       level: levelOf(amount),
       label: holders.length ? labelFor(holders) : "",
     };
@@ -380,61 +480,81 @@ function pageBoard(root, data) {
     return one.length + two.length <= 2 ? one + two : one;
   }
 
+  /**
+   * Whatever came before, the canvas must show what a full redraw would. Blocks with numbers and badges reach over into
+   * each other's room and are few: there one change paints all. Smaller ones keep to their own pixels and are painted
+   * one by one.
+   */
   function paintPhysical() {
     const { ctx } = right;
     const s = physical.cell;
-    const whole = drawn.b[0] === 0xffffffff;
-    if (whole) {
-      ctx.clearRect(0, 0, physical.width, physical.height);
-      ctx.lkFont = null;
-      ctx.fillStyle = colors.dim;
-      if (physical.numbers) {
-        ctx.font = `9.5px ${mono}`;
-        for (let b = 0; b < data.numBlocks; b++) {
-          const [x, y] = physicalAt(b);
-          ctx.fillText(String(b), x + s / 2, y + s + 9);
-        }
-      } else {
-        ctx.font = `9.5px ${mono}`;
-        ctx.textAlign = "right";
-        const every = Math.max(1, Math.ceil(14 / physical.py));
-        for (let line = 0; line < physical.lines; line += every) {
-          ctx.fillText(String(line * physical.cols), physical.x0 - 6, TOP + line * physical.py + s / 2);
-        }
-        ctx.textAlign = "center";
-      }
-    }
-    const stamped = s < STAMPED;
-    let top = Infinity;
-    let bottom = 0;
+    const changed = [];
     for (let b = 0; b < data.numBlocks; b++) {
       const holders = replay.holders[b];
-      const amount = replay.fill[b];
       const one = holders.length ? ((holders[0] + 1) & 0xffff) | (((holders.length > 1 ? holders[1] + 1 : 0) & 0xffff) << 16) : 0;
-      const two = ((amount + 1) & 0xffff) | (Math.min(255, holders.length) << 16) | (replay.cached[b] << 24);
-      if (drawn.a[b] === one >>> 0 && drawn.b[b] === two >>> 0) continue;
+      const two = ((replay.fill[b] + 1) & 0xffff) | (Math.min(255, holders.length) << 16) | (replay.cached[b] << 24) | (replay.clash[b] << 25);
+      if (!drawn.fresh && drawn.a[b] === one >>> 0 && drawn.b[b] === two >>> 0) continue;
       drawn.a[b] = one;
       drawn.b[b] = two;
-      if (stamped) {
-        const line = Math.floor(b / physical.cols);
-        stamp(b - line * physical.cols, line, holders, amount, replay.cached[b]);
-        if (line < top) top = line;
-        if (line > bottom) bottom = line;
-        continue;
-      }
-      const [x, y] = physicalAt(b);
-      if (!whole) {
-        if (s >= 22) ctx.clearRect(x - 1, y - 8, s + 10, s + 9);
-        else ctx.clearRect(x, y, s, s);
-      }
-      drawBlock(ctx, x, y, s, lookOf(b), colors, fills);
+      changed.push(b);
     }
-    if (stamped && top <= bottom) {
-      const { image, scale } = physical;
-      const from = Math.floor(top * physical.py * scale);
-      const height = Math.min(image.height, Math.ceil((bottom + 1) * physical.py * scale)) - from;
-      ctx.putImageData(image, Math.round(physical.x0 * scale), Math.round(TOP * scale), 0, from, image.width, height);
+    if (!changed.length) return;
+    if (physical.numbers) {
+      ctx.clearRect(0, 0, physical.width + 1, physical.height + 1);
+      ctx.lkFont = null;
+      ctx.font = `9.5px ${mono}`;
+      for (let b = 0; b < data.numBlocks; b++) {
+        const [x, y] = physicalAt(b);
+        ctx.fillStyle = replay.clash[b] ? colors.bad : colors.dim;
+        ctx.fillText(String(b), x + s / 2, y + s + 9);
+      }
+      for (let b = 0; b < data.numBlocks; b++) {
+        const [x, y] = physicalAt(b);
+        drawBlock(ctx, x, y, s, lookOf(b), colors, fills);
+      }
+    } else {
+      if (drawn.fresh) paintLineNumbers();
+      if (s < STAMPED) paintStamps(changed);
+      else {
+        const scale = pixelRatio();
+        for (const b of changed) {
+          const [x, y] = physicalAt(b).map(onDevice);
+          const side = Math.ceil(s * scale) / scale;
+          ctx.clearRect(x, y, side, side);
+          drawBlock(ctx, x, y, s, lookOf(b), colors, fills);
+        }
+      }
     }
+    drawn.fresh = false;
+  }
+
+  function paintLineNumbers() {
+    const { ctx } = right;
+    ctx.clearRect(0, 0, physical.width + 1, physical.height + 1);
+    ctx.lkFont = null;
+    ctx.fillStyle = colors.dim;
+    ctx.font = `9.5px ${mono}`;
+    ctx.textAlign = "right";
+    const every = Math.max(1, Math.ceil(14 / physical.py));
+    for (let line = 0; line < physical.lines; line += every) {
+      ctx.fillText(String(line * physical.cols), physical.x0 - 6, TOP + line * physical.py + physical.cell / 2);
+    }
+    ctx.textAlign = "center";
+  }
+
+  function paintStamps(blocks) {
+    let top = Infinity;
+    let bottom = 0;
+    for (const b of blocks) {
+      const line = Math.floor(b / physical.cols);
+      stamp(b, b - line * physical.cols, line);
+      if (line < top) top = line;
+      if (line > bottom) bottom = line;
+    }
+    const { image, scale } = physical;
+    const from = Math.floor(top * physical.py * scale);
+    const height = Math.min(image.height, Math.ceil((bottom + 1) * physical.py * scale)) - from;
+    right.ctx.putImageData(image, Math.round(physical.x0 * scale), Math.round(TOP * scale), 0, from, image.width, height);
   }
 
   function levelOf(amount) {
@@ -442,13 +562,21 @@ function pageBoard(root, data) {
   }
 
   function slotOf(seq) {
-    return seq ? (slots[seq] ?? 0) : 8;
+    return replay.lost.has(seq) ? LOST_SLOT : seq ? (slots[seq] ?? 0) : 8;
   }
 
-  function stamp(column, line, holders, amount, cached) {
+  function stamp(block, column, line) {
     const { scale, image, pixels, tile } = physical;
+    const holders = replay.holders[block];
     const held = holders.length;
-    const { pixels: from, size } = tile(held ? slotOf(holders[0]) : -1, held > 1 ? slotOf(holders[1]) : -1, held, held ? 0 : cached, held ? levelOf(amount) : 0);
+    const { pixels: from, size } = tile(
+      held ? slotOf(holders[0]) : -1,
+      held > 1 ? slotOf(holders[1]) : -1,
+      held,
+      held ? 0 : replay.cached[block],
+      held ? levelOf(replay.fill[block]) : 0,
+      replay.clash[block],
+    );
     const left = Math.round(column * physical.px * scale);
     let at = Math.round(line * physical.py * scale) * image.width + left;
     for (let y = 0, i = 0; y < size; y++, at += image.width) for (let x = 0; x < size; x++) pixels[at + x] = from[i++];
@@ -460,8 +588,8 @@ function pageBoard(root, data) {
     const total = rows.length ? rows[rows.length - 1].y + rows[rows.length - 1].height : TOP;
     leftSpace.style.height = `${Math.max(total, 1)}px`;
     const height = Math.min(logical.viewHeight, Math.max(total, 1));
-    const scrollTop = Math.min(leftView.scrollTop, Math.max(0, total - height));
-    const key = `${logical.width}x${height}`;
+    const scrollTop = onDevice(Math.min(leftView.scrollTop, Math.max(0, total - height)));
+    const key = `${logical.width}x${height}/${pixelRatio()}`;
     if (left.key !== key) {
       left.size(logical.width, height, family);
       left.key = key;
@@ -469,63 +597,80 @@ function pageBoard(root, data) {
     }
     const { ctx } = left;
     const s = logical.cell;
-    ctx.lkFont = null;
     const painted = new Map();
-    let end = 0;
+    // Each row owns its lines of pixels: it is cleared and drawn within them, so no row can damage another.
+    const only = (from, to, draw) => {
+      const y0 = onDevice(from);
+      const y1 = onDevice(to);
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(0, y0, logical.width + 1, y1 - y0);
+      ctx.clip();
+      ctx.clearRect(0, y0, logical.width + 1, y1 - y0);
+      ctx.lkFont = null;
+      draw();
+      ctx.restore();
+      ctx.lkFont = null;
+    };
+    const lead = 3; // a row's letters reach a little above its blocks
+    const first = rows.length ? rows[0].y - scrollTop - lead : height;
+    let end = Math.max(0, first);
+    if (first > 0) only(0, first, () => {});
     for (const row of rows) {
       const y0 = row.y - scrollTop;
-      if (y0 + row.height < 0 || y0 > height) continue;
+      if (y0 + row.height < lead || y0 - lead > height) continue;
       // A row that looks as it did is left alone.
-      let look = row.seq;
-      for (const block of row.table) look = (Math.imul(look, 31) + block * 4099 + (replay.fill[block] ?? 0)) | 0;
-      const mark = `${row.seq}/${row.height}/${row.table.length}/${look}/${replay.status.get(row.seq) || ""}`;
+      const mark = `${row.seq}/${row.height}/${replay.status.get(row.seq) || ""}/${row.table.map((block) => `${block}:${replay.fill[block] ?? ""}`).join()}`;
       painted.set(y0, mark);
-      end = y0 + row.height;
-      if (left.rows.get(y0) === mark) continue;
-      ctx.clearRect(0, y0 - 2, logical.width, row.height);
-      const name = names[row.seq] || "";
-      const empty = row.table.length === 0;
-      ctx.textAlign = "left";
-      ctx.lkFont = null;
-      ctx.fillStyle = empty ? colors.dim : fills[row.seq];
-      if (s >= 16) {
-        ctx.font = `600 13px ${family}`;
-        ctx.fillText(clip(ctx, name, logical.lw - 8), 0, y0 + 7);
-        ctx.font = `10px ${family}`;
+      end = y0 + row.height - lead;
+      if (left.rows.get(y0) !== mark) only(y0 - lead, end, () => paintRow(row, y0, s, scrollTop, height));
+    }
+    if (end < height) only(end, height, () => {});
+    left.rows = painted;
+  }
+
+  function paintRow(row, y0, s, scrollTop, height) {
+    const { ctx } = left;
+    const name = names[row.seq] || "";
+    const empty = row.table.length === 0;
+    ctx.textAlign = "left";
+    ctx.lkFont = null;
+    ctx.fillStyle = empty ? colors.dim : fills[row.seq];
+    if (s >= 16) {
+      ctx.font = `600 13px ${family}`;
+      ctx.fillText(clip(ctx, name, logical.lw - 8), 0, y0 + 7);
+      ctx.font = `10px ${family}`;
+      ctx.fillStyle = colors.dim;
+      ctx.fillText(noteOf(row), 0, y0 + 22);
+    } else {
+      ctx.font = `600 11px ${family}`;
+      const short = clip(ctx, name, logical.lw - 46);
+      ctx.fillText(short, 0, y0 + s / 2 + 0.5);
+      const after = ctx.measureText(short).width + 5;
+      ctx.font = `9.5px ${family}`;
+      ctx.fillStyle = colors.dim;
+      ctx.fillText(noteOf(row), after, y0 + s / 2 + 0.5);
+    }
+    ctx.textAlign = "center";
+    for (let i = 0; i < row.table.length; i++) {
+      const [x, yy] = logicalAt(row, i);
+      const y = yy - scrollTop;
+      if (y + s < 0 || y > height) continue;
+      const block = row.table[i];
+      const known = block >= 0 && block < data.numBlocks;
+      const amount = known ? replay.fill[block] : -1;
+      const level = levelOf(amount);
+      if (logical.tile) {
+        ctx.drawImage(logical.tile(block === -1 ? -1 : slotOf(row.seq), -1, 1, 0, level).canvas, x, y, s, s);
+      } else if (block === -1) drawBlock(ctx, x, y, s, { first: -1, cached: false }, colors, fills);
+      else drawBlock(ctx, x, y, s, { first: row.seq, second: -1, refs: 1, level, label: shortLabel(name) }, colors, fills);
+      if (logical.numbers) {
+        ctx.lkFont = null;
+        ctx.font = `9.5px ${mono}`;
         ctx.fillStyle = colors.dim;
-        ctx.fillText(noteOf(row), 0, y0 + 22);
-      } else {
-        ctx.font = `600 11px ${family}`;
-        const short = clip(ctx, name, logical.lw - 46);
-        ctx.fillText(short, 0, y0 + s / 2 + 0.5);
-        const after = ctx.measureText(short).width + 5;
-        ctx.font = `9.5px ${family}`;
-        ctx.fillStyle = colors.dim;
-        ctx.fillText(noteOf(row), after, y0 + s / 2 + 0.5);
-      }
-      ctx.textAlign = "center";
-      for (let i = 0; i < row.table.length; i++) {
-        const [x, yy] = logicalAt(row, i);
-        const y = yy - scrollTop;
-        if (y + s < 0 || y > height) continue;
-        const block = row.table[i];
-        const known = block >= 0 && block < data.numBlocks;
-        const amount = known ? replay.fill[block] : -1;
-        const level = levelOf(amount);
-        if (logical.tile) {
-          ctx.drawImage(logical.tile(block === -1 ? -1 : slotOf(row.seq), -1, 1, 0, level).canvas, x, y, s, s);
-        } else if (block === -1) drawBlock(ctx, x, y, s, { first: -1, cached: false }, colors, fills);
-        else drawBlock(ctx, x, y, s, { first: row.seq, second: -1, refs: 1, level, label: shortLabel(name) }, colors, fills);
-        if (logical.numbers) {
-          ctx.lkFont = null;
-          ctx.font = `9.5px ${mono}`;
-          ctx.fillStyle = colors.dim;
-          ctx.fillText(block < 0 ? "–" : String(block), x + s / 2, y + s + 8);
-        }
+        ctx.fillText(block < 0 ? "–" : String(block), x + s / 2, y + s + 8);
       }
     }
-    ctx.clearRect(0, end - 2, logical.width, height);
-    left.rows = painted;
   }
 
   function noteOf(row) {
@@ -622,24 +767,45 @@ function pageBoard(root, data) {
       const bend = Math.max(16, (to.y - sy) / 2);
       return `M${sx} ${sy}C${sx} ${sy + bend} ${ex} ${to.y - bend} ${ex} ${to.y}`;
     }
-    // It leaves and arrives from above, so that it runs between rows and not through letters.
-    return `M${sx} ${from.y}C${sx} ${from.y - 24} ${ex} ${to.y - 24} ${ex} ${to.y}`;
+    if (!physical.numbers || !logical.numbers) {
+      // It leaves and arrives from above, so that it runs between rows and not through letters.
+      return `M${sx} ${from.y}C${sx} ${from.y - 24} ${ex} ${to.y - 24} ${ex} ${to.y}`;
+    }
+    // Above every row of blocks a lane of a few pixels is free of numbers; between the sides is a gap. It runs in these.
+    const lane = 3;
+    const gap = stage.clientWidth - rightSide.clientWidth - 14;
+    const a = from.y - lane;
+    const b = to.y - lane;
+    const r = Math.min(6, Math.abs(b - a) / 2);
+    const down = Math.sign(b - a);
+    const bend = Math.abs(b - a) < 1 ? "" : `H${gap - r}Q${gap} ${a} ${gap} ${a + down * r}V${b - down * r}Q${gap} ${b} ${gap + r} ${b}`;
+    return `M${sx} ${from.y}Q${sx} ${a} ${sx + lane} ${a}${bend}${bend ? "" : `L${gap} ${b}`}H${ex - lane}Q${ex} ${b} ${ex} ${to.y}`;
   }
 
   function paintText() {
     const step = bar.step();
     const c = replay.counts();
+    let lost = 0;
+    const twice = [];
+    for (let b = 0; b < data.numBlocks; b++) {
+      if (replay.clash[b]) twice.push(b);
+      if (replay.lost.size && replay.isLost(b)) lost += 1;
+    }
     const text = step ? `${step}  ${labelOf(step)}` : replay.steps || labels.length ? "0  before the first step" : "Nothing has happened yet.";
     if (sentence.textContent !== text) sentence.textContent = text;
-    counts.textContent = `free ${c.free.toLocaleString("en-US")} · held ${c.held.toLocaleString("en-US")} · cached ${c.cached.toLocaleString("en-US")}`;
+    counts.textContent = `free ${c.free.toLocaleString("en-US")} · held ${(c.held - lost).toLocaleString("en-US")} · cached ${c.cached.toLocaleString("en-US")}${lost ? ` · lost ${lost.toLocaleString("en-US")}` : ""}`;
+    wrong.textContent = !twice.length ? "" : twice.length === 1 ? `block ${twice[0]} has two owners` : `blocks ${twice.slice(0, 6).join(", ")}${twice.length > 6 ? " …" : ""} have two owners`;
+    paintLegend();
     root.dataset.step = step;
     root.dataset.free = c.free;
-    root.dataset.held = c.held;
+    root.dataset.held = c.held - lost;
+    root.dataset.lost = lost;
     root.dataset.cached = c.cached;
     detail.textContent = hover ? describe(hover) : "";
+    detail.title = detail.textContent;
     clearTimeout(summaryTimer);
     // The long description is for those who read the page by ear: it need not keep up with a scrub.
-    summaryTimer = setTimeout(() => (summary.textContent = describeAll(c)), 300);
+    summaryTimer = setTimeout(() => (summary.textContent = describeAll(c, lost)), 300);
   }
 
   function describe(spot) {
@@ -647,6 +813,7 @@ function pageBoard(root, data) {
     if (block < 0) return `${names[spot.seq]} · logical ${spot.index} · no block`;
     if (block >= data.numBlocks) return `block ${block} is not in the pool`;
     const holders = replay.holders[block];
+    if (replay.isLost(block)) return `block ${block} · lost: nobody holds it`;
     if (!holders.length) return `block ${block} · ${replay.cached[block] ? "cached, reference 0" : "free"}`;
     const parts = holders.slice(0, 4).map((seq) => {
       const index = (replay.tables.get(seq) || NONE).indexOf(block);
@@ -654,19 +821,19 @@ function pageBoard(root, data) {
     });
     const named = parts.filter(Boolean);
     const who = named.length ? `held by ${named.join(", ")}${holders.length > 4 ? " …" : ""}` : "held";
-    const refs = holders.length > 1 ? ` · ${holders.length} references` : "";
+    const refs = replay.clash[block] ? " · two owners" : holders.length > 1 ? ` · ${holders.length} references` : "";
     const amount = replay.fill[block];
     const full = amount < 0 ? "" : data.blockSize ? ` · ${amount} of ${data.blockSize} tokens` : ` · ${plural(amount, "token")}`;
     return `block ${block} · ${who}${refs}${full}`;
   }
 
-  function describeAll(c) {
-    const held = [...replay.tables.entries()].filter(([, t]) => t.length).slice(0, 12);
+  function describeAll(c, lost) {
+    const held = [...replay.tables.entries()].filter(([seq, t]) => t.length && !replay.lost.has(seq)).slice(0, 12);
     const lines = held.map(([seq, table]) => {
       const tokens = replay.tokens(seq);
       return `${names[seq]}: ${tokens === null ? "" : `${plural(tokens, "token")} in `}blocks ${table.slice(0, 24).join(", ")}${table.length > 24 ? " and more" : ""}.`;
     });
-    return `Pool of ${plural(data.numBlocks, "block")}: ${c.held} held, ${c.cached} cached, ${c.free} free. ${lines.join(" ")}`;
+    return `Pool of ${plural(data.numBlocks, "block")}: ${c.held - lost} held, ${c.cached} cached, ${c.free} free${lost ? `, ${lost} lost` : ""}. ${lines.join(" ")}`;
   }
 
   function paint() {
@@ -678,17 +845,18 @@ function pageBoard(root, data) {
       return paintText();
     }
     retries = 0;
+    paintText();
+    if (data.numBlocks && laidOut !== shape()) stale = true; // the page's zoom changes without a word
     if (stale) {
-      stale = false;
       recolor();
       layout();
+      stale = false;
     }
     if (physical) {
       paintPhysical();
       paintLogical();
       paintLink();
     }
-    paintText();
   }
 
   function schedule() {
@@ -738,10 +906,42 @@ function pageBoard(root, data) {
 
   right.canvas.addEventListener("pointermove", (event) => physical && point(hitRight(event)));
   left.canvas.addEventListener("pointermove", (event) => logical && point(hitLeft(event)));
-  for (const { canvas } of [left, right]) {
-    canvas.addEventListener("pointerleave", () => point(null));
-    canvas.addEventListener("blur", () => point(null));
+  // Arrow keys step through the log, also after a click into the picture. They go from block to block once a canvas
+  // was reached by Tab, or after Enter on it; Escape ends that.
+  function walk(canvas) {
+    walking = canvas;
+    root.classList.toggle("lk-walks", canvas !== null);
+    for (const view of [leftView, rightView]) view.classList.toggle("lk-walked", canvas !== null && view.contains(canvas));
   }
+  for (const { canvas } of [left, right]) {
+    let pressed = false;
+    let kept = null; // whether it was walked in when the whole window lost the focus
+    canvas.addEventListener("pointerleave", () => point(null));
+    canvas.addEventListener("pointerdown", () => {
+      pressed = true;
+      walk(null);
+      setTimeout(() => (pressed = false), 0);
+    });
+    canvas.addEventListener("focus", () => {
+      walk((kept ?? !pressed) ? canvas : null);
+      kept = null;
+    });
+    canvas.addEventListener("blur", () => {
+      kept = document.activeElement === canvas ? walking === canvas : null;
+      walk(null);
+      point(null);
+    });
+  }
+  /** The keys of a canvas, while it is walked in; `start` begins. */
+  const walkKeys = (canvas, map, start) => {
+    const only = (act) => (event) => (walking === canvas ? act(event) : false);
+    const begin = () => {
+      if (walking === canvas) return false;
+      walk(canvas);
+      return start();
+    };
+    keys(canvas, { ...Object.fromEntries(Object.entries(map).map(([key, act]) => [key, only(act)])), Enter: begin });
+  };
   const toBlock = (block) => {
     const spot = spotOf(Math.max(0, Math.min(data.numBlocks - 1, block)));
     point(spot);
@@ -756,7 +956,7 @@ function pageBoard(root, data) {
     point(null);
     bar.root.querySelector("input").focus();
   };
-  keys(right.canvas, {
+  walkKeys(right.canvas, {
     ArrowLeft: move(() => -1),
     ArrowRight: move(() => 1),
     ArrowUp: move(() => -physical.cols),
@@ -764,7 +964,7 @@ function pageBoard(root, data) {
     Home: () => toBlock(0),
     End: () => toBlock(data.numBlocks - 1),
     Escape: away,
-  });
+  }, () => toBlock(here() ?? 0));
   const toLogical = (dr, di) => () => {
     const live = rows.filter((r) => r.table.length);
     if (!live.length) return;
@@ -780,7 +980,7 @@ function pageBoard(root, data) {
     point(spot);
     say(`${names[row.seq]}, logical ${index}: ${describe(spot)}`);
   };
-  keys(left.canvas, {
+  walkKeys(left.canvas, {
     ArrowLeft: toLogical(0, -1),
     ArrowRight: toLogical(0, 1),
     ArrowUp: toLogical(-1, 0),
@@ -788,18 +988,20 @@ function pageBoard(root, data) {
     Home: toLogical(0, -1e9),
     End: toLogical(0, 1e9),
     Escape: away,
-  });
+  }, toLogical(0, 0));
   leftView.addEventListener("scroll", schedule);
   rightView.addEventListener("scroll", schedule);
 
   const observer = new ResizeObserver(() => relayout());
   observer.observe(stage);
+  globalThis.addEventListener("resize", schedule);
   const unwatch = onTheme(relayout);
 
   /** Take in more of the log. Returns the number of records now held. */
   function push(bytes, more = {}) {
     if (more.names) [names, slots] = [more.names, more.slots];
     if (more.labels) labels = more.labels;
+    findLost();
     replay.push(bytes);
     recolor();
     const follow = bar.grow(Math.max(labels.length, replay.steps));
@@ -819,6 +1021,10 @@ function pageBoard(root, data) {
     bar,
     labels: () => labels,
     count: () => replay.records.length,
+    /** The log grows no more. */
+    setLive(live) {
+      chip.hidden = !live;
+    },
     /** Paint every block again at the next frame. */
     repaint: relayout,
     destroy() {
@@ -826,6 +1032,7 @@ function pageBoard(root, data) {
       clearTimeout(summaryTimer);
       cancelAnimationFrame(scheduled);
       observer.disconnect();
+      globalThis.removeEventListener("resize", schedule);
       unwatch();
     },
   };

@@ -39,11 +39,14 @@ function render({ model, el }) {
     if (labels.length < content.labels_from) return;
     board.push(bytes.subarray((have - content.from) * RECORD_BYTES), { names: content.names, slots: content.slots, labels });
   };
+  const live = () => board.setLive(model.get("live"));
   model.on("change:records", whole);
+  model.on("change:live", live);
   model.on("msg:custom", message);
   if (model.get("live")) model.send({ type: "whole" });
   return () => {
     model.off("change:records", whole);
+    model.off("change:live", live);
     model.off("msg:custom", message);
     board.destroy();
   };

@@ -16,6 +16,10 @@ class PoolReplay {
     this.widest = new Map(); // seq -> most logical blocks it ever had, so that rows keep their place while scrubbing
     this.mostRows = 0;
     this.steps = 0;
+    this.scanned = 0; // records whose outcome has been looked at, for `seen`
+    this.recent = []; // blocks of the operation that is being looked at
+    this.seen = new Set(); // what some operation of the log leaves behind: see `seen` in replay.py
+    this.lost = new Set(); // sequences that are no sequences: blocks nobody holds are kept under them
   }
 
   clear() {
@@ -23,14 +27,16 @@ class PoolReplay {
     this.holders = new Array(this.numBlocks).fill(NONE);
     this.cached = new Uint8Array(this.numBlocks);
     this.fill = new Int32Array(this.numBlocks).fill(-1);
+    this.clash = new Uint8Array(this.numBlocks); // allocated to somebody while it was held: a wrong pool
     this.tables = new Map();
+    this.loose = new Set(); // sequences of which the log does not say which logical block is which
     this.status = new Map();
   }
 
   snapshot() {
     const tables = new Map();
     for (const [seq, table] of this.tables) if (table.length) tables.set(seq, table.slice());
-    return { at: this.at, holders: this.holders.slice(), cached: this.cached.slice(), fill: this.fill.slice(), tables, status: new Map(this.status) };
+    return { at: this.at, holders: this.holders.slice(), cached: this.cached.slice(), fill: this.fill.slice(), clash: this.clash.slice(), tables, loose: new Set(this.loose), status: new Map(this.status) };
   }
 
   restore(frame) {
@@ -38,6 +44,8 @@ class PoolReplay {
     this.holders = frame.holders.slice();
     this.cached = frame.cached.slice();
     this.fill = frame.fill.slice();
+    this.clash = frame.clash.slice();
+    this.loose = new Set(frame.loose);
     this.tables = new Map();
     for (const [seq, table] of frame.tables) this.tables.set(seq, table.slice());
     this.status = new Map(frame.status);
@@ -47,6 +55,7 @@ class PoolReplay {
   push(bytes) {
     this.records.push(bytes);
     this.goto(this.records.length);
+    this.settle();
     const n = this.records.length;
     this.steps = n ? this.records.step[n - 1] + 1 : 0;
   }
@@ -66,13 +75,36 @@ class PoolReplay {
     }
     const frame = this.frames[low];
     if (this.at > target || this.at < frame.at) this.restore(frame);
-    const { kind, seq, block, arg } = this.records;
+    const { step, kind, seq, block, arg } = this.records;
     while (this.at < target) {
       const i = this.at;
+      if (i >= this.scanned) {
+        if (i && step[i] !== step[i - 1]) this.settle();
+        this.recent.push(block[i]);
+        this.scanned = i + 1;
+      }
       this.apply(kind[i], seq[i], block[i], arg[i]);
       this.at += 1;
       if (this.at - this.frames[this.frames.length - 1].at >= this.spacing) this.keep();
     }
+  }
+
+  /** An operation is over: note what it left behind. What comes and goes inside an operation is never on the screen. */
+  settle() {
+    const { seen, lost } = this;
+    for (const b of this.recent) {
+      if (b < 0 || b >= this.numBlocks) continue;
+      const holders = this.holders[b];
+      if (!holders.length) {
+        if (this.cached[b]) seen.add("cached");
+        continue;
+      }
+      seen.add(this.isLost(b) ? "lost" : "held");
+      if (holders.length > 1) seen.add(this.clash[b] ? "clash" : "shared");
+      if (this.fill[b] >= 0) seen.add("fill");
+      if (!seen.has("named") && holders.some((seq) => seq && !lost.has(seq))) seen.add("named");
+    }
+    this.recent = [];
   }
 
   keep() {
@@ -86,6 +118,7 @@ class PoolReplay {
     const known = block >= 0 && block < this.numBlocks;
     switch (kind) {
       case KIND.ALLOCATE:
+        if (known && this.holders[block].length) this.clash[block] = 1;
         this.hold(seq, block, arg);
         if (known) {
           this.cached[block] = 0;
@@ -145,6 +178,10 @@ class PoolReplay {
     if (block >= 0 && block < this.numBlocks) this.holders[block] = this.with(this.holders[block], seq);
     this.status.delete(seq);
     if (seq === 0) return;
+    if (index < 0) {
+      this.loose.add(seq);
+      if (block < 0) return; // neither which block nor where: there is nothing to show
+    }
     const table = this.table(seq);
     if (index < 0 || index > table.length + this.numBlocks) index = table.length;
     while (table.length <= index) table.push(-1);
@@ -180,14 +217,22 @@ class PoolReplay {
         seq = list[at];
       }
       if (at >= 0) this.holders[block] = list.length === 1 ? NONE : list.filter((_, i) => i !== at);
+      if (this.holders[block].length < 2) this.clash[block] = 0;
       if (!this.holders[block].length && !this.cached[block]) this.fill[block] = -1;
     }
     const table = this.tables.get(seq);
     if (!table) return;
     const at = table.lastIndexOf(block);
-    if (at >= 0) table[at] = -1;
+    if (at >= 0 && this.loose.has(seq)) table.splice(at, 1); // no place is known, so none is left empty
+    else if (at >= 0) table[at] = -1;
     while (table.length && table[table.length - 1] === -1) table.pop();
     if (!table.length) this.tables.delete(seq);
+  }
+
+  /** Whether a block is neither free nor anybody's. */
+  isLost(block) {
+    const { lost } = this;
+    return lost.size > 0 && this.holders[block].length > 0 && this.holders[block].every((seq) => lost.has(seq));
   }
 
   counts() {
@@ -216,10 +261,14 @@ class PoolReplay {
   }
 }
 
-/** At most three characters that fit in a block: the name, its number, or its first two letters. */
+/** The name under which a log keeps blocks that left the pool and that nobody holds. */
+const isLost = (name) => (name || "").trim().toLowerCase() === "lost";
+
+/** What stands for a sequence in a block: a name of two characters at most, else its number, else its first letter. */
 function shortLabel(name) {
   const text = name.trim();
+  if (isLost(text)) return "?";
   if (text.length <= 2) return text;
   const digits = /(\d+)$/.exec(text);
-  return digits ? digits[1].slice(-3) : text.slice(0, 2);
+  return digits ? digits[1].slice(-3) : text.slice(0, 1);
 }

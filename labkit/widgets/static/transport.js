@@ -110,6 +110,7 @@ function transport({ last = 0, step = 0, onseek, onplay = () => {}, spoken = (s)
     /** Arrows, Home, End and space on `node` and everything in it. */
     keysFor: (node) => {
       keys(node, map);
+      node.classList.add("lk-keyed");
       // A click anywhere in the card gives it the keys that it advertises.
       node.addEventListener("click", (event) => {
         if (!event.target.closest("button, input, select, a, [tabindex='0']")) range.focus({ preventScroll: true });
@@ -118,8 +119,18 @@ function transport({ last = 0, step = 0, onseek, onplay = () => {}, spoken = (s)
   };
 }
 
-/** Which keys move a replay, for those who would not guess. */
+/**
+ * Which keys do what, for those who would not guess. What it says is true wherever the focus is: `lk-keyed` is the part
+ * of the page that takes the keys, `lk-walks` on it says that they go from block to block.
+ */
 function keyHint() {
   const key = (text) => h("kbd", { text });
-  return h("span", { class: "lk-keys", "aria-hidden": "true" }, key("←"), key("→"), " step ", key("space"), " play");
+  return h(
+    "span",
+    { class: "lk-keys", "aria-hidden": "true" },
+    h("span", { class: "lk-keys-away", text: "click, then " }),
+    h("span", { class: "lk-keys-step" }, key("←"), key("→"), " step "),
+    h("span", { class: "lk-keys-space" }, key("space"), " play"),
+    h("span", { class: "lk-keys-walk" }, key("←"), key("→"), key("↑"), key("↓"), " block ", key("Esc"), " back to steps"),
+  );
 }
