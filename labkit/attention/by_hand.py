@@ -70,7 +70,7 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
     """
     n, d = Q.shape
     if len(K) != n:
-        raise ValueError(f"{n} queries, {len(K)} keys: causal_attend wants as many.")
+        raise ValueError(f"causal_attend wants as many queries as keys; queries: {n}, keys: {len(K)}.")
     s = Q @ K.T / math.sqrt(d)
     future = torch.ones(n, n, dtype=torch.bool, device=Q.device).triu(1)
     return softmax(s.masked_fill(future, -math.inf)) @ V

@@ -33,20 +33,21 @@ COARSE = 1e-3
 
 
 PLAIN = (
-    ("expected reduction dim", "A largest or smallest was asked for where there are no numbers: some row sees no key at "
-                               "all."),
+    ("expected reduction dim", "A largest or smallest was asked for where there are no numbers: some row sees no key "
+                               "at all."),
     ("same dtype", "Tensors of two dtypes meet: torch.tensor([...]) and torch.zeros(...) make float32 unless told "
                    "otherwise, and what was passed in is float64."),
     ("return_types", "max with a dim gives two tensors, the largest values and where they stand; only the first can be "
                      "subtracted."),
     ("single memory location", "The number on the right is itself a part of the tensor being written into: make a new "
                                "tensor instead of changing this one."),
-    ("same number of dimensions", "One of the tensors is a matrix and one a vector: a row that is put below a matrix is "
-                                  "itself a matrix, with one row."),
+    ("same number of dimensions", "One of the tensors is a matrix and one a vector: a row that is put below a matrix "
+                                  "is itself a matrix, with one row."),
     ("same number of elements", "The two vectors of a product have different lengths."),
     ("shapes cannot be multiplied", "In a matrix product the left one must have as many columns as the right one has "
                                     "rows."),
-    ("size mismatch", "In a product of matrix and vector the matrix must have as many columns as the vector has numbers."),
+    ("size mismatch", "In a product of matrix and vector the matrix must have as many columns as the vector has "
+                      "numbers."),
     ("must match the size of tensor", "Two tensors are combined number by number, and their shapes do not fit."),
     ("except in dimension", "The matrices put below each other have different widths."),
 )
@@ -200,8 +201,8 @@ class Scores(TensorSpecification):
     hints = (
         "Write the three products of q = [1, 2] with the keys [1, 0], [0, 1] and [2, -1] on paper. Which product of "
         "a matrix and a vector gives all three at once?",
-        "Entry i of the answer depends on q and on row i of K, on no other row. With d = 4 its sum is halved; with d = 9 it "
-        "is divided by 3.",
+        "Entry i of the answer depends on q and on row i of K, on no other row. With d = 4 its sum is halved; with "
+        "d = 9 it is divided by 3.",
         "return K @ ____ / math.sqrt(q.shape[____])",
     )
 
@@ -804,7 +805,7 @@ LESSON = Lesson(
     key="01_attention_by_hand",
     title="Attention by hand",
     part="Start",
-    minutes=70,
+    minutes=75,
     builds="Attention from one query to a whole prompt, and the one row that is enough to go on.",
     symptom="A long prompt is silent for a while, then its answer streams evenly; and while it was silent, everyone "
             "else's answer stood still.",

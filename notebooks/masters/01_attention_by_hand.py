@@ -8,9 +8,9 @@
 # The same model makes every one of these words. Why does the first take so much longer than the second? What is done in
 # that silence, what of it is kept, and why does it hold up other people?
 #
-# The answer lies in one operation. You will build it in a few lines, from one query and three keys up to a whole prompt,
-# until you can point at the numbers that have to be kept from one word to the next. Those numbers are the **KV cache**.
-# Where to put them is what the rest of the course is about.
+# The answer lies in one operation. You will build it in a few lines, from one query and three keys up to a whole
+# **prompt** (the text that you send), until you can point at the numbers that have to be kept from one word to the next.
+# Those numbers are the **KV cache**. Where to put them is what the rest of the course is about.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -225,8 +225,8 @@ AttentionPlay(
     query=(0.5, 1.0),
     hidden=[2],
     title="Token 1 of three: token 2 is its future",
-    task="Pull k2 close to q: its product q\u00b7k grows, but the mixture does not move. "
-    "Now tick \u201cseen\u201d for k2.",
+    task="Pull k2 close to q: its q·k grows, but the mixture does not move. "
+    "Now tick 'seen' for k2.",
 )
 
 # %% [markdown] id="mask-picture-text"
@@ -257,7 +257,7 @@ attention_figures.seen_table(5)
 #
 # Here `n` tokens have queries and keys of `d` numbers and values of `dv`; the three need not be equal.
 #
-# *Why it matters:* this is what a model does with your whole prompt (the text that you send) in its first step. The rule
+# *Why it matters:* this is what a model does with your whole prompt in its first step. The rule
 # that no row can see the future is also what makes a cache possible at all, as you will see in a moment.
 #
 # 14 minutes (the table; row by row, 6) · difficulty 3 of 5 · importance 5 of 5
@@ -487,8 +487,8 @@ def line(name, rows, count):
     print(f"{name:<26}{rows:>9,}{count:>15,}")
 
 
-# The length of the text in each decode step: the prefill writes one token of the answer, these steps the others.
-lengths = range(prompt + 1, prompt + answer)
+# The prefill writes the first token of the answer, the decode steps the others.
+lengths = range(prompt + 1, prompt + answer)  # of the text, in each decode step
 print(f"a prompt of {prompt:,} tokens, an answer of {answer}:", end=" ")
 print(f"1 prefill and {len(lengths)} decode steps\n")
 print(f"{'':<26}{'rows':>9}{'scores a head':>15}")

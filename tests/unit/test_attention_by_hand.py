@@ -91,3 +91,23 @@ def test_picture_has_a_stable_text_and_a_still() -> None:
 def test_picture_refuses_what_it_cannot_draw(wrong: dict) -> None:
     with pytest.raises(LabkitError):
         AttentionPlay(**wrong)
+
+
+def test_one_query_among_all_keys_is_refused_by_the_reference() -> None:
+    Q, K, V = draw(1, 4), draw(3, 4, seed=1), draw(3, 2, seed=2)
+    with pytest.raises(ValueError, match="as many queries as keys"):
+        by_hand.causal_attend(Q, K, V)
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ("s -= s[0]\n    return torch.softmax(s, 0) @ V", "make a new tensor"),
+    ("return torch.tensor([1.0] * len(s)) @ V", "float32"),
+    ("return torch.exp(s - s[:0].max(dim=0).values) @ V", "sees no key"),
+    ("return torch.cat([V, s]).sum(0)", "one row"),
+])
+def test_what_torch_refuses_is_said_in_plain_words(body: str, words: str) -> None:
+    spec = exercise("01", "attend").spec
+    text = f"def attend(q, K, V):\n    s = scores(q, K)\n    {body}\n"
+    judge = Judge(spec, Source(spec, text, "<exercise attend>").namespace)
+    judge._search = lambda: None  # type: ignore[method-assign]
+    assert words in judge.verdict().message

@@ -431,7 +431,7 @@ wrong("causal_attend", "sums-along-the-columns-one-maximum", "each-row-as-attend
       "[i, j] by the sum of row j.",
       _NO_KEEPDIM + "    e = torch.exp(s - s.max())\n    return e / e.sum(1) @ V\n")
 wrong("causal_attend", "max-of-two-things", "a-token-sees-itself",
-      "max with a dim gives two tensors, the largest values and where they stand, and the pair cannot be subtracted.",
+      "The pair of tensors that max(dim=1) gives back is used as if it were one.",
       _NO_KEEPDIM + "    e = torch.exp(s - s.max(dim=1))\n    return e / e.sum(dim=1, keepdim=True) @ V\n")
 wrong("causal_attend", "first-query-for-all", "each-row-as-attend",
       "Every row is asked with the first query; each row has its own.",
