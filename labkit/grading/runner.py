@@ -60,7 +60,9 @@ def check(lesson: str, exercise: str, text: str, *, names: tuple[str, ...] = (),
         job = {"lesson": key, "exercise": exercise, "text": text, "names": list(names), "stored": stored or [],
                "over": list(over or _over()), "memory_bytes": MEMORY_BYTES, "token": secrets.token_hex(8),
                "prelude": prelude}
-        verdict = _in_worker(job, entry.spec.needs_torch, keep_spare)
+        # Torch is loaded before the memory limit is set: under it, its start ends the process.
+        torch = entry.spec.needs_torch or "torch" in text + (prelude or "")
+        verdict = _in_worker(job, torch, keep_spare)
     if not verdict.rules:
         from labkit.grading.verdict import RuleState
 
