@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,222 @@ def test_steps_by_keyboard_stay_in_the_widget(show, page, browse):
     browse.assert_clean(page)
 
 
+BUSY = """
+import random
+def busy(num_blocks, operations, names, seed=5):
+    draw, log = random.Random(seed), EventLog(num_blocks=num_blocks, block_size=8)
+    free, tables = list(range(num_blocks)), {name: [] for name in names}
+    for step in range(operations):
+        name = draw.choice(names)
+        if len(free) < 4 or len(tables[name]) > 1.7 * num_blocks / len(names):
+            log.begin(f"release({name})")
+            for block in tables[name]:
+                log.emit(Kind.FREE, name, block, 0)
+                if block % 3:
+                    log.emit(Kind.STORED, None, block)
+            free += tables[name]
+            tables[name] = []
+            continue
+        log.begin(f"append({name})")
+        for _ in range(draw.randint(1, 3)):
+            block = free.pop(0)
+            log.emit(Kind.ALLOCATE, name, block, len(tables[name]))
+            log.emit(Kind.FILL, name, block, draw.randint(1, 8))
+            tables[name].append(block)
+        if step % 5 == 0:
+            other = draw.choice(names)
+            log.emit(Kind.SHARE if step % 10 else Kind.ALLOCATE, other, block, -1)
+    return log
+"""
+
+# After each move the canvases as they are, and then as a full redraw makes them: the places where the two differ.
+REPAINTED = """
+async ([id, moves]) => {
+  const frames = async () => { for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame); };
+  const root = document.querySelectorAll('.lk-page-table')[id], board = root.lkBoard;
+  const shown = () => [...root.querySelectorAll('canvas')].map((c) => c.toDataURL());
+  const wrong = [];
+  for (const [what, value] of moves) {
+    if (what === 'step') board.bar.seek(value);
+    else {
+      const canvas = root.querySelectorAll('canvas')[value[0]], box = canvas.getBoundingClientRect();
+      const at = { clientX: box.left + value[1] * box.width, clientY: box.top + value[2] * box.height, bubbles: true };
+      canvas.dispatchEvent(new PointerEvent(what, at));
+    }
+    await frames();
+    const before = shown();
+    board.repaint();
+    await frames();
+    shown().forEach((url, i) => url === before[i] || wrong.push([what, value, i]));
+  }
+  return wrong;
+}
+"""
+
+
+def test_any_way_to_a_step_gives_the_pixels_of_a_full_redraw(show, page, browse):
+    boards = ["busy(48, 60, 'ABCD')", "busy(90, 60, ['A', 'chat', 'req-11'])", "busy(400, 120, 'ABCDEF')"]
+    boards += ["busy(1500, 200, [f'r{i}' for i in range(30)])"]
+    panel = show(SCENE, BUSY, *(f"PageTable({board})" for board in boards))
+    draw = random.Random(3)
+    session = page.context.new_cdp_session(page)
+    for width, ratio in ((1280, 1), (900, 1.25), (1180, 2), (1280, 1)):
+        size = {"width": width, "height": 1000, "deviceScaleFactor": ratio, "mobile": False}
+        session.send("Emulation.setDeviceMetricsOverride", size)
+        for i in range(len(boards)):
+            page.evaluate("(i) => window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", i + 2)
+            card = panel.locator(".lk-page-table").nth(i)
+            expect(card).to_be_visible()
+            moves: list[tuple[str, Any]] = []
+            for _ in range(12 if i < 2 else 6):
+                step = draw.randrange(60)
+                moves += [("step", step), ("step", step + 1)]
+                for what in ("pointermove", "click"):
+                    moves.append((what, (draw.randrange(2), draw.random(), draw.random())))
+            # The steps that follow on a resize are painted over what the resize left.
+            assert page.evaluate(REPAINTED, [i, moves]) == [], (boards[i], width, ratio)
+            shapes = card.locator("canvas").evaluate_all(
+                "(all) => all.map((c) => [c.width - c.clientWidth * devicePixelRatio, c.height - c.clientHeight * devicePixelRatio])"
+            )
+            assert all(abs(d) <= 1 for shape in shapes for d in shape), "a stretched canvas"
+            expect(card.locator(".lk-board-counts")).to_contain_text("free")
+    browse.assert_clean(page)
+
+
+def test_a_letter_is_whole_at_every_fill_height(show, page, browse):
+    """A block's letter has one colour, and where the fill ends behind it a rim keeps both grounds off it."""
+    make = """
+full = EventLog(num_blocks=16, block_size=15)
+full.begin("one block of every height")
+for block in range(16):
+    full.emit(Kind.ALLOCATE, "HXEZ"[block % 4], block, block // 4)
+    full.emit(Kind.FILL, "HXEZ"[block % 4], block, block)
+PageTable(full)
+"""
+    card = show(SCENE, make).locator(".lk-page-table")
+    # By block: pixels of the letter's box that are exactly ink, onfill; the least contrast between such a pixel and fill
+    # or empty ground within two pixels of it (one on, the edge is smoothed).
+    look = """
+(root) => {
+  const probe = root.appendChild(document.createElement('span'));
+  const color = (name) => {
+    probe.style.color = `var(--lk-${name})`;
+    return getComputedStyle(probe).color.match(/[0-9]+/g).slice(0, 3).map(Number);
+  };
+  const letters = [color('ink'), color('onfill')];
+  probe.remove();
+  const ctx = root.querySelectorAll('canvas')[1].getContext('2d');
+  const light = (c) => {
+    const [r, g, b] = c.map((v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  return root.lkBoard.cells().map(([x, y, side]) => {
+    const w = side - 6;
+    const { data } = ctx.getImageData(x + 3, y + 3, w, w);
+    const at = (i) => [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+    const same = (a, b) => a.every((v, k) => Math.abs(v - b[k]) < 4);
+    const count = [0, 0];
+    const grounds = [at(0), at(w * w - 1)]; // what stands at the top and at the bottom
+    let worst = 21;
+    for (let i = 0; i < w * w; i++) letters.forEach((c, n) => {
+      if (!same(at(i), c)) return;
+      count[n] += 1;
+      for (const d of [-2, -1, 1, 2, -2 * w, -w, w, 2 * w]) {
+        const ground = at(Math.max(0, Math.min(w * w - 1, i + d)));
+        if (grounds.some((g) => same(g, ground))) worst = Math.min(worst, contrast(c, ground));
+      }
+    });
+    return [...count, worst];
+  });
+}"""
+    for dark in (False, True):
+        browse.set_theme(page, dark)
+        page.wait_for_timeout(300)
+        for level, (ink, onfill, worst) in enumerate(card.evaluate(look)):
+            assert (ink > 4) != (onfill > 4), f"level {level}, dark {dark}: {ink} pixels of ink, {onfill} of onfill"
+            assert worst >= 4.5, f"level {level}, dark {dark}: contrast {worst:.2f}"
+    browse.assert_clean(page)
+
+
+def test_arrows_step_after_a_click_and_walk_after_tab_or_enter(show, page, browse):
+    panel = show(SCENE, "PageTable(log, step=0)", "1 + 1")
+    card = panel.locator(".lk-page-table")
+    keys, detail = card.locator(".lk-keys"), card.locator(".lk-board-detail")
+    expect(card).to_have_attribute("data-step", "0")
+    expect(keys).to_have_text("click, then ←→ step space play", use_inner_text=True)
+    for target in (
+        card.locator("canvas").nth(1),
+        card.locator("canvas").nth(0),
+        card.locator("h3"),
+        card.locator(".lk-legend"),
+    ):
+        target.click()
+        expect(keys).to_have_text("←→ step space play", use_inner_text=True)
+        page.keyboard.press("ArrowRight")
+        expect(card).to_have_attribute("data-step", "1")
+        page.keyboard.press("ArrowLeft")
+        expect(card).to_have_attribute("data-step", "0")
+    page.keyboard.press("ArrowRight")
+    card.locator("canvas").nth(1).click(position={"x": 10, "y": 20})
+    page.keyboard.press("Enter")
+    expect(keys).to_have_text("←→↑↓ block Esc back to steps", use_inner_text=True)
+    page.keyboard.press("ArrowRight")
+    expect(detail).to_contain_text("block 1 ")
+    expect(card).to_have_attribute("data-step", "1")
+    page.keyboard.press("Escape")
+    expect(keys).to_have_text("←→ step space play", use_inner_text=True)
+    page.keyboard.press("ArrowRight")
+    expect(card).to_have_attribute("data-step", "2")
+    # By Tab: from the heading's side of the card the first stop is the left picture.
+    page.keyboard.press("Shift+Tab")
+    while page.evaluate("() => document.activeElement.tagName") != "CANVAS":
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Home")
+    expect(detail).to_contain_text("block 0 ")
+    expect(card).to_have_attribute("data-step", "2")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    expect(card).to_have_attribute("data-step", "0")
+    page.keyboard.press("Space")
+    expect(card).to_have_attribute("data-step", "4", timeout=10_000)
+    browse.assert_clean(page)
+
+
+def test_lost_blocks_two_owners_and_a_legend_of_what_is_there(show, page, browse):
+    make = """
+wrong = EventLog(num_blocks=8, block_size=4)
+wrong.begin("allocate(3)")
+for block in range(3):
+    wrong.emit(Kind.ALLOCATE, "A", block)
+wrong.begin("free([0])")
+wrong.emit(Kind.FREE, "A", 0, 0)
+wrong.begin("allocate(2)")
+for block in (2, 3):
+    wrong.emit(Kind.ALLOCATE, "B", block)
+wrong.begin("allocate(9) -> None")
+for block in (5, 6):
+    wrong.emit(Kind.ALLOCATE, "lost", block)
+PageTable(wrong)
+"""
+    panel = show(SCENE, make, "PageTable(log)")
+    bad, good = panel.locator(".lk-page-table").nth(0), panel.locator(".lk-page-table").nth(1)
+    legend = bad.locator(".lk-legend > span")
+    expect(legend).to_have_text(
+        ["held (letter = sequence)", "two owners: given out twice", "lost: nobody holds it", "free"]
+    )
+    expect(good.locator(".lk-legend > span")).to_have_text(["held (letter = sequence, height = fill)", "free"])
+    expect(bad.locator(".lk-board-wrong")).to_have_text("block 2 has two owners")
+    expect(bad.locator(".lk-board-counts")).to_have_text("free 3 · held 3 · cached 0 · lost 2")
+    tables = bad.evaluate("(root) => Object.fromEntries(root.lkBoard.replay.tables)")
+    assert tables == {"1": [1, 2], "2": [2, 3], "3": [5, 6]}
+    bad.locator("canvas").nth(1).focus()
+    for _ in range(6):  # the first goes to block 0
+        page.keyboard.press("ArrowRight")
+    expect(bad.locator(".lk-board-detail")).to_have_text("block 5 · lost: nobody holds it")
+    browse.assert_clean(page)
+
+
 def test_hover_and_focus_link_one_block(show, page, browse):
     panel = show(SCENE, "PageTable(log, step=3)")
     card = panel.locator(".lk-page-table")
@@ -193,10 +410,15 @@ def test_a_live_board_follows_its_log(show, page, browse):
         "live_table = RecordingTable(BlockTable(RecordingPool(BlockPool(64), live), 4), live, seq='A')\n"
         "board = PageTable(live, live=True)\nboard",
         "import time\nfor _ in range(100):\n    live_table.append(1)\n    time.sleep(0.01)",
+        "",
     )
     card = panel.locator(".lk-page-table")
     expect(card).to_have_attribute("data-step", "100", timeout=10_000)
     expect(card).to_have_attribute("data-held", "25")
+    expect(card.locator(".lk-live")).to_be_visible()
+    browse.set_source(page, "cell-3", "board.close_live()")
+    browse.run_cell(page, "cell-3")
+    expect(card.locator(".lk-live")).to_be_hidden()
     browse.assert_clean(page)
 
 

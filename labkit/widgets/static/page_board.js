@@ -1025,6 +1025,8 @@ function pageBoard(root, data) {
     setLive(live) {
       chip.hidden = !live;
     },
+    /** [x, y, side] of each physical block on its canvas. */
+    cells: () => Array.from({ length: data.numBlocks }, (_, block) => [...physicalAt(block), physical.cell]),
     /** Paint every block again at the next frame. */
     repaint: relayout,
     destroy() {

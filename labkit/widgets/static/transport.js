@@ -113,7 +113,9 @@ function transport({ last = 0, step = 0, onseek, onplay = () => {}, spoken = (s)
       node.classList.add("lk-keyed");
       // A click anywhere in the card gives it the keys that it advertises.
       node.addEventListener("click", (event) => {
-        if (!event.target.closest("button, input, select, a, [tabindex='0']")) range.focus({ preventScroll: true });
+        const taken = event.target.closest("button, input, select, a, [tabindex='0']");
+        // JupyterLab's cell around the card can take the focus too; only what lies in the card keeps it.
+        if (!taken || !node.contains(taken)) range.focus({ preventScroll: true });
       });
     },
   };
