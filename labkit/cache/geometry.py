@@ -18,6 +18,7 @@ by the weights and by the largest step to the KV cache, and cut it into blocks (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.cache.block_table import blocks_needed
@@ -138,12 +139,23 @@ def kv_heads_per_gpu(shape: ModelShape, tensor_parallel: int) -> int:
     """
     gpus = whole_number(tensor_parallel, "tensor_parallel", at_least=1, error=GeometryError)
     heads = shape.num_kv_heads
-    if shape.num_query_heads % gpus or (heads % gpus and gpus % heads):
+    if not _can_share(shape, gpus):
+        fine = [str(n) for n in gpu_counts(shape, range(1, shape.num_query_heads + 1))]
         raise GeometryError(
             f"{shape.name} has {shape.num_query_heads} query and {heads} KV heads, which {gpus} GPUs cannot share "
-            "evenly: choose a number that divides the query heads, and divides the KV heads or is divided by them."
+            f"evenly: choose {', '.join(fine[:-1])}{' or ' * (len(fine) > 1)}{fine[-1]}."
         )
     return max(heads // gpus, 1)
+
+
+def _can_share(shape: ModelShape, gpus: int) -> bool:
+    """Whether the query heads divide evenly, and the KV heads divide or are copied evenly."""
+    return not (shape.num_query_heads % gpus or (shape.num_kv_heads % gpus and gpus % shape.num_kv_heads))
+
+
+def gpu_counts(shape: ModelShape, offered: Iterable[int]) -> list[int]:
+    """Those of the offered numbers of GPUs that can share the heads of a model evenly."""
+    return [gpus for gpus in offered if _can_share(shape, gpus)]
 
 
 def kv_bytes_per_sequence(

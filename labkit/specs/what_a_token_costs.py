@@ -14,7 +14,9 @@ from labkit.cache import geometry
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import whole
 from labkit.grading.functions import FunctionReferee, FunctionSpecification
+from labkit.grading.judge import Judge
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op, show
+from labkit.grading.verdict import Verdict
 from labkit.specs import Exercise, Lesson
 
 if TYPE_CHECKING:
@@ -833,7 +835,7 @@ def blocks_needed(tokens, block_size):
         "For which lengths do the two formulas give the same number of blocks, and from which length on do they not?",
         "You need a sequence longer than the window, whose blocks fit as the door counts them, and do not fit if the "
         "windowed layers are counted in full.",
-        '[("Gate", 4, 1, 1, 16), ("request", ____)]',
+        'ops = [\n    ("Gate", 4, 1, 1, 16),\n    ("request", ____),\n]',
     )
 
     @property
@@ -844,7 +846,7 @@ def blocks_needed(tokens, block_size):
         return ["Gate", "request"]
 
     def parse(self, item: Any) -> Op:
-        if isinstance(item, list | tuple) and item and item[0] == "Gate":
+        if isinstance(item, list | tuple) and item and item[0] in ("Gate", "gate"):
             if len(item) != 5:
                 raise ValueError("Gate takes 4 numbers (num_blocks, full_layers, window_layers, window); "
                                  f"{show(item)} has {len(item) - 1}.")
@@ -854,23 +856,49 @@ def blocks_needed(tokens, block_size):
     def sense(self, ops: list[Op]) -> str:
         if ops[0].name != "new":
             return f"A request needs a server to come to: begin with a tuple such as {self.example}."
+        if all(o.name == "new" for o in ops):
+            return 'A server to which nobody comes breaks nothing: add a request after it, such as ("request", 64).'
         return ""
+
+    def judge(self, judge: Judge, namespace: Mapping[str, Any], stored: list[Op]) -> Verdict:
+        verdict = super().judge(judge, namespace, stored)
+        if verdict.rule == "the-wrong-one-falls" and verdict.kind == "rule":
+            verdict.message = self.why_it_stands([self.parse(item) for item in namespace["ops"]])
+        return verdict
+
+    def why_it_stands(self, ops: list[Op]) -> str:
+        """What this server did with the last request, where it did nothing wrong."""
+        from labkit.cache.gate import Gate
+
+        at = max(i for i, o in enumerate(ops) if o.name == "request")
+        server = Gate(**next(o for o in reversed(ops[:at]) if o.name == "new").args)
+        tokens = ops[at].args["tokens"]
+        door, all_kept = server.blocks(tokens), Gate(**{**vars(server), "window": tokens}).blocks(tokens)
+        has = f"the server has {server.num_blocks:,}"
+        if not server.accepts(tokens):
+            return (f"The server turns this request away, and rightly: {tokens:,} tokens hold {_count(door, 'block')}, "
+                    f"and {has}.")
+        if door == all_kept:
+            return (f"The server lets this request in and starts it, as it should: at {tokens:,} tokens both formulas "
+                    f"count {_count(door, 'block')}.")
+        return (f"The server lets this request in and starts it, as it should: the door counts "
+                f"{_count(door, 'block')}, the start {all_kept:,}, and {has}, enough for either.")
 
 
 LESSON = Lesson(
     key="02_what_a_token_costs",
     title="What a token costs",
     part="I. Memory",
-    minutes=70,
+    minutes=75,
     builds="The bytes and the time that one token costs, and the number of blocks that a GPU has room for.",
-    symptom="A model of 16 GB runs on a GPU of 80 GB, and still it takes only a few dozen long conversations at once.",
+    symptom="A model of 15 GiB runs on a GPU of 80 GiB, and still takes only a few dozen long conversations at once.",
     exercises=(
         Exercise("kv_bytes", "Bytes of one token", 6, 1, 5, KVBytes(), "labkit.cache.geometry:kv_bytes"),
-        Exercise("attend_last", "The last token, all heads", 10, 3, 4, AttendLast(),
+        Exercise("attend_last", "The last token, all heads", 12, 3, 4, AttendLast(),
                  "labkit.attention.decode_by_hand:attend_last"),
         Exercise("decode_cached", "Decoding with a cache", 12, 3, 5, DecodeCached(),
                  "labkit.attention.decode_by_hand:decode_cached"),
-        Exercise("break_the_gate", "Break it: the gate that never opens", 5, 3, 3, BreakTheGate(), kind="break"),
+        Exercise("break_the_gate", "Break it: the gate that never opens", 8, 3, 3, BreakTheGate(), kind="break"),
         Exercise("blocks_that_fit", "How many blocks fit", 8, 2, 3, BlocksThatFit(),
                  "labkit.cache.geometry:blocks_that_fit", stretch=True),
     ),

@@ -10,6 +10,7 @@ from labkit import theme
 from labkit.cache.geometry import (
     MODELS,
     GiB,
+    gpu_counts,
     kv_bytes_per_sequence,
     kv_bytes_per_token,
     kv_heads_per_gpu,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 KiB, MiB = 2**10, 2**20
 BLOCK_SIZE = 16
+MOST_SEAMS = 150
+"""Requests that are drawn one by one; the seams of more would be a grey blur."""
 PEAK_GIB = 2
 """What the largest step is taken to need beside the weights. An engine measures it; this is a round number."""
 
@@ -100,7 +103,7 @@ class TokenCost(LabWidget):
             w = part["share"] * width
             color = {"weights": "held", "peak": "warn", "cache": theme.SEQUENCE_LIGHT[0], "rest": "free"}[part["kind"]]
             still.rects(axes, [(x, y + 14, w, 34, theme.LIGHT.get(color, color))])
-            if part["kind"] == "cache" and a["each_share"] * width > 4:
+            if part["kind"] == "cache" and not a["crowd"]:
                 marks = [x + a["each_share"] * width * i for i in range(1, int(w / (a["each_share"] * width)) + 1)]
                 still.rects(axes, [(m - 0.5, y + 14, 1.0, 34, theme.LIGHT["panel"]) for m in marks])
             x += w
@@ -118,7 +121,7 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
     gpu_bytes = int(choice["gpu_gib"]) * GiB
     out: dict[str, Any] = {
         "for": dict(choice), "problem": "", "token": "", "blocks": "", "tokens": "", "each": "", "requests": "",
-        "each_share": 1.0, "cache": "", "weights": "", "peak": f"{PEAK_GIB} GiB", "parts": [],
+        "each_share": 1.0, "crowd": "", "cache": "", "weights": "", "peak": f"{PEAK_GIB} GiB", "parts": [],
     }  # fmt: skip
     if shape.latent_dim:
         kept = f"one latent vector of {shape.latent_dim} numbers a layer"
@@ -127,6 +130,14 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
     out["shape"] = f"{shape.num_layers} layers, {shape.num_query_heads} query heads, {kept} ({shape.attention})"
     if shape.window_tokens:
         out["shape"] += f", {shape.num_window_layers} layers keep {shape.window_tokens:,} tokens at most"
+    possible = gpu_counts(shape, CHOICES["gpus"])
+    if gpus not in possible:
+        kv_heads = f"{shape.num_kv_heads} KV head{'s' * (shape.num_kv_heads != 1)}"
+        out["problem"] = (
+            f"{shape.name} has {shape.num_query_heads} query heads and {kv_heads}, which {gpus} GPUs cannot share "
+            f"evenly. Of the numbers offered here, {_listed(possible)}."
+        )
+        return out
     try:
         heads_each = kv_heads_per_gpu(shape, gpus)
         plan = start_up(shape, gpu_bytes, activation_peak_bytes=PEAK_GIB * GiB, memory_share=float(choice["share"]),
@@ -154,6 +165,8 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         blocks=f"{plan.num_blocks:,}", tokens=f"{plan.num_slots:,}", cache=size_text(plan.kv_cache_bytes),
         requests=f"{requests:,.1f}" if requests < 100 else f"{requests:,.0f}", each_share=each / gpu_bytes,
     )  # fmt: skip
+    if requests > MOST_SEAMS:
+        out["crowd"] = "too many requests to draw one by one"
     if context > shape.max_context_tokens:
         out["note"] = f"{shape.name} was made for {shape.max_context_tokens:,} tokens at most."
     rest = gpu_bytes - plan.weights_bytes - plan.activation_peak_bytes - plan.kv_cache_bytes
@@ -163,11 +176,18 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
             ("weights", plan.weights_bytes, "weights"),
             ("peak", plan.activation_peak_bytes, "kept free for the largest step"),
             ("cache", plan.kv_cache_bytes,
-             f"keys and values; one request of {context:,} tokens takes {size_text(each)}"),
+             f"keys and values; one request of {context:,} tokens takes {size_text(each)}"
+             + (f" ({out['crowd']})" if out["crowd"] else "")),
             ("rest", rest, "left to others"),
         )
     ]
     return out
+
+
+def _listed(counts: list[int]) -> str:
+    if len(counts) == 1:
+        return f"only {counts[0]} can"
+    return f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} can"
 
 
 def size_text(size: int) -> str:
@@ -182,8 +202,8 @@ def size_text(size: int) -> str:
 def sentence(choice: dict[str, Any], answer: dict[str, Any]) -> str:
     """The sentence of the page as plain text."""
     gpus = "1 GPU" if choice["gpus"] == 1 else f"{choice['gpus']} GPUs"
-    text = (f"One token of {choice['model']}, in {8 * choice['bytes_per_value']}-bit numbers on {gpus} of "
-            f"{choice['gpu_gib']} GiB")  # fmt: skip
+    text = (f"One token of {choice['model']}, with a cache in {8 * choice['bytes_per_value']}-bit numbers, on {gpus} "
+            f"of {choice['gpu_gib']} GiB")  # fmt: skip
     if answer["problem"]:
         return f"{text}: {answer['problem']}"
     return (

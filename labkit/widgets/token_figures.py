@@ -65,7 +65,7 @@ def bytes_a_token(per_token: dict[str, int], all_heads: dict[str, int]) -> Figur
                       va="center", fontsize=9)  # fmt: skip
     axis.set(yticks=range(len(per_token)), yticklabels=list(per_token), xscale="log", xlim=(4, 6000),
              xticks=[10, 100, 1000], xticklabels=["10", "100", "1,000"],
-             xlabel="KiB a token, 16-bit (hollow: if every query head kept its own)")  # fmt: skip
+             xlabel="KiB a token, 16-bit; each step ten times (hollow: if every query head kept its own)")  # fmt: skip
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     plt.close(figure)

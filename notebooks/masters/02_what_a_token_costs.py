@@ -19,11 +19,12 @@ start("02")
 # ## Look before you read
 #
 # This sentence is a calculator. Drag a dotted number sideways, or select it and use the arrow keys. The bar below is the
-# memory of one GPU, and a seam marks the end of each request that fits.
+# memory of one GPU, and a seam marks the end of each request that fits, as long as there are few enough to draw.
 #
 # Three things to try. Double the tokens of a request and watch what happens to the requests that fit. Go from Llama-3.1-8B
-# to Llama-2-7B, which is the *smaller* model. And give Llama-3.1-70B more and more GPUs: from some number on, the cost of
-# a token no longer falls.
+# to Llama-2-7B, which is the *smaller* model. And take Llama-3.1-70B, which one such GPU cannot hold, to 2, 4, 8 and 16
+# GPUs. Watch what a token costs *on each GPU*: from some number on it no longer falls. That more requests fit even then is
+# only because each GPU has a smaller part of the weights.
 
 # %% id="play-widget"
 from labkit.widgets.token_cost import TokenCost
@@ -92,7 +93,8 @@ def kv_bytes(num_layers: int, num_kv_heads: int, head_dim: int, bytes_per_value:
 from labkit.cache.geometry import MODELS, latent_bytes
 from labkit.mine import kv_bytes
 
-print(f"{'':<16} kind  layers  heads: query  KV    a token    all heads kept")
+print(f"{'':<16} kind layers  heads: query  KV  head_dim"
+      f"     a token  all heads kept")
 per_token, all_heads = {}, {}
 for name, shape in MODELS.items():
     layers, head_dim, kv_heads = shape.num_layers, shape.head_dim, shape.num_kv_heads
@@ -101,8 +103,8 @@ for name, shape in MODELS.items():
     else:
         per_token[name] = kv_bytes(layers, kv_heads, head_dim, 2)
     all_heads[name] = kv_bytes(layers, shape.num_query_heads, head_dim, 2)
-    print(f"{name:<16} {shape.attention:<4} {layers:>7} {shape.num_query_heads:>13}"
-          f" {kv_heads:>3} {per_token[name] / 1024:>7.1f} KiB"
+    print(f"{name:<16} {shape.attention:<4} {layers:>6} {shape.num_query_heads:>13}"
+          f" {kv_heads:>3} {head_dim:>9} {per_token[name] / 1024:>7.1f} KiB"
           f" {all_heads[name] / 1024:>11.1f} KiB")
 
 # %% id="real-models-figure"
@@ -111,8 +113,8 @@ from labkit.widgets.token_figures import bytes_a_token
 bytes_a_token(per_token, all_heads)
 
 # %% [markdown] id="after-real-models"
-# Two things to take from it. The size of the weights says little about the size of the cache: of the two models of about
-# 7 billion parameters, Llama-2-7B and Falcon-7B, one keeps 64 times as much of a token as the other. And the number of
+# Two things to take from it. The size of the weights says little about the size of the cache: Llama-2-7B and Falcon-7B
+# both have about 7 billion parameters, and the first keeps 64 times as much of a token as the second. And the number of
 # *query* heads says nothing at all. A calculator that reads `num_attention_heads` from a configuration where it should
 # read `num_key_value_heads` is wrong by the size of a group.
 #
@@ -158,8 +160,9 @@ print("same text:", without == with_cache)
 
 # %% [markdown] id="after-p1"
 # The first step computes 100 tokens, the next 101, and so on: the work of a text grows with the *square* of its length.
-# With the cache each token is computed once. (The last new token is never computed at all: nobody has asked yet what
-# follows it.)
+# With the cache each token is computed once. The last new token need not be computed at all: nobody has asked yet what
+# follows it. That leaves 149. (If this cell says 150 once your own loop is in, your loop computes that token as well: the
+# text is right, and the last call of the model is for nothing.)
 #
 # Those were counts on a toy. The next cell measures the real thing, on your machine: how long one more token takes after
 # 64, 128, 256 and 512 tokens. It loads SmolLM2-135M if `labkit model fetch` has brought it, else a tiny stand-in, and says
@@ -190,8 +193,9 @@ step_times(lm.name, context, milliseconds)
 
 # %% [markdown] id="after-real-time"
 # Without a cache, one more token costs what reading the whole text costs. With it, the step is nearly flat: the model
-# computes one token, whatever came before. *Nearly*, because attention still has to read everything that is kept. How
-# large that is beside the weights, which every step reads as well, you can work out with your own function:
+# computes one token, whatever came before. Attention still has to read everything that is kept, so there is a rise; at
+# these lengths it is smaller than the noise of the measurement. How large what is kept is beside the weights, which every
+# step reads as well, you can work out with your own function:
 
 # %% id="bytes-a-step"
 from labkit.cache.geometry import model
@@ -204,7 +208,7 @@ print(f"after 512 tokens the cache holds {512 * a_token / 2**20:.1f} MiB")
 print(f"it is as large as the weights after {small.weights_bytes // a_token:,} tokens")
 
 # %% [markdown] id="about-attend-last"
-# ### Exercise: `attend_last` (10 minutes, difficulty 3, importance 4)
+# ### Exercise: `attend_last` (12 minutes, difficulty 3, importance 4)
 #
 # Now the step itself, in two pieces. The first is attention for the last token, with all its heads.
 #
@@ -317,7 +321,12 @@ def decode_cached(model, prompt: list[int], num_new: int) -> list[int]:
 
 
 # %% [markdown] id="your-loop"
-# Both loops at work on a prompt of 6 tokens. Solid: computed in this step. Hatched: taken from the cache.
+# Both loops at work on a prompt of 6 tokens. A row is one call of `project`. Solid: computed in it. Hatched: taken from
+# the cache.
+#
+# Two things to look for if the loop is yours. A last row for a token that nobody asks about is one call too many. And if
+# the prompt takes a row for each of its tokens, each is computed once, as the rules ask, but in six calls where one would
+# do. Each call reads all the weights, so engines hand a prompt over in one piece or in a few large ones.
 
 # %% id="your-loop-figure"
 from labkit.attention.decode_by_hand import decode_from_scratch
@@ -329,7 +338,8 @@ forgetful, keeping = ToyModel(3), ToyModel(3)
 without = decode_from_scratch(forgetful, [3, 1, 4, 1, 5, 9], 10)
 with_cache = decode_cached(keeping, [3, 1, 4, 1, 5, 9], 10)
 print("same text:", without == with_cache)
-computed_tokens({"from scratch": forgetful.calls, "with a cache": keeping.calls})
+runs = {"from scratch": forgetful.calls, "with a cache": keeping.calls}
+computed_tokens(runs)
 
 # %% [markdown] id="start-up"
 # ## How many fit
@@ -348,7 +358,8 @@ computed_tokens({"from scratch": forgetful.calls, "with a cache": keeping.calls}
 from labkit.cache.geometry import GiB, model, start_up
 
 shape = model("Llama-3.1-8B")
-plan = start_up(shape, 80 * GiB, activation_peak_bytes=2 * GiB, memory_share=0.9, block_size=16)
+plan = start_up(shape, 80 * GiB, activation_peak_bytes=2 * GiB,
+                memory_share=0.9, block_size=16)
 print(f"may be used         {plan.usable_bytes / GiB:>6.1f} GiB")
 print(f"weights             {plan.weights_bytes / GiB:>6.1f} GiB")
 print(f"activation peak     {plan.activation_peak_bytes / GiB:>6.1f} GiB (engines measure it)")
@@ -359,6 +370,10 @@ for tokens in (1_024, 8_192, 32_768, 131_072):
 
 # %% [markdown] id="after-start-up"
 # There are the few dozen long conversations. Nothing was wrong with the server; the plan had counted weights.
+#
+# An engine logs a fraction because it divides one size by another: 13.8 means that 13 whole requests of that length fit,
+# and that the room left over would do for most of another, or for shorter ones. Where the question is how many *fit*,
+# round down.
 #
 # The number is a promise for the worst case, every request at full length. Real requests are shorter, so more of them fit.
 # *How many* more, and what it takes to be able to use the room, is the subject of all lessons from here on.
@@ -391,13 +406,15 @@ except GeometryError as error:
 # the first GPU on, and Falcon-7B, whose 71 query heads are a prime number, cannot be shared evenly at all.
 
 # %% [markdown] id="about-break-it"
-# ### Break it: the gate that never opens (5 minutes, difficulty 3, importance 3)
+# ### Break it: the gate that never opens (8 minutes, difficulty 3, importance 3)
 #
 # A server has layers with a window. It asks two questions about a request. At the door: could this ever be served? And
 # before each step: may it start now? One evening its log says `Running: 0 reqs, Waiting: 1 reqs`, the cache is empty, and
 # it stays like that until somebody aborts the request. Nobody behind it was served either.
 #
-# Each block belongs to one layer here and holds 16 tokens of it.
+# A block is smaller here than above. There it held 16 tokens in *all* layers; in this server it holds 16 tokens of *one*
+# layer. It has to: when a layer with a window gives up its oldest tokens, the other layers still need theirs. So a
+# sequence of 48 tokens takes 3 blocks in every layer that keeps all of it.
 #
 # ```python
 # class Gate:
@@ -452,8 +469,9 @@ names = ["Gemma-2-9B", "Llama-3.1-8B", "Llama-2-7B", "Falcon-7B"]
 requests_at_once(names, gpu_memory_bytes=80 * GiB, activation_peak_bytes=2 * GiB)
 
 # %% [markdown] id="after-how-many"
-# All four models have between 6.7 and 9.3 billion parameters. What separates them is the number of KV heads, and the
-# window: see where the line of Gemma-2-9B bends away from its neighbours.
+# All four models have between 6.7 and 9.3 billion parameters. What separates them is the KV heads, how many and how long,
+# the number of layers, and the window. Gemma-2-9B and Llama-3.1-8B both have 8 KV heads, but Gemma's are twice as long and
+# it has 42 layers where Llama has 32; see also where its line bends away from its neighbours.
 #
 # Each line assumes that memory is used perfectly, every byte for a token that exists. The next lesson looks at what happens
 # when it is handed out in one piece for each request. Expect a good deal less.
@@ -536,8 +554,8 @@ for gib in (16, 24, 48, 80):
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
 #
-# An assistant that was asked about memory planning wrote the sentence below. Decide, and name the cell of this notebook
-# that shows it.
+# An assistant that was asked about memory planning wrote the sentence below. Pick the judgement together with the evidence
+# for it: a right judgement for a wrong reason does not count.
 
 # %% id="verify"
 predict("02", "verify")

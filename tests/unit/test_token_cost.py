@@ -42,8 +42,18 @@ def test_every_choice_has_an_answer_that_adds_up() -> None:
 
 def test_what_cannot_be_shared_or_does_not_fit_is_said() -> None:
     start = TokenCost().choice
-    assert "71 query" in answer_for({**start, "model": "Falcon-7B", "gpus": 2})["problem"]
+    for gpus in (2, 16):
+        problem = answer_for({**start, "model": "Falcon-7B", "gpus": gpus})["problem"]
+        assert "71 query" in problem and problem.endswith("Of the numbers offered here, only 1 can.")
+    assert answer_for({**start, "model": "SmolLM2-135M", "gpus": 2})["problem"].endswith("only 1 can.")
     assert "more than the 72 GiB" in answer_for({**start, "model": "Llama-3.1-70B"})["problem"]
+
+
+def test_requests_beyond_the_seams_are_announced() -> None:
+    start = TokenCost().choice
+    assert not answer_for(start)["crowd"]
+    crowded = answer_for({**start, "context": 512})
+    assert "too many requests to draw" in next(p["words"] for p in crowded["parts"] if p["kind"] == "cache")
 
 
 def test_a_choice_that_is_not_offered_is_refused() -> None:

@@ -69,7 +69,7 @@ function render({ model, el }) {
     out("weights"), " and the largest step ", out("peak"), "; ", out("cache"), " are left, ", out("blocks"),
     " blocks of 16 tokens. Of requests of ", number("context"), " tokens, ", out("requests"), " fit at once.");
   const sentence = h("p", { class: "lk-sentence" },
-    "One token of ", select, ", in ", number("bytes_per_value"), " numbers on ", number("gpus"), " of ", number("gpu_gib"), ",", rest);
+    "One token of ", select, ", with a cache in ", number("bytes_per_value"), " numbers, on ", number("gpus"), " of ", number("gpu_gib"), ",", rest);
   const problem = h("p", { class: "lk-problem lk-bad" });
   const shape = h("p", { class: "lk-sub" });
   const bar = h("div", { class: "lk-bar", role: "img" });
@@ -101,8 +101,8 @@ function render({ model, el }) {
       const piece = h("div", { class: `lk-part lk-part-${part.kind}`, style: { width: `${100 * part.share}%` } });
       if (part.kind === "cache" && part.share > 0) {
         const each = (100 * answer.each_share) / part.share;
-        // A seam at the end of each request; more than 150 of them would be a grey blur.
-        if (each > 100 / 150) piece.style.setProperty("--each", `${each}%`);
+        // A seam at the end of each request, unless there are too many; the legend then says so.
+        if (!answer.crowd) piece.style.setProperty("--each", `${each}%`);
         else piece.classList.add("lk-part-dense");
       }
       bar.append(piece);
