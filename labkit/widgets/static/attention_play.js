@@ -210,11 +210,16 @@ function render({ model, el }) {
     update(false);
   }
 
+  // Each set tells of a change at once; until all four are set, the model is half old.
+  let keeping = false;
+
   function keep() {
+    keeping = true;
     model.set("q", [...state.q]);
     model.set("K", state.k.map((p) => [...p]));
     model.set("V", state.v.map((p) => [...p]));
     model.set("hidden", [...state.gone].sort());
+    keeping = false;
     model.save_changes();
   }
 
@@ -265,6 +270,7 @@ function render({ model, el }) {
 
   update(true);
   const changed = () => {
+    if (keeping) return;
     state = fresh();
     rows.forEach((r, i) => r.see && (r.see.checked = !state.gone.has(i)));
     update(true);

@@ -1,0 +1,191 @@
+"""The calculators of lessons 01 and 02 in a real JupyterLab: by keyboard and by drag, in both themes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from playwright.sync_api import expect
+
+PLAY = """
+from labkit.widgets import AttentionPlay
+play = AttentionPlay(maskable=True, title="One query, three keys")
+play
+"""
+COST = """
+from labkit.widgets.token_cost import TokenCost
+cost = TokenCost()
+cost
+"""
+TOLD = """
+import json
+print("TOLD" + json.dumps({
+    "q": play.q, "K": play.K, "hidden": play.hidden, "scores": [str(s) for s in play.scores()],
+    "weights": play.weights(), "mixture": play.mixture(), "choice": cost.choice, "answer": cost.answer,
+}))
+"""
+
+
+def active_cell(page: Any) -> int:
+    return page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex")
+
+
+def told(page: Any, browse: Any) -> dict[str, Any]:
+    """What Python holds now."""
+    browse.wait_idle(page)
+    text = browse.run_cell(page, "cell-2").locator(".jp-OutputArea-output", has_text="TOLD").inner_text()
+    return json.loads(text.split("TOLD", 1)[1])
+
+
+def drag(page: Any, locator: Any, dx: float, dy: float = 0) -> None:
+    """Press in the middle of something, move in steps, let go."""
+    locator.scroll_into_view_if_needed()
+    box = locator.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1.0):
+        page.mouse.move(x + dx * part, y + dy * part)
+    page.mouse.up()
+
+
+def number(text: str) -> float:
+    """A number as the page writes it."""
+    return float(text.replace("\N{MINUS SIGN}", "-").replace("\N{INFINITY}", "inf").replace(",", "").rstrip("%"))
+
+
+def shown_of_play(card: Any) -> dict[str, Any]:
+    """What the table and the line below it say."""
+    rows = card.locator("tbody tr:first-child")
+    cells = [[number(t) for t in rows.nth(i).locator("td").all_inner_texts()[-3:]] for i in range(rows.count())]
+    mixture = re.search(r"\(([^,]+), ([^)]+)\)", card.locator(".lka-key").inner_text())
+    return {"products": [c[0] for c in cells], "scores": [c[1] for c in cells], "weights": [c[2] for c in cells],
+            "mixture": [number(mixture.group(1)), number(mixture.group(2))]}
+
+
+def assert_play_agrees(card: Any, python: dict[str, Any]) -> None:
+    shown = shown_of_play(card)
+    for i, (score, weight) in enumerate(zip(python["scores"], python["weights"], strict=True)):
+        assert shown["scores"][i] == round(float(score), 2) or abs(shown["scores"][i] - float(score)) < 0.006
+        assert abs(shown["weights"][i] - 100 * weight) < 0.51
+    for seen, right in zip(shown["mixture"], python["mixture"], strict=True):
+        assert abs(seen - right) < 0.006
+
+
+def assert_cost_agrees(card: Any, python: dict[str, Any]) -> None:
+    """Every number in the sentence, and each line below the bar, is the one that Python computed."""
+    answer, choice = python["answer"], python["choice"]
+    assert answer["for"] == choice
+    outs = card.locator(".lk-out").all_inner_texts()
+    assert outs == [answer[name] for name in ("token", "weights", "peak", "cache", "blocks", "requests")]
+    lines = card.locator(".lk-parts li").all_inner_texts()
+    assert [line.split() for line in lines] == [f"{p['size']} {p['words']}".split() for p in answer["parts"]]
+    widths = card.locator(".lk-part").evaluate_all("(nodes) => nodes.map((n) => parseFloat(n.style.width))")
+    assert all(abs(w - 100 * p["share"]) < 0.01 for w, p in zip(widths, answer["parts"], strict=True))
+
+
+def test_attention_and_cost_by_keyboard_and_by_drag(lab: Any, page: Any, browse: Any) -> None:
+    panel = browse.open_notebook(page, lab, lab.write_notebook("lesson-widgets.ipynb", (PLAY, COST, TOLD)))
+    browse.set_theme(page, dark=False)
+    browse.run_all(page)
+    play, cost = panel.locator(".lk-attention-play"), panel.locator(".lk-token-cost")
+    expect(play).to_be_visible()
+
+    # AttentionPlay by keyboard: arrows move the query, in small and in large steps, and the cell stays where it is.
+    query = play.locator('[data-name="q"]')
+    query.focus()
+    before = active_cell(page)
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+    python = told(page, browse)
+    assert python["q"] == [0.6, 1.2] and before == 0
+    assert_play_agrees(play, python)
+    expect(query).to_have_attribute("aria-valuetext", "0.60, 1.20")
+    page.keyboard.press("Escape")
+
+    # A hidden key has a score of minus infinity and no weight; the last one that is seen cannot be hidden.
+    boxes = [play.get_by_role("checkbox", name=f"key {i} can be seen") for i in range(3)]
+    boxes[1].focus()
+    page.keyboard.press("Space")
+    python = told(page, browse)
+    assert python["hidden"] == [1] and python["weights"][1] == 0 and python["scores"][1] == "-inf"
+    assert_play_agrees(play, python)
+    for box in (boxes[0], boxes[2]):
+        box.focus()
+        page.keyboard.press("Space")
+    expect(boxes[2]).to_be_checked()
+    assert told(page, browse)["hidden"] == [0, 1]
+    play.get_by_role("button", name="Reset").focus()
+    page.keyboard.press("Enter")
+    assert told(page, browse)["hidden"] == []
+
+    # By drag: a key follows the pointer, snaps to tenths, and does not leave the plane.
+    key = play.locator('[data-name="k0"] circle').nth(1)
+    drag(page, key, -60, 40)
+    python = told(page, browse)
+    assert python["K"][0] != [2.0, 0.5] and all(abs(10 * x - round(10 * x)) < 1e-9 for x in python["K"][0])
+    assert_play_agrees(play, python)
+    drag(page, key, 900, -900)
+    assert told(page, browse)["K"][0] == [3, 3]
+    browse.shoot(page, "attention-play-light", play)
+
+    # TokenCost by keyboard: sliders and the list of models; the answers come from Python.
+    first = told(page, browse)["answer"]
+    slider = cost.locator('[data-key="gpus"]')
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(slider).to_have_text("2 GPUs")
+    page.keyboard.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", "16 GPUs")
+    page.keyboard.press("ArrowRight")  # the end is the end
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    expect(slider).to_have_text("2 GPUs")
+    expect(cost).not_to_have_class(re.compile("lk-waits"))
+    python = told(page, browse)
+    assert python["choice"]["gpus"] == 2 and python["answer"]["token"] != first["token"]
+    assert_cost_agrees(cost, python)
+    models = cost.get_by_role("combobox", name="model")
+    models.focus()
+    page.keyboard.type("Llama-2-7B")
+    python = told(page, browse)
+    assert python["choice"]["model"] == "Llama-2-7B"
+    assert_cost_agrees(cost, python)
+
+    # By drag: 14 pixels are a step, both ways. Where nothing fits, a sentence says why and no bar is left standing.
+    context = cost.locator('[data-key="context"]')
+    at = int(context.get_attribute("aria-valuenow"))
+    drag(page, context, 14 * 2)
+    expect(context).to_have_attribute("aria-valuenow", str(at + 2))
+    drag(page, context, -14)
+    expect(context).to_have_attribute("aria-valuenow", str(at + 1))
+    assert_cost_agrees(cost, told(page, browse))
+    browse.shoot(page, "token-cost-light", cost)
+    drag(page, cost.locator('[data-key="gpu_gib"]'), -14 * 20)
+    models.focus()
+    page.keyboard.type("Llama-3.1-70B")
+    python = told(page, browse)
+    assert python["choice"]["gpu_gib"] == 16 and python["answer"]["problem"]
+    expect(cost.locator(".lk-problem")).to_have_text(python["answer"]["problem"])
+    expect(cost.locator(".lk-bar")).to_be_hidden()
+
+    # The dark theme: other colours, the same numbers, and both still move.
+    light = [play.evaluate("(n) => getComputedStyle(n).backgroundColor"), cost.evaluate(
+        "(n) => getComputedStyle(n).color")]
+    browse.set_theme(page, dark=True)
+    assert light[0] != play.evaluate("(n) => getComputedStyle(n).backgroundColor")
+    assert light[1] != cost.evaluate("(n) => getComputedStyle(n).color")
+    models.focus()
+    page.keyboard.type("Gemma-2-9B")
+    drag(page, cost.locator('[data-key="gpu_gib"]'), 14 * 4)
+    query.focus()
+    page.keyboard.press("Shift+ArrowDown")
+    drag(page, play.locator('[data-name="v1"] circle').nth(1), 30, 50)
+    python = told(page, browse)
+    assert python["choice"]["gpu_gib"] == 80 and python["choice"]["model"] == "Gemma-2-9B"
+    assert_cost_agrees(cost, python)
+    assert_play_agrees(play, python)
+    browse.shoot(page, "attention-play-dark", play)
+    browse.shoot(page, "token-cost-dark", cost)
+    browse.assert_clean(page)
