@@ -72,6 +72,10 @@ class BreakIt(Specification):
         """A sentence for operations that make no sense one after the other; "" where they do."""
         return ""
 
+    def why_it_stands(self, ops: list[Op]) -> str:
+        """What to say of operations under which the wrong implementation keeps every rule."""
+        return f"The wrong implementation kept every rule through all {len(ops)} operations."
+
     def _names(self) -> list[str]:
         return [n.removeprefix("do_") for n in vars(self.base.referee) if n.startswith("do_")] or ["call"]
 
@@ -120,8 +124,7 @@ class BreakIt(Specification):
             return self._verdict("fail", 0, "A right implementation does not survive this either, so it convicts "
                                             f"nobody: {_reason(right)}", judge, right)
         if wrong.ok:
-            return self._verdict("fail", 1, f"The wrong implementation kept every rule through all {len(ops)} "
-                                            "operations.", judge, wrong)
+            return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
         verdict = self._verdict("pass", None, "")
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [

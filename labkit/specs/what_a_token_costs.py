@@ -14,9 +14,7 @@ from labkit.cache import geometry
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import whole
 from labkit.grading.functions import FunctionReferee, FunctionSpecification
-from labkit.grading.judge import Judge
 from labkit.grading.specification import Op, Referee, Rule, Specification, Witness, op, show
-from labkit.grading.verdict import Verdict
 from labkit.specs import Exercise, Lesson
 
 if TYPE_CHECKING:
@@ -859,12 +857,6 @@ def blocks_needed(tokens, block_size):
         if all(o.name == "new" for o in ops):
             return 'A server to which nobody comes breaks nothing: add a request after it, such as ("request", 64).'
         return ""
-
-    def judge(self, judge: Judge, namespace: Mapping[str, Any], stored: list[Op]) -> Verdict:
-        verdict = super().judge(judge, namespace, stored)
-        if verdict.rule == "the-wrong-one-falls" and verdict.kind == "rule":
-            verdict.message = self.why_it_stands([self.parse(item) for item in namespace["ops"]])
-        return verdict
 
     def why_it_stands(self, ops: list[Op]) -> str:
         """What this server did with the last request, where it did nothing wrong."""
