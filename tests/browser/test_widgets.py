@@ -236,7 +236,8 @@ def test_any_way_to_a_step_gives_the_pixels_of_a_full_redraw(show, page, browse)
             # The steps that follow on a resize are painted over what the resize left.
             assert page.evaluate(REPAINTED, [i, moves]) == [], (boards[i], width, ratio)
             shapes = card.locator("canvas").evaluate_all(
-                "(all) => all.map((c) => [c.width - c.clientWidth * devicePixelRatio, c.height - c.clientHeight * devicePixelRatio])"
+                "(all, r = devicePixelRatio) =>"
+                " all.map((c) => [c.width - c.clientWidth * r, c.height - c.clientHeight * r])"
             )
             assert all(abs(d) <= 1 for shape in shapes for d in shape), "a stretched canvas"
             expect(card.locator(".lk-board-counts")).to_contain_text("free")
@@ -254,16 +255,19 @@ for block in range(16):
 PageTable(full)
 """
     card = show(SCENE, make).locator(".lk-page-table")
-    # By block: pixels of the letter's box that are exactly ink, onfill; the least contrast between such a pixel and fill
-    # or empty ground within two pixels of it (one on, the edge is smoothed).
+    # By block: pixels of the letter's box that are exactly ink, onfill; the least contrast between such a pixel and
+    # fill or empty ground within two pixels of it (one on, the edge is smoothed).
     look = """
 (root) => {
   const probe = root.appendChild(document.createElement('span'));
-  const color = (name) => {
+  const over = (c, under, a) => c.map((v, k) => under[k] + (v - under[k]) * a);
+  const color = (name, under = [0, 0, 0]) => {
     probe.style.color = `var(--lk-${name})`;
-    return getComputedStyle(probe).color.match(/[0-9]+/g).slice(0, 3).map(Number);
+    const [r, g, b, alpha = 1] = getComputedStyle(probe).color.match(/[0-9.]+/g).map(Number);
+    return over([r, g, b], under, alpha);
   };
-  const letters = [color('ink'), color('onfill')];
+  const panel = color('panel'); // the canvas is transparent, and so, a little, is JupyterLab's ink
+  const letters = [color('ink', panel), color('onfill')];
   probe.remove();
   const ctx = root.querySelectorAll('canvas')[1].getContext('2d');
   const light = (c) => {
@@ -274,28 +278,33 @@ PageTable(full)
   return root.lkBoard.cells().map(([x, y, side]) => {
     const w = side - 6;
     const { data } = ctx.getImageData(x + 3, y + 3, w, w);
-    const at = (i) => [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
-    const same = (a, b) => a.every((v, k) => Math.abs(v - b[k]) < 4);
+    const at = (i) => over([0, 1, 2].map((k) => data[4 * i + k]), panel, data[4 * i + 3] / 255);
+    const same = (a, b) => a.every((v, k) => Math.abs(v - b[k]) < 10);
     const count = [0, 0];
-    const grounds = [at(0), at(w * w - 1)]; // what stands at the top and at the bottom
-    let worst = 21;
+    const worst = [21, 21];
     for (let i = 0; i < w * w; i++) letters.forEach((c, n) => {
       if (!same(at(i), c)) return;
       count[n] += 1;
       for (const d of [-2, -1, 1, 2, -2 * w, -w, w, 2 * w]) {
-        const ground = at(Math.max(0, Math.min(w * w - 1, i + d)));
-        if (grounds.some((g) => same(g, ground))) worst = Math.min(worst, contrast(c, ground));
+        const j = Math.max(0, Math.min(w * w - 1, i + d));
+        const ground = at(j - (j % w)); // of its row: no letter reaches the first pixel
+        if (same(at(j), ground)) worst[n] = Math.min(worst[n], contrast(c, ground));
       }
     });
-    return [...count, worst];
+    return [count, worst];
   });
 }"""
     for dark in (False, True):
         browse.set_theme(page, dark)
         page.wait_for_timeout(300)
-        for level, (ink, onfill, worst) in enumerate(card.evaluate(look)):
-            assert (ink > 4) != (onfill > 4), f"level {level}, dark {dark}: {ink} pixels of ink, {onfill} of onfill"
-            assert worst >= 4.5, f"level {level}, dark {dark}: contrast {worst:.2f}"
+        shown = card.evaluate(look)
+        browse.shoot(page, f"letters-{'dark' if dark else 'light'}", card)
+        for level, ((ink, onfill), (of_ink, of_onfill)) in enumerate(shown):
+            whole = shown[level % 4][0][0]  # the same letter in an empty block
+            of_letter = of_ink if ink else of_onfill
+            assert abs(ink - whole) <= 2 if ink else onfill >= 8, f"level {level}, dark {dark}: {ink} of {whole} pixels"
+            assert of_letter >= 4.5, f"level {level}, dark {dark}: contrast {of_letter:.2f}"
+        assert shown[0][0][0] >= 8 and not shown[15][0][0], "ink on the empty ground, the fill's own colour on the fill"
     browse.assert_clean(page)
 
 
