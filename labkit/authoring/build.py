@@ -100,8 +100,9 @@ def hide_paths(node: Any, names: dict[str, str]) -> None:
         for output in cell.get("outputs", []):
             if "text" in output:
                 output.text = hidden(output.text)
-            if isinstance(output.get("data", {}).get("text/plain"), str):
-                output.data["text/plain"] = hidden(output.data["text/plain"])
+            for kind, value in output.get("data", {}).items():
+                if kind.startswith("text/") and isinstance(value, str):
+                    output.data[kind] = hidden(value)
 
 
 def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name: str = "notebook") -> None:
