@@ -63,11 +63,14 @@ questions = {
 # %% id="destination-live" tags=["nbval-ignore-output"]
 from IPython.display import display
 
+from labkit import parts
+
 table = PageTable(log, live=True, title=model.name, subtitle="Three requests share 24 blocks.")
 display(table)
 answers = model.generate_many(list(questions.values()), requests=list(questions),
                               max_new_tokens=48, num_blocks=24, log=log, release=False)
 table.close_live()
+print("The pool that handed out the blocks:", parts.owner("block_pool"), end="\n\n")
 for name, answer in zip(questions, answers):
     print(f"{name}: {questions[name]}\n   {answer.text.strip()}\n")
 
@@ -98,8 +101,8 @@ PageTable(log, step=0, title="The same three answers, step by step",
 #
 # These are the parts of a serving engine. Each is built in one lesson, and a part that you have passed is yours: from
 # then on every picture, simulation and answer in this course runs on it. Until then a finished one, the *reference*,
-# stands in. The part that handed out the blocks above, for instance, was the reference. After lesson 04 it will be the
-# one that you wrote.
+# stands in. The part that handed out the blocks above, for instance, was the reference. Run the cell again after lesson 04,
+# and it will be the one that you wrote.
 #
 # Three paths lead through the course. **Storms** goes for the diagnosis of a server that thrashes; **kernels** goes down
 # to the GPU code; **whole** is everything. They can be changed at any time.
