@@ -18,6 +18,7 @@ _MODULES = {
     "PageTable": "page_table",
     "ProgressOverview": "progress_overview",
     "QuizWidget": "quiz",
+    "TokenCost": "token_cost",
 }
 
 __all__ = sorted(_MODULES)

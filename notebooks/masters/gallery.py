@@ -437,3 +437,222 @@ ProgressOverview(lesson="04", rows=[row("04", "The block pool", 2, 4, 0, 6, 1)])
 
 # %% id="progress-empty"
 ProgressOverview(rows=[])
+
+# %% [markdown] id="attention-play"
+# ## Attention by hand: the playground
+
+# %% id="attention-play-first"
+from labkit.widgets import AttentionPlay
+
+AttentionPlay()
+
+# %% id="attention-play-masked"
+AttentionPlay(maskable=True, hidden=[2], title="One query, three keys, one of them hidden")
+
+# %% id="attention-play-equal"
+AttentionPlay(query=(0, 0), title="A query of zero: all scores are equal")
+
+# %% id="attention-play-one"
+AttentionPlay(keys=[(1, 2)], values=[(-1, -2)], title="One key alone")
+
+# %% id="attention-play-most"
+AttentionPlay(
+    query=(-3, 3),
+    keys=[(3, -3), (-3, 3), (0, 0), (2.5, 2.5), (-3, -3)],
+    values=[(3, 3), (3, 3), (-3, 0), (0, -3), (1, -1)],
+    maskable=True,
+    title="Five keys, the largest scores, two values in one place",
+)
+
+# %% [markdown] id="token-cost"
+# ## What a token costs: the calculator
+
+# %% id="token-cost-first"
+from labkit.widgets import TokenCost
+
+TokenCost()
+
+# %% id="token-cost-several-gpus"
+TokenCost(model="Llama-3.1-70B", gpus=16, context=2048)
+
+# %% id="token-cost-many-requests"
+TokenCost(model="Falcon-7B", bytes_per_value=1, gpu_gib=192, share=0.95, context=512)
+
+# %% id="token-cost-less-than-one"
+TokenCost(model="Llama-2-7B", gpu_gib=24, context=131072)
+
+# %% id="token-cost-window"
+TokenCost(model="Gemma-2-9B", context=32768)
+
+# %% id="token-cost-latent"
+TokenCost(model="DeepSeek-V3", gpus=16, gpu_gib=141)
+
+# %% id="token-cost-too-large"
+TokenCost(model="Llama-3.1-70B", gpu_gib=80)
+
+# %% id="token-cost-uneven"
+TokenCost(model="Falcon-7B", gpus=2)
+
+# %% [markdown] id="quiz"
+# ## Quiz
+#
+# One question of each type, from a file made here. The answers go to a progress file of their own.
+
+# %% id="quiz-file"
+import tempfile
+from pathlib import Path
+
+from labkit.grading.progress import Progress
+from labkit.widgets import QuizWidget
+
+QUESTIONS = """
+lesson: gallery
+title: One question of each type
+intro: The cards below show each type as it is asked, answered wrong, answered right, and shown.
+skip: {lesson: "04", score: 2, enough: Enough to go on., below: Not enough to go on.}
+questions:
+  - id: single
+    type: single
+    text: A pool of 8 blocks has given away 5. How many can be allocated with `allocate(n)`, all or nothing?
+    options:
+      - {text: "**3**, and no more", right: true, feedback: Three are free.}
+      - {text: "any number, one after the other", feedback: A refusal gives nothing at all.}
+      - {text: "5", feedback: Those are the ones that are held.}
+    explanation: What is free can be allocated, and nothing else.
+  - id: multiple
+    type: multiple
+    text: Which of these leave keys and values in the cache?
+    options:
+      - {text: each layer, right: true, feedback: Every layer keeps its own.}
+      - {text: each KV head, right: true, feedback: A key and a value each.}
+      - {text: each query head, feedback: A query asks once and is not kept.}
+  - id: numeric
+    type: numeric
+    text: How many bytes are 16 tokens of 96 bytes each?
+    answer: 16 * 96
+    unit: bytes
+    tolerance: 0.01
+    feedback: Sixteen times ninety-six.
+    otherwise: Multiply the two.
+  - id: predict
+    type: predict
+    text: What do these lines print?
+    code: |
+      free = [0, 1, 2]
+      print(free.pop(), len(free))
+      print(free)
+    output: |
+      2 2
+      [0, 1]
+    feedback: The last one is taken.
+    otherwise: Write down the list after each line.
+  - id: ordering
+    type: ordering
+    text: Put the life of a block into its order.
+    items:
+      - {text: It is free., feedback: That is how a pool begins.}
+      - {text: It is allocated., feedback: Somebody holds it.}
+      - {text: It is freed., feedback: It can be allocated again.}
+  - id: matching
+    type: matching
+    text: Match each kind of waste with where it lies.
+    pairs:
+      - {left: internal, right: behind the last token, feedback: Held and never written.}
+      - {left: external, right: between the pieces, feedback: Free and of no use.}
+      - {left: reserved, right: where tokens will come, feedback: Held too early.}
+  - id: click
+    type: click
+    text: Click the block that two sequences hold.
+    picture:
+      size: [330, 84]
+      label: Four blocks in a row. A holds block 0, A and B hold block 1, block 2 is free, B holds half of block 3.
+      draw:
+        - {write: "A", at: [36, 80]}
+        - {write: "B", at: [276, 80]}
+      regions:
+        - {text: block 0, mark: "0", box: [10, 14, 60, 44], look: held, seq: A, feedback: A holds it alone.}
+        - {text: block 1, mark: "1", box: [90, 14, 60, 44], look: shared, seq: A, right: true, feedback: Both do.}
+        - {text: block 2, mark: "2", box: [170, 14, 60, 44], look: free, feedback: Nobody holds it.}
+        - {text: block 3, mark: "3", note: half, box: [250, 14, 60, 44], look: held, seq: B, fill: 0.5,
+           feedback: B holds it alone.}
+  - id: short
+    type: short
+    text: Why is a cache cut into blocks?
+    rubric:
+      need: 1
+      min_words: 4
+      points:
+        - {name: fragmentation, any: [fragment*, hole*], found: You name the holes., missing: Holes between pieces.}
+        - {name: growth, any: [grow*, unknown], found: You name growth., missing: How long a text gets is not known.}
+    sample: Pieces of one size leave no holes, and a sequence can grow block by block.
+  - id: guess
+    type: single
+    prediction: true
+    reveals: The next cell counts.
+    text: What will `num_free` say after a refused request?
+    options:
+      - {text: as much as before, right: true, feedback: A refusal changes nothing.}
+      - {text: "0", feedback: That pool keeps what it took before it gave up.}
+"""
+folder = Path(tempfile.mkdtemp())
+(folder / "gallery.yaml").write_text(QUESTIONS, encoding="utf-8")
+RIGHT = {
+    "single": "**3**, and no more",
+    "multiple": ["each layer", "each KV head"],
+    "numeric": "1536",
+    "predict": "2 2\n[0, 1]",
+    "ordering": ["It is free.", "It is allocated.", "It is freed."],
+    "matching": {
+        "internal": "behind the last token", "external": "between the pieces", "reserved": "where tokens will come"},
+    "click": "block 1",
+    "short": "Pieces of one size leave no holes between them.",
+}
+WRONG = {
+    "single": "5",
+    "multiple": ["each layer", "each query head"],
+    "numeric": "96",
+    "predict": "2 3\n[0, 1, 2]",
+    "ordering": ["It is freed.", "It is allocated.", "It is free."],
+    "matching": {
+        "internal": "between the pieces", "external": "behind the last token", "reserved": "where tokens will come"},
+    "click": "block 3",
+    "short": "because somebody thought it was nice",
+}
+
+
+def quiz(name: str, answers: dict, shown: bool = False, **more) -> QuizWidget:
+    """The quiz with these answers given, in a progress file of its own."""
+    card = QuizWidget(folder / "gallery.yaml", progress=Progress(folder / name), seed=1, **more)
+    for id, answer in answers.items():
+        card.answer(id, answer)
+        if shown:
+            card.reveal(id)
+    return card
+
+
+# %% id="quiz-asked"
+quiz("asked", {})
+
+# %% id="quiz-wrong"
+quiz("wrong", WRONG)
+
+# %% id="quiz-right"
+quiz("right", RIGHT)
+
+# %% id="quiz-shown"
+quiz("shown", WRONG, shown=True)
+
+# %% id="quiz-placement"
+quiz("placement", {"single": RIGHT["single"], "numeric": WRONG["numeric"]}, question_ids=["single", "numeric"],
+     mode="placement")
+
+# %% id="quiz-prediction"
+quiz("prediction", {}, mode="prediction")
+
+# %% id="quiz-prediction-kept"
+quiz("guessed", {"guess": "0"}, mode="prediction")
+
+# %% id="quiz-prediction-compared"
+compared = quiz("compared", {"guess": "0"}, mode="prediction")
+compared.compare("guess")
+compared

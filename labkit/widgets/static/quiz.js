@@ -228,12 +228,22 @@ function render({ model, el }) {
 
   function matching(question, state) {
     const value = draft(question);
+    // No redraw: whoever types the beginning of an option would lose what was typed so far.
+    function choose(select, left) {
+      drafts[question.id] = { ...draft(question), [left]: select.value };
+      refusal = { id: "", text: "" };
+      const row = select.closest(".lkq-opt");
+      row.classList.remove("right", "wrong");
+      row.querySelector(".lkq-text").replaceChildren();
+      row.querySelector(".lkq-verdict")?.remove();
+      body.querySelector(".lkq-out .lkq-refused")?.remove();
+    }
     return h("div", { class: "lkq-pairs" }, question.lefts.map((left) => {
       const id = uid("lkq-m");
       const said = saidTo(state, left.id);
       const same = state.answer && state.answer[left.id] === value[left.id];
       const show = said && (same || state.gave_up);
-      const select = h("select", { id, class: "lkq-field", "data-key": `${question.id}-${left.id}`, on: { change: () => { drafts[question.id] = { ...value, [left.id]: select.value }; refusal = { id: "", text: "" }; draw(); } } },
+      const select = h("select", { id, class: "lkq-field", "data-key": `${question.id}-${left.id}`, on: { change: () => choose(select, left.id) } },
         h("option", { value: "", text: "choose" }), question.sides.map((s) => h("option", { value: s.id, text: s.text.replaceAll("`", "").replaceAll("**", "") })));
       select.value = value[left.id] || "";
       select.disabled = state.done;
