@@ -22,7 +22,7 @@ def lessons_data() -> list[dict[str, Any]]:
     data = []
     for lesson in specs.lessons():
         try:
-            questions = len(load(lesson.key).questions)
+            questions = len(load(lesson.key).graded)  # a prediction is not counted
         except FileNotFoundError:
             questions = 0
         data.append({
@@ -45,7 +45,7 @@ def lessons(json: bool) -> int:
         return 0
     for lesson in data:
         print(f"{lesson['number']}  {lesson['title']}  ({lesson['part']}, {lesson['minutes']} min, "
-              f"{lesson['questions']} questions)")
+              f"{lesson['questions']} {'question' if lesson['questions'] == 1 else 'questions'})")
         for e in lesson["exercises"]:
             star = " *" if e["stretch"] else ""
             print(f"      {e['id']:<20} {e['minutes']:>2} min  difficulty {e['difficulty']}  {e['title']}{star}")
