@@ -153,7 +153,8 @@ class AttentionPlay(LabWidget):
         for i, (score, weight) in enumerate(zip(self.scores(), self.weights(), strict=True)):
             color = theme.sequence_color(str(i))
             axes.text(0.3, i + 1.1, f"k{i}", color=color, fontweight="bold", **mono)
-            axes.text(3.0, i + 1.1, f"{score * math.sqrt(2):.2f}", ha="right", **mono)
+            product = sum(a * b for a, b in zip(self.q, self.K[i], strict=True))
+            axes.text(3.0, i + 1.1, f"{product:.2f}", ha="right", **mono)
             axes.text(5.3, i + 1.1, f"{score:.2f}", ha="right", **mono)
             axes.barh(i + 1.1, 2.4 * weight, left=6.1, height=0.5, color=color)
             axes.text(6.25 + 2.4 * weight, i + 1.1, f"{weight:.0%}", **mono)
@@ -162,8 +163,9 @@ class AttentionPlay(LabWidget):
 
 
 def _plane(axes: Axes, colors: dict[str, str]) -> None:
-    axes.set_xlim(-SPAN, SPAN)
-    axes.set_ylim(-SPAN, SPAN)
+    margin = 0.35  # for the dot of a tip that stands at the edge
+    axes.set_xlim(-SPAN - margin, SPAN + margin)
+    axes.set_ylim(-SPAN - margin, SPAN + margin)
     axes.set_aspect("equal")
     axes.set_xticks(range(-3, 4), labels=[])
     axes.set_yticks(range(-3, 4), labels=[])

@@ -97,7 +97,8 @@ class TokenCost(LabWidget):
         for i, line in enumerate(lines):
             still.text(axes, 16, 50 + 20 * i, line, 13)
         y, width = 50 + 20 * len(lines) + 14, still.WIDTH - 32
-        still.text(axes, 16, y, "memory of one GPU", 11, "dim")
+        if a["parts"]:
+            still.text(axes, 16, y, "memory of one GPU", 11, "dim")
         x = 16.0
         for part in a["parts"]:
             w = part["share"] * width
