@@ -1,0 +1,20 @@
+"""The difference to the reference shows what two solutions do differently, and nothing else."""
+
+from __future__ import annotations
+
+from labkit.grading.solutions import difference, solution
+
+
+def test_only_what_computes_is_compared() -> None:
+    reference = solution("04", "blocks_needed")
+    assert reference is not None and '"""' in reference
+    assert difference("04", "blocks_needed", reference) == ""
+    bare = "def blocks_needed(num_tokens, block_size):\n    # mine\n    return -(-num_tokens // block_size)\n"
+    changed = [line for line in difference("04", "blocks_needed", bare).splitlines() if line[:1] in "+-"]
+    assert changed[2:] == ["-    return -(-num_tokens // block_size)",
+                           "+    return (num_tokens + block_size - 1) // block_size"]
+
+
+def test_an_exercise_without_a_solution_has_no_difference() -> None:
+    assert solution("04", "no_such_exercise") is None
+    assert difference("04", "no_such_exercise", "x = 1") == ""
