@@ -22,6 +22,11 @@ KEYS = (
     "02_what_a_token_costs",
     "03_contiguous_world",
     "04_block_pool",
+    "05_block_tables",
+    "06_sharing",
+    "07_hash_prefix_cache",
+    "08_radix_prefix_cache",
+    "09_eviction_tournament",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""
 
