@@ -69,7 +69,7 @@ class RefCounts:
         counts = self._counts
         try:
             # Looking before counting keeps it all or nothing. min() finds a block in the pool without a Python loop.
-            if blocks and min([counts[block] for block in blocks]) == NOBODY or min(blocks, default=0) < 0:
+            if (blocks and min([counts[block] for block in blocks]) == NOBODY) or min(blocks, default=0) < 0:
                 self._refuse_share(blocks)
         except (IndexError, TypeError):
             self._refuse_share(blocks)
@@ -115,14 +115,17 @@ class RefCounts:
         """
         blocks = list(blocks)
         counts = self._counts
-        for done, block in enumerate(blocks):
-            if self._own(block) != block or counts[block]:
-                for other in blocks[:done]:
-                    counts[other] = 0
-                if counts[block] == NOBODY:
-                    raise DoubleFreeError(f"Block {block} is in the pool already: recycle it once, after drop.")
-                raise BlockError(f"Block {block} is still held {counts[block]} times: drop it before recycling it.")
-            counts[block] = NOBODY
+        done = 0
+        try:
+            for block in blocks:
+                if counts[block] or block < 0:
+                    raise IndexError
+                counts[block] = NOBODY
+                done += 1
+        except (IndexError, TypeError):
+            for block in blocks[:done]:
+                counts[block] = 0
+            self._refuse_recycle(blocks[done])
         self.pool.free(blocks)
 
     def free(self, blocks: Iterable[int]) -> None:
@@ -151,5 +154,20 @@ class RefCounts:
                 raise BlockError(f"Block {block} is in the pool, so it cannot be shared: share blocks that are held.")
 
     def _refuse_drop(self, block: int) -> None:
-        self._own(block)
-        raise DoubleFreeError(f"Block {block} is not held by anybody here: drop it once for each holder.")
+        count = max(self._counts[self._own(block)], 0)
+        if count == 0:
+            raise DoubleFreeError(f"Block {block} is held by nobody, so nobody can let go of it: drop what is held.")
+        raise DoubleFreeError(
+            f"Block {block} is held {_times(count)} and named more often in this call: name it once for each holder."
+        )
+
+    def _refuse_recycle(self, block: int) -> None:
+        count = self._counts[self._own(block)]
+        if count > 0:
+            raise BlockError(f"Block {block} is still held, {_times(count)}: drop it before recycling it.")
+        where = "in the pool already" if count == NOBODY else "named twice in this call"
+        raise DoubleFreeError(f"Block {block} is {where}: recycle it once, after drop.")
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
