@@ -69,3 +69,27 @@ class GeometryError(LabkitError):
 
 class ReservationError(LabkitError):
     """A contiguous allocator was asked for something that makes no sense."""
+
+
+class CacheError(LabkitError):
+    """The KV-cache manager or a prefix cache was asked for something that makes no sense."""
+
+
+class UnknownSequenceError(CacheError):
+    """A sequence was named that the manager does not hold: never allocated, or finished."""
+
+
+class TokenError(CacheError):
+    """A token id is not a whole number from 0 to 2**32 - 1."""
+
+
+class PolicyError(CacheError):
+    """An eviction policy broke its contract: it named a block that may not be evicted, peeked, or did too much."""
+
+
+class TreeLogError(LabkitError):
+    """A radix tree, or a picture of one, was given in a form that cannot be read."""
+
+
+class BoardError(LabkitError):
+    """A widget was given something that it cannot draw."""

@@ -1,0 +1,135 @@
+"""Eviction policies: which cached block goes first when a new one is needed.
+
+A block whose reference count is 0 and whose content is still findable costs nothing until somebody needs
+room. Then one has to go, and the choice decides how much will be computed again. A policy only ranks; what
+may go is decided by the cache: blocks that nobody holds and that have no cached children, because a child
+without its parent can never be found again and would lie in memory for nothing.
+
+The cache tells a policy what happens and asks for a victim:
+
+    stored(blocks, depth)   their content has become findable; blocks[i] is block number depth + i of its prompt
+    hit(blocks)             a request has found them
+    released(blocks)        nobody holds them any more; the end of a sequence comes first
+    add(block)              may be evicted from now on
+    remove(block)           may not, because it was hit or got a child
+    evict() -> block        the victim; for the policy that is its end
+
+`items` are block ids here and node ids under the radix cache; a policy never looks behind the number. Adding
+and removing cost O(log n), and in a chain of evictions (a block, then its parent, then its parent) O(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush, heappushpop
+from typing import Any, Protocol, runtime_checkable
+
+from labkit.errors import PolicyError
+
+
+@runtime_checkable
+class EvictionPolicy(Protocol):
+    """What a cache needs of a policy; see the module's text for when each is called.
+
+    Law: `evict` names a block that was added and since then neither removed nor evicted.
+    """
+
+    def stored(self, blocks: Sequence[int], depth: int) -> None: ...
+
+    def hit(self, blocks: Sequence[int]) -> None: ...
+
+    def released(self, blocks: Sequence[int]) -> None: ...
+
+    def add(self, block: int) -> None: ...
+
+    def remove(self, block: int) -> None: ...
+
+    def evict(self) -> int: ...
+
+
+class RankedPolicy:
+    """A policy that gives each evictable block a rank when it is added; the smallest goes first.
+
+    A heap finds the smallest. Taking a block out of the middle of a heap is slow, so `remove` only forgets
+    that the block is in it, and what was forgotten is passed over when it comes to the top.
+
+    The block added last is kept in hand and not pushed yet. In a chain of evictions the parent that has
+    just become evictable is often the next to go, and `heappushpop` then hands it straight back.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Any, int]] = []
+        self._rank: dict[int, Any] = {}  # of the blocks that may be evicted
+        self._in_hand: tuple[Any, int] | None = None
+
+    def rank(self, block: int) -> Any:
+        """Where `block` stands in the order of eviction, now that it is added."""
+        raise NotImplementedError
+
+    def stored(self, blocks: Sequence[int], depth: int) -> None:
+        """Nothing to note."""
+
+    def hit(self, blocks: Sequence[int]) -> None:
+        """Nothing to note."""
+
+    def released(self, blocks: Sequence[int]) -> None:
+        """Nothing to note."""
+
+    def add(self, block: int) -> None:
+        """`block` may be evicted from now on."""
+        rank = self.rank(block)
+        if self._in_hand is not None:
+            heappush(self._heap, self._in_hand)
+        self._rank[block] = rank
+        self._in_hand = (rank, block)
+
+    def remove(self, block: int) -> None:
+        """`block` may not be evicted until it is added again."""
+        del self._rank[block]
+        # A workload that hits much and evicts little would fill the heap with what was forgotten.
+        if len(self._heap) > 2 * len(self._rank) + 64:
+            self._heap = [(rank, block) for block, rank in self._rank.items()]
+            heapify(self._heap)
+            self._in_hand = None
+
+    def evict(self) -> int:
+        """The block with the smallest rank.
+
+        Raises:
+            PolicyError: no block may be evicted.
+        """
+        while True:
+            if self._in_hand is not None:
+                rank, block = heappushpop(self._heap, self._in_hand)
+                self._in_hand = None
+            elif self._heap:
+                rank, block = heappop(self._heap)
+            else:
+                raise PolicyError("No block may be evicted: ask only while the cache has evictable blocks.")
+            if block in self._rank and self._rank[block] == rank:
+                del self._rank[block]
+                return block
+
+
+class LRU(RankedPolicy):
+    """Least recently used first: what has not been held for longest.
+
+    The clock counts releases. The blocks of one table are released together, and of those only the last one
+    has no child, so ties never meet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = 0
+        self._last_held: dict[int, int] = {}
+
+    def released(self, blocks: Sequence[int]) -> None:
+        """The blocks were in use until now."""
+        self._clock += 1
+        now, last_held = self._clock, self._last_held
+        for block in blocks:
+            last_held[block] = now
+
+    def rank(self, block: int) -> int:
+        """The time at which it was let go of."""
+        return self._last_held[block]

@@ -1,0 +1,347 @@
+"""The prefix cache by hash chains: finding blocks that an earlier request has computed.
+
+The keys and values of a block depend on its own tokens and on every token before them. So a block can be
+used again by another sequence exactly if both sequences agree up to its end, and a chain of hashes says so
+in one number: the hash of a block covers its tokens and the hash of the block before it.
+
+    "the cat sat on | the mat and said"       hash_0 = h(nothing, "the cat sat on")
+                                              hash_1 = h(hash_0, "the mat and said")
+
+Only full blocks are hashed, because a part-filled one still changes. A salt stands in front of the first
+block's tokens and so reaches every hash of the chain. The design is vLLM's (`vllm/v1/core/block_pool.py`
+and `kv_cache_utils.py`); what differs is said below.
+
+**A hash is not a proof.** Two different prefixes may have the same hash, by chance or by somebody's design
+(CVE-2025-25183), and then one user's block would be handed to another. vLLM answers with SHA-256, for which
+nobody can find such a pair. Here the hash is Python's own (SipHash of the tokens, keyed by a secret of the
+process, and mixed with the parent's hash), which is five times as fast and could be fooled; so every block
+also remembers its tokens and the hash it hangs from, a hit compares both, and no hash ever stands for two
+contents at a time. By induction from the first block, equal means equal all the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from labkit.cache.eviction import LRU, EvictionPolicy
+from labkit.cache.ghosts import Ghosts
+from labkit.cache.ref_counts import RefCounts
+from labkit.errors import CacheError, PolicyError
+
+ROOT = None
+"""What the first block of a prompt hangs from: no hash."""
+
+HashBlock = Callable[[tuple[Any, bytes]], Any]
+"""Hashes a pair (hash of the block before, tokens of the block); `hash` is one."""
+
+
+def chain_hashes(
+    tokens: bytes, page_bytes: int, salt: bytes = b"", hash_block: HashBlock = hash
+) -> tuple[list[Any], list[bytes]]:
+    """The hash of every full block of a prompt, and the tokens it was computed from.
+
+    Args:
+        tokens: the prompt (see `labkit.cache.tokens`).
+        page_bytes: bytes of the tokens of one block.
+        salt: goes in front of the first block's tokens (see `salted`).
+        hash_block: hashes the pair (hash of the block before, tokens of the block).
+
+    Returns:
+        (hashes, pages), both of length len(tokens) // page_bytes; the end of a part-filled block is left out.
+    """
+    pages = [tokens[i : i + page_bytes] for i in range(0, len(tokens) - page_bytes + 1, page_bytes)]
+    if salt and pages:
+        pages[0] = salt + pages[0]
+    hashes: list[Any] = []
+    parent: Any = ROOT
+    for page in pages:
+        parent = hash_block((parent, page))
+        hashes.append(parent)
+    return hashes, pages
+
+
+def longest_hit(hashes: Sequence[Any], cached: Mapping[Any, int], limit: int) -> list[int]:
+    """The blocks of the longest prefix that is cached: up to the first hash that is not, `limit` at most.
+
+    Args:
+        hashes: of a prompt's full blocks, in order.
+        cached: the block that holds what a hash stands for.
+        limit: blocks; (tokens - 1) // block_size leaves one token to compute, without which there is
+            nothing to predict the next one from.
+    """
+    hit = []
+    for key in hashes[:limit]:
+        block = cached.get(key)
+        if block is None:
+            break
+        hit.append(block)
+    return hit
+
+
+class HashChain:
+    """What a sequence knows of its own hashes: one for each full block, and how many the cache has.
+
+    Attributes:
+        hashes, pages: see `chain_hashes`.
+        registered: leading blocks that are in the cache under these hashes.
+    """
+
+    __slots__ = ("hashes", "pages", "registered")
+
+    def __init__(self, hashes: list[Any], pages: list[bytes]) -> None:
+        self.hashes = hashes
+        self.pages = pages
+        self.registered = 0
+
+
+class HashPrefixCache:
+    """Keeps what blocks hold findable after their last holder has let go.
+
+    It stands above `RefCounts` and changes nothing there. A block that nobody holds any more goes back to the
+    pool if its content was never registered; otherwise it stays, evictable, and its content can be hit
+    until the policy names it as a victim.
+
+    The same content can lie in two blocks: two requests computed it at the same time, or the last block of a
+    prompt was computed again because one token always must be. As in vLLM the tables stay as they are; the
+    second block is kept as a twin of the first, and evicting one leaves the other.
+
+    Unlike vLLM's free queue, a policy may be anything here, so the cache itself sees to it that no child
+    outlives its parent: only contents without cached children may go, or one of two twins.
+
+    Args:
+        refs: the counted blocks.
+        page_bytes: bytes of the tokens of one block.
+        policy: who goes first; least recently used by default.
+        hash_block: see `chain_hashes`.
+    """
+
+    def __init__(
+        self,
+        refs: RefCounts,
+        page_bytes: int,
+        policy: EvictionPolicy | None = None,
+        hash_block: HashBlock = hash,
+    ) -> None:
+        blocks = refs.num_blocks
+        self.refs = refs
+        self.page_bytes = page_bytes
+        self.policy = LRU() if policy is None else policy
+        self.hash_block = hash_block
+        self.num_evictable = 0
+        """Blocks that nobody holds and whose content is cached. All of them can be evicted, one after another."""
+        self.evictions = 0
+        """Blocks evicted so far."""
+        self.regrets = 0
+        """Contents that were evicted and then computed again."""
+        self._ghosts = Ghosts(blocks)
+        self._block_of: dict[Any, int] = {}
+        self._twins: dict[Any, list[int]] = {}  # other blocks with the same content
+        self._hash_of: list[Any] = [None] * blocks  # None: not registered
+        self._page_of: list[bytes | None] = [None] * blocks
+        self._parent_of: list[Any] = [None] * blocks  # the hash that it hangs from
+        self._children = [0] * blocks  # cached contents that hang from this one; kept at the first of twins
+        self._unheld = bytearray(blocks)  # cached, and nobody holds it
+        self._offered = bytearray(blocks)  # the policy may choose it
+
+    # ----- what a sequence does --------------------------------------------------------------------------------
+
+    def chain(self, tokens: bytes, salt: bytes = b"") -> HashChain:
+        """The hashes of a prompt, for the calls below."""
+        return HashChain(*chain_hashes(tokens, self.page_bytes, salt, self.hash_block))
+
+    def lookup(self, chain: HashChain, limit: int) -> list[int]:
+        """The blocks of the longest cached prefix, `limit` at most. Nothing changes."""
+        hit = longest_hit(chain.hashes, self._block_of, limit)
+        page_of, parent_of = self._page_of, self._parent_of
+        parent: Any = ROOT
+        for i, (block, page, key) in enumerate(zip(hit, chain.pages, chain.hashes, strict=False)):
+            if page_of[block] != page or parent_of[block] != parent:
+                return hit[:i]  # the hash lied
+            parent = key
+        return hit
+
+    def num_unheld(self, hit: list[int]) -> int:
+        """How many of these cached blocks nobody holds: using them leaves so many fewer to evict."""
+        unheld = self._unheld
+        return sum([unheld[block] for block in hit])
+
+    def num_pages(self, chain: HashChain) -> int:
+        """Full blocks whose tokens the chain knows."""
+        return len(chain.pages)
+
+    @property
+    def num_cached(self) -> int:
+        """Blocks that nobody holds and whose content is findable."""
+        return self.num_evictable
+
+    def fork(self, chain: HashChain, blocks: list[int]) -> HashChain:
+        """A second sequence holds all blocks of one that is held, with a chain of its own."""
+        self.refs.share(blocks)
+        twin = HashChain(list(chain.hashes), list(chain.pages))
+        twin.registered = chain.registered
+        return twin
+
+    def hold(self, chain: HashChain, hit: list[int]) -> None:
+        """A sequence uses the blocks that `lookup` found."""
+        self.refs.share(hit)
+        unheld, offered = self._unheld, self._offered
+        for block in hit:
+            if unheld[block]:
+                unheld[block] = 0
+                self.num_evictable -= 1
+                if offered[block]:
+                    offered[block] = 0
+                    self.policy.remove(block)
+        self.policy.hit(hit)
+        chain.registered = len(hit)
+
+    def register(self, chain: HashChain, blocks: Sequence[int], stop: int) -> int:
+        """Make the first `stop` blocks of a sequence findable, from where the last call ended.
+
+        Returns:
+            How many of its blocks are findable now. Fewer than `stop` where a hash stands for another content
+            already: what hangs from it could not be told apart, so the chain ends there.
+        """
+        start = chain.registered
+        hashes, pages = chain.hashes, chain.pages
+        block_of, hash_of, page_of, parent_of = self._block_of, self._hash_of, self._page_of, self._parent_of
+        children = self._children
+        parent = hashes[start - 1] if start else ROOT
+        above = block_of[parent] if start else None
+        for i in range(start, stop):
+            key, page, block = hashes[i], pages[i], blocks[i]
+            first = block_of.setdefault(key, block)
+            if first != block:
+                if page_of[first] != page or parent_of[first] != parent:
+                    stop = i
+                    break
+                self._twins.setdefault(key, []).append(block)
+            elif above is not None:
+                children[above] += 1
+            hash_of[block], page_of[block], parent_of[block] = key, page, parent
+            if first != block:
+                self._review(first)  # it has a twin now, so it may go even though it has children
+            parent, above = key, first
+        if stop > start:
+            chain.registered = stop
+            self.regrets += self._ghosts.take(hashes[start:stop])
+            self.policy.stored(blocks[start:stop], start)
+        return chain.registered
+
+    def extend(self, chain: HashChain, page: bytes) -> None:
+        """The sequence has filled one more block, with the tokens `page`."""
+        hashes = chain.hashes
+        hashes.append(self.hash_block((hashes[-1] if hashes else ROOT, page)))
+        chain.pages.append(page)
+
+    def release(self, chain: HashChain, blocks: list[int]) -> None:
+        """A sequence lets go of all its blocks. Those that nobody else holds stay cached, or go back to the pool."""
+        # Tail first, so that what many prompts have in common is let go of last, and evicted last.
+        unheld_now = self.refs.drop(blocks[::-1])
+        hash_of, children, unheld, offered = self._hash_of, self._children, self._unheld, self._offered
+        loose, kept, offer = [], [], []
+        for block in unheld_now:
+            if hash_of[block] is None:
+                loose.append(block)
+                continue
+            kept.append(block)
+            unheld[block] = 1
+            if not children[block]:
+                offered[block] = 1
+                offer.append(block)
+        if kept:
+            self.num_evictable += len(kept)
+            self.policy.released(kept)
+            for block in offer:
+                self.policy.add(block)
+            if self._twins:
+                for block in kept:
+                    self._review(block)
+        if loose:
+            self.refs.recycle(loose)
+
+    # ----- room ------------------------------------------------------------------------------------------------
+
+    def evict(self, n: int) -> list[int]:
+        """Drop the content of `n` blocks, which go back to the pool.
+
+        Returns:
+            The blocks, in the order of eviction.
+
+        Raises:
+            CacheError: fewer than `n` can be evicted; then nothing has changed.
+            PolicyError: the policy named a block that it was not offered.
+        """
+        if n > self.num_evictable:
+            raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
+        hash_of, page_of, offered, policy = self._hash_of, self._page_of, self._offered, self.policy
+        gone, lost = [], []
+        for _ in range(n):
+            block = policy.evict()
+            try:
+                if block < 0 or not offered[block]:
+                    raise IndexError
+            except (IndexError, TypeError):
+                self._evicted(gone, lost)
+                raise PolicyError(
+                    f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not offered: "
+                    "evict() returns a block that was added and not removed since."
+                ) from None
+            key = hash_of[block]
+            offered[block] = self._unheld[block] = 0
+            hash_of[block] = page_of[block] = None
+            gone.append(block)
+            if key in self._twins:
+                self._lose_twin(key, block)
+                continue
+            lost.append(key)
+            del self._block_of[key]
+            self._lose_child(self._parent_of[block])
+        self._evicted(gone, lost)
+        return gone
+
+    def clear(self) -> None:
+        """Drop every content that nobody holds. What is held stays findable."""
+        self.evict(self.num_evictable)
+
+    def _evicted(self, blocks: list[int], lost: list[Any]) -> None:
+        self.num_evictable -= len(blocks)
+        self.evictions += len(blocks)
+        self._ghosts.add(lost)
+        self.refs.recycle(blocks)
+
+    # ----- which blocks may go ---------------------------------------------------------------------------------
+
+    def _lose_child(self, key: Any) -> None:
+        """A content that hung from `key` is gone."""
+        above = self._block_of.get(key)
+        if above is None:
+            return
+        self._children[above] -= 1
+        if not self._children[above] and self._unheld[above] and not self._offered[above]:
+            self._offered[above] = 1
+            self.policy.add(above)
+
+    def _lose_twin(self, key: Any, block: int) -> None:
+        """One of several blocks with the same content is gone; if it was the first, the next takes its place."""
+        twins = self._twins[key]
+        if self._block_of[key] == block:
+            heir = twins.pop(0)
+            self._block_of[key] = heir
+            self._children[heir], self._children[block] = self._children[block], 0
+        else:
+            twins.remove(block)
+        if not twins:
+            del self._twins[key]
+        self._review(self._block_of[key])
+
+    def _review(self, block: int) -> None:
+        """Offer a block to the policy, or take it back, after the number of its twins has changed."""
+        may_go = self._unheld[block] and (not self._children[block] or self._hash_of[block] in self._twins)
+        if may_go and not self._offered[block]:
+            self._offered[block] = 1
+            self.policy.add(block)
+        elif not may_go and self._offered[block]:
+            self._offered[block] = 0
+            self.policy.remove(block)

@@ -1,0 +1,590 @@
+"""The KV-cache manager: the one face that a scheduler sees.
+
+A scheduler asks four things many times a second: is there room for this prompt, and how much of it is
+computed already; is there room for one more token of these sequences; let go of this one; let these two share
+what they have. Having no room is an ordinary answer to the first two, so it is a value and never an
+exception, and after it nothing has changed.
+
+The manager adds nothing to the parts below it but their order of calls: the pool hands out blocks (lesson
+04), the block table says where tokens lie (05), counts say who holds a block (06), a prefix cache keeps
+findable what nobody holds (07 and 08), a policy says what goes first (09). Compare vLLM's
+`vllm/v1/core/kv_cache_manager.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.block_table import blocks_needed, slot_mapping
+from labkit.cache.checks import whole_number
+from labkit.cache.eviction import EvictionPolicy
+from labkit.cache.hash_prefix_cache import HashPrefixCache
+from labkit.cache.no_prefix_cache import NoPrefixCache
+from labkit.cache.prefix_cache import PrefixCache
+from labkit.cache.protocols import BlockPoolLike
+from labkit.cache.ref_counts import RefCounts
+from labkit.cache.swap import SwapPool
+from labkit.cache.tokens import BLOCK_ID_BYTES, TOKEN_BYTES, block_id_bytes, salted, token_bytes, whole_token
+from labkit.errors import BlockError, CacheError, UnknownSequenceError
+
+
+class Allocation(NamedTuple):
+    """What a sequence got.
+
+    Attributes:
+        blocks: its blocks in logical order; the list belongs to the manager.
+        num_cached_tokens: leading tokens whose K and V are there already.
+    """
+
+    blocks: list[int]
+    num_cached_tokens: int
+
+
+@dataclass
+class Counters:
+    """What has happened so far. The five that a dashboard must keep apart come first.
+
+    Attributes:
+        blocks_recycled: blocks that went back to the pool, whatever was in them.
+        cached_blocks_evicted: of those, blocks whose content was findable until then.
+        regretted_evictions: contents that were evicted and later computed again.
+        preemptions: sequences that gave up their memory before they were finished.
+        recomputed_tokens: tokens that such a sequence had computed and had to compute again.
+        queried_tokens, hit_tokens: prompt tokens asked for, and found in the cache.
+    """
+
+    blocks_recycled: int = 0
+    cached_blocks_evicted: int = 0
+    regretted_evictions: int = 0
+    preemptions: int = 0
+    recomputed_tokens: int = 0
+    queried_tokens: int = 0
+    hit_tokens: int = 0
+
+
+class NoRoom(NamedTuple):
+    """Why a sequence got nothing. It counts as false, so `if manager.allocate(...)` reads as it should.
+
+    Attributes:
+        needed: blocks that had to be found.
+        available: blocks that could be, evicting everything that nobody holds.
+        fits_empty: whether an empty cache would have room; if not, waiting does not help.
+    """
+
+    needed: int
+    available: int
+    fits_empty: bool
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class _Sequence:
+    """One sequence in memory.
+
+    `room` is how many tokens can be appended without asking anybody: the free slots of the last block if this
+    sequence alone may write there, else 0. It is what makes an append cheap.
+    """
+
+    __slots__ = ("blocks", "chain", "keyed", "room", "tail")
+
+    def __init__(self, blocks: list[int], chain: Any, tail: array, room: int, keyed: bool = True) -> None:
+        self.blocks = blocks
+        self.chain = chain
+        self.tail = tail  # the tokens of the last block, as long as it is part filled
+        self.room = room
+        self.keyed = keyed  # whether what fills up next can be found again: its tokens are known
+
+
+class KVCacheManager:
+    """Blocks for sequences, with prefix caching, sharing and copy-on-write.
+
+    Args:
+        num_blocks: blocks of KV memory, 1 or more.
+        block_size: tokens a block, 1 or more.
+        prefix_cache: "hash", "radix", None for no caching, or a function (refs, page_bytes, policy) -> PrefixCache.
+        policy: who is evicted first; least recently used by default.
+        pool, counts: other parts in place of `BlockPool(num_blocks)` and `RefCounts`, for instance yours.
+        keyed_by: "tokens", or "blocks" for a trace that names its blocks and not its tokens.
+        null_block: take one block out for good, for positions that need no memory (as vLLM does for a sliding
+            window); its id is then in `null_block`.
+        swap_pool: host memory for sequences that are swapped out; see `labkit.cache.swap`.
+
+    Raises:
+        CacheError, BlockError: numbers that make no sense.
+    """
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int = 16,
+        *,
+        prefix_cache: str | Callable[..., PrefixCache] | None = "hash",
+        policy: EvictionPolicy | None = None,
+        pool: BlockPoolLike | None = None,
+        counts: Callable[[BlockPoolLike], RefCounts] = RefCounts,
+        keyed_by: str = "tokens",
+        null_block: bool = False,
+        swap_pool: SwapPool | None = None,
+    ) -> None:
+        self.num_blocks = whole_number(num_blocks, "num_blocks", at_least=1 + null_block, error=CacheError)
+        self.block_size = whole_number(block_size, "block_size", at_least=1, error=CacheError)
+        if keyed_by not in ("tokens", "blocks"):
+            raise CacheError(f'keyed_by is {keyed_by!r}, but must be "tokens" or "blocks": say what prompts are.')
+        self.keyed_by = keyed_by
+        page_bytes = TOKEN_BYTES * self.block_size if keyed_by == "tokens" else BLOCK_ID_BYTES
+        self.refs = counts(BlockPool(self.num_blocks) if pool is None else pool)
+        self.cache = _prefix_cache(prefix_cache)(self.refs, page_bytes, policy)
+        self.swap_pool = swap_pool
+        self.copies: list[tuple[int, int]] = []
+        """Blocks to copy before the next tokens are written, as (source, destination). Take them and clear the list."""
+        reserved = self.refs.allocate(1) if null_block else None
+        self.null_block: int | None = reserved[0] if reserved else None
+        self._sequences: dict[Hashable, _Sequence] = {}
+        self._swapped: dict[Hashable, _Sequence] = {}
+        self._preempted: dict[Hashable, int] = {}  # tokens they had
+        self._taken = 0
+        self._counters = Counters()
+
+    # ----- looking ---------------------------------------------------------------------------------------------
+
+    @property
+    def num_free(self) -> int:
+        """Blocks that hold nothing."""
+        return self.refs.num_free
+
+    @property
+    def num_cached(self) -> int:
+        """Blocks that nobody holds and whose content is still findable."""
+        return self.cache.num_cached
+
+    @property
+    def num_held(self) -> int:
+        """Blocks that some sequence holds. free + held + cached + null = num_blocks."""
+        return self.num_blocks - self.num_free - self.num_cached - (self.null_block is not None)
+
+    @property
+    def num_available(self) -> int:
+        """Blocks that the next request could have: free ones, and cached ones after evicting them."""
+        return self.refs.num_free + self.cache.num_evictable
+
+    @property
+    def counters(self) -> Counters:
+        """What has happened so far."""
+        out = self.num_blocks - self.refs.num_free - (self.null_block is not None)
+        return replace(
+            self._counters,
+            blocks_recycled=self._taken - out,
+            cached_blocks_evicted=self.cache.evictions,
+            regretted_evictions=self.cache.regrets,
+        )
+
+    def __contains__(self, seq_id: Hashable) -> bool:
+        return seq_id in self._sequences
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def sequences(self) -> list[Hashable]:
+        """Who is in memory, in the order of allocation."""
+        return list(self._sequences)
+
+    def blocks(self, seq_id: Hashable) -> list[int]:
+        """The blocks of a sequence in logical order, a copy."""
+        return list(self._sequence(seq_id).blocks)
+
+    def num_tokens(self, seq_id: Hashable) -> int:
+        """Tokens that a sequence has slots for."""
+        return self._num_tokens(self._sequence(seq_id))
+
+    def slots(self, seq_id: Hashable, start: int, stop: int) -> list[int]:
+        """The slots of tokens `start` to `stop - 1`; BlockError for tokens that are not there."""
+        seq = self._sequence(seq_id)
+        if whole_number(stop, "stop") > self._num_tokens(seq):
+            raise BlockError(
+                f"Token {stop - 1} has no slot, the sequence has {self._num_tokens(seq)} tokens: append it first."
+            )
+        return slot_mapping(seq.blocks, start, stop, self.block_size)
+
+    def can_ever_fit(self, num_tokens: int) -> bool:
+        """Whether an empty cache would have room for a sequence of so many tokens."""
+        return blocks_needed(num_tokens, self.block_size) <= self.num_blocks - (self.null_block is not None)
+
+    def lookup(self, prompt: Sequence[int] | bytes, *, salt: bytes = b"", extra_keys: Sequence[Any] = (),
+               num_tokens: int | None = None) -> int:
+        """How many leading tokens of a prompt are cached, all but one at most. Nothing changes."""
+        data, num_tokens = self._prompt(prompt, num_tokens)
+        chain = self.cache.chain(data, salted(salt, extra_keys))
+        return self.block_size * len(self.cache.lookup(chain, (num_tokens - 1) // self.block_size))
+
+    # ----- sequences come, grow and go -------------------------------------------------------------------------
+
+    def allocate(self, seq_id: Hashable, prompt: Sequence[int] | bytes, *, salt: bytes = b"",
+                 extra_keys: Sequence[Any] = (), num_tokens: int | None = None) -> Allocation | NoRoom:
+        """Blocks for a new sequence: cached ones for the prefix that is known, fresh ones for the rest.
+
+        Its full blocks can be found by others from now on, although the K and V in them are still to be computed:
+        whoever hits one in the same step must wait for it.
+
+        Args:
+            seq_id: any hashable name that is not in use.
+            prompt: token ids, or their bytes (`labkit.cache.tokens`); with keyed_by="blocks", the ids of its full
+                blocks (one of a part-filled block at the end is left out).
+            salt, extra_keys: what else must be equal for a hit; see `labkit.cache.tokens.salted`.
+            num_tokens: with keyed_by="blocks", how many tokens the prompt has.
+
+        Returns:
+            `Allocation`, or the false value `NoRoom`; then nothing has changed.
+
+        Raises:
+            CacheError: the name is in use, or there is no token. TokenError: an id that cannot be.
+        """
+        if seq_id in self._sequences or seq_id in self._swapped:
+            raise CacheError(f"The sequence {seq_id!r} is in memory already: free it, or give the new one a name.")
+        data, num_tokens = self._prompt(prompt, num_tokens)
+        block_size, cache = self.block_size, self.cache
+        chain = cache.chain(data, salted(salt, extra_keys) if salt or extra_keys else b"")
+        # The last token is computed even if it is cached: its output is what the next token is chosen from.
+        hit = cache.lookup(chain, (num_tokens - 1) // block_size)
+        full, rest = divmod(num_tokens, block_size)
+        needed = full + (rest > 0) - len(hit)
+        if needed > self.num_available - cache.num_unheld(hit):
+            return NoRoom(needed, self.num_available - cache.num_unheld(hit), self.can_ever_fit(num_tokens))
+        cache.hold(chain, hit)
+        blocks = hit + self._take(needed)
+        cache.register(chain, blocks, full)
+        tail = array("I", bytes(TOKEN_BYTES * rest)) if self.keyed_by == "blocks" else _tail(data, rest)
+        self._sequences[seq_id] = _Sequence(
+            blocks, chain, tail, block_size - rest if rest else 0, self.keyed_by == "tokens"
+        )
+        counters, cached = self._counters, block_size * len(hit)
+        counters.queried_tokens += num_tokens
+        counters.hit_tokens += cached
+        if seq_id in self._preempted:
+            counters.recomputed_tokens += max(0, min(self._preempted.pop(seq_id), num_tokens) - cached)
+        return Allocation(blocks, cached)
+
+    def append(self, seq_id: Hashable, token: int) -> bool:
+        """A slot for one more token; False, and nothing changed, if there is no room.
+
+        Where the last block is shared, the sequence gets its own and `copies` says what to copy.
+
+        Raises:
+            UnknownSequenceError: no such sequence. TokenError: an id that cannot be.
+        """
+        try:
+            seq = self._sequences[seq_id]
+        except KeyError:
+            raise self._unknown(seq_id) from None
+        room = seq.room
+        if room > 1:
+            try:
+                seq.tail.append(token)
+            except (TypeError, OverflowError):
+                seq.tail.append(whole_token(token))
+            seq.room = room - 1
+            return True
+        return self._append([(seq, whole_token(token))])
+
+    def append_each(self, seq_ids: Sequence[Hashable], tokens: Sequence[int]) -> bool:
+        """A slot for one more token of each of many sequences: all of them, or none.
+
+        Only those that come to the edge of a block cost more than a step of a loop.
+
+        Args:
+            tokens: one for each sequence, in the same order. For k tokens each, k times as many: all of the first
+                sequence, then all of the second, ...
+
+        Raises:
+            CacheError: a sequence named twice, or a number of tokens that does not go into them.
+        """
+        try:
+            known = self._sequences
+            seqs = [known[seq_id] for seq_id in seq_ids]
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        try:
+            new = array("I", tokens)
+        except (TypeError, OverflowError):
+            new = array("I", token_bytes(tokens))
+        if len(set(seqs)) < len(seqs):
+            raise CacheError("A sequence is named twice in one call: name each once, with all of its tokens.")
+        if len(new) != len(seqs):
+            return self._extend(seqs, self._shares(seqs, new))
+        # Those that may need a block go first, all at once; what remains then cannot fail.
+        edge = [pair for pair in zip(seqs, new, strict=True) if pair[0].room < 2]
+        calm: Iterable[tuple[_Sequence, int]] = zip(seqs, new, strict=True)
+        if edge:
+            calm = [pair for pair in calm if pair[0].room > 1]
+            if not self._append(edge):
+                return False
+        for seq, token in calm:
+            seq.tail.append(token)
+            seq.room -= 1
+        return True
+
+    def extend(self, seq_id: Hashable, tokens: Sequence[int] | bytes) -> bool:
+        """Slots for many more tokens of one sequence (a chunk of a prompt, say); False, and nothing changed, if there
+        is no room.
+        """
+        return self._extend([self._sequence(seq_id)], [array("I", token_bytes(tokens))])
+
+    def grow(self, seq_id: Hashable, n: int = 1) -> bool:
+        """As `extend`, for `n` tokens that are not known (a trace without tokens). What they fill is never found."""
+        seq = self._sequence(seq_id)
+        n = whole_number(n, "n", error=CacheError)
+        keyed, seq.keyed = seq.keyed, False
+        if self._extend([seq], [array("I", bytes(TOKEN_BYTES * n))]):
+            seq.keyed = keyed and not n
+            return True
+        seq.keyed = keyed
+        return False
+
+    def fork(self, parent_id: Hashable, child_id: Hashable) -> None:
+        """A second sequence with the same tokens in the same blocks, at the cost of a count a block.
+
+        Raises:
+            UnknownSequenceError: the parent is not in memory, for instance because it has finished.
+            CacheError: the child's name is in use.
+        """
+        parent = self._sequence(parent_id)
+        if child_id in self._sequences or child_id in self._swapped:
+            raise CacheError(f"The sequence {child_id!r} is in memory already: give the fork a name of its own.")
+        chain = self.cache.fork(parent.chain, parent.blocks)
+        parent.room = 0  # neither may write into the last block without asking
+        self._sequences[child_id] = _Sequence(list(parent.blocks), chain, parent.tail[:], 0, parent.keyed)
+
+    def free(self, seq_id: Hashable) -> None:
+        """A sequence is finished. What its full blocks hold stays findable until the room is needed."""
+        seq = self._sequence(seq_id)
+        del self._sequences[seq_id]
+        self.cache.release(seq.chain, seq.blocks)
+
+    def release(self, seq_id: Hashable) -> None:
+        """Take the memory of a sequence that is not finished (preemption by recomputation).
+
+        It comes back under the same name with `allocate`, its prompt then being all tokens that it had.
+        """
+        self._preempted[seq_id] = self.num_tokens(seq_id)
+        self.free(seq_id)
+        self._counters.preemptions += 1
+
+    def swap_out(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
+        """Move a sequence to host memory and give up its blocks.
+
+        Returns:
+            The copies to make now, before anything else is written: (block, host block). None if the swap pool has no
+            room; then nothing has changed.
+
+        Raises:
+            CacheError: the manager has no swap pool.
+        """
+        seq = self._sequence(seq_id)
+        host = self._swap_pool().store(seq_id, len(seq.blocks))
+        if host is None:
+            return None
+        self._swapped[seq_id] = self._sequences.pop(seq_id)
+        self.cache.release(seq.chain, seq.blocks)
+        return list(zip(seq.blocks, host, strict=True))
+
+    def swap_in(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
+        """Bring a sequence back. What is still cached of it is used where it lies.
+
+        Returns:
+            The copies to make before it goes on: (host block, block). None if there is no room; then nothing has
+            changed.
+
+        Raises:
+            UnknownSequenceError: it is not swapped out.
+        """
+        swap_pool = self._swap_pool()
+        if seq_id not in self._swapped:
+            raise UnknownSequenceError(f"The sequence {seq_id!r} is not swapped out: swap it out before.")
+        seq = self._swapped[seq_id]
+        hit = self.cache.lookup(seq.chain, len(seq.blocks))
+        needed = len(seq.blocks) - len(hit)
+        if needed > self.num_available - self.cache.num_unheld(hit):
+            return None
+        self.cache.hold(seq.chain, hit)
+        fresh = self._take(needed)
+        host = swap_pool.take(seq_id)
+        copies = list(zip(host[len(hit) :], fresh, strict=True))
+        seq.blocks = hit + fresh
+        self.cache.register(seq.chain, seq.blocks, self.cache.num_pages(seq.chain))
+        seq.room = self.block_size - len(seq.tail) if seq.tail else 0
+        self._sequences[seq_id] = self._swapped.pop(seq_id)
+        return copies
+
+    # ----- inside ----------------------------------------------------------------------------------------------
+
+    def _take(self, n: int) -> list[int]:
+        """`n` blocks, which are known to be there."""
+        blocks = self.refs.allocate(n)
+        if blocks is None:
+            self.cache.evict(n - self.refs.num_free)
+            blocks = self.refs.allocate(n)
+            assert blocks is not None
+        self._taken += n
+        return blocks
+
+    def _append(self, pairs: Sequence[tuple[_Sequence, int]]) -> bool:
+        """One token for each sequence; every one of them fills its last block or has no room in it."""
+        last = self.block_size - 1
+        needed = 0
+        sharers: dict[int, int] = {}
+        for seq, _ in pairs:
+            if seq.room:
+                continue
+            if not seq.tail:
+                needed += 1
+            else:  # a part-filled block that was shared when somebody looked last
+                sharers[seq.blocks[-1]] = sharers.get(seq.blocks[-1], 0) + 1
+        needed += self._copies_for(sharers)
+        if needed > self.num_available:
+            return False
+        fresh = iter(self._take(needed))
+        for seq, token in pairs:
+            if seq.room:
+                seq.room = 0
+            elif not seq.tail:
+                seq.blocks.append(next(fresh))
+                seq.room = last
+            else:
+                self._own_last(seq, fresh)
+                seq.room -= 1
+            seq.tail.append(token)
+            if not seq.room:
+                self._fill(seq)
+        return True
+
+    def _extend(self, seqs: Sequence[_Sequence], more: Sequence[array]) -> bool:
+        """Any number of tokens for each sequence."""
+        block_size = self.block_size
+        needed = 0
+        sharers: dict[int, int] = {}
+        for seq, new in zip(seqs, more, strict=True):
+            used = len(seq.tail)
+            needed += blocks_needed(used + len(new), block_size) - (used > 0)
+            if used and new and not seq.room:
+                sharers[seq.blocks[-1]] = sharers.get(seq.blocks[-1], 0) + 1
+        needed += self._copies_for(sharers)
+        if needed > self.num_available:
+            return False
+        fresh = iter(self._take(needed))
+        for seq, new in zip(seqs, more, strict=True):
+            if new and seq.tail and not seq.room:
+                self._own_last(seq, fresh)
+            done = 0
+            while done < len(new):
+                if not seq.tail:
+                    seq.blocks.append(next(fresh))
+                    seq.room = block_size
+                part = new[done : done + seq.room]
+                done += len(part)
+                seq.tail.extend(part)
+                seq.room -= len(part)
+                if not seq.room:
+                    self._fill(seq)
+        return True
+
+    def _copies_for(self, sharers: dict[int, int]) -> int:
+        """Blocks that copy-on-write will take; `sharers`: of each shared block, how many holders are about to write."""
+        copies = 0
+        for block, writers in sharers.items():
+            holders = self.refs.count(block)
+            copies += writers - (writers == holders)  # the last one to write has the block to itself
+        return copies
+
+    def _own_last(self, seq: _Sequence, fresh: Iterator[int]) -> None:
+        """Make the part-filled last block the sequence's own, by a copy if somebody else holds it too."""
+        shared = seq.blocks[-1]
+        if self.refs.count(shared) > 1:
+            own = next(fresh)
+            seq.blocks[-1] = own
+            self.refs.drop([shared])
+            self.copies.append((shared, own))
+        seq.room = self.block_size - len(seq.tail)
+
+    def _fill(self, seq: _Sequence) -> None:
+        """The last block is full: from now on it never changes and can be found."""
+        if seq.keyed:
+            self.cache.extend(seq.chain, _bytes(seq.tail))
+            self.cache.register(seq.chain, seq.blocks, len(seq.blocks))
+        seq.tail = array("I")
+
+    def _swap_pool(self) -> SwapPool:
+        if self.swap_pool is None:
+            raise CacheError("The manager has no host memory to swap to: make it with swap_pool=SwapPool(num_blocks).")
+        return self.swap_pool
+
+    def _num_tokens(self, seq: _Sequence) -> int:
+        used = len(seq.tail)
+        return (len(seq.blocks) - (used > 0)) * self.block_size + used
+
+    def _sequence(self, seq_id: Hashable) -> _Sequence:
+        try:
+            return self._sequences[seq_id]
+        except KeyError:
+            raise self._unknown(seq_id) from None
+
+    def _unknown(self, seq_id: Hashable) -> UnknownSequenceError:
+        what = "is swapped out" if seq_id in self._swapped else "is not in memory"
+        todo = "swap it in" if seq_id in self._swapped else "allocate it"
+        return UnknownSequenceError(f"The sequence {seq_id!r} {what}, but must be: {todo} before using it.")
+
+    def _prompt(self, prompt: Sequence[int] | bytes, num_tokens: int | None) -> tuple[bytes, int]:
+        if self.keyed_by == "tokens":
+            data = token_bytes(prompt)
+            if not data:
+                raise CacheError("The prompt is empty, but must have a token: there is nothing to compute.")
+            return data, len(data) // TOKEN_BYTES
+        data = block_id_bytes(prompt)
+        num_tokens = whole_number(num_tokens, "num_tokens", at_least=1, error=CacheError)
+        full = num_tokens // self.block_size
+        if not full <= len(data) // BLOCK_ID_BYTES <= full + 1:
+            raise CacheError(
+                f"{num_tokens} tokens fill {full} blocks of {self.block_size}, but {len(data) // BLOCK_ID_BYTES} block "
+                "ids were given: give one for each full block, and one more at most for the rest."
+            )
+        return data[: full * BLOCK_ID_BYTES], num_tokens
+
+    def _shares(self, seqs: Sequence[_Sequence], new: array) -> list[array]:
+        each, left = divmod(len(new), len(seqs)) if seqs else (0, len(new))
+        if left:
+            raise CacheError(
+                f"{len(new)} tokens do not go into {len(seqs)} sequences: give the same number for each of them."
+            )
+        return [new[i * each : (i + 1) * each] for i in range(len(seqs))]
+
+
+def _tail(data: bytes, tokens: int) -> array:
+    """The last `tokens` tokens."""
+    tail = array("I")
+    if tokens:
+        tail.frombytes(data[-TOKEN_BYTES * tokens :])
+        if sys.byteorder == "big":
+            tail.byteswap()
+    return tail
+
+
+def _bytes(tail: array) -> bytes:
+    return tail.tobytes() if sys.byteorder == "little" else token_bytes(tail)
+
+
+def _prefix_cache(kind: str | Callable[..., PrefixCache] | None) -> Callable[..., PrefixCache]:
+    if callable(kind):
+        return kind
+    if kind is None:
+        return NoPrefixCache
+    if kind == "hash":
+        return HashPrefixCache
+    if kind == "radix":
+        from labkit.cache.radix_prefix_cache import RadixPrefixCache
+
+        return RadixPrefixCache
+    raise CacheError(f'prefix_cache is {kind!r}, but must be "hash", "radix", None or a function: choose one.')
