@@ -92,6 +92,19 @@ class RankedPolicy:
             heapify(self._heap)
             self._in_hand = None
 
+    def exchange(self, block: int) -> int:
+        """`add(block)` and then `evict()`, in one step. A cache that follows a chain upwards asks for nothing else."""
+        rank = self.rank(block)
+        if self._in_hand is None:
+            first = heappushpop(self._heap, (rank, block))
+            if first[1] == block and first[0] == rank:
+                return block
+            heappush(self._heap, first)
+        else:
+            heappush(self._heap, (rank, block))
+        self._rank[block] = rank
+        return self.evict()
+
     def evict(self) -> int:
         """The block with the smallest rank.
 

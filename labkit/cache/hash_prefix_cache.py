@@ -184,17 +184,21 @@ class HashPrefixCache:
 
     def hold(self, chain: HashChain, hit: list[int]) -> None:
         """A sequence uses the blocks that `lookup` found."""
+        chain.registered = len(hit)
+        if not hit:
+            return
         self.refs.share(hit)
-        unheld, offered = self._unheld, self._offered
+        unheld = self._unheld
         for block in hit:
             if unheld[block]:
                 unheld[block] = 0
                 self.num_evictable -= 1
-                if offered[block]:
-                    offered[block] = 0
-                    self.policy.remove(block)
+        # Of a chain only the end can be without children; twins are the exception.
+        for block in hit if self._twins else hit[-1:]:
+            if self._offered[block]:
+                self._offered[block] = 0
+                self.policy.remove(block)
         self.policy.hit(hit)
-        chain.registered = len(hit)
 
     def register(self, chain: HashChain, blocks: Sequence[int], stop: int) -> int:
         """Make the first `stop` blocks of a sequence findable, from where the last call ended.
@@ -229,37 +233,34 @@ class HashPrefixCache:
             self.policy.stored(blocks[start:stop], start)
         return chain.registered
 
-    def extend(self, chain: HashChain, page: bytes) -> None:
-        """The sequence has filled one more block, with the tokens `page`."""
+    def push(self, chain: HashChain, page: bytes, blocks: Sequence[int]) -> None:
+        """The sequence has filled one more block, with the tokens `page`: make it findable."""
         hashes = chain.hashes
         hashes.append(self.hash_block((hashes[-1] if hashes else ROOT, page)))
         chain.pages.append(page)
+        self.register(chain, blocks, len(hashes))
 
     def release(self, chain: HashChain, blocks: list[int]) -> None:
         """A sequence lets go of all its blocks. Those that nobody else holds stay cached, or go back to the pool."""
         # Tail first, so that what many prompts have in common is let go of last, and evicted last.
-        unheld_now = self.refs.drop(blocks[::-1])
-        hash_of, children, unheld, offered = self._hash_of, self._children, self._unheld, self._offered
-        loose, kept, offer = [], [], []
-        for block in unheld_now:
-            if hash_of[block] is None:
-                loose.append(block)
-                continue
-            kept.append(block)
-            unheld[block] = 1
-            if not children[block]:
-                offered[block] = 1
-                offer.append(block)
-        if kept:
-            self.num_evictable += len(kept)
-            self.policy.released(kept)
-            for block in offer:
-                self.policy.add(block)
-            if self._twins:
-                for block in kept:
-                    self._review(block)
+        let_go = self.refs.drop(blocks[::-1])
+        # Two runs: what was never registered stands at the end of the sequence, and so in front here.
+        loose = len(blocks) - chain.registered
+        if len(let_go) < len(blocks):
+            loose = len([block for block in let_go if self._hash_of[block] is None])
         if loose:
-            self.refs.recycle(loose)
+            self.refs.recycle(let_go[:loose])
+            let_go = let_go[loose:]
+        if not let_go:
+            return
+        unheld = self._unheld
+        for block in let_go:
+            unheld[block] = 1
+        self.num_evictable += len(let_go)
+        self.policy.released(let_go)
+        # As in `hold`: whoever has its successor in front of it has a child.
+        for block in let_go if self._twins else let_go[:1]:
+            self._review(block)
 
     # ----- room ------------------------------------------------------------------------------------------------
 
@@ -275,10 +276,20 @@ class HashPrefixCache:
         """
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
-        hash_of, page_of, offered, policy = self._hash_of, self._page_of, self._offered, self.policy
+        block_of, hash_of, parent_of, children = self._block_of, self._hash_of, self._parent_of, self._children
+        unheld, offered, policy = self._unheld, self._offered, self.policy
+        exchange = getattr(policy, "exchange", None)
         gone, lost = [], []
-        for _ in range(n):
-            block = policy.evict()
+        above = None  # what the last victim hung from, if it may go now
+        while len(gone) < n:
+            # In a chain of evictions the parent is offered and the next victim asked for in one call.
+            if above is None:
+                block = policy.evict()
+            elif exchange is not None:
+                block = exchange(above)
+            else:
+                policy.add(above)
+                block = policy.evict()
             try:
                 if block < 0 or not offered[block]:
                     raise IndexError
@@ -288,16 +299,23 @@ class HashPrefixCache:
                     f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not offered: "
                     "evict() returns a block that was added and not removed since."
                 ) from None
-            key = hash_of[block]
-            offered[block] = self._unheld[block] = 0
-            hash_of[block] = page_of[block] = None
+            offered[block] = unheld[block] = 0
             gone.append(block)
+            key = hash_of[block]
+            hash_of[block] = above = None
             if key in self._twins:
                 self._lose_twin(key, block)
                 continue
             lost.append(key)
-            del self._block_of[key]
-            self._lose_child(self._parent_of[block])
+            del block_of[key]
+            parent = block_of.get(parent_of[block])
+            if parent is not None:
+                children[parent] = left = children[parent] - 1
+                if not left and unheld[parent] and not offered[parent]:
+                    offered[parent] = 1
+                    above = parent
+        if above is not None:
+            policy.add(above)
         self._evicted(gone, lost)
         return gone
 
@@ -312,16 +330,6 @@ class HashPrefixCache:
         self.refs.recycle(blocks)
 
     # ----- which blocks may go ---------------------------------------------------------------------------------
-
-    def _lose_child(self, key: Any) -> None:
-        """A content that hung from `key` is gone."""
-        above = self._block_of.get(key)
-        if above is None:
-            return
-        self._children[above] -= 1
-        if not self._children[above] and self._unheld[above] and not self._offered[above]:
-            self._offered[above] = 1
-            self.policy.add(above)
 
     def _lose_twin(self, key: Any, block: int) -> None:
         """One of several blocks with the same content is gone; if it was the first, the next takes its place."""

@@ -253,8 +253,10 @@ class KVCacheManager:
         hit = cache.lookup(chain, (num_tokens - 1) // block_size)
         full, rest = divmod(num_tokens, block_size)
         needed = full + (rest > 0) - len(hit)
-        if needed > self.num_available - cache.num_unheld(hit):
-            return NoRoom(needed, self.num_available - cache.num_unheld(hit), self.can_ever_fit(num_tokens))
+        # What was found is not free for the taking, so it is held before anything is evicted.
+        available = self.num_available - cache.num_unheld(hit)
+        if needed > available:
+            return NoRoom(needed, available, self.can_ever_fit(num_tokens))
         cache.hold(chain, hit)
         blocks = hit + self._take(needed)
         cache.register(chain, blocks, full)
@@ -289,7 +291,21 @@ class KVCacheManager:
                 seq.tail.append(whole_token(token))
             seq.room = room - 1
             return True
-        return self._append([(seq, whole_token(token))])
+        token = whole_token(token)
+        if room:
+            seq.room = 0
+        elif seq.tail:
+            return self._append([(seq, token)])  # the block is shared, or was
+        else:
+            fresh = self._take(1)
+            if fresh is None:
+                return False
+            seq.blocks += fresh
+            seq.room = self.block_size - 1
+        seq.tail.append(token)
+        if not seq.room:
+            self._fill(seq)
+        return True
 
     def append_each(self, seq_ids: Sequence[Hashable], tokens: Sequence[int]) -> bool:
         """A slot for one more token of each of many sequences: all of them, or none.
@@ -422,13 +438,15 @@ class KVCacheManager:
 
     # ----- inside ----------------------------------------------------------------------------------------------
 
-    def _take(self, n: int) -> list[int]:
-        """`n` blocks, which are known to be there."""
+    def _take(self, n: int) -> list[int] | None:
+        """`n` blocks, evicting what must be; None, and nothing changed, if there are fewer."""
         blocks = self.refs.allocate(n)
         if blocks is None:
-            self.cache.evict(n - self.refs.num_free)
+            missing = n - self.refs.num_free
+            if missing > self.cache.num_evictable:
+                return None
+            self.cache.evict(missing)
             blocks = self.refs.allocate(n)
-            assert blocks is not None
         self._taken += n
         return blocks
 
@@ -444,10 +462,10 @@ class KVCacheManager:
                 needed += 1
             else:  # a part-filled block that was shared when somebody looked last
                 sharers[seq.blocks[-1]] = sharers.get(seq.blocks[-1], 0) + 1
-        needed += self._copies_for(sharers)
-        if needed > self.num_available:
+        taken = self._take(needed + self._copies_for(sharers))
+        if taken is None:
             return False
-        fresh = iter(self._take(needed))
+        fresh = iter(taken)
         for seq, token in pairs:
             if seq.room:
                 seq.room = 0
@@ -472,10 +490,10 @@ class KVCacheManager:
             needed += blocks_needed(used + len(new), block_size) - (used > 0)
             if used and new and not seq.room:
                 sharers[seq.blocks[-1]] = sharers.get(seq.blocks[-1], 0) + 1
-        needed += self._copies_for(sharers)
-        if needed > self.num_available:
+        taken = self._take(needed + self._copies_for(sharers))
+        if taken is None:
             return False
-        fresh = iter(self._take(needed))
+        fresh = iter(taken)
         for seq, new in zip(seqs, more, strict=True):
             if new and seq.tail and not seq.room:
                 self._own_last(seq, fresh)
@@ -513,8 +531,7 @@ class KVCacheManager:
     def _fill(self, seq: _Sequence) -> None:
         """The last block is full: from now on it never changes and can be found."""
         if seq.keyed:
-            self.cache.extend(seq.chain, _bytes(seq.tail))
-            self.cache.register(seq.chain, seq.blocks, len(seq.blocks))
+            self.cache.push(seq.chain, _bytes(seq.tail), seq.blocks)
         seq.tail = array("I")
 
     def _swap_pool(self) -> SwapPool:

@@ -43,7 +43,7 @@ class NoPrefixCache:
         """Nothing becomes findable."""
         return 0
 
-    def extend(self, chain: Any, page: bytes) -> None:
+    def push(self, chain: Any, page: bytes, blocks: Sequence[int]) -> None:
         """Nothing is kept."""
 
     def release(self, chain: Any, blocks: list[int]) -> None:

@@ -56,8 +56,8 @@ class PrefixCache(Protocol):
         """Make the first `stop` blocks of a sequence findable; returns how many of its blocks are."""
         ...
 
-    def extend(self, chain: Any, page: bytes) -> None:
-        """The sequence has filled one more block with these tokens."""
+    def push(self, chain: Any, page: bytes, blocks: Sequence[int]) -> None:
+        """A sequence with these blocks has filled one more of them, with these tokens: make it findable."""
         ...
 
     def release(self, chain: Any, blocks: list[int]) -> None:
