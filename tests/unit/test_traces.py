@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from labkit.errors import TraceFileError
+from labkit.errors import LabkitError, TraceFileError
+from labkit.simulate import traces
+from labkit.simulate.block_ids import BlockIds
 from labkit.simulate.traces import read_azure_csv, read_mooncake_jsonl, read_trace
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -179,3 +182,164 @@ def test_mooncake_ids_are_one_for_512_tokens():
         pytest.skip(f"{path.name} is not in {DATA}")
     trace = read_trace(path, max_requests=500)
     assert [len(ids) for ids in trace.hash_ids] == (-(-trace.input_tokens // 512)).tolist()
+
+
+# ----- in chunks ------------------------------------------------------------------------------------------------------
+
+
+def outcome(path: Path, **options):
+    """What a reader makes of a file, as plain values."""
+    try:
+        trace = read_trace(path, **options)
+    except TraceFileError as error:
+        return str(error)
+    ids = None if trace.hash_ids is None else [row.tolist() for row in trace.hash_ids]
+    columns = (trace.arrival_s, trace.input_tokens, trace.output_tokens)
+    return [column.tolist() for column in columns], [column.dtype for column in columns], ids, trace.notes
+
+
+def in_chunks(monkeypatch, chunk_bytes: int, batch_bytes: int) -> None:
+    monkeypatch.setattr("labkit.simulate.trace_files.CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("labkit.simulate.traces.BATCH_BYTES", batch_bytes)
+
+
+def line_by_line(monkeypatch) -> None:
+    monkeypatch.setattr("labkit.simulate.traces.azure_batch", lambda *_: None)
+    monkeypatch.setattr("labkit.simulate.traces.mooncake_batch", lambda *_: None)
+
+
+OTHERS = {
+    "azure": HEADER + ROW * 9 + "2023-11-16 18:15:50,9,8\n2023-11-16 18:15:51.25+00:00,7,6\n",
+    "azure without an end": (HEADER + ROW * 9).rstrip(),
+    "azure, quoted names": HEADER.replace("TIMESTAMP", '"TIMESTAMP"') + ROW * 9,
+    "azure, a line break in quotes": "note," + HEADER + ("x," + ROW) * 4 + '"y\nz",' + ROW + ("x," + ROW) * 4,
+    "azure, other columns": "a," + HEADER.strip() + ",b\n" + ("é," + ROW.strip() + ",x,,\n") * 9,
+    "azure, windows": (HEADER + ROW * 9).replace("\n", "\r\n"),
+    "azure, blank lines": HEADER + (ROW + "\n") * 9,
+    "azure, spaces and points": HEADER + (ROW + " 2023-11-16 18:15:47 , 5 , 6.0\n") * 4,
+    "azure, nine digits": HEADER + "1969-12-31 23:59:58.123456789,1,1\n" + ROW,
+    "no such day": HEADER + ROW * 5 + "2023-02-30 18:15:46,1,1\n" + ROW,
+    "no such hour": HEADER + ROW * 5 + "2023-02-03 25:15:46,1,1\n" + ROW,
+    "too many": HEADER + ROW * 5 + "2023-02-03 18:15:46,3000000000,1\n" + ROW,
+    "return alone": HEADER + ROW * 5 + "2023-02-03 18:15:46,3,1\r" + ROW,
+    "late": HEADER + ROW * 3 + "2023-11-16 18:15:40,1,1\n" + ROW * 3,
+    "mooncake": "".join(request(timestamp=n, hash_ids=list(range(n))) for n in range(9)),
+    "mooncake, without ids": '{"timestamp": 0.5, "input_length": 1, "output_length": 2}\n' * 9,
+    "mooncake, ids here and there": request() * 3 + '{"timestamp": 1, "input_length": 1, "output_length": 2}\n' * 3,
+    "mooncake, no ids in a list": request(hash_ids=[], input_length=0) * 5,
+    "mooncake, windows and blank": (request() + "\n \n").replace("\n", "\r\n") * 5,
+    "mooncake, late": "".join(request(timestamp=n % 4, hash_ids=[n] * n) for n in range(9)),
+    "mooncake, great numbers": request(timestamp=2**60 + 1) + request(timestamp=10**300, hash_ids=[-(2**63)]),
+}
+
+
+@pytest.mark.parametrize("name", [*BAD, *OTHERS])
+def test_however_a_file_is_cut_the_answer_is_the_same(tmp_path, monkeypatch, name):
+    path = write(tmp_path, BAD[name][0] if name in BAD else OTHERS[name])
+    with monkeypatch.context() as patch:
+        line_by_line(patch)
+        expected = [outcome(path), outcome(path, max_requests=3)]
+    assert (name in BAD) <= isinstance(expected[0], str)
+    sizes = (1, 50, 200, 10**6) if path.stat().st_size < 10**5 else (10**5,)
+    for chunk_bytes in sizes:
+        in_chunks(monkeypatch, chunk_bytes, batch_bytes=0)
+        assert [outcome(path), outcome(path, max_requests=3)] == expected
+
+
+@pytest.mark.parametrize("kind", ["azure", "mooncake"])
+def test_usual_chunks_are_read_at_once(tmp_path, monkeypatch, kind):
+    in_chunks(monkeypatch, 300, batch_bytes=0)
+    calls = []
+    for name in ("_add_azure_rows", "_add_mooncake_lines"):
+        real = getattr(traces, name)
+        monkeypatch.setattr(traces, name, lambda *given, real=real: calls.append(given) or real(*given))
+    trace = read_trace(write(tmp_path, HEADER + ROW * 100 if kind == "azure" else request() * 100))
+    assert len(trace) == 100
+    assert len(calls) == (1 if kind == "azure" else 0)  # the header
+
+
+def test_a_bad_row_far_into_a_large_file_is_named(tmp_path):
+    path = write(tmp_path, HEADER + ROW * 60_000 + "2023-11-16 18:15:46,-1,5\n" + ROW * 60_000)
+    with pytest.raises(TraceFileError, match=r"line 60002: ContextTokens is '-1'"):
+        read_trace(path)
+    path = write(tmp_path, request() * 60_000 + request(input_length=-1) + request() * 60_000)
+    with pytest.raises(TraceFileError, match=r"line 60001: input_length is '-1'"):
+        read_trace(path)
+
+
+def test_progress_only_where_asked_for_or_on_a_terminal(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path, HEADER + ROW * 100)
+    in_chunks(monkeypatch, 1000, batch_bytes=0)
+    read_trace(path)
+    assert capsys.readouterr() == ("", "")
+    read_trace(path, progress=True)
+    out, err = capsys.readouterr()
+    assert (out, "trace.txt" in err, "100%" in err) == ("", True, True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    read_trace(path, progress=False)
+    assert capsys.readouterr() == ("", "")
+    read_trace(path)
+    assert "100%" in capsys.readouterr().err
+    in_chunks(monkeypatch, 10**6, batch_bytes=0)
+    read_trace(path)  # small: over before anybody could look
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("lines_before", [0, 3, 500])
+@pytest.mark.parametrize("ids", [[], [1, 2], [1, 2, 3, 4]])
+def test_ids_that_do_not_fit_the_prompt(tmp_path, lines_before, ids):
+    good = request(input_length=1025, hash_ids=[1, 2, 3])
+    path = write(tmp_path, good * lines_before + "\n" + request(input_length=1025, hash_ids=ids) + good)
+    what = rf"line {lines_before + 2}: hash_ids has {len(ids)} ids, but a prompt of 1,025 tokens has 3 blocks of 512; "
+    for reader in (read_trace, read_mooncake_jsonl):
+        with pytest.raises(TraceFileError, match=what):
+            reader(path, block_tokens=512)
+    trace = read_trace(path)
+    assert (trace.block_tokens, len(trace)) == (None, lines_before + 2)
+    assert trace.notes == ("The requests do not agree on how many tokens one of hash_ids stands for.",)
+    with pytest.raises(LabkitError, match="block_tokens is 0"):
+        read_mooncake_jsonl(path, block_tokens=0)
+
+
+def test_block_tokens_are_found(tmp_path):
+    def found(*requests: tuple[int, int]) -> int | None:
+        lines = [request(input_length=tokens, hash_ids=list(range(blocks))) for tokens, blocks in requests]
+        return read_trace(write(tmp_path, "".join(lines))).block_tokens
+
+    assert found((10, 1)) == 512
+    assert found((1000, 2), (0, 0)) == 512
+    assert found((100, 7), (33, 3)) == 16
+    assert found((100, 7), (33, 3), (30, 2), (15, 1)) == 16
+    assert found((1000, 10), (1001, 11)) == 100
+    assert found((10, 0)) is None
+    assert found((0, 1)) is None
+
+
+@pytest.mark.parametrize("count", [0, -3, 1.5])
+def test_max_requests_must_make_sense(tmp_path, count):
+    with pytest.raises(LabkitError, match="max_requests is"):
+        read_trace(write(tmp_path, HEADER + ROW), max_requests=count)
+
+
+def test_block_ids():
+    rows = [[5, 6], [], [7], [8, 9, 10], []]
+    ids = BlockIds.of(rows)
+
+    def plain(ids: BlockIds) -> list[list[int]]:
+        assert isinstance(ids, BlockIds)
+        assert all(row.dtype == np.int64 for row in ids)
+        return [row.tolist() for row in ids]
+
+    assert (len(ids), plain(ids), ids.counts.tolist()) == (5, rows, [2, 0, 1, 3, 0])
+    for start in (None, 0, 1, 4, 9, -2):
+        for stop in (None, 0, 2, 9, -1):
+            for step in (None, 1, 2, -1):
+                assert plain(ids[start:stop:step]) == rows[start:stop:step]
+    assert plain(ids.take([3, 3, 0, 1])) == [rows[3], rows[3], rows[0], rows[1]]
+    assert plain(ids.take([])) == plain(BlockIds.of([])) == []
+    assert (ids[-2].tolist(), ids[np.int64(2)].tolist()) == ([8, 9, 10], [7])
+    with pytest.raises(IndexError):
+        ids[5]
+    with pytest.raises(ValueError, match="add up to 3"):
+        BlockIds(np.arange(4), np.array([1, 2]))
+    assert repr(ids) == "BlockIds(5 requests, 6 blocks)"
