@@ -45,7 +45,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("prefix_cache", "Prefix cache", "07", "", 1, 0, "Finds blocks that another request has computed before."),
     Slot("block_pool", "Block pool", "04", "BlockPool", 1, 1, "Hands out the blocks of the cache and takes them back."),
     Slot("eviction", "Eviction", "09", "", 1, 2, "Decides which cached block goes first."),
-    Slot("block_table", "Block table", "05", "", 2, 0, "Says which physical block holds which tokens of a sequence."),
+    Slot("block_table", "Block table", "05", "BlockTable", 2, 0, "Says which physical block holds which tokens of a sequence."),
     Slot("attention", "Attention", "10", "", 2, 1, "Reads keys and values through the block table."),
     Slot("model", "Model", "21", "", 2, 2, "The language model that the engine serves."),
 )
