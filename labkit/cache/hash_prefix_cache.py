@@ -84,15 +84,17 @@ class HashChain:
 
     Attributes:
         hashes, pages: see `chain_hashes`.
+        salt: what stands in front of the first block's tokens, for a prompt that does not fill a block yet.
         registered: leading blocks that are in the cache under these hashes.
     """
 
-    __slots__ = ("hashes", "pages", "registered")
+    __slots__ = ("hashes", "pages", "registered", "salt")
 
-    def __init__(self, hashes: list[Any], pages: list[bytes]) -> None:
+    def __init__(self, hashes: list[Any], pages: list[bytes], salt: bytes = b"", registered: int = 0) -> None:
         self.hashes = hashes
         self.pages = pages
-        self.registered = 0
+        self.salt = salt
+        self.registered = registered
 
 
 class HashPrefixCache:
@@ -115,6 +117,8 @@ class HashPrefixCache:
         policy: who goes first; least recently used by default.
         hash_block: see `chain_hashes`.
     """
+
+    keeps_twins = True
 
     def __init__(
         self,
@@ -148,7 +152,7 @@ class HashPrefixCache:
 
     def chain(self, tokens: bytes, salt: bytes = b"") -> HashChain:
         """The hashes of a prompt, for the calls below."""
-        return HashChain(*chain_hashes(tokens, self.page_bytes, salt, self.hash_block))
+        return HashChain(*chain_hashes(tokens, self.page_bytes, salt, self.hash_block), salt)
 
     def lookup(self, chain: HashChain, limit: int) -> list[int]:
         """The blocks of the longest cached prefix, `limit` at most. Nothing changes."""
@@ -178,9 +182,7 @@ class HashPrefixCache:
     def fork(self, chain: HashChain, blocks: list[int]) -> HashChain:
         """A second sequence holds all blocks of one that is held, with a chain of its own."""
         self.refs.share(blocks)
-        twin = HashChain(list(chain.hashes), list(chain.pages))
-        twin.registered = chain.registered
-        return twin
+        return HashChain(list(chain.hashes), list(chain.pages), chain.salt, chain.registered)
 
     def hold(self, chain: HashChain, hit: list[int]) -> None:
         """A sequence uses the blocks that `lookup` found."""
@@ -236,6 +238,8 @@ class HashPrefixCache:
     def push(self, chain: HashChain, page: bytes, blocks: Sequence[int]) -> None:
         """The sequence has filled one more block, with the tokens `page`: make it findable."""
         hashes = chain.hashes
+        if not hashes:
+            page = chain.salt + page
         hashes.append(self.hash_block((hashes[-1] if hashes else ROOT, page)))
         chain.pages.append(page)
         self.register(chain, blocks, len(hashes))
@@ -353,3 +357,31 @@ class HashPrefixCache:
         elif not may_go and self._offered[block]:
             self._offered[block] = 0
             self.policy.remove(block)
+
+    # ----- for tests -------------------------------------------------------------------------------------------
+
+    def audit(self) -> None:
+        """Look at all of the cache's own books (slow): AssertionError if they do not agree."""
+        blocks = range(self.refs.num_blocks)
+        registered = [block for block in blocks if self._hash_of[block] is not None]
+        copies: dict[Any, list[int]] = {}
+        for block in registered:
+            copies.setdefault(self._hash_of[block], []).append(block)
+        assert set(copies) == set(self._block_of), "a hash has no block, or a block's hash is not known"
+        children = dict.fromkeys(blocks, 0)
+        for key, same in copies.items():
+            first = self._block_of[key]
+            assert sorted([first, *self._twins.get(key, [])]) == same, "twins are not all known"
+            parent = self._parent_of[first]
+            contents = {(self._page_of[block], self._parent_of[block]) for block in same}
+            assert len(contents) == 1, "a hash stands for two contents"
+            assert parent is ROOT or parent in self._block_of, "a child has outlived its parent"
+            if parent is not ROOT:
+                children[self._block_of[parent]] += 1
+        for block in blocks:
+            assert self._children[block] == children[block], "children are not counted right"
+            unheld = self._hash_of[block] is not None and self.refs.count(block) == 0
+            assert bool(self._unheld[block]) == unheld, "who holds a cached block is not known"
+            may_go = unheld and (not children[block] or self._hash_of[block] in self._twins)
+            assert bool(self._offered[block]) == may_go, "the policy is offered too much or too little"
+        assert self.num_evictable == sum(self._unheld), "what can be evicted is not counted right"

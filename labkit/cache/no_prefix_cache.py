@@ -12,6 +12,7 @@ from labkit.errors import CacheError
 class NoPrefixCache:
     """A `PrefixCache` that finds nothing, for a manager without caching (vLLM: `--no-enable-prefix-caching`)."""
 
+    keeps_twins = False
     num_evictable = num_cached = evictions = regrets = 0
 
     def __init__(self, refs: RefCounts, page_bytes: int = 0, policy: object = None) -> None:
@@ -49,6 +50,9 @@ class NoPrefixCache:
     def release(self, chain: Any, blocks: list[int]) -> None:
         """Back to the pool, the tail first."""
         self.refs.free(blocks[::-1])
+
+    def audit(self) -> None:
+        """There are no books."""
 
     def evict(self, n: int) -> list[int]:
         """There is nothing to evict."""

@@ -19,6 +19,8 @@ class PrefixCache(Protocol):
     """
 
     refs: RefCounts
+    keeps_twins: bool
+    """Whether one content can be findable in two blocks; else the second stays private to who computed it."""
     num_evictable: int
     """Blocks that `evict` can recycle, one after another."""
     num_cached: int
@@ -62,6 +64,10 @@ class PrefixCache(Protocol):
 
     def release(self, chain: Any, blocks: list[int]) -> None:
         """A sequence lets go of all its blocks, whose last reference may be this one."""
+        ...
+
+    def audit(self) -> None:
+        """Look at all of the cache's own books (slow; for tests): AssertionError if they do not agree."""
         ...
 
     def evict(self, n: int) -> list[int]:

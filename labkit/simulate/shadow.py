@@ -1,0 +1,374 @@
+"""A manager and a plain model of it, side by side: every call goes to both, and the answers must agree.
+
+The model keeps what the manager only keeps track of: the K and V. For each token it writes, into the slot that the
+manager named, the whole history that K and V depend on (salt and all tokens up to here, as one number). A cached
+block that holds something else, a shared block that somebody wrote into, a stale hit: whatever goes wrong inside shows
+as a slot that does not hold what its sequence needs.
+
+`labkit stress cache` and the property tests drive it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.no_prefix_cache import NoPrefixCache
+from labkit.errors import LabkitError
+
+UNKNOWN = -1
+"""In place of a token that `grow` has made room for."""
+
+
+class Broken(AssertionError):
+    """The manager and its model disagree, or an invariant does not hold."""
+
+
+class _Modelled:
+    """What the model knows of one sequence: a history for each token, and whether its blocks can be found."""
+
+    def __init__(self, salt: bytes) -> None:
+        self.salt = salt
+        self.tokens: list[int] = []
+        self.histories: list[int] = []
+
+    def copy(self) -> _Modelled:
+        twin = _Modelled(self.salt)
+        twin.tokens, twin.histories = list(self.tokens), list(self.histories)
+        return twin
+
+
+class Shadow:
+    """Drives a manager and checks it after every call.
+
+    Args:
+        manager: a fresh one, keyed by tokens.
+        thorough: look at every slot of every sequence after each call, not only now and then.
+    """
+
+    def __init__(self, manager: KVCacheManager, thorough: bool = True) -> None:
+        self.manager = manager
+        self.thorough = thorough
+        self.seqs: dict[Hashable, _Modelled] = {}
+        self.swapped: dict[Hashable, _Modelled] = {}
+        self.released: dict[Hashable, _Modelled] = {}
+        self.evicted = 0
+        self._memory: dict[int, int] = {}  # slot -> history
+        self._host: dict[int, list[int | None]] = {}  # host block -> histories
+        self._histories: dict[tuple[Any, ...], int] = {}
+        self._cached: dict[int, int] = {}  # block -> history of its last token, while its content can be found
+        self._contents: Counter[int] = Counter()
+        evict = manager.cache.evict
+
+        def watched(n: int) -> list[int]:
+            gone = evict(n)
+            for block in gone:
+                self._forget(block)
+            self.evicted += len(gone)
+            return gone
+
+        manager.cache.evict = watched  # type: ignore[method-assign]
+
+    # ----- the operations --------------------------------------------------------------------------------------
+
+    def allocate(self, seq_id: Hashable, tokens: Sequence[int], salt: bytes = b"") -> bool:
+        """Allocate, and compute what is not cached. A name that was released comes back with its own tokens."""
+        model = self.released.get(seq_id) or _Modelled(salt)
+        if not model.tokens:
+            self._history(model, tokens)
+        tokens = list(model.tokens)
+        expected = self._expected_hit(model)
+        before = self._state()
+        if UNKNOWN in tokens:  # whoever lost unknown tokens cannot ask for them again
+            del self.released[seq_id]
+            return False
+        looked = self.manager.lookup(tokens, salt=model.salt)
+        self._unchanged(before, "lookup")
+        got = self.manager.allocate(seq_id, tokens, salt=model.salt)
+        if not got:
+            self._unchanged(before, "allocate, which found no room,")
+            needed = -(-len(tokens) // self.manager.block_size) - expected // self.manager.block_size
+            self._say(got.needed == needed, f"allocate says it needs {got.needed} blocks; {needed} are missing")
+            self._say(got.available < needed, "allocate refused although there was room")
+            return False
+        cached = got.num_cached_tokens
+        self._say(looked == cached == expected,
+                  f"lookup found {looked} tokens and allocate {cached}, but {expected} are cached")
+        self.released.pop(seq_id, None)
+        self.seqs[seq_id] = model
+        self._compute(seq_id, cached)
+        self._register(seq_id)
+        self._check(seq_id)
+        return True
+
+    def append(self, seq_id: Hashable, token: int) -> bool:
+        """One token more."""
+        return self._more([seq_id], [[token]], lambda: self.manager.append(seq_id, token))
+
+    def extend(self, seq_id: Hashable, tokens: Sequence[int]) -> bool:
+        """Many tokens more."""
+        return self._more([seq_id], [list(tokens)], lambda: self.manager.extend(seq_id, tokens))
+
+    def grow(self, seq_id: Hashable, n: int) -> bool:
+        """Tokens that are not known."""
+        return self._more([seq_id], [[UNKNOWN] * n], lambda: self.manager.grow(seq_id, n))
+
+    def append_each(self, seq_ids: Sequence[Hashable], tokens: Sequence[Sequence[int]]) -> bool:
+        """The same number of tokens for each of many sequences, in one call."""
+        flat = [token for own in tokens for token in own]
+        return self._more(seq_ids, tokens, lambda: self.manager.append_each(seq_ids, flat))
+
+    def fork(self, parent: Hashable, child: Hashable) -> None:
+        """A second sequence over the same blocks."""
+        self.manager.fork(parent, child)
+        self.seqs[child] = self.seqs[parent].copy()
+        self._check(child)
+
+    def free(self, seq_id: Hashable) -> None:
+        """The sequence is finished."""
+        del self.seqs[seq_id]
+        blocks = self.manager.blocks(seq_id)
+        self.manager.free(seq_id)
+        self._let_go(blocks)
+        self._check()
+
+    def release(self, seq_id: Hashable) -> None:
+        """The sequence is preempted."""
+        self.released[seq_id] = self.seqs.pop(seq_id)
+        blocks = self.manager.blocks(seq_id)
+        self.manager.release(seq_id)
+        self._let_go(blocks)
+        self._check()
+
+    def swap_out(self, seq_id: Hashable) -> bool:
+        """To the host."""
+        before = self._state()
+        blocks = self.manager.blocks(seq_id)
+        copies = self.manager.swap_out(seq_id)
+        if copies is None:
+            self._unchanged(before, "swap_out, which found no room,")
+            return False
+        self._say([block for block, _ in copies] == blocks, "swap_out does not copy every block in order")
+        for block, host in copies:
+            self._host[host] = self._block(block)
+        self.swapped[seq_id] = self.seqs.pop(seq_id)
+        self._let_go(blocks)
+        self._check()
+        return True
+
+    def swap_in(self, seq_id: Hashable) -> bool:
+        """Back from the host."""
+        before = self._state()
+        copies = self.manager.swap_in(seq_id)
+        if copies is None:
+            self._unchanged(before, "swap_in, which found no room,")
+            return False
+        for host, block in copies:
+            self._put(block, self._host.pop(host))
+        self.seqs[seq_id] = self.swapped.pop(seq_id)
+        self._register(seq_id)
+        self._check(seq_id)
+        return True
+
+    def refuse(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """A call that must end in one of our errors and change nothing."""
+        before = self._state()
+        try:
+            answer = getattr(self.manager, name)(*args, **kwargs)
+        except LabkitError:
+            self._unchanged(before, f"{name}, which was refused,")
+            return
+        raise Broken(f"{name}{args} answered {answer!r} where it had to be refused.")
+
+    def finish(self) -> None:
+        """Free everything: the cache must be as empty as at the start."""
+        for seq_id in list(self.swapped):
+            while not self.swap_in(seq_id):
+                self.free(next(iter(self.seqs)))
+        for seq_id in list(self.seqs):
+            self.free(seq_id)
+        manager = self.manager
+        self._say(manager.num_held == 0, f"{manager.num_held} blocks are still held after everything was freed")
+        self._say(manager.num_cached == manager.cache.num_evictable, "nobody holds anything, but not all can go")
+        manager.cache.evict(manager.cache.num_evictable)
+        whole = manager.num_blocks - (manager.null_block is not None)
+        self._say(manager.num_free == whole, f"{manager.num_free} of {whole} blocks are free in an empty cache")
+        self._check()
+
+    # ----- the model -------------------------------------------------------------------------------------------
+
+    def _more(self, seq_ids: Sequence[Hashable], tokens: Sequence[Sequence[int]], call: Any) -> bool:
+        before = self._state()
+        had = {seq_id: self.manager.num_tokens(seq_id) for seq_id in seq_ids}
+        if not call():
+            self._unchanged(before, "an append that found no room")
+            return False
+        for source, destination in self.manager.copies:
+            self._put(destination, self._block(source))
+        self.manager.copies.clear()
+        for seq_id, new in zip(seq_ids, tokens, strict=True):
+            self._history(self.seqs[seq_id], new)
+        for seq_id in seq_ids:
+            self._compute(seq_id, had[seq_id])
+            self._register(seq_id)
+        self._check(*seq_ids)
+        return True
+
+    def _history(self, model: _Modelled, tokens: Sequence[int]) -> None:
+        last: Any = model.histories[-1] if model.histories else model.salt
+        for token in tokens:
+            # A token that is not known is like no other, so nobody can share what depends on it.
+            key = (last, token) if token != UNKNOWN else (last, token, len(self._histories))
+            last = self._histories.setdefault(key, len(self._histories))
+            model.tokens.append(token)
+            model.histories.append(last)
+
+    def _compute(self, seq_id: Hashable, start: int) -> None:
+        histories = self.seqs[seq_id].histories
+        for slot, history in zip(self.manager.slots(seq_id, start, len(histories)), histories[start:], strict=True):
+            self._memory[slot] = history
+
+    def _register(self, seq_id: Hashable) -> None:
+        if isinstance(self.manager.cache, NoPrefixCache):
+            return
+        model, block_size = self.seqs[seq_id], self.manager.block_size
+        for i, block in enumerate(self.manager.blocks(seq_id)[: len(model.tokens) // block_size]):
+            if UNKNOWN in model.tokens[: (i + 1) * block_size]:
+                break
+            self._remember(block, model.histories[(i + 1) * block_size - 1])
+
+    def _remember(self, block: int, history: int) -> None:
+        if block not in self._cached:
+            self._cached[block] = history
+            self._contents[history] += 1
+
+    def _forget(self, block: int) -> None:
+        self._say(block in self._cached, f"block {block} was evicted, but held nothing that could be found")
+        history = self._cached.pop(block)
+        self._contents[history] -= 1
+        if not self._contents[history]:
+            del self._contents[history]
+
+    def _let_go(self, blocks: list[int]) -> None:
+        """Some caches keep a second copy of a content private: it is gone with its last holder."""
+        if self.manager.cache.keeps_twins:
+            return
+        for block in blocks:
+            if block in self._cached and not self.manager.refs.count(block) and self._contents[self._cached[block]] > 1:
+                self._forget(block)
+
+    def _expected_hit(self, model: _Modelled) -> int:
+        block_size = self.manager.block_size
+        hit = 0
+        while hit + block_size < len(model.histories) and self._contents[model.histories[hit + block_size - 1]]:
+            hit += block_size
+        return hit
+
+    def _block(self, block: int) -> list[int | None]:
+        size = self.manager.block_size
+        return [self._memory.get(slot) for slot in range(block * size, (block + 1) * size)]
+
+    def _put(self, block: int, histories: list[int | None]) -> None:
+        for offset, history in enumerate(histories):
+            if history is not None:
+                self._memory[block * self.manager.block_size + offset] = history
+
+    # ----- what must hold --------------------------------------------------------------------------------------
+
+    def _say(self, holds: bool, sentence: str) -> None:
+        if not holds:
+            raise Broken(sentence[0].upper() + sentence[1:] + ".")
+
+    def _state(self) -> Any:
+        manager = self.manager
+        state = (manager.num_free, manager.num_cached, manager.num_available, manager.counters, list(manager.copies))
+        if self.thorough:
+            return *state, {seq_id: (manager.blocks(seq_id), manager.num_tokens(seq_id)) for seq_id in self.seqs}
+        return state
+
+    def _unchanged(self, before: Any, what: str) -> None:
+        self._say(self._state() == before, f"{what} changed something")
+
+    def _check(self, *touched: Hashable) -> None:
+        manager = self.manager
+        for seq_id in self.seqs if self.thorough else touched:
+            histories = self.seqs[seq_id].histories
+            self._say(manager.num_tokens(seq_id) == len(histories), f"{seq_id!r} has a wrong number of tokens")
+            self._say(len(manager.blocks(seq_id)) == -(-len(histories) // manager.block_size),
+                      f"{seq_id!r} has more or fewer blocks than its tokens need")
+            seen = [self._memory.get(slot) for slot in manager.slots(seq_id, 0, len(histories))]
+            if seen != histories:
+                at = next(i for i, (a, b) in enumerate(zip(seen, histories, strict=True)) if a != b)
+                raise Broken(f"Token {at} of {seq_id!r} reads K and V of another history.")
+        if not self.thorough and touched:
+            return
+        self.audit()
+
+    def audit(self) -> None:
+        """The invariants over all of memory."""
+        manager = self.manager
+        holders = Counter(block for seq_id in self.seqs for block in manager.blocks(seq_id))
+        for block in range(manager.num_blocks):
+            if block != manager.null_block:
+                self._say(manager.refs.count(block) == holders[block],
+                          f"block {block} is in {holders[block]} tables and counted {manager.refs.count(block)} times")
+        self._say(manager.num_held == len(holders), f"{len(holders)} blocks are held, num_held is {manager.num_held}")
+        kept = sum(not holders[block] for block in self._cached)
+        self._say(manager.num_cached == kept, f"{kept} blocks are cached, num_cached is {manager.num_cached}")
+        total = manager.num_free + manager.num_held + manager.num_cached + (manager.null_block is not None)
+        self._say(total == manager.num_blocks, f"free, held, cached and null blocks add up to {total}")
+        self._say(manager.counters.cached_blocks_evicted == self.evicted, "the evictions are not counted right")
+        manager.cache.audit()
+
+
+def random_operations(shadow: Shadow, rng: random.Random, count: int, tokens: int = 3, longest: int = 24) -> int:
+    """Drive a shadow with `count` random operations; returns how many of them were served."""
+    served = number = 0
+    block_size = shadow.manager.block_size
+    for _ in range(count):
+        names = list(shadow.seqs)
+        roll = rng.random()
+        seq_id = rng.choice(names) if names else None
+        if seq_id is None or roll < 0.16:
+            if shadow.released and rng.random() < 0.5:
+                name, prompt = rng.choice(list(shadow.released)), []
+            else:
+                name, number = f"s{number}", number + 1
+                prompt = [rng.randrange(tokens) for _ in range(rng.randint(1, longest))]
+            served += shadow.allocate(name, prompt, rng.choice([b"", b"", b"", b"\x00", b"tenant"]))
+        elif roll < 0.45:
+            served += shadow.append(seq_id, rng.randrange(tokens))
+        elif roll < 0.63:
+            chosen = rng.sample(names, rng.randint(1, len(names)))
+            each = rng.choice([1, 1, 1, 2, block_size])
+            served += shadow.append_each(chosen, [[rng.randrange(tokens) for _ in range(each)] for _ in chosen])
+        elif roll < 0.68:
+            served += shadow.extend(seq_id, [rng.randrange(tokens) for _ in range(rng.randint(0, 2 * block_size + 1))])
+        elif roll < 0.70:
+            served += shadow.grow(seq_id, rng.randint(0, block_size))
+        elif roll < 0.78:
+            shadow.fork(seq_id, f"s{number}")
+            number, served = number + 1, served + 1
+        elif roll < 0.90:
+            shadow.free(seq_id)
+            served += 1
+        elif roll < 0.93:
+            shadow.release(seq_id)
+            served += 1
+        elif roll < 0.96 and shadow.manager.swap_pool is not None:
+            if shadow.swapped and rng.random() < 0.6:
+                served += shadow.swap_in(rng.choice(list(shadow.swapped)))
+            else:
+                served += shadow.swap_out(seq_id)
+        else:
+            shadow.refuse("allocate", seq_id, [1])
+            shadow.refuse("append", "nobody", 1)
+            shadow.refuse("append", seq_id, rng.choice([-1, 2**32, 1.5, None]))
+            shadow.refuse("append_each", [seq_id, seq_id], [1, 2])
+            shadow.refuse("free", "nobody")
+            shadow.refuse("fork", "nobody", "child")
+            shadow.refuse("fork", seq_id, seq_id)
+    return served
