@@ -28,7 +28,7 @@ class Kind(IntEnum):
     SHARE = 2  # block: now also held by seq; arg: logical index
     COPY = 3  # block: the new private copy; arg: the block it was copied from
     FREE = 4  # block: let go of by seq; arg: references left
-    STORED = 5  # block: full and findable in the prefix cache
+    STORED = 5  # block: full and findable in the prefix cache; arg: the number of its content, -1 if none is kept
     REMOVED = 6  # block: cached content dropped to make room (an eviction)
     CLEARED = 7  # the whole prefix cache was dropped
     REUSE = 8  # block: a cached block hit by seq; arg: logical index

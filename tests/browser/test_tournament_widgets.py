@@ -98,16 +98,48 @@ def told(page: Any, browse: Any, cell: str = "cell-2") -> dict[str, Any]:
     return json.loads(text.split("TOLD", 1)[1])
 
 
+STRIP = """
+from labkit.observe.evictions import pair_evictions
+from labkit.widgets import EvictionStrip
+
+
+def evicted(trace, capacity):
+    cached, free, removals = {}, list(range(capacity)), []
+    for now, key in enumerate(trace):
+        if key in cached:
+            cached[key] = cached.pop(key)
+            continue
+        if not free:
+            out = next(iter(cached))
+            free.append(cached.pop(out))
+            removals.append((now, out, free[-1]))
+        cached[key] = free.pop()
+    return pair_evictions(removals, list(enumerate(trace)), lambda content: f"content {content}")
+
+
+strip = EvictionStrip(evicted(TRACES["chat"][:300], 16), 300)
+strip
+"""
+LARGE = """
+draw = random.Random(1)
+busy = [min(20000, int(draw.paretovariate(0.45))) if draw.random() < 0.7 else 10**6 + i for i in range(40000)]
+large = EvictionStrip(evicted(busy, 300), 40000, title="Many")
+print(len(large.evictions))
+large
+"""
+
+
 def test_slice(lab: Any, page: Any, browse: Any) -> None:
-    panel = browse.open_notebook(page, lab, lab.write_notebook("tournament.ipynb", (REPLAYS, BOARD, TOLD)))
+    cells = (REPLAYS, BOARD, TOLD, STRIP, LARGE)
+    panel = browse.open_notebook(page, lab, lab.write_notebook("tournament.ipynb", cells))
     browse.set_theme(page, dark=False)
     browse.run_all(page)
-    board = panel.locator(".lk-tournament-board")
-    expect(board).to_be_visible()
-    browse.shoot(page, "tournament-light", board)
+    browse.cell(page, "cell-3")
+    strip = panel.locator(".lk-eviction-strip").first
+    expect(strip).to_be_visible()
+    browse.shoot(page, "strip-light", strip)
+    browse.cell(page, "cell-4")
+    browse.shoot(page, "strip-large-light", panel.locator(".lk-eviction-strip").nth(1))
     browse.set_theme(page, dark=True)
-    browse.shoot(page, "tournament-dark", board)
-    board.get_by_role("combobox", name="trace").select_option("cyclic scan")
-    expect(board).to_have_attribute("aria-busy", "false")
-    browse.shoot(page, "tournament-dark-scan", board)
+    browse.shoot(page, "strip-large-dark", panel.locator(".lk-eviction-strip").nth(1))
     browse.assert_clean(page)

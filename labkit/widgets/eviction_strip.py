@@ -1,0 +1,114 @@
+"""EvictionStrip: what was evicted over time, and for each eviction the moment at which it was wanted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import traitlets
+
+from labkit.errors import BoardError
+from labkit.observe.events import EventLog
+from labkit.observe.evictions import Eviction, evictions_of
+from labkit.widgets.base import LabWidget
+from labkit.widgets.strip_layout import overview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RECORD = np.dtype([("step", "<i4"), ("block", "<i4"), ("wanted", "<i4"), ("label", "<i4")])
+"""One eviction as the page reads it; `wanted` is -1 where the content never was, `label` indexes `labels`."""
+LARGEST = 2**31 - 1
+
+
+class EvictionStrip(LabWidget):
+    """Time from left to right: a tick for each eviction, an arc from each regretted one to where it was wanted again.
+
+    Below stands the share of regretted evictions as it was known at each moment. Where ticks have no room beside each
+    other they are counted in bins, all of them, and the strip says so; a closer look shows each by itself.
+
+    Args:
+        evictions: `Eviction`s in the order of their steps, or an `EventLog` (see `labkit.observe.evictions`).
+        steps: length of the log; by default up to the last thing that is known to have happened.
+        only_regretted: leave out, at first, the evictions that were never wanted again.
+        title, subtitle: what stands above the picture.
+
+    Raises:
+        BoardError: steps that go backwards or lie outside the log, or a content wanted again before it was evicted.
+    """
+
+    _name: ClassVar[str] = "eviction_strip"
+
+    records = traitlets.Bytes(b"").tag(sync=True)
+    labels = traitlets.List([]).tag(sync=True)
+    steps = traitlets.Int(0).tag(sync=True)
+    only_regretted = traitlets.Bool(False).tag(sync=True)
+    overview = traitlets.Unicode("").tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+    subtitle = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        evictions: Iterable[Eviction] | EventLog,
+        steps: int | None = None,
+        only_regretted: bool = False,
+        title: str = "Evictions, and what became of them",
+        subtitle: str = "",
+    ) -> None:
+        if isinstance(evictions, EventLog):
+            steps = evictions.num_steps if steps is None else steps
+            evictions = evictions_of(evictions)
+        self.evictions = list(evictions)
+        steps = _checked(self.evictions, steps)
+        names: dict[str, int] = {}
+        rows = [
+            (e.step, e.block, -1 if e.wanted_again is None else e.wanted_again, names.setdefault(e.label, len(names)))
+            for e in self.evictions
+        ]
+        super().__init__(
+            records=np.array(rows, dtype=RECORD).tobytes(),
+            labels=list(names),
+            steps=steps,
+            only_regretted=only_regretted,
+            overview=overview(self.evictions, steps),
+            title=title,
+            subtitle=subtitle,
+        )
+
+    @property
+    def regret(self) -> float | None:
+        """Share of all evictions that were wanted again, 0 to 1; None where nothing was evicted."""
+        return sum(e.regretted for e in self.evictions) / len(self.evictions) if self.evictions else None
+
+    def summary(self) -> str:
+        return f"EvictionStrip({self.overview.rstrip('.')})"
+
+    def static_figure(self) -> Figure:
+        from labkit.widgets import still_strip
+
+        return still_strip.strip(
+            self.evictions, self.steps, self.only_regretted, self.overview, self.title, self.subtitle
+        )
+
+
+def _checked(evictions: list[Eviction], steps: int | None) -> int:
+    """The length of the log in steps, once every eviction lies within it."""
+    before = last = 0
+    for number, e in enumerate(evictions):
+        what: Any = None
+        if not isinstance(e, Eviction):
+            what = f"is {e!r}, but an Eviction is expected"
+        elif not 0 <= e.step <= LARGEST:
+            what = f"is at step {e.step}; steps are counted from 0 to {LARGEST:,}"
+        elif e.step < before:
+            what = f"is at step {e.step}, after one at step {before}; give them in the order of their steps"
+        elif e.wanted_again is not None and not e.step < e.wanted_again <= LARGEST:
+            what = f"is at step {e.step} and wanted again at step {e.wanted_again}; that should be a later one"
+        elif steps is not None and max(e.step, e.wanted_again or 0) >= steps:
+            what = f"reaches beyond the {steps} steps of the log; give `steps` all of them"
+        if what:
+            raise BoardError(f"Eviction {number} {what}.")
+        before = e.step
+        last = max(last, e.step, e.wanted_again or 0)
+    return max(0, steps if steps is not None else last + 1 if evictions else 0)
