@@ -12,13 +12,16 @@ _MODULES = {
     "AttentionPlay": "attention_play",
     "CheckReport": "check_report",
     "EngineMap": "engine_map",
+    "EvictionStrip": "eviction_strip",
     "Layout": "memory_map",
     "MemoryMap": "memory_map",
     "OpeningCard": "opening_card",
     "PageTable": "page_table",
     "ProgressOverview": "progress_overview",
     "QuizWidget": "quiz",
+    "RadixTree": "radix_tree",
     "TokenCost": "token_cost",
+    "TournamentBoard": "tournament_board",
 }
 
 __all__ = sorted(_MODULES)

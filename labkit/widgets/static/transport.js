@@ -123,9 +123,9 @@ function transport({ last = 0, step = 0, onseek, onplay = () => {}, spoken = (s)
 
 /**
  * Which keys do what, for those who would not guess. What it says is true wherever the focus is: `lk-keyed` is the part
- * of the page that takes the keys, `lk-walks` on it says that they go from block to block.
+ * of the page that takes the keys, `lk-walks` on it says that they go from block to block (`walked`: or from what).
  */
-function keyHint() {
+function keyHint(walked = "block") {
   const key = (text) => h("kbd", { text });
   return h(
     "span",
@@ -133,6 +133,6 @@ function keyHint() {
     h("span", { class: "lk-keys-away", text: "click, then " }),
     h("span", { class: "lk-keys-step" }, key("←"), key("→"), " step "),
     h("span", { class: "lk-keys-space" }, key("space"), " play"),
-    h("span", { class: "lk-keys-walk" }, key("←"), key("→"), key("↑"), key("↓"), " block ", key("Esc"), " back to steps"),
+    h("span", { class: "lk-keys-walk" }, key("←"), key("→"), key("↑"), key("↓"), ` ${walked} `, key("Esc"), " back to steps"),
   );
 }

@@ -1,0 +1,148 @@
+"""RadixTree: a radix prefix cache as a replay of its tree log: match paths, splits, locks, last use, evictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import traitlets
+
+from labkit.errors import TreeLogError
+from labkit.observe.tree_log import ROOT, TreeLog
+from labkit.widgets import still_tree
+from labkit.widgets.base import LabWidget
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONGEST_TEXT = 2000
+"""Characters of one edge's text that travel to the page."""
+
+
+class RadixTree(LabWidget):
+    """A replay of a radix tree: play, step, rewind; point at a node or walk to it for its text, blocks, locks and use.
+
+    Args:
+        log: the tree's history, taken with `TreeLog.snapshot`.
+        show: makes text from the bytes of an edge (whole pages). By default they are read as token ids of four bytes,
+            little endian, where a page is a multiple of four, and as UTF-8 otherwise.
+        step: how many snapshots have been taken when it opens; None is the end of the log.
+        fold: subtrees away from what a step touches are drawn as one mark; None does so where the tree is too large for
+            the picture.
+        title, subtitle: what stands above the picture.
+
+    Raises:
+        TreeLogError: `log` is no TreeLog, or `show` gives something that is not text.
+    """
+
+    _name: ClassVar[str] = "radix_tree"
+    _parts: ClassVar[tuple[str, ...]] = ("transport", "tree_replay", "tree_board")
+
+    records = traitlets.Bytes(b"").tag(sync=True)
+    texts = traitlets.List([]).tag(sync=True)
+    pages = traitlets.Bytes(b"").tag(sync=True)
+    blocks = traitlets.Bytes(b"").tag(sync=True)
+    block_ends = traitlets.Bytes(b"").tag(sync=True)
+    labels = traitlets.List([]).tag(sync=True)
+    notes = traitlets.List([]).tag(sync=True)
+    faults = traitlets.List([]).tag(sync=True)
+    page_bytes = traitlets.Int(1).tag(sync=True)
+    max_depth = traitlets.Int(0).tag(sync=True)
+    step = traitlets.Int(None, allow_none=True).tag(sync=True)
+    fold = traitlets.Bool(None, allow_none=True).tag(sync=True)
+    title = traitlets.Unicode("Radix tree").tag(sync=True)
+    subtitle = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        log: TreeLog,
+        show: Callable[[bytes], str] | None = None,
+        step: int | None = None,
+        fold: bool | None = None,
+        title: str = "Radix tree",
+        subtitle: str = "",
+    ) -> None:
+        if not isinstance(log, TreeLog):
+            raise TreeLogError(
+                f"RadixTree draws a TreeLog, and this is a {type(log).__name__}: make a TreeLog, call its "
+                "snapshot(root, label) after each operation, and give it here."
+            )
+        self._log = log
+        # The picture is of the log as it is now: what is appended later does not reach it.
+        self._steps = log.num_steps
+        texts = _texts(log, show)
+        lists = log.block_lists
+        super().__init__(
+            records=log.records.tobytes(),
+            texts=[text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…" for text in texts],
+            pages=np.array([-(-len(key) // log.page_bytes) for key in log.keys], dtype="<i4").tobytes(),
+            blocks=np.array([block for blocks in lists for block in blocks], dtype="<i4").tobytes(),
+            block_ends=np.cumsum([len(blocks) for blocks in lists], dtype="<i4").tobytes(),
+            labels=list(log.labels),
+            notes=list(log.notes),
+            faults=list(log.faults),
+            page_bytes=log.page_bytes,
+            max_depth=log.max_depth,
+            step=None if step is None else max(0, min(step, self._steps)),
+            fold=fold,
+            title=title,
+            subtitle=subtitle,
+        )
+        self._text_of = dict(zip(log.keys, self.texts, strict=True))
+
+    @property
+    def shown_step(self) -> int:
+        """The step at which the picture opens."""
+        return self._steps if self.step is None else self.step
+
+    def summary(self) -> str:
+        nodes = [node for node in self._log.state(self.shown_step) if not node.gone and node.node != ROOT]
+        locked = sum(len(node.blocks) for node in nodes if node.locks > 0)
+        total = sum(len(node.blocks) for node in nodes)
+        free = total - locked
+        counted = f"{_plural(len(nodes), 'node')}, {_plural(total, 'block')}: {locked:,} locked, {free:,} evictable"
+        return f"RadixTree({counted}; step {self.shown_step} of {self._steps})"
+
+    def static_figure(self) -> Figure:
+        step = self.shown_step
+        return still_tree.radix_tree(
+            self._log.state(step),
+            self._log.path(step),
+            text_of=self._text_of,
+            page_bytes=self._log.page_bytes,
+            words=still_tree.Words(
+                self.title,
+                self.subtitle,
+                step,
+                self._log.label(step),
+                self._log.notes[step - 1] if step else "",
+                self._log.faults[step - 1] if step else "",
+            ),
+        )
+
+
+def token_ids(key: bytes) -> str:
+    """The bytes of an edge as token ids: unsigned, four bytes each, little endian."""
+    return " ".join(map(str, np.frombuffer(key, dtype="<u4").tolist()))
+
+
+def _texts(log: TreeLog, show: Callable[[bytes], str] | None) -> list[str]:
+    """The text of each key of the log."""
+    if show is None:
+        if log.page_bytes % 4 == 0:
+            return [token_ids(key) if len(key) % 4 == 0 else key.hex(" ") for key in log.keys]
+        return [key.decode("utf-8", "replace") for key in log.keys]
+    if not callable(show):
+        raise TreeLogError(f"`show` is a {type(show).__name__}: give a function that makes text from an edge's bytes.")
+    texts = []
+    for key in log.keys:
+        text: Any = show(key) if key else ""
+        if not isinstance(text, str):
+            raise TreeLogError(f"`show` gave a {type(text).__name__} for {key[:16]!r}: it must give text (str).")
+        texts.append(text)
+    return texts
+
+
+def _plural(count: int, one: str) -> str:
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
