@@ -94,15 +94,15 @@ class RankedPolicy:
 
     def exchange(self, block: int) -> int:
         """`add(block)` and then `evict()`, in one step. A cache that follows a chain upwards asks for nothing else."""
-        rank = self.rank(block)
+        item = (self.rank(block), block)
         if self._in_hand is None:
-            first = heappushpop(self._heap, (rank, block))
-            if first[1] == block and first[0] == rank:
+            first = heappushpop(self._heap, item)
+            if first is item:
                 return block
             heappush(self._heap, first)
         else:
-            heappush(self._heap, (rank, block))
-        self._rank[block] = rank
+            heappush(self._heap, item)
+        self._rank[block] = item[0]
         return self.evict()
 
     def evict(self) -> int:
@@ -139,9 +139,7 @@ class LRU(RankedPolicy):
     def released(self, blocks: Sequence[int]) -> None:
         """The blocks were in use until now."""
         self._clock += 1
-        now, last_held = self._clock, self._last_held
-        for block in blocks:
-            last_held[block] = now
+        self._last_held.update(dict.fromkeys(blocks, self._clock))
 
     def rank(self, block: int) -> int:
         """The time at which it was let go of."""

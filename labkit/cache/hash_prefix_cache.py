@@ -22,6 +22,7 @@ contents at a time. By induction from the first block, equal means equal all the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from struct import iter_unpack
 from typing import Any
 
 from labkit.cache.eviction import LRU, EvictionPolicy
@@ -50,7 +51,8 @@ def chain_hashes(
     Returns:
         (hashes, pages), both of length len(tokens) // page_bytes; the end of a part-filled block is left out.
     """
-    pages = [tokens[i : i + page_bytes] for i in range(0, len(tokens) - page_bytes + 1, page_bytes)]
+    # iter_unpack cuts in C, twice as fast as a slice a block.
+    pages = [page for (page,) in iter_unpack(f"{page_bytes}s", tokens[: len(tokens) // page_bytes * page_bytes])]
     if salt and pages:
         pages[0] = salt + pages[0]
     hashes: list[Any] = []
@@ -281,12 +283,13 @@ class HashPrefixCache:
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
         block_of, hash_of, parent_of, children = self._block_of, self._hash_of, self._parent_of, self._children
-        unheld, offered, policy = self._unheld, self._offered, self.policy
+        unheld, offered, twins, policy = self._unheld, self._offered, self._twins, self.policy
         exchange = getattr(policy, "exchange", None)
         gone, lost = [], []
         above = None  # what the last victim hung from, if it may go now
         while len(gone) < n:
-            # In a chain of evictions the parent is offered and the next victim asked for in one call.
+            # In a chain of evictions the parent is offered and the next victim asked for in one call; mostly it is
+            # that parent.
             if above is None:
                 block = policy.evict()
             elif exchange is not None:
@@ -294,31 +297,32 @@ class HashPrefixCache:
             else:
                 policy.add(above)
                 block = policy.evict()
-            try:
-                if block < 0 or not offered[block]:
-                    raise IndexError
-            except (IndexError, TypeError):
-                self._evicted(gone, lost)
-                raise PolicyError(
-                    f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not offered: "
-                    "evict() returns a block that was added and not removed since."
-                ) from None
-            offered[block] = unheld[block] = 0
+            if block != above:
+                if above is not None:
+                    offered[above] = 1
+                if not self._may_go(block):
+                    self._evicted(gone, lost)
+                    raise PolicyError(
+                        f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not offered: "
+                        "evict() returns a block that was added and not removed since."
+                    )
+                offered[block] = 0
+            unheld[block] = 0
             gone.append(block)
             key = hash_of[block]
             hash_of[block] = above = None
-            if key in self._twins:
+            if twins and key in twins:
                 self._lose_twin(key, block)
                 continue
             lost.append(key)
             del block_of[key]
             parent = block_of.get(parent_of[block])
             if parent is not None:
-                children[parent] = left = children[parent] - 1
-                if not left and unheld[parent] and not offered[parent]:
-                    offered[parent] = 1
+                children[parent] -= 1
+                if unheld[parent] and not children[parent] and not offered[parent]:
                     above = parent
         if above is not None:
+            offered[above] = 1
             policy.add(above)
         self._evicted(gone, lost)
         return gone
@@ -326,6 +330,10 @@ class HashPrefixCache:
     def clear(self) -> None:
         """Drop every content that nobody holds. What is held stays findable."""
         self.evict(self.num_evictable)
+
+    def _may_go(self, block: object) -> bool:
+        """Whether the policy was offered this; it may say anything."""
+        return type(block) is int and 0 <= block < len(self._offered) and bool(self._offered[block])
 
     def _evicted(self, blocks: list[int], lost: list[Any]) -> None:
         self.num_evictable -= len(blocks)
