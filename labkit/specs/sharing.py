@@ -43,6 +43,8 @@ class Counts(Specification):
                 op("free", which=[0, 1]), op("allocate", n=1), op("free", which=[0, 1]), op("allocate", n=2)),
         Witness("counts-the-holders", op("new", num_blocks=2), op("allocate", n=1), op("drop", which=[0]),
                 op("recycle", which=[0]), op("allocate", n=1), op("share", which=[0])),
+        Witness("counts-the-holders", op("new", num_blocks=9), op("allocate", n=8), op("share", which=list(range(8))),
+                op("share", which=[7, 2, 5]), op("drop", which=[7, 6])),
         Witness("counts-the-holders", op("new", num_blocks=1), op("allocate", n=1), op("share", which=[]),
                 op("drop", which=[]), op("recycle", which=[])),
         Witness("refused-means-unchanged", op("new", num_blocks=3), op("allocate", n=2), op("allocate", n=2)),
@@ -196,6 +198,8 @@ class AppendCow(Specification):
         Rule("copies-are-told", "The answer lists the copies to make, as (source, destination)."),
     )
     witnesses = (
+        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+                op("append", seq="A", n=1)),
         Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("start", seq="A", n=2),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
         Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("start", seq="A", n=2),
@@ -244,8 +248,6 @@ class AppendCow(Specification):
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1), op("append", seq="A", n=2)),
         Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=4),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
-                op("append", seq="A", n=1)),
         Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=0)),
         Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),

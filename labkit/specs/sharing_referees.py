@@ -56,6 +56,7 @@ class CountsReferee(Referee):
     def do_new(self, num_blocks: int) -> None:
         self.num_blocks = num_blocks
         self.counts: dict[int, int] = {}  # blocks out of the pool, in the order in which they left it
+        self.given: list[tuple[list[Any], list[int]]] = []  # what allocate answered with, and what it said then
         self.setup_text = f"a pool of {num_blocks}"
         self.log.meta.update(num_blocks=num_blocks, block_size=1)
         self.pool = _WatchedPool(self.namespace["BlockPool"](num_blocks))
@@ -71,9 +72,9 @@ class CountsReferee(Referee):
         seen = self.call(refused if n > free else rule, f"allocate({n})", "allocate", n, on=self.refs)
         if n > free:
             if not self.require(rule, seen is None, expected=Words("None"),
-                                cause=f"The pool has {_blocks(free)} and refuses a request for {n}; so must you."):
+                                cause=f"Of the pool's blocks {_free(free)}; it refuses a request for {n}."):
                 return
-            self.note(f"right: only {free} {'is' if free == 1 else 'are'} free")
+            self.note(f"right: {_free(free)}")
             self.log.emit(Kind.REFUSE, arg=min(n, 2**31 - 1))
             self._check_free(refused, "The request was refused, and blocks left the pool all the same.")
             self._check(refused, "The request was refused, so no count may change.")
@@ -92,6 +93,8 @@ class CountsReferee(Referee):
         for block in self.pool.taken:
             self.counts[block] = 1
             self.log.emit(Kind.ALLOCATE, block=block)
+        if isinstance(seen, list):
+            self.given.append((seen, list(self.pool.taken)))
         self._check_free(rule, f"{_count(n, 'block')} {'was' if n == 1 else 'were'} asked for.")
         self._check("counts-the-holders", {b: f"allocate handed out block {b}, so one table holds it."
                                            for b in self.pool.taken})
@@ -130,7 +133,7 @@ class CountsReferee(Referee):
             missing = [b for b in due if b not in [whole(s) for s in seen]]
             cause = (f"Block {missing[0]} has no holder left, and the answer does not name it: it will never go back."
                      if missing else f"Block {show(wrong[0], 20)} is named, and "
-                     f"{_count(self.counts.get(whole(wrong[0]) or 0, 0), 'table')} still hold it."
+                     f"{_count(self.counts.get(whole(wrong[0]) or 0, 0), 'other holder')} is left."
                      if wrong else "A block is named twice.")
         self.require("drop-names-the-unheld", not cause, expected=due, cause=cause, kind=kind)
         self._check("counts-the-holders", {b: f"drop makes one holder fewer for block {b}." for b in ids})
@@ -208,6 +211,11 @@ class CountsReferee(Referee):
                 else f"Nobody holds block {block}."
             why = cause if isinstance(cause, str) else cause.get(block, held)
             if not self.observe(rule, f"count({block})", seen, expected, why):
+                return
+        for answer, ids in self.given:
+            if not self.observe("passes-on-what-the-pool-answers", f"the list that allocate({len(ids)}) gave",
+                                list(answer), ids, "A list that was handed out belongs to whoever asked for it, and "
+                                                   "something was written into it since."):
                 return
 
     def _check_free(self, rule: str, cause: str) -> None:
@@ -317,7 +325,7 @@ class SharingReferee(Referee):
         for block in range(self.num_blocks):
             due = self.holders(block)
             who = [name for name, table in self.tables.items() if block in table.blocks]
-            held = f"{_and(who)} {'holds' if due == 1 else 'hold'} block {block}" if who else f"Nobody holds {block}"
+            held = f"{_and(who) if who else 'Nobody'} {'hold' if due > 1 else 'holds'} block {block}"
             seen = self.refs.count(block)
             if not self.observe(rule, f"refs.count({block})", seen, due, f"{held}; the count says {seen}."):
                 return False
@@ -476,16 +484,15 @@ class AppendReferee(SharingReferee):
                 f"{'holds' if len(sharing) == 1 else 'hold'} too," if copy else "")
             self.log.emit(Kind.REFUSE, seq, arg=wanted)
             if not self.require("refuses-only-without-room", seen is None, expected=Words("None"),
-                                cause=f"{needs} and {free} {'is' if free == 1 else 'are'} free."):
+                                cause=f"{needs} and {_free(free)}."):
                 return
-            self.note(f"right: {wanted} needed, {free} free")
+            self.note(f"right: {wanted} needed, {free or 'none'} free")
             self._unchanged(seq, before, old, free, blocks, tokens)
             return
         due = Words("a list of copies" if copy else "[]")
         if not self.require("refuses-only-without-room", seen is not None, expected=due,
-                            cause=f"{_count(wanted, 'block')} {'is' if wanted == 1 else 'are'} needed and {free} "
-                                  f"{'is' if free == 1 else 'are'} free, and the answer is None: no room, or is a "
-                                  "return missing?"):
+                            cause=f"{'1 block is' if wanted == 1 else f'{wanted} blocks are'} needed and "
+                                  f"{_free(free)}, and the answer is None: no room, or is a return missing?"):
             return
         pairs = _pairs(seen)
         if not self.require("copies-are-told", pairs is not None, expected=due, kind="wrong-type",
@@ -517,7 +524,8 @@ class AppendReferee(SharingReferee):
                                    f"Token {first} of {seq} goes to block {block}, {who}. Both write their next token "
                                    "into the same slot, and the last one wins.")
                 return
-        self.observe(room, f"{seq}.num_tokens", tokens, old + n, f"{old} tokens and {n} more.")
+        self.observe(room, f"{seq}.num_tokens", tokens, old + n,
+                     f"{seq} had {_count(old, 'token')} and got {f'{n} more' if n else 'none'}.")
         self._texts(seq, n, seen, pairs, copy, before, old)
         needless = [pair for pair in copied if not copy or pair[0] != before[-1]]
         if not self.failures and needless:
@@ -564,7 +572,7 @@ class AppendReferee(SharingReferee):
                 return (f"{seq} moved to another block, and what it had written before is not there: the answer of "
                         f"append_cow, {show(seen, 40)}, has to say what must be copied.")
             if name != seq and found == "nothing":
-                return f"Somebody copied over what {name} had written."
+                return f"A copy that the answer names, {show(seen, 40)}, goes over what {name} had written."
             return f"{name} reads what another sequence has written."
 
         self.check_texts("every-sequence-reads-its-own-tokens", explain)
@@ -585,8 +593,8 @@ def _count(n: int, what: str) -> str:
     return f"1 {what}" if n == 1 else f"{n} {what}s"
 
 
-def _blocks(n: int) -> str:
-    return "1 block free" if n == 1 else f"{n} blocks free"
+def _free(n: int) -> str:
+    return "none is free" if not n else "1 is free" if n == 1 else f"{n} are free"
 
 
 def _and(names: list[str]) -> str:

@@ -91,7 +91,7 @@ _PASSES, _SEPARATE = "passes-on-what-the-pool-answers", "counts-are-separate"
 
 _REFS = [
     ("frees-at-the-first-drop", _BACK, _refs(free="self.drop(blocks)\n        self.recycle(blocks)"),
-     "Every block goes back as soon as one holder lets go, whoever else still reads it."),
+     "A block goes back when one of its two holders lets go, while the other still reads it."),
     ("drop-tells-the-pool", _BACK, _refs(drop="""unheld = []
         for block in blocks:
             self._counts[block] -= 1
@@ -99,7 +99,7 @@ _REFS = [
                 unheld.append(block)
         self.pool.free(unheld)
         return unheld""", recycle="pass"),
-     "drop gives the blocks back itself, so nobody can keep what they hold, and recycle has nothing left to do."),
+     "drop gives the blocks back itself, so nobody can keep what they hold until it is wanted again."),
     ("drop-and-recycle-both", _BACK, _refs(drop="""unheld = []
         for block in blocks:
             self._counts[block] -= 1
@@ -214,14 +214,14 @@ _REFS = [
     ("names-in-a-set", _UNHELD, _refs(drop="""for block in blocks:
             self._counts[block] -= 1
         return sorted(block for block in blocks if self._counts[block] == 0)"""),
-     "Sorting loses the order in which the blocks were named, and with it which is reused first."),
+     "The order in which the blocks were named is lost, and with it which is reused first."),
     ("names-every-unheld-block", _UNHELD, _refs(drop="""for block in blocks:
             self._counts[block] -= 1
         return [block for block, count in self._counts.items() if count == 0]""", free="""self.drop(blocks)
         self.recycle([b for b in blocks if not self._counts[b]])"""),
      "Blocks that were dropped earlier, or are in the pool, are named once more."),
     ("recycle-forgets-the-pool", _RETURN, _refs(recycle="for block in blocks:\n            self._counts[block] = 0"),
-     "The counts are put in order, and the pool never gets its blocks back."),
+     "Blocks that nobody holds never get back to the pool: they are neither held nor free."),
     ("recycle-looks-the-wrong-way", _RETURN, _refs(recycle="self.pool.free([b for b in blocks if self._counts[b]])"),
      "Only blocks that somebody holds are given back, and those are just the ones that may not be."),
     ("recycles-backwards", _RETURN, _refs(recycle="self.pool.free(list(blocks)[::-1])"),
@@ -243,8 +243,16 @@ _REFS = [
             self._counts[block] = 1
         return blocks"""),
      "An empty list is false in Python too: no blocks asked for is no refusal."),
+    ("clears-what-it-gave", _PASSES, _refs(drop="""for block in blocks:
+            self._counts[block] -= 1
+        self._last.clear()
+        return [b for b in blocks if self._counts[b] == 0]""", allocate="""blocks = self._last = self.pool.allocate(n)
+        for block in blocks or []:
+            self._counts[block] = 1
+        return blocks""", init="self._counts, self._last = {}, []"),
+     "The list that was handed out is kept and emptied later, and whoever holds it loses its blocks."),
     ("class-level-counts", _SEPARATE, _refs(head="_counts = {}", init="pass"),
-     "The counts belong to the class, so every object counts into the same ones."),
+     "The counts are made once for all, outside of __init__, so every object writes into the same ones."),
     ("module-level-counts", _SEPARATE, "_COUNTS = {}\n\n" + _refs(init="_COUNTS.clear()").replace(
         "self._counts", "_COUNTS"),
      "The counts live in the module, so every object writes into the same ones."),
@@ -258,7 +266,7 @@ _FORK = [
     child.blocks = list(table.blocks)
     child.num_tokens = table.num_tokens
     return child"""),
-     "The counts are not told, so the blocks go back to the pool when the first of the two ends."),
+     "A block of which the counts were not told goes back to the pool when the first of the two ends."),
     ("shares-full-blocks-only", _BOTH, _fork("""child = BlockTable(table.pool, table.block_size)
     full = table.num_tokens // table.block_size
     table.pool.share(table.blocks[:full])
@@ -284,7 +292,7 @@ _FORK = [
     child.blocks = table.blocks
     child.num_tokens = table.num_tokens
     return child"""),
-     "An assignment copies no list: both names mean the same one, and a block that one table takes is in both."),
+     "No second list was made: both tables mean the same one, and a block that one of them takes is in both."),
     ("hands-out-the-parent", _APART, _fork("""table.pool.share(table.blocks)
     return table"""),
      "The answer is the parent itself: there is one table where two are due."),
@@ -367,12 +375,9 @@ _PART = "table.num_tokens % table.block_size > 0"
 
 _APPEND = [
     ("plain-append", _WRITTEN, "def append_cow(table, n=1):\n    return [] if table.append(n) else None\n",
-     "Nobody looks whether the last block is shared, and both tables write into the same slot."),
+     "Two tables hold the last block, which is one too many, and it is written all the same."),
     ("parent-writes-in-place", _WRITTEN, _append(copy=f"n > 0 and {_PART} and refs.count(table.blocks[-1]) > 2"),
-     "With two holders it is already too many: a count of 2 means that somebody else reads the block."),
-    ("looks-at-the-first-block", _WRITTEN, _append(
-        copy="n > 0 and table.num_tokens % table.block_size == 1 and refs.count(table.blocks[0]) > 1"),
-     "Whether the last block is written over is decided by the last block's count, whatever its fill."),
+     "A count of 2 means already that somebody else reads the block."),
     ("tells-but-keeps", _WRITTEN, _append(move="""shared, own = table.blocks[-1], fresh.pop()
         refs.free([own])
         copies.append((shared, own))"""),
@@ -539,7 +544,7 @@ _APPEND = [
      "An empty list says that all went well and nothing has to be copied."),
     ("asks-for-one-too-many", _ONLY, _append(ask="missing + copy", refuse="return None").replace(
         "    fresh = ", "    if refs.num_free <= missing + copy:\n        return None\n    fresh = "),
-     "Exactly enough is enough: the comparison refuses what would fit."),
+     "Exactly enough is enough, and nothing at all can always be had: more is asked for than is needed."),
     ("answers-nothing", _ONLY, _append(answer="copies"),
      "The function ends without a return, and its caller takes None for a refusal."),
     ("always-wants-a-spare", _ONLY, _append(copy=f"n > 0 and {_PART} and {_SHARED}").replace(
