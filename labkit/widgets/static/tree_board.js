@@ -938,6 +938,7 @@ function treeBoard(root, data) {
   const board = {
     replay,
     bar,
+    tidy,
     /** Where each node is drawn now: [number, x, y] in the view's space. */
     spots: () => [...shown.spots].map(([id, { x, y }]) => [id, x, y]),
     view,
