@@ -16,6 +16,10 @@ The cache tells a policy what happens and asks for a victim:
 
 `items` are block ids here and node ids under the radix cache; a policy never looks behind the number. Adding
 and removing cost O(log n), and in a chain of evictions (a block, then its parent, then its parent) O(1).
+
+A policy remembers something of each cached block and forgets it with the eviction, so its memory is bounded by the
+cache and not by what has passed through. The other policies stand in `labkit.cache.eviction_policies`, the optimum
+of one who knows the future in `labkit.cache.belady`.
 """
 
 from __future__ import annotations
@@ -61,10 +65,11 @@ class RankedPolicy:
         self._heap: list[tuple[Any, int]] = []
         self._rank: dict[int, Any] = {}  # of the blocks that may be evicted
         self._in_hand: tuple[Any, int] | None = None
+        self._noted: dict[int, Any] = {}  # what is remembered of a block until it is evicted
 
     def rank(self, block: int) -> Any:
-        """Where `block` stands in the order of eviction, now that it is added."""
-        raise NotImplementedError
+        """Where `block` stands in the order of eviction, now that it is added; by default what was noted of it."""
+        return self._noted[block]
 
     def stored(self, blocks: Sequence[int], depth: int) -> None:
         """Nothing to note."""
@@ -121,6 +126,7 @@ class RankedPolicy:
                 raise PolicyError("No block may be evicted: ask only while the cache has evictable blocks.")
             if block in self._rank and self._rank[block] == rank:
                 del self._rank[block]
+                self._noted.pop(block, None)
                 return block
 
 
@@ -134,13 +140,8 @@ class LRU(RankedPolicy):
     def __init__(self) -> None:
         super().__init__()
         self._clock = 0
-        self._last_held: dict[int, int] = {}
 
     def released(self, blocks: Sequence[int]) -> None:
-        """The blocks were in use until now."""
+        """The blocks were in use until now: that is what is noted of them, and how they are ranked."""
         self._clock += 1
-        self._last_held.update(dict.fromkeys(blocks, self._clock))
-
-    def rank(self, block: int) -> int:
-        """The time at which it was let go of."""
-        return self._last_held[block]
+        self._noted.update(dict.fromkeys(blocks, self._clock))

@@ -214,22 +214,24 @@ class HashPrefixCache:
         start = chain.registered
         hashes, pages = chain.hashes, chain.pages
         block_of, hash_of, page_of, parent_of = self._block_of, self._hash_of, self._page_of, self._parent_of
-        children = self._children
+        children, twins = self._children, self._twins
         parent = hashes[start - 1] if start else ROOT
         above = block_of[parent] if start else None
         for i in range(start, stop):
             key, page, block = hashes[i], pages[i], blocks[i]
             first = block_of.setdefault(key, block)
-            if first != block:
+            if hash_of[block] is not None:
+                pass  # a fork that holds the same block has been here
+            elif first != block:
                 if page_of[first] != page or parent_of[first] != parent:
                     stop = i
                     break
-                self._twins.setdefault(key, []).append(block)
+                twins.setdefault(key, []).append(block)
             elif above is not None:
                 children[above] += 1
             hash_of[block], page_of[block], parent_of[block] = key, page, parent
-            if first != block:
-                self._review(first)  # it has a twin now, so it may go even though it has children
+            if twins and key in twins:
+                self._review(first)  # it has a twin, so it may go even though it has children
             parent, above = key, first
         if stop > start:
             chain.registered = stop
@@ -251,9 +253,9 @@ class HashPrefixCache:
         # Tail first, so that what many prompts have in common is let go of last, and evicted last.
         let_go = self.refs.drop(blocks[::-1])
         # Two runs: what was never registered stands at the end of the sequence, and so in front here.
-        loose = len(blocks) - chain.registered
-        if len(let_go) < len(blocks):
-            loose = len([block for block in let_go if self._hash_of[block] is None])
+        loose = 0
+        while loose < len(let_go) and self._hash_of[let_go[loose]] is None:
+            loose += 1
         if loose:
             self.refs.recycle(let_go[:loose])
             let_go = let_go[loose:]
