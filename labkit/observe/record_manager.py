@@ -45,13 +45,19 @@ class _Watched:
 
 
 class _WatchedCache(_Watched):
+    def chain(self, tokens: bytes, salt: bytes = b"") -> Any:
+        return self._seen.salted(self._inner.chain(tokens, salt), salt)
+
+    def fork(self, chain: Any, blocks: list[int]) -> Any:
+        return self._seen.salted(self._inner.fork(chain, blocks), self._seen.salt(chain))
+
     def register(self, chain: Any, blocks: Sequence[int], stop: int) -> int:
         findable = self._inner.register(chain, blocks, stop)
         self._seen.stored(blocks[:findable])
         return findable
 
     def push(self, chain: Any, page: bytes, blocks: Sequence[int]) -> Any:
-        self._seen.filled(blocks, page)
+        self._seen.filled(blocks, page if len(blocks) > 1 else self._seen.salt(chain) + page)
         answer = self._inner.push(chain, page, blocks)
         # `push` says nothing, and a chain that had come to its end (a hash that lied) goes no further. The cache
         # itself is asked; a second block with the same content is findable as well, though another one is found.
@@ -87,6 +93,16 @@ class _Seen:
         self.content: dict[int, int] = {}  # of each full block whose tokens are known
         self.numbers: dict[tuple[int, bytes], int] = {}
         self._rows: list[tuple[Kind, int, int]] = []  # kind, block, flags
+        self._salts: dict[int, tuple[Any, bytes]] = {}  # by id of a chain, which is kept so that its id stays its own
+
+    def salted(self, chain: Any, salt: bytes) -> Any:
+        """Remember the salt of a chain: a prompt shorter than a block needs it only once that block is full."""
+        if salt:
+            self._salts[id(chain)] = (chain, salt)
+        return chain
+
+    def salt(self, chain: Any) -> bytes:
+        return self._salts.get(id(chain), (None, b""))[1]
 
     def number(self, parent: int, page: bytes) -> int:
         """The number of a content: these tokens after that beginning."""

@@ -75,6 +75,11 @@ def test_salts_give_equal_tokens_different_contents():
     manager.allocate("B", range(4), salt=b"b")
     stored = [row for step in (0, 1) for row in events(log, step) if row[0] == "STORED"]
     assert [row[3] for row in stored] == [0, 1]
+    # A prompt that does not fill a block keeps its salt until it does, and so do its forks.
+    manager.allocate("C", range(2), salt=b"a")
+    manager.fork("C", "D")
+    manager.extend("C", [2, 3]), manager.extend("D", [2, 3])
+    assert [row[3] for row in events(log, 4) + events(log, 5) if row[0] == "STORED"] == [0, 0]
 
 
 def test_no_room_preemption_fork_copy_and_swap_are_told():
