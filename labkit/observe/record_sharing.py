@@ -259,8 +259,11 @@ class RecordingSharing:
         before, tokens = list(table.blocks), table.num_tokens
         others = [other for other in self._holders(before[-1]) if other != name] if before else []
 
+        granted = False
+
         def act(seen: _Seen) -> str:
-            answer = self._append_cow(table, n)
+            nonlocal granted
+            granted = (answer := self._append_cow(table, n)) is not None
             if answer is None:
                 self._log.emit(Kind.REFUSE, name, arg=-1 if seen.refused is None else seen.refused)
                 return f"None: {_wanted(-1 if seen.refused is None else seen.refused)}, {_free(self.refs.num_free)}"
@@ -280,9 +283,10 @@ class RecordingSharing:
                 self._log.emit(Kind.FILL, name, after[i], min(size, table.num_tokens - i * size))
             return _grown(tokens, table.num_tokens, copied, after[len(before):], after, others)
 
-        return self._watch(call, act)
+        self._watch(call, act)
+        return granted
 
-    def _watch(self, call: str, act: Callable[[_Seen], str]) -> bool:
+    def _watch(self, call: str, act: Callable[[_Seen], str]) -> None:
         seen = _Seen()
         with _Step(self._log, call) as step:
             self.refs._quiet = seen
@@ -290,7 +294,6 @@ class RecordingSharing:
                 step.outcome = act(seen)
             finally:
                 self.refs._quiet = None
-        return not step.outcome.startswith("None")
 
     def _table(self, name: str) -> Any:
         if name not in self.tables:
