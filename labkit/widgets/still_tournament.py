@@ -110,7 +110,8 @@ def _panel(axes: Axes, left: float, top: float, width: float, answer: dict[str, 
             return (x0 + x1) / 2
         return x0 + 8 + math.log(capacity / first) / math.log(last / first) * (x1 - x0 - 8)
 
-    end, step = scale_to(max([0.0, *(v for p in policies for v in p[key] if v is not None)]))
+    most = max([0.0, *(v for p in policies for v in p[key] if v is not None)])
+    end, step = scale_to(most if capacities else 1.0)
 
     def y_of(share: float) -> float:
         return top + HIGH * (1 - share / end)

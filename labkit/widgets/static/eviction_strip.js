@@ -185,7 +185,7 @@ function render({ model, el }) {
   }
 
   function size() {
-    width = Math.max(240, hold.clientWidth);
+    width = Math.max(120, hold.clientWidth);
     const scale = Math.max(1, globalThis.devicePixelRatio || 1);
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(ES_HIGH * scale);
@@ -505,7 +505,7 @@ function render({ model, el }) {
   const unwatch = onTheme(relayout);
   model.on("change:only_regretted", filtered);
   relayout();
-  root.lkBoard = { layout: () => (ready() ? lay : null), width: () => plot(), window: () => [from, span], paint };
+  root.lkBoard = { layout: () => (ready() ? lay : null), width: () => plot(), window: () => [from, span], paint, redo: () => { stale = true; paint(); } };
   return () => {
     model.off("change:only_regretted", filtered);
     observer.disconnect();

@@ -209,7 +209,7 @@ function render({ model, el }) {
     chart.right = width - room;
     const [first, last] = answer.range;
     const x = (c) => (last > first ? TB_PAD.left + 8 + (Math.log(c / first) / Math.log(last / first)) * (chart.right - TB_PAD.left - 8) : (TB_PAD.left + chart.right) / 2);
-    const [top, gap] = scaleTo(chart.top(answer));
+    const [top, gap] = scaleTo(answer.capacities.length ? chart.top(answer) : 1);
     const y = (v) => TB_PAD.top + TB_HIGH * (1 - v / top);
     chart.x = answer.capacities.map(x);
     for (let v = 0; v <= top + 1e-9; v += gap) {
@@ -284,7 +284,11 @@ function render({ model, el }) {
     panels.setAttribute("aria-valuetext", index < 0 ? "nothing computed yet" : plural(answer.capacities[index], "block"));
     const words = answer.sentences[index] || "";
     if (sentence.textContent !== words) sentence.textContent = words;
-    sentence.hidden = !words;
+    // While a first capacity is computed the place of sentence and table stays, so that the page does not jump.
+    const waits = root.getAttribute("aria-busy") === "true";
+    sentence.hidden = !words && !waits;
+    if (index >= 0 || !waits) hold.style.minHeight = "";
+    else if (hold.offsetHeight) hold.style.minHeight = `${hold.offsetHeight}px`;
     drawTable(answer, index);
     drawLit();
   }
