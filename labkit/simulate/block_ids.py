@@ -27,7 +27,7 @@ class BlockIds(Sequence):
             raise ValueError(f"counts add up to {self.ends[-1]}, but there are {len(flat)} ids")
 
     @classmethod
-    def of(cls, requests: Iterable[Sequence[int]]) -> BlockIds:
+    def of(cls, requests: Iterable[Sequence[int] | np.ndarray]) -> BlockIds:
         """From one list of ids a request."""
         requests = list(requests)
         counts = np.fromiter(map(len, requests), np.int64, len(requests))

@@ -49,11 +49,10 @@ from typing import Literal, Protocol
 
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
-from labkit.simulate.traces import Trace
+from labkit.simulate.traces import MOONCAKE_BLOCK_TOKENS, Trace
 
 Policy = Literal["lru", "random", "belady"]
 Requests = Sequence[Sequence[int]]
-MOONCAKE_BLOCK_TOKENS = 512
 NEVER = 1 << 62
 
 
@@ -79,24 +78,23 @@ class HitCount:
         return self.hits / self.looked_up if self.looked_up else 0.0
 
 
-def requests_of(
-    trace: Trace, full_blocks_only: bool = False, block_tokens: int = MOONCAKE_BLOCK_TOKENS
-) -> list[list[int]]:
+def requests_of(trace: Trace, full_blocks_only: bool = False, block_tokens: int | None = None) -> list[list[int]]:
     """The block ids of each prompt of a trace, as the replays take them.
 
     Args:
         trace: one with hash_ids.
         full_blocks_only: leave out the last block of a prompt where its tokens do not fill it, as engines do.
-        block_tokens: tokens that one id stands for.
+        block_tokens: tokens that one id stands for; None for what the trace says, or else 512, as in Mooncake's.
 
     Raises:
         LabkitError: the trace has no hash_ids.
     """
+    block_tokens = trace.block_tokens or MOONCAKE_BLOCK_TOKENS if block_tokens is None else block_tokens
     block_tokens = whole_number(block_tokens, "block_tokens", at_least=1, error=LabkitError)
     if trace.hash_ids is None:
         raise LabkitError(
             f"The trace {trace.name} does not say which prompts begin alike, but hit ratios need hash_ids: "
-            "take a Mooncake trace or one of labkit.simulate.prefix_workload."
+            "take a Mooncake trace, or draw one with labkit.simulate.prefix_workload."
         )
     if not full_blocks_only:
         return [ids.tolist() for ids in trace.hash_ids]
