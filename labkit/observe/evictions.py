@@ -19,7 +19,7 @@ class Eviction:
 
     Attributes:
         step: when, as the log counts its steps, from 0.
-        block: the block that was emptied.
+        block: the block that was emptied; -1 where that is not known.
         label: what was in it, in words for a reader.
         wanted_again: the step at which its content was asked for again, later than `step`; None if it never was.
     """
@@ -48,7 +48,7 @@ def pair_evictions(
 
     Args:
         removals: (step, content, block), in the order in which they happened. A content is anything that is equal to
-            itself and hashable: a block hash, a prefix as a tuple, a number.
+            itself and hashable: a block hash, a prefix as a tuple, a number. A block of -1 is not known.
         requests: (step, content) of each block that was asked for, whether it was found or not; any order of steps.
         label: words for a content; by default its own text, bytes in hexadecimal.
 

@@ -174,13 +174,6 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
     optimum, policies = rows[0], rows[1:]
     if not policies:
         return f"{at} {bound} hits {optimum['hit_text']}; there is no policy to compare with it."
-    above = [row for row in policies if row["behind"] < 0]
-    if above:
-        names = _listed([row["name"] for row in above])
-        return (
-            f"{at} {names} {'hits' if len(above) == 1 else 'hit'} more than {bound}, the bound: either the future was "
-            "known to it, or the two did not serve the same requests."
-        )
     count = len(policies)
     best = [row for row in policies if row["rank"] == 1]
     if not any(row["evictions"] for row in rows) and len(best) == count:
@@ -190,10 +183,12 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
         )
     parts = []
     lead = best[0]
+    side = "below" if lead["behind"] > 0 else "above"
     to_bound = (
-        f"as much as {bound}" if not lead["behind"]
-        else f"{_points_words(lead['behind'])} below {bound} ({optimum['hit_text']})"
-    )  # fmt: skip
+        f"{_points_words(abs(lead['behind']))} {side} {bound} ({optimum['hit_text']})"
+        if lead["behind"]
+        else f"as much as {bound}"
+    )
     if count == 1:
         parts.append(f"{at} {lead['name']} hits {lead['hit_text']}, {to_bound}.")
     elif len(best) == count:
@@ -212,7 +207,13 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
         level = [row["name"] for row in policies if row["rank"] == own["rank"] and row is not own]
         shared = f", level with {_listed(level)}," if level else ""
         parts.append(f"{mine} is {ordinal(own['rank'])}{shared} with {own['hit_text']}, {back} behind{regrets}.")
-    return " ".join(part for part in parts if part)
+    above = [row["name"] for row in policies if row["behind"] < 0]
+    if above:
+        parts.append(
+            f"{bound} bounds policies that do not know the future, on the same requests, where every block costs the "
+            f"same and none is pinned: for {_listed(above)} one of these does not hold."
+        )
+    return " ".join(parts)
 
 
 def _regret_words(row: Mapping[str, Any], optimum: Mapping[str, Any], bound: str) -> str:

@@ -322,7 +322,8 @@ def test_sentences() -> None:
         "b is 2nd with 40.0%, less than 0.1 points behind, and regrets 33.3% of its evictions."
     )
     above = said({"cheat": Score(0.6, 9, 3), "LRU": Score(0.4, 9, 3), "Belady": best})
-    assert above.startswith("At 64 blocks cheat hits more than Belady, the bound")
+    assert above.startswith("At 64 blocks cheat hits 60.0%, the most of 2 policies and 10.0 points above Belady (50.0%).")
+    assert above.endswith("and none is pinned: for cheat one of these does not hold.")
 
 
 def test_labels_keep_their_order_and_their_distance() -> None:

@@ -331,9 +331,10 @@ function render({ model, el }) {
     if (lay.kind === "ticks") {
       const i = shown[focus];
       const w = all.wanted[i];
-      const what = labels[all.label[i]] ? ` (${labels[all.label[i]]})` : "";
+      const content = labels[all.label[i]];
+      const what = all.block[i] < 0 ? content || "a block" : `block ${number(all.block[i])}${content ? ` (${content})` : ""}`;
       const fate = w < 0 ? `It was not wanted again up to the end, step ${number(steps - 1)}.` : `It was wanted again at step ${number(w)}, ${plain(w - all.step[i])} later.`;
-      return `Step ${number(all.step[i])}: block ${number(all.block[i])}${what} was evicted. ${fate}`;
+      return `Step ${number(all.step[i])}: ${what} was evicted. ${fate}`;
     }
     const { count, total, regretted } = lay.bins;
     const low = Math.floor(from + (focus / count) * span);

@@ -260,7 +260,7 @@ function render({ model, el }) {
       chart.curves.set(policy.name, group);
       chart.places.set(policy.name, { points, label });
     }
-    if (!drawn.length) chart.picture.append(svg("text", { x: (TB_PAD.left + chart.right) / 2, y: TB_PAD.top + TB_HIGH / 2, "text-anchor": "middle" }, answer.capacities.length ? "Nothing is evicted at these sizes." : "Nothing is computed yet."));
+    if (!drawn.length) chart.picture.append(svg("text", { x: (TB_PAD.left + chart.right) / 2, y: TB_PAD.top + TB_HIGH / 2 - 12, "text-anchor": "middle" }, answer.capacities.length ? "Nothing is evicted at these sizes." : "Nothing is computed yet."));
   }
 
   function drawCursor() {
