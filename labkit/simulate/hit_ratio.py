@@ -24,6 +24,10 @@ counted like any other) LRU hits .045 / .212 / .326 / .366 of the blocks at 1,00
 blocks of capacity; without the part-filled blocks, `requests_of(trace, full_blocks_only=True)`, it is .047 / .224 /
 .345 / .382. A prompt whose length is a multiple of 512 keeps all its blocks in both.
 
+An engine's manager differs in two things: it keeps back the last token of a prompt, and while a prompt runs, its
+part-filled last block takes one of the pool's. So with N blocks it hits what this replay, full blocks only, says of
+N - 1, wherever no prompt is cached to its very end; on the Mooncake trace that changes no figure above.
+
 **Demand replay**, `demand_replay`: what the theory of caching speaks of. The blocks of all requests, first to last,
 are one string of references. A reference to a cached block is a hit; any other evicts one block if the cache is full,
 whichever the policy names, and caches the new one. No request is looked ahead at, nothing is pinned, a parent may

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import BlockError, LabkitError
-from labkit.simulate.hit_ratio import replay
+from labkit.simulate.hit_ratio import replay, requests_of
 from labkit.simulate.textbook_cache import TextbookCache
+from labkit.simulate.traces import read_trace
+
+MOONCAKE = Path(__file__).resolve().parents[3] / "shared" / "data" / "mooncake_conversation.jsonl"
 
 
 def test_a_prefix_is_found_while_held_and_after():
@@ -149,3 +154,20 @@ def test_served_one_by_one_it_hits_as_the_plain_replay_says():
     count = replay(requests, num_blocks - 1)
     assert hits == count.hits > 0
     assert cache.num_evicted == count.evicted > 0
+
+
+@pytest.mark.parametrize(("num_blocks", "ratio"), [(1000, 0.047), (10_000, 0.224), (30_000, 0.345)])
+def test_on_mooncake_it_hits_what_is_known(num_blocks, ratio):
+    if not MOONCAKE.exists():
+        pytest.skip(f"{MOONCAKE.name} is not in {MOONCAKE.parent}")
+    trace = read_trace(MOONCAKE)
+    full = requests_of(trace, full_blocks_only=True)
+    cache, hits = TextbookCache(num_blocks, 2), 0
+    for number, blocks in enumerate(full):
+        # Two tokens stand for a full block of 512, one for a part-filled one, which nobody else has.
+        tokens = [token for block in blocks for token in (block, block)]
+        tokens += [-1 - number] * (len(trace.hash_ids[number]) - len(blocks))
+        hits += cache.allocate("it", tokens) // 2
+        cache.free("it")
+    assert hits / sum(map(len, full)) == pytest.approx(ratio, abs=0.0006)
+    assert hits == replay(full, num_blocks - 1).hits
