@@ -103,6 +103,7 @@ class RankedPolicy:
         if self._in_hand is None:
             first = heappushpop(self._heap, item)
             if first is item:
+                self._noted.pop(block, None)
                 return block
             heappush(self._heap, first)
         else:

@@ -1,4 +1,4 @@
-"""A trace's blocks through the real caches, under any eviction policy: hit ratio, evictions, regret, distance to Belady.
+"""A trace's blocks through the real caches, under any eviction policy: hits, evictions, regret, distance to Belady.
 
 `labkit.simulate.hit_ratio` has models that are too plain to be wrong; here the parts that serve the engine do the work,
 `HashPrefixCache` or another `PrefixCache`, with a policy of `labkit.cache.eviction_policies` or of your own. Three
@@ -214,7 +214,7 @@ def demand_replay(requests: Requests, num_blocks: int, make_policy: MakePolicy |
             else:
                 block = policy.evict()
                 evictions += 1
-                old = content[block] if 0 <= block < num_blocks else None
+                old = content[block] if type(block) is int and 0 <= block < num_blocks else None
                 if old is None or block_of.pop(old, None) != block:
                     raise PolicyError(f"{type(policy).__name__} named block {block!r}, which is not cached: evict() "
                                       "returns a block that was added and not removed since.")
