@@ -200,19 +200,20 @@ class _Drawing:
             fill = _C["panel"] if node.gone else tint(_HUE, self._shade(node))
             fresh = bool(node.flags & (Flag.ADDED | Flag.UPPER)) and not node.gone
             lit = 0 < len(node.key) <= self.path.get(number, 0)
-            edge = "dim" if node.gone else "ink" if fresh else "accent" if lit else "edge"
+            trimmed = bool(node.flags & Flag.TRIMMED)
+            edge = "dim" if node.gone else "ink" if fresh or trimmed else "accent" if lit else "edge"
             top, tall = y - self.size.tall / 2, self.size.tall
             if not self.size.texts:
                 marks.append((x, top, self.box, tall, fill))
-                if fresh or lit or node.gone:
+                if fresh or lit or node.gone or trimmed:
                     style = {"facecolor": "none", "edgecolor": _C[edge], "linewidth": 0.8}
-                    dashed = {"linestyle": (0, (2, 1.5))} if node.gone else {}
+                    dashed = {"linestyle": (0, (2, 1.5))} if node.gone or trimmed else {}
                     self.axes.add_patch(Rectangle((x, top), self.box, tall, zorder=3, **style, **dashed))
                 if node.locks > 0 and not node.gone:
                     self.axes.add_patch(Rectangle((x + self.box - 3, top), 3, tall, facecolor=_C["ink"], zorder=4))
                 continue
-            dashed = {"linestyle": (0, (3, 2))} if node.gone else {}
-            width = 1.3 if fresh or lit else 0.7
+            dashed = {"linestyle": (0, (3, 2))} if node.gone or trimmed else {}
+            width = 0.8 if trimmed else 1.3 if fresh or lit else 0.7
             rounded(
                 self.axes, x, top, self.box, tall, radius=4, fill=fill, edge=_C[edge], linewidth=width, zorder=2,
                 **dashed,
@@ -220,7 +221,8 @@ class _Drawing:
             color = "dim" if node.gone else "ink"
             blocks = _blocks(node.blocks, (self.box - 12) / _MONO_WIDE)
             mono(self.axes, x + 7, y - 7, blocks, 10, color, zorder=3)
-            text(self.axes, x + 7, y + 8, "evicted" if node.gone else f"t {node.last_used}", 9.5, color, zorder=3)
+            used = f"t {node.last_used}" + (f" · −{node.lost}" if trimmed else "")
+            text(self.axes, x + 7, y + 8, "evicted" if node.gone else used, 9.5, color, zorder=3)
             if node.locks > 0 and not node.gone:
                 self._lock(x + self.box, top, node.locks)
         rects(self.axes, marks, zorder=2)
@@ -280,7 +282,7 @@ def _legend(axes: Axes, y: float, nodes: Sequence[NodeState], path: Mapping[int,
     if any(node.flags & (Flag.ADDED | Flag.UPPER) and not node.gone for node in inside):
         box("ink", 1.2)
         x = _word(axes, x, y, "new in this step")
-    if any(node.gone for node in inside):
+    if any(node.gone or node.flags & Flag.TRIMMED for node in inside):
         box("dim", 0.8, (0, (3, 2)))
         x = _word(axes, x, y, "evicted in this step")
     if inside:

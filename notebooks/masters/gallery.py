@@ -8,12 +8,24 @@
 # %% id="setup"
 import random
 
+from labkit.cache import radix_tree
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.contiguous import FirstFit, ReserveMax
+from labkit.cache.radix_node import RadixNode
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.record import RecordingAllocator, RecordingPool, RecordingTable
-from labkit.widgets import CheckReport, EngineMap, Layout, MemoryMap, OpeningCard, PageTable, ProgressOverview
+from labkit.observe.tree_log import TreeLog
+from labkit.widgets import (
+    CheckReport,
+    EngineMap,
+    Layout,
+    MemoryMap,
+    OpeningCard,
+    PageTable,
+    ProgressOverview,
+    RadixTree,
+)
 from labkit.widgets.engine_map import map_data
 
 # %% [markdown] id="page-table"
@@ -228,6 +240,109 @@ MemoryMap(Layout("Paged, 8,192 slots", busy_log(512, 600, 30)), title="8,192 slo
 
 # %% id="memory-map-empty"
 MemoryMap(title="No memory at all")
+
+# %% [markdown] id="radix-tree"
+# ## Radix tree
+#
+# The tree of lesson 08, one letter a token, four letters a page; the log looks at it after each operation.
+
+
+# %% id="radix-tree-story"
+PAGE = 4
+prompts = {
+    "A": b"You are a helpful assistant. What is a page table?  ",
+    "B": b"You are a helpful assistant. What is a block? ",
+    "C": b"Translate into German: good morning ",
+    "D": b"You are a helpful assistant. Why? ",
+}
+top, tree_log, ends = RadixNode(), TreeLog(page_bytes=PAGE), {}
+tree_log.snapshot(top, "an empty tree")
+for now, (name, prompt) in enumerate(prompts.items(), 1):
+    prompt = prompt[: len(prompt) // PAGE * PAGE]
+    node, pages, found = radix_tree.match(top, prompt, PAGE)
+    sentence = f"match({name}) -> {len(found)} of {len(prompt) // PAGE} pages are there"
+    tree_log.snapshot(top, sentence, path=[node], matched_pages=len(found))
+    fresh = range(100 * now, 100 * now + len(prompt) // PAGE - len(found))
+    ends[name], _ = radix_tree.insert(top, prompt, [*found, *fresh], PAGE)
+    tree_log.snapshot(top, f"insert({name}) -> new pages: {len(fresh)}", path=[ends[name]])
+    radix_tree.lock(ends[name], now)
+    tree_log.snapshot(top, f"lock({name})", path=[ends[name]])
+for name in "AC":
+    now += 1
+    radix_tree.unlock(ends[name], now)
+    tree_log.snapshot(top, f"unlock({name})", note=f"What only {name} held stays cached until the room is needed.")
+for name, count in (("A", 2), ("A", 9), ("C", 9)):
+    blocks = radix_tree.evict_leaf(ends[name], count, PAGE)
+    tree_log.snapshot(top, f"evict_leaf(the leaf of {name}, {count}) -> blocks {', '.join(map(str, blocks))}")
+RadixTree(tree_log, show=bytes.decode, step=12, subtitle="D leaves the way of A and B inside an edge: it is cut there.")
+
+# %% id="radix-tree-end"
+RadixTree(tree_log, show=bytes.decode, title="The same, at the end of its log")
+
+# %% id="radix-tree-empty"
+RadixTree(TreeLog(page_bytes=4), title="Before anything happened")
+
+# %% id="radix-tree-broken"
+bad_root, bad_log = RadixNode(), TreeLog(page_bytes=4)
+bad_leaf, _ = radix_tree.insert(bad_root, b"<b>What</b> is this?", range(5), 4)
+bad_log.snapshot(bad_root, "insert -> five pages, five blocks, and <i>markup that stays text</i>", path=[bad_leaf])
+bad_leaf.key = bad_leaf.key[:12]
+bad_log.snapshot(bad_root, "split -> the key was cut and the blocks were not", note="A wrong tree is shown as it is.")
+RadixTree(bad_log, show=bytes.decode, title="A wrong tree")
+
+# %% id="radix-tree-deep"
+deep_root, deep_log = RadixNode(), TreeLog(page_bytes=4)
+for turn in range(1, 15):
+    deep_leaf, _ = radix_tree.insert(deep_root, b"".join(b"t%02d " % i for i in range(turn)), range(turn), 4)
+    radix_tree.lock(deep_leaf, turn)
+    deep_log.snapshot(deep_root, f"turn {turn} of one chat", path=[deep_leaf])
+RadixTree(deep_log, show=bytes.decode, title="A chat of fourteen turns")
+
+
+# %% id="radix-tree-grown"
+def grown(nodes: int, steps: int, seed: int = 4711, page: int = 64) -> TreeLog:
+    """A tree of many prompts over shared stems, then `steps` operations: insertions, now and then evictions."""
+    draw, root, log, now = random.Random(seed), RadixNode(), TreeLog(page_bytes=page), 0
+    stems = [draw.randbytes(page * draw.randint(1, 6)) for _ in range(24)]
+    held: list[RadixNode] = []
+
+    def one() -> RadixNode:
+        nonlocal now
+        now += 1
+        stem = draw.choice(stems)
+        if draw.random() < 0.25:
+            stems.append(stem + draw.randbytes(page * draw.randint(1, 3)))
+        prompt = stem[: page * draw.randint(1, len(stem) // page)] + draw.randbytes(page * draw.randint(1, 4))
+        node, _ = radix_tree.insert(root, prompt, range(len(prompt) // page), page)
+        radix_tree.lock(node, now)
+        held.append(node)
+        if len(held) > 40:
+            radix_tree.unlock(held.pop(0), now)
+        return node
+
+    def everything() -> list[RadixNode]:
+        found = [root]
+        for node in found:
+            found += node.children.values()
+        return found
+
+    while len(everything()) < nodes:
+        one()
+    for step in range(steps):
+        if step % 5 < 4:
+            log.snapshot(root, f"insert, operation {step}", path=[one()])
+            continue
+        free = [node for node in everything() if node.parent and not node.children and not node.locks]
+        for leaf in sorted(free, key=lambda node: node.last_used)[:3]:
+            radix_tree.evict_leaf(leaf, 2, page)
+        log.snapshot(root, f"evict, operation {step}")
+    return log
+
+
+RadixTree(grown(2001, 100), title="2,000 nodes")
+
+# %% id="radix-tree-whole"
+RadixTree(grown(2001, 40), title="2,000 nodes, unfolded", fold=False)
 
 # %% [markdown] id="check-report"
 # ## Check report
@@ -492,6 +607,139 @@ TokenCost(model="Llama-3.1-70B", gpu_gib=80)
 
 # %% id="token-cost-uneven"
 TokenCost(model="Falcon-7B", gpus=2)
+
+# %% [markdown] id="tournament-board"
+# ## Tournament board
+#
+# The policies of the library on drawn traces, and one policy as a learner may write it.
+
+# %% id="tournament-compute"
+from collections.abc import Sequence
+
+from labkit.cache.eviction import LRU
+from labkit.cache.eviction_policies import CLOCK, FIFO, GDSF, LFU, SLRU, Random
+from labkit.simulate import prefix_patterns
+from labkit.simulate.cache_replay import demand_replay
+from labkit.simulate.hit_ratio import requests_of
+from labkit.widgets import EvictionStrip, TournamentBoard
+
+
+class SecondUse(LRU):
+    """What was hit since it was stored goes last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trusted: set[int] = set()
+
+    def stored(self, blocks: Sequence[int], depth: int) -> None:
+        """New contents are not trusted."""
+        self._trusted.difference_update(blocks)
+
+    def hit(self, blocks: Sequence[int]) -> None:
+        """A second use."""
+        self._trusted.update(blocks)
+
+    def rank(self, block: int) -> tuple[bool, int]:
+        """Those not trusted first, by time."""
+        return block in self._trusted, self._noted[block]
+
+
+TRACES = {
+    "popular": (prefix_patterns.zipf(600, 150, seed=1), "a few prompts are popular, most are rare"),
+    "scan": (prefix_patterns.one_time_scan(12, 60, 100, 4, seed=1), "a scan of prompts that come once, in between"),
+    "ring": (prefix_patterns.cyclic_scan(100, 8), "100 prompts, one after the other, eight times"),
+    "chats": (prefix_patterns.multi_turn(60, seed=1), "conversations that grow and go on at the same time"),
+}
+POLICIES = {
+    "FIFO": lambda n: FIFO(),
+    "LRU": lambda n: LRU(),
+    "LFU": lambda n: LFU(),
+    "CLOCK": lambda n: CLOCK(),
+    "SLRU": SLRU,
+    "GDSF": lambda n: GDSF(),
+    "random": lambda n: Random(7),
+    "MyPolicy": lambda n: SecondUse(),
+    "Belady": None,
+}
+
+
+def compute(trace: str, capacities: list[int]) -> dict:
+    """What the board asks for, by demand replay."""
+    requests = requests_of(TRACES[trace][0])
+    found = {}
+    for name, make in POLICIES.items():
+        outcomes = [demand_replay(requests, blocks, make) for blocks in capacities]
+        found[name] = {
+            "hit_rate": [o.hit_ratio for o in outcomes],
+            "evictions": [o.evictions for o in outcomes],
+            "regret": [o.regret for o in outcomes],
+        }
+    return found
+
+
+ABOUT = {name: about for name, (_, about) in TRACES.items()}
+TournamentBoard(compute, ABOUT, [16, 32, 64, 128, 256, 512], mine="MyPolicy", points=11)
+
+# %% id="tournament-ring"
+TournamentBoard(compute, ABOUT, [25, 50, 90, 99, 110], trace="ring", mine="MyPolicy", cursor=90, points=8,
+                title="A ring", subtitle="Random beats LRU, until the ring fits.")
+
+# %% id="tournament-one-capacity"
+TournamentBoard(compute, ABOUT, [64], trace="scan", mine="MyPolicy", title="One capacity")
+
+
+# %% id="tournament-refused"
+def without(trace: str, capacities: list[int]) -> dict:
+    """The same, with the learner's policy shut out."""
+    reason = "it needs more operations a decision than are allowed"
+    return {**compute(trace, capacities), "MyPolicy": {"refused": reason}}
+
+
+TournamentBoard(without, ABOUT, [32, 128], mine="MyPolicy", points=4, title="A policy that may not take part")
+
+
+# %% id="tournament-broken"
+def broken(trace: str, capacities: list[int]) -> dict:
+    """A policy that raises."""
+    raise KeyError(17)
+
+
+TournamentBoard(broken, ABOUT, [32, 128], title="A replay that stops")
+
+# %% [markdown] id="eviction-strip"
+# ## Eviction strip
+
+# %% id="eviction-strip-few"
+from labkit.observe.evictions import Eviction, pair_evictions
+from labkit.simulate.cache_replay import cache_replay
+
+
+def evicted(trace: str, blocks: int, make=POLICIES["LRU"]) -> list[Eviction]:
+    """What a prefix cache of so many blocks evicts for each request, and when it is asked for again."""
+    removals, asked = [], []
+
+    def note(step: int, ids: Sequence[int], hits: int, gone: list[int]) -> None:
+        asked.extend((step, key) for key in ids)
+        removals.extend((step, key, -1) for key in gone)
+
+    cache_replay(requests_of(TRACES[trace][0]), blocks, make, on_request=note)
+    return pair_evictions(removals, asked, lambda key: f"block {key} of the trace")
+
+
+EvictionStrip(evicted("scan", 160), title="The scan, under LRU", subtitle="160 blocks; a request a step.")
+
+# %% id="eviction-strip-mine"
+EvictionStrip(evicted("scan", 160, POLICIES["MyPolicy"]), title="The same under a policy that waits for a second use")
+
+# %% id="eviction-strip-regretted"
+EvictionStrip(evicted("popular", 128), only_regretted=True, title="Only what was regretted")
+
+# %% id="eviction-strip-many"
+many = [Eviction(n // 3, n % 64, "", n // 3 + 1 + n % 977 if n % 5 < 2 else None) for n in range(20_000)]
+EvictionStrip(many, title="20,000 evictions")
+
+# %% id="eviction-strip-none"
+EvictionStrip([], steps=300, title="A cache with room for all")
 
 # %% [markdown] id="quiz"
 # ## Quiz

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
+from labkit.cache import radix_tree
+from labkit.cache.radix_node import RadixNode
 from labkit.errors import TreeLogError
 from labkit.observe.tree_log import RECORD, ROOT, Change, Flag, TreeLog
 from labkit.widgets import RadixTree
@@ -153,6 +155,58 @@ def test_an_evicted_leaf_is_shown_once_more_and_then_not():
     assert [node.node for node in log.state()] == [0, 2, 3]
 
 
+def test_pages_taken_off_the_end_of_a_leaf_are_counted():
+    root, log = RadixNode(), TreeLog(2)
+    leaf, _ = radix_tree.insert(root, b"aabbccdd", range(4), 2)
+    log.snapshot(root, "insert")
+    assert radix_tree.evict_leaf(leaf, 3, 2) == [3, 2, 1]
+    log.snapshot(root, "evict 3 pages")
+    (_, kept) = log.state()
+    assert (kept.key, kept.flags, kept.lost, kept.gone) == (b"aa", Flag.TRIMMED, 3, False)
+    radix_tree.evict_leaf(leaf, 1, 2)
+    log.snapshot(root, "evict the last")
+    assert [(node.key, node.gone, node.lost) for node in log.state()] == [(b"", False, 0), (b"aa", True, 0)]
+    leaf, _ = radix_tree.insert(root, b"aabbccdd", range(4), 2)
+    log.snapshot(root, "insert again")
+    radix_tree.split(leaf, 1, 2)
+    radix_tree.evict_leaf(leaf, 1, 2)
+    log.snapshot(root, "cut and trimmed at once")
+    flags = {node.key: (node.flags, node.lost) for node in log.state()}
+    assert flags[b"aa"] == (Flag.ADDED | Flag.UPPER, 0) and flags[b"bbcc"] == (Flag.LOWER | Flag.TRIMMED, 1)
+
+
+def test_the_courses_own_tree_is_followed_through_any_operations():
+    draw, root, log = random.Random(11), RadixNode(), TreeLog(2)
+    held: list[RadixNode] = []
+    kinds: set[Flag] = set()
+    log.snapshot(root, "empty")
+    for now in range(1, 400):
+        tokens = bytes(draw.choice(b"ab") for _ in range(2 * draw.randint(1, 9)))
+        if draw.random() < 0.55:
+            node, _ = radix_tree.insert(root, tokens, range(len(tokens) // 2), 2)
+            radix_tree.lock(node, now)
+            held.append(node)
+            log.snapshot(root, "insert", path=[node])
+        elif held and draw.random() < 0.8:
+            radix_tree.unlock(held.pop(draw.randrange(len(held))), now)
+            log.snapshot(root, "unlock")
+        elif leaves := [n for n in walk(root) if n.parent and not n.children and not n.locks]:
+            radix_tree.evict_leaf(draw.choice(leaves), draw.randint(1, 4), 2)
+            log.snapshot(root, "evict")
+        state = [node for node in log.state() if not node.gone]
+        kinds |= {flag for node in log.state() for flag in Flag if node.flags & flag}
+        here = sorted((n.key, tuple(n.blocks), n.locks, n.last_used) for n in walk(root))
+        assert sorted((n.key, n.blocks, n.locks, n.last_used) for n in state) == here
+    assert kinds == set(Flag) and not any(log.faults)
+
+
+def walk(root: RadixNode) -> list[RadixNode]:
+    found = [root]
+    for node in found:
+        found += node.children.values()
+    return found
+
+
 def test_only_what_changed_is_recorded():
     tree, log = story()
     count = len(log)
@@ -246,6 +300,7 @@ def test_a_broken_tree_is_logged_and_named():
     log.snapshot(tree.root, "filed elsewhere")
     leaf.key, tree.root.children = b"abcdef", {b"abcd": leaf}
     log.snapshot(tree.root, "half a page")
+    assert not any(node.flags & Flag.TRIMMED for step in range(6) for node in log.state(step)), "nothing was evicted"
     assert log.faults == [
         "node 1: 2 pages but 1 block",
         "node 1: its `parent` is another node than the one it hangs on",

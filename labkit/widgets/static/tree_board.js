@@ -5,7 +5,7 @@
 const TREE_COLORS = ["panel", "sunk", "line", "edge", "ink", "dim", "faint", "accent", "bad", "s0"];
 const TREE_SIZES = [
   { row: 48, box: 108, tall: 34, edge: [86, 260], text: 11.5, lines: 2 },
-  { row: 32, box: 74, tall: 20, edge: [70, 200], text: 11, lines: 1 },
+  { row: 32, box: 84, tall: 20, edge: [70, 200], text: 11, lines: 1 },
   { row: 18, box: 26, tall: 11, edge: [30, 70] },
   { row: 9, box: 15, tall: 6, edge: [16, 34] },
   { row: 5, box: 10, tall: 4, edge: [10, 24] },
@@ -63,6 +63,7 @@ function treeBoard(root, data) {
   let scheduled = 0;
   let stale = true;
   let moved = true; // the picture may differ from the one on the canvas
+  let tracked = false; // keep what the keyboard is on in view, once
   let follow = true; // bring what the step is about into view
   let laidOut = "";
   let painted = "";
@@ -215,8 +216,10 @@ function treeBoard(root, data) {
     const size = { ...TREE_SIZES[level] };
     if (size.whole) size.row = Math.min(size.row, (TREE_WHOLE - 2 * TREE_TOP) / measured.rows);
     const depth = Math.max(1, folding ? measured.depth : data.maxDepth || measured.depth);
-    const free = (view.clientWidth - 2 * TREE_LEFT - ROOT_WIDE - 8) / depth - size.box;
-    const edge = Math.floor(Math.max(size.edge[0], Math.min(size.edge[1], free)));
+    const column = (view.clientWidth - 2 * TREE_LEFT - ROOT_WIDE - 8) / depth;
+    // Where nothing is written on the edges, what room there is goes to the nodes.
+    if (!size.text) size.box = Math.floor(Math.max(size.box, Math.min(44, 0.6 * column)));
+    const edge = Math.floor(Math.max(size.edge[0], Math.min(size.edge[1], column - size.box)));
     return { ...size, edge, depth };
   }
 
@@ -388,7 +391,7 @@ function treeBoard(root, data) {
     ctx.lineJoin = "round";
     ctx.strokeStyle = colors.edge;
     ctx.lineWidth = 1;
-    ctx.globalAlpha = small ? 0.65 : 1;
+    ctx.globalAlpha = size.whole ? 0.35 : small ? 0.65 : 1;
     ctx.stroke(lines.plain);
     ctx.globalAlpha = 1;
     ctx.strokeStyle = colors.dim;
@@ -492,7 +495,6 @@ function treeBoard(root, data) {
     const i = tree.row.get(id);
     const gone = tree.gone.has(id);
     const flags = tree.flags.get(id) || 0;
-    const locked = replay.locks[i] > 0;
     const lit = reached(id);
     ctx.beginPath();
     ctx.roundRect(x + 0.5, y + 0.5, size.box - 1, size.tall - 1, size.tall > 20 ? 4 : 3);
@@ -505,16 +507,18 @@ function treeBoard(root, data) {
       ctx.globalAlpha = 1;
     }
     const fresh = (flags & (TREE.ADDED | TREE.UPPER)) !== 0 && !gone;
-    ctx.strokeStyle = gone ? colors.dim : fresh ? colors.ink : lit ? colors.accent : colors.edge;
-    ctx.lineWidth = gone ? 1.3 : fresh || lit ? 2 : 1;
-    ctx.setLineDash(gone ? [3, 2.5] : []);
+    const trimmed = (flags & TREE.TRIMMED) !== 0;
+    // Dashed is what goes: all of a node, or the end of one that keeps its shade.
+    ctx.strokeStyle = gone ? colors.dim : fresh || trimmed ? colors.ink : lit ? colors.accent : colors.edge;
+    ctx.lineWidth = gone || trimmed ? 1.3 : fresh || lit ? 2 : 1;
+    ctx.setLineDash(gone || trimmed ? [3, 2.5] : []);
     ctx.stroke();
     ctx.setLineDash([]);
     if (size.text) {
       ctx.textAlign = "left";
       ctx.fillStyle = gone ? colors.dim : colors.ink;
       const room = size.box - 12;
-      const used = gone ? "evicted" : `t ${replay.used[i]}`;
+      const used = gone ? "evicted" : `t ${replay.used[i]}${trimmed ? ` · −${replay.lost[i]}` : ""}`;
       if (size.lines === 2) {
         font(400, 11, mono);
         ctx.fillText(blockText(i, room), x + 7, y + 11);
@@ -523,7 +527,8 @@ function treeBoard(root, data) {
         ctx.fillText(used, x + 7, y + 25);
       } else {
         font(400, 10.5, family);
-        ctx.fillText(shorten(used, size.box - (locked ? 32 : 12)), x + 6, spot.y + 0.5);
+        const taken = replay.locks[i] > 0 && !gone ? pillWide(i) + 6 : 6;
+        ctx.fillText(shorten(used, size.box - 6 - taken), x + 6, spot.y + 0.5);
       }
     }
     const wrong = !gone && replay.pages[replay.key[i]] !== replay.blocksOf(i).length;
@@ -536,6 +541,9 @@ function treeBoard(root, data) {
     if (replay.locks[i] > 0 && !gone) paintLocks(i, x + size.box, y, size);
   }
 
+  const lockCount = (i) => (replay.locks[i] > 999 ? "999+" : String(replay.locks[i]));
+  const pillWide = (i) => 17 + 6 * lockCount(i).length;
+
   /** The badge at the lower right: a padlock and how many running sequences hold the node. */
   function paintLocks(i, x, y, size) {
     ctx.strokeStyle = ctx.fillStyle = colors.ink;
@@ -543,8 +551,8 @@ function treeBoard(root, data) {
       ctx.fillRect(x - 5, y + 2, 3, size.tall - 4);
       return;
     }
-    const count = replay.locks[i] > 999 ? "999" : String(replay.locks[i]);
-    const wide = 17 + 6 * count.length;
+    const count = lockCount(i);
+    const wide = pillWide(i);
     const at = y + size.tall - 17;
     const from = x - wide - 4;
     ctx.beginPath();
@@ -596,6 +604,7 @@ function treeBoard(root, data) {
       }
       fills[shadeOf(i)].rect(x, y, size.box, size.tall);
       if (replay.locks[i] > 0) edges.locked.rect(x + size.box - 3, y, 3, size.tall);
+      if ((tree.flags.get(id) || 0) & TREE.TRIMMED) edges.gone.rect(x + 0.5, y + 0.5, size.box - 1, size.tall - 1);
       if ((tree.flags.get(id) || 0) & (TREE.ADDED | TREE.UPPER)) edges.fresh.rect(x, y, size.box, size.tall);
       else if (reached(id)) edges.lit.rect(x, y, size.box, size.tall);
     }
@@ -684,6 +693,7 @@ function treeBoard(root, data) {
     }
     if (tree.gone.has(id)) parts.push("evicted in this step");
     const flags = tree.flags.get(id) || 0;
+    if (flags & TREE.TRIMMED) parts.push(`${pagesOf(replay.lost[i])} evicted off its end in this step`);
     if (flags & TREE.UPPER) parts.push("the first part of an edge that was split in this step");
     else if (flags & TREE.LOWER) parts.push("the rest of an edge that was split in this step");
     else if (flags & TREE.ADDED && !tree.gone.has(id)) parts.push("new in this step");
@@ -756,6 +766,8 @@ function treeBoard(root, data) {
       moved = true;
     }
     if (hover !== null && !shown.spots.has(hover)) hover = null;
+    if (tracked && hover !== null) reveal(hover);
+    tracked = false;
     if (follow) {
       const about = subject();
       if (about !== null) reveal(about);
@@ -813,6 +825,7 @@ function treeBoard(root, data) {
     shown = null;
     moved = true;
     if (id < 0) hover = node;
+    tracked = walking;
     schedule();
   }
 
