@@ -299,7 +299,7 @@ class HashPrefixCache:
             else:
                 policy.add(above)
                 block = policy.evict()
-            if block != above:
+            if above is None or block != above:
                 if above is not None:
                     offered[above] = 1
                 if not self._may_go(block):

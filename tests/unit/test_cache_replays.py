@@ -95,7 +95,7 @@ def test_each_request_is_told():
 def test_what_is_refused():
     with pytest.raises(LabkitError, match="num_blocks is 0"):
         cache_replay([[1]], 0, POLICIES["LRU"])
-    with pytest.raises(LabkitError, match="num_blocks is 2.0"):
+    with pytest.raises(LabkitError, match=r"num_blocks is 2\.0"):
         demand_replay([[1]], 2.0, POLICIES["LRU"])
     with pytest.raises(LabkitError, match="no block ids of a known size"):
         manager_replay(trace([1], block_tokens=None), 2)
