@@ -54,7 +54,8 @@ def strip(
     y = base + BARS + 34
     _share(axes, y, np.array([e.step for e in evictions], dtype=np.int64), wanted, end)
     y += SHARE + 46
-    text(axes, MARGIN, y, drawn + ("; arcs go to where the content was wanted again" if again else ""), 11, "dim")
+    if evictions:
+        text(axes, MARGIN, y, drawn + ("; arcs go to where the content was wanted again" if again else ""), 11, "dim")
     y += 14
     rounded(axes, MARGIN, y, WIDTH - 2 * MARGIN, 16 * len(words) + 10, radius=6, fill=_C["sunk"])
     for i, line in enumerate(words):
@@ -126,7 +127,7 @@ def _share(axes: Axes, top: float, steps: np.ndarray, wanted: np.ndarray, end: i
     text(axes, LEFT, top - 11, "share of the evictions so far that were wanted again so far", 10, "dim")
     for share in (0.0, 0.5, 1.0):
         y = top + SHARE * (1 - share)
-        rects(axes, [(LEFT, y - 0.4, PLOT, 0.8, _C["line"])])
+        axes.plot([LEFT, RIGHT], [y, y], color=_C["line"], linewidth=0.6)
         text(axes, LEFT - 6, y, f"{100 * share:.0f}%", 10, "dim", ha="right")
     pixels = np.arange(0, PLOT + 1)
     shares = regret_so_far(steps, wanted, np.floor(pixels / PLOT * end))
@@ -136,6 +137,6 @@ def _share(axes: Axes, top: float, steps: np.ndarray, wanted: np.ndarray, end: i
     gap = next(m * power for m in (1, 2, 5, 10) if m * power >= rough or m == 10)
     for step in range(0, end + 1, gap):
         x = LEFT + step / end * PLOT
-        rects(axes, [(x - 0.5, top + SHARE, 1, 4, _C["edge"])])
+        axes.plot([x, x], [top + SHARE, top + SHARE + 4], color=_C["edge"], linewidth=0.6)
         text(axes, x, top + SHARE + 12, f"{step:,}", 10, "dim", ha="center")
     text(axes, LEFT + PLOT / 2, top + SHARE + 26, "step", 10, "dim", ha="center")

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from labkit import theme
-from labkit.widgets.still import MARGIN, WIDTH, canvas, mono, rects, rounded, text, wrap
+from labkit.widgets.still import MARGIN, WIDTH, canvas, mono, rounded, text, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,12 +117,12 @@ def _panel(axes: Axes, left: float, top: float, width: float, answer: dict[str, 
         return top + HIGH * (1 - share / end)
 
     for k in range(round(end / step) + 1):
-        rects(axes, [(x0, y_of(k * step) - 0.4, x1 - x0 + 4, 0.8, _C["line"])])
+        axes.plot([x0, x1 + 4], [y_of(k * step)] * 2, color=_C["line"], linewidth=0.6)
         text(axes, x0 - 6, y_of(k * step), f"{100 * k * step:.0f}%", 10, "dim", ha="right")
     base, free = top + HIGH, -math.inf
     for i, capacity in enumerate(capacities):
         here, half = x_of(capacity), 3.2 * len(f"{capacity:,}") + 3
-        rects(axes, [(here - 0.4, base, 0.8, 4, _C["line"])])
+        axes.plot([here, here], [base, base + 4], color=_C["edge"], linewidth=0.6)
         close = at is not None and i != at and abs(here - x_of(capacities[at])) < 2 * half
         final = i < len(capacities) - 1 and here + half > x_of(capacities[-1]) - half
         if i == at or (here - half > free and not close and not final):

@@ -182,7 +182,8 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
             "and there is nothing to regret."
         )
     parts = []
-    lead = best[0]
+    # Of several that are level the learner's own is the one to speak of.
+    lead = next((row for row in best if row["name"] == mine), best[0])
     side = "below" if lead["behind"] > 0 else "above"
     to_bound = (
         f"{_points_words(abs(lead['behind']))} {side} {bound} ({optimum['hit_text']})"

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
+from labkit.cache.eviction import LRU
+from labkit.cache.eviction_policies import SLRU
 from labkit.errors import BoardError
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.evictions import Eviction, evictions_of, pair_evictions
+from labkit.simulate.cache_replay import cache_replay
+from labkit.simulate.hit_ratio import requests_of
+from labkit.simulate.prefix_patterns import one_time_scan
 from labkit.widgets import EvictionStrip
 from labkit.widgets.eviction_strip import RECORD
 from labkit.widgets.strip_layout import ARC_BINS, ROWS, TICK_PITCH, bins, overview, places, regret_so_far, tick_rows
@@ -55,6 +62,23 @@ def test_as_many_are_regretted_as_the_replay_missed_again(seed: int, capacity: i
     for (step, content, block), e in zip(removals, found, strict=True):
         later = next((t for t in range(step + 1, len(trace)) if trace[t] == content), None)
         assert (e.step, e.block, e.label, e.wanted_again) == (step, block, str(content), later)
+
+
+@pytest.mark.parametrize("make", [LRU, SLRU, None], ids=["LRU", "SLRU", "Belady"])
+@pytest.mark.parametrize("blocks", [40, 130])
+def test_pairing_finds_the_regret_that_the_librarys_replay_counts(make: Any, blocks: int) -> None:
+    requests = requests_of(one_time_scan(12, 60, 100, 4, seed=1))
+    removals, asked = [], []
+
+    def note(step: int, ids: Sequence[int], hits: int, gone: list[int]) -> None:
+        asked.extend((step, key) for key in ids)
+        removals.extend((step, key, -1) for key in gone)
+
+    policy = None if make is None else (lambda n: SLRU(n)) if make is SLRU else (lambda n: make())
+    outcome = cache_replay(requests, blocks, policy, on_request=note)
+    found = pair_evictions(removals, asked)
+    assert len(found) == outcome.evictions > 0
+    assert sum(e.regretted for e in found) == outcome.regret
 
 
 def test_requests_may_come_in_any_order_of_steps() -> None:
