@@ -137,10 +137,24 @@ def _outcome(search: Any, failed: list[Run]) -> Run | None:
         return failed[0]
     except TimeIsUp:
         return failed[0] if failed else None  # while it was being shortened: the shortest so far
-    except Exception:
+    except Exception as error:
         # Code that keeps state between sequences or draws random numbers makes Hypothesis itself complain that it
         # is flaky; the last run that failed is still a true counterexample.
         if failed:
             return failed[0]
+        if _time_was_up(error):
+            return None
         raise
     return None
+
+
+def _time_was_up(error: BaseException | None) -> bool:
+    """Whether an error was raised on the way out of `TimeIsUp`.
+
+    An example that Hypothesis runs a second time and that ends sooner, because the time is up, looks flaky to it.
+    """
+    while error is not None:
+        if isinstance(error, TimeIsUp):
+            return True
+        error = error.__context__
+    return False
