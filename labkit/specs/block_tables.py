@@ -75,6 +75,11 @@ class SlotOf(RangeSpecification):
         Witness("the-table-names-the-block", op("call", blocks=[5, 2], position=6, block_size=4)),
         Witness("the-table-names-the-block", op("call", blocks=[7, 1, 3], position=26, block_size=16)),
         Witness("the-table-names-the-block", op("call", blocks=[9], position=2, block_size=4)),
+        # The same length and position as above in another table: what one call knew is not true in the next.
+        Witness("the-table-names-the-block", op("call", blocks=[0, 9], position=6, block_size=4)),
+        # A block size need not be a power of two, and a fraction of it need not be exact.
+        Witness("the-table-names-the-block", op("call", blocks=[4, 9], position=8, block_size=6)),
+        Witness("the-offset-stays", op("call", blocks=[3, 0], position=13, block_size=12)),
         Witness("the-table-names-the-block", op("call", blocks=[6, 2, 8], position=2, block_size=1)),
         Witness("the-table-names-the-block", op("call", blocks=[0, 5, 1], position=5, block_size=4)),
         Witness("the-table-names-the-block", op("call", blocks=[3, 0], position=10, block_size=8)),
@@ -173,6 +178,8 @@ class SlotMapping(RangeSpecification):
         Witness("goes-on-in-the-table", op("call", blocks=[5, 2, 9], start=0, stop=12, block_size=4)),
         Witness("goes-on-in-the-table", op("call", blocks=[5, 2, 9, 0], start=3, stop=13, block_size=4)),
         Witness("goes-on-in-the-table", op("call", blocks=[9, 4, 6], start=0, stop=3, block_size=1)),
+        Witness("goes-on-in-the-table", op("call", blocks=[3, 8, 1], start=2, stop=14, block_size=5)),
+        Witness("goes-on-in-the-table", op("call", blocks=[2, 9, 5], start=0, stop=12, block_size=4)),
         Witness("one-slot-a-token", op("call", blocks=[5, 2, 9], start=4, stop=8, block_size=4)),
         Witness("one-slot-a-token", op("call", blocks=[5, 2], start=1, stop=6, block_size=4)),
         Witness("one-slot-a-token", op("call", blocks=[5], start=0, stop=1, block_size=4)),
@@ -354,11 +361,12 @@ class TableReferee(Referee):
         kept = [b for b in self.pool.taken if b in self.pool.held]
         if seen[: len(before)] != before:
             at = next((i for i, (a, b) in enumerate(zip(seen, before, strict=False)) if a != b), len(seen))
-            last = min((at + 1) * self.block_size, self.tokens) - 1
+            first, last = at * self.block_size, min((at + 1) * self.block_size, self.tokens) - 1
+            tokens_there = f"token {first} are" if first == last else f"tokens {first} to {last} are"
             now = f"is {seen[at]} now" if at < len(seen) else "is gone from the table"
             self.observe("tokens-stay-where-they-are", "blocks", seen, [*before, *(b for b in kept if b not in before)],
-                         f"Logical block {at} was physical block {before[at]} and {now}: the keys and values of tokens "
-                         f"{at * self.block_size} to {last} are still in the old place.")
+                         f"Logical block {at} was physical block {before[at]} and {now}: the keys and values of "
+                         f"{tokens_there} still in the old place.")
             return
         if wrong := self._not_its_own(seen, kept):
             expected = Words(f"{_count(due, 'block')} that the pool handed out")
@@ -463,10 +471,12 @@ class TableReferee(Referee):
         self.blocks, self.tokens = [], 0
         if not self._looks_as_due(rule, "A released table holds no token and no block, and can be used again."):
             return
-        self.require("tail-goes-first", back == blocks[::-1], seen=Words(f"{back} returned"),
-                     expected=Words(f"{blocks[::-1]} returned, in this order"),
-                     cause=f"Block {back[0] if back else ''} came back first, and what comes back first is reused "
-                           f"first; the last block of the table, {blocks[-1] if blocks else ''}, is worth least.")
+        due = blocks[::-1]
+        early, late = next(((a, b) for a, b in zip(back, due, strict=False) if a != b), ("", ""))
+        self.require("tail-goes-first", back == due, expected=Words(f"{due} returned, in this order"),
+                     seen=Words(f"{back} returned"),
+                     cause=f"Block {early} came back before block {late}, which holds later tokens. What comes back "
+                           "first is reused first, and the end of a sequence is worth less than its beginning.")
 
     def do_others_take(self, n: int) -> None:
         """Somebody else takes blocks from the same pool."""
@@ -485,11 +495,13 @@ class TableReferee(Referee):
         for block in blocks:
             self.log.emit(Kind.FREE, "others", block, 0)
 
-    def do_second_table(self, n: int) -> None:
-        """Another table of n tokens over the same pool; the first must not notice."""
+    def do_second_table(self, n: int, own_pool: bool = False) -> None:
+        """Another table of n tokens, over the same pool or over one of its own; the first must not notice."""
         rule, cause = "tables-are-separate", "Another sequence came, with a table of its own; this one must not change."
+        pool, name = (WatchedPool(n), "another pool") if own_pool else (self.pool, "pool")
+        free = self.pool.num_free
         self.pool.forget()
-        other = self.call(rule, f"other = {self.spec.target}(pool, {self.block_size})", self.implementation, self.pool,
+        other = self.call(rule, f"other = {self.spec.target}({name}, {self.block_size})", self.implementation, pool,
                           self.block_size, keep=False)
         self.call(rule, f"other.append({n})", "append", n, on=other, raises=BlockError)
         taken = list(self.pool.taken)
@@ -497,6 +509,9 @@ class TableReferee(Referee):
         for block in taken:
             self.log.emit(Kind.ALLOCATE, "others", block)
         seen = self.read(rule, other, "num_tokens")
+        if own_pool and not self.observe(rule, "pool.num_free", self.pool.num_free, free,
+                                         "The other table has a pool of its own and took from this one."):
+            return
         if self._looks_as_due(rule, cause):
             self.observe(rule, "other.num_tokens", seen, n, "The other table is new and got these tokens alone.")
 
@@ -507,7 +522,7 @@ class TableReferee(Referee):
         if op.name == "others_return":
             return op if self.others else None
         if op.name == "second_table":
-            return op if blocks_needed(op.args["n"], self.block_size) <= free else None
+            return op if op.args["own_pool"] or blocks_needed(op.args["n"], self.block_size) <= free else None
         if op.name == "slots":
             # Whether a range without a token in it may lie below 0 is nobody's business.
             return None if op.args["start"] == op.args["stop"] < 0 else op
@@ -621,6 +636,12 @@ class Table(Specification):
         Witness("slots-of-tokens-only", op("new", num_blocks=4, block_size=4), op("append", n=5),
                 op("slots", start=2, stop=5)),
         Witness("slots-of-tokens-only", op("new", num_blocks=4, block_size=4), op("append", n=5),
+                op("slots", start=1, stop=3)),
+        Witness("slots-of-tokens-only", op("new", num_blocks=6, block_size=2), op("append", n=9),
+                op("slots", start=0, stop=9), op("slots", start=3, stop=6)),
+        Witness("slots-of-tokens-only", op("new", num_blocks=4, block_size=4), op("append", n=5),
+                op("slots", start=-2, stop=5)),
+        Witness("slots-of-tokens-only", op("new", num_blocks=4, block_size=4), op("append", n=5),
                 op("slots", start=5, stop=6)),
         Witness("slots-of-tokens-only", op("new", num_blocks=4, block_size=4), op("append", n=5),
                 op("slots", start=3, stop=7)),
@@ -643,6 +664,8 @@ class Table(Specification):
                 op("second_table", n=2), op("append", n=1), op("slots", start=0, stop=4)),
         Witness("tables-are-separate", op("new", num_blocks=4, block_size=2), op("second_table", n=3),
                 op("append", n=1), op("release")),
+        Witness("tables-are-separate", op("new", num_blocks=4, block_size=2), op("append", n=1),
+                op("second_table", n=3, own_pool=True), op("append", n=4), op("release")),
     )
     hints = (
         "The table has 5 tokens in blocks of 4. How many tokens go into the blocks it has, before it needs another?",
@@ -681,7 +704,7 @@ class Table(Specification):
             "release": {},
             "others_take": {"n": st.integers(1, 3)},
             "others_return": {},
-            "second_table": {"n": st.integers(0, 4)},
+            "second_table": {"n": st.integers(0, 4), "own_pool": st.booleans()},
         }
 
 

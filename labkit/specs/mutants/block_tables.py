@@ -133,6 +133,25 @@ _SLOT_OF = [
      "if position < 0:\n        raise BlockError('below 0')\n"
      "    return blocks[position // block_size] * block_size + position % block_size",
      "Behind the last block Python's own IndexError comes, where the docstring promises a BlockError."),
+    ("shifts-bits", _NAMES,
+     _GUARD + "shift = block_size.bit_length() - 1\n"
+              "    return (blocks[position >> shift] << shift) | (position & (block_size - 1))",
+     "Shifting bits divides by powers of two only; a block size can be any number."),
+    ("exact-fractions", _OFFSET,
+     _GUARD + "return int((blocks[position // block_size] + position / block_size % 1) * block_size)",
+     "A fraction of a block, as a float, is not exact, and cutting it off lands one slot too low."),
+    ("refuses-block-zero", _NAMES,
+     _GUARD + "block = blocks[position // block_size]\n    if not block:\n        raise BlockError('no block')\n"
+              "    return block * block_size + position % block_size",
+     "Block 0 counts as false, and is a block like all others."),
+    ("from-the-end", _OUTSIDE,
+     "position = position % (len(blocks) * block_size or 1)\n    if not blocks:\n        raise BlockError('empty')\n"
+     "    return blocks[position // block_size] * block_size + position % block_size",
+     "A position outside is taken around to the other end, and overwrites the token there."),
+    ("asserts", _OUTSIDE,
+     "assert 0 <= position < len(blocks) * block_size\n"
+     "    return blocks[position // block_size] * block_size + position % block_size",
+     "An assertion raises an error of another kind, and is switched off where Python runs with -O."),
     ("a-pair", _NAMES, _GUARD + "return blocks[position // block_size], position % block_size",
      "Block and offset are two numbers; a slot is one, counted over all of memory."),
     ("float-slot", _NAMES,
@@ -263,6 +282,26 @@ _MAPPING = [
      "start, stop = sorted((start, stop))\n"
      "    return [slot_of(blocks, p, block_size) for p in range(start, stop)]",
      "Exchanging the two hides the caller's mistake and answers a question that nobody asked."),
+    ("two-blocks-only", _ON,
+     "if not 0 <= start <= stop <= len(blocks) * block_size:\n        raise BlockError('outside')\n"
+     "    logical = start // block_size\n"
+     "    after = blocks[min(logical + 1, len(blocks) - 1)]\n"
+     "    edge = (logical + 1) * block_size\n"
+     "    return [(blocks[logical] * block_size + p % block_size if p < edge else after * block_size + p - edge)"
+     " for p in range(start, stop)]",
+     "One edge is taken care of; a chunk that crosses two of them runs on behind the second block."),
+    ("backwards", _BEGINS, _RANGE + "return [slot_of(blocks, p, block_size) for p in reversed(range(start, stop))]",
+     "The slots come from the last token to the first; their order is that of the tokens."),
+    ("a-set", _BEGINS, _RANGE + "return list({slot_of(blocks, p, block_size) for p in range(start, stop)})",
+     "A set has no order, and the order of the slots is that of the tokens."),
+    ("empty-is-refused", _ONE,
+     "if not start < stop:\n        raise BlockError('nothing asked for')\n"
+     "    return [slot_of(blocks, p, block_size) for p in range(start, stop)]",
+     "A chunk without tokens is no mistake: its mapping is the empty list."),
+    ("start-and-length", _BEGINS,
+     "if start < 0 or start > stop:\n        raise BlockError('outside')\n"
+     "    return [slot_of(blocks, p, block_size) for p in range(start, start + stop)]",
+     "stop is taken for the length of the chunk; it is the first position that is not asked for."),
     ("generator", _BEGINS,
      _RANGE + "return (slot_of(blocks, p, block_size) for p in range(start, stop))",
      "A generator can be read once only, and has no length; a list is promised."),
@@ -498,6 +537,54 @@ _TABLE = [
      "The slots from the beginning on are returned, where those from start on were asked for."),
     ("value-error", _TOKENS, _table(slots=_SLOTS.replace("BlockError(", "ValueError(")),
      "The docstring promises a BlockError, which is what callers catch."),
+    ("last-two-blocks", _TOKENS, _table(slots="""if not 0 <= start <= stop <= self.num_tokens:
+            raise BlockError("no such token")
+        return slot_mapping(self.blocks[-2:], start, stop, self.block_size)"""),
+     "Only the end of the table is looked at, where new tokens are written; older ones lie before it."),
+    ("stop-counts-in", _TOKENS, _table(slots="""if not 0 <= start <= stop <= self.num_tokens:
+            raise BlockError("no such token")
+        return slot_mapping(self.blocks, start, min(stop + 1, self.num_tokens), self.block_size)"""),
+     "stop is the first position not asked for; here it comes along wherever there is such a token."),
+    ("counts-from-the-end", _TOKENS, _table(slots="""if start < 0:
+            start += self.num_tokens
+        if not 0 <= start <= stop <= self.num_tokens:
+            raise BlockError("no such token")
+        return slot_mapping(self.blocks, start, stop, self.block_size)"""),
+     "A negative position is counted from the end, as lists do it; for a table it is a mistake of the caller."),
+    ("one-pool-for-all", _SEPARATE, "_POOLS = []\n\n" + _table(
+        init="self.blocks = []\n        _POOLS.append(pool)", append=_APPEND.replace("self.pool", "_POOLS[0]"),
+        release=_RELEASE.replace("self.pool", "_POOLS[0]")),
+     "The pool of the first table is kept for all tables, also for those that were given another."),
+    ("takes-a-block-at-birth", _COUNTED, _table(init="self.blocks = pool.allocate(1) or []"),
+     "A new table has no token, so it needs no block yet."),
+    ("keeps-a-spare-block", _NEEDED, _table(append=_APPEND.replace(
+        "blocks_needed(self.num_tokens + n, self.block_size)", "max(1, blocks_needed(self.num_tokens + n, "
+        "self.block_size))")),
+     "A table without a token needs no block; one block is not the least."),
+    ("gives-one-up", _REFUSED, _table(append=_MISSING + """if missing > self.pool.num_free:
+            if self.blocks:
+                self.pool.free([self.blocks.pop()])
+                self.num_tokens = len(self.blocks) * self.block_size
+            return False
+        self.blocks += self.pool.allocate(missing)
+        self.num_tokens += n
+        return True"""),
+     "A refused sequence loses its last block, and with it tokens that were computed."),
+    ("fills-the-end-all-the-same", _REFUSED, _table(append="""room = len(self.blocks) * self.block_size - self.num_tokens
+        self.num_tokens += min(n, room)
+        new = self.pool.allocate(blocks_needed(n - min(n, room), self.block_size))
+        if new is None:
+            return False
+        self.blocks += new
+        self.num_tokens += n - min(n, room)
+        return True"""),
+     "The tokens that fit into the last block are counted before the pool is asked for the rest."),
+    ("part-filled-first", _TAIL, _table(release="""full = self.num_tokens // self.block_size
+        self.pool.free(self.blocks[full:])
+        self.pool.free(self.blocks[:full])
+        self.blocks = []
+        self.num_tokens = 0"""),
+     "The part-filled block comes back first, and after it the others, head first."),
     ("negative-start-passes", _TOKENS, _table(slots="""if start > stop or stop > self.num_tokens:
             raise BlockError("no such token")
         return [self.blocks[p // self.block_size] * self.block_size + p % self.block_size for p in range(start, stop)]"""),
@@ -541,6 +628,12 @@ _TABLE = [
 
 MUTANTS = [
     *(Mutant("slot_of", name, breaks, why, _slot(body)) for name, breaks, body, why in _SLOT_OF),
+    Mutant("slot_of", "remembers-positions", _NAMES,
+           "What was looked up in one table is remembered by position alone, and answered for another table.",
+           "_SEEN = {}\n\n" + _slot(
+               _GUARD + "key = (len(blocks), position, block_size)\n    if key not in _SEEN:\n"
+                        "        _SEEN[key] = blocks[position // block_size] * block_size + position % block_size\n"
+                        "    return _SEEN[key]")),
     *(Mutant("slot_mapping", name, breaks, why, _mapping(body)) for name, breaks, body, why in _MAPPING),
     *(Mutant("BlockTable", name, breaks, why, text) for name, breaks, text, why in _TABLE),
 ]
