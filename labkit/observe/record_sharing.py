@@ -5,7 +5,7 @@ As in `labkit.observe.record`, the parts that are watched know nothing of it. Tw
     refs = RecordingRefCounts(RefCounts(BlockPool(8)), log, owner="A")     # one object, every public call a step
 
     world = RecordingSharing(RefCounts(BlockPool(8)), log, BlockTable, fork, append_cow)
-    world.start("A", 6)     # start(A, 6) -> tokens 0 to 5 need 2 new blocks: blocks 0, 1
+    world.prompt("A", 6)     # prompt(A, 6) -> tokens 0 to 5 need 2 new blocks: blocks 0, 1
     world.fork("A", "B")    # fork(A, B) -> B holds blocks 0, 1 as well: no block is taken, nothing is copied
     world.append("B")       # append(B) -> copy-on-write: block 1 is shared with A, the token goes to new block 2
 
@@ -202,13 +202,13 @@ class RecordingSharing:
         self._block_size = int(log.meta["block_size"])
         self._make, self._fork, self._append_cow = table, fork, append_cow
 
-    def start(self, name: str, n: int = 0) -> bool:
+    def prompt(self, name: str, n: int = 0) -> bool:
         """A new sequence of `n` tokens; False, and no sequence, if there is no room."""
         if name in self.tables:
             raise BlockError(f"There is a sequence {name!r} already: give the new one another name.")
         table = self._make(self.refs, self._block_size)
         self.tables[name] = table
-        if self._grow(f"start({name}, {n})", name, n):
+        if self._grow(f"prompt({name}, {n})", name, n):
             return True
         del self.tables[name]
         return False
@@ -298,7 +298,7 @@ class RecordingSharing:
     def _table(self, name: str) -> Any:
         if name not in self.tables:
             known = ", ".join(self.tables) or "none"
-            raise BlockError(f"There is no sequence {name!r} here; there are: {known}. Start it, or name one of these.")
+            raise BlockError(f"There is no sequence {name!r} here, there are: {known}; name one of these.")
         return self.tables[name]
 
     def _holders(self, block: int) -> list[str]:

@@ -110,7 +110,7 @@ def _sharing_operations() -> dict[str, dict[str, Any]]:
     from hypothesis import strategies as st
 
     seq = st.sampled_from("ABCD")
-    return {"start": {"n": st.integers(0, 7)}, "fork": {"seq": seq}, "append": {"seq": seq, "n": st.integers(0, 7)},
+    return {"prompt": {"n": st.integers(0, 7)}, "fork": {"seq": seq}, "append": {"seq": seq, "n": st.integers(0, 7)},
             "release": {"seq": seq}}
 
 
@@ -134,27 +134,27 @@ class Fork(Specification):
         Rule("parent-is-left-as-it-was", "Forking changes nothing about the parent."),
     )
     witnesses = (
-        Witness("every-block-counts-both", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=3),
+        Witness("every-block-counts-both", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B")),
-        Witness("every-block-counts-both", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=6),
+        Witness("every-block-counts-both", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=6),
                 op("fork", seq="A", child="B"), op("fork", seq="B", child="C"), op("release", seq="A"),
                 op("release", seq="C"), op("release", seq="B")),
-        Witness("tables-are-separate", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=2),
+        Witness("tables-are-separate", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=2),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("tables-are-separate", op("new", num_blocks=5, block_size=2), op("start", seq="A", n=3),
+        Witness("tables-are-separate", op("new", num_blocks=5, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=2), op("append", seq="A", n=1),
                 op("release", seq="A"), op("append", seq="B", n=1)),
-        Witness("child-reads-the-same-tokens", op("new", num_blocks=6, block_size=4), op("start", seq="A", n=9),
-                op("start", seq="B", n=4), op("fork", seq="A", child="C")),
-        Witness("child-reads-the-same-tokens", op("new", num_blocks=4, block_size=3), op("start", seq="A", n=7),
-                op("release", seq="A"), op("start", seq="A", n=9), op("fork", seq="A", child="B")),
-        Witness("child-reads-the-same-tokens", op("new", num_blocks=2, block_size=2), op("start", seq="A", n=0),
+        Witness("child-reads-the-same-tokens", op("new", num_blocks=6, block_size=4), op("prompt", seq="A", n=9),
+                op("prompt", seq="B", n=4), op("fork", seq="A", child="C")),
+        Witness("child-reads-the-same-tokens", op("new", num_blocks=4, block_size=3), op("prompt", seq="A", n=7),
+                op("release", seq="A"), op("prompt", seq="A", n=9), op("fork", seq="A", child="B")),
+        Witness("child-reads-the-same-tokens", op("new", num_blocks=2, block_size=2), op("prompt", seq="A", n=0),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("nothing-is-copied", op("new", num_blocks=8, block_size=2), op("start", seq="A", n=5),
+        Witness("nothing-is-copied", op("new", num_blocks=8, block_size=2), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B")),
-        Witness("nothing-is-copied", op("new", num_blocks=3, block_size=2), op("start", seq="A", n=5),
+        Witness("nothing-is-copied", op("new", num_blocks=3, block_size=2), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B"), op("fork", seq="A", child="C")),
-        Witness("parent-is-left-as-it-was", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=3),
+        Witness("parent-is-left-as-it-was", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("fork", seq="A", child="C")),
     )
     rule_hints = {
@@ -198,68 +198,68 @@ class AppendCow(Specification):
         Rule("copies-are-told", "The answer lists the copies to make, as (source, destination)."),
     )
     witnesses = (
-        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=3),
                 op("append", seq="A", n=1)),
-        Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("start", seq="A", n=2),
+        Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("prompt", seq="A", n=2),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("start", seq="A", n=2),
+        Witness("shared-block-is-never-written", op("new", num_blocks=4, block_size=4), op("prompt", seq="A", n=2),
                 op("fork", seq="A", child="B"), op("append", seq="A", n=1)),
-        Witness("shared-block-is-never-written", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+        Witness("shared-block-is-never-written", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("fork", seq="A", child="C"), op("append", seq="C", n=1),
                 op("append", seq="A", n=1), op("append", seq="B", n=1)),
-        Witness("shared-block-is-never-written", op("new", num_blocks=8, block_size=4), op("start", seq="A", n=5),
+        Witness("shared-block-is-never-written", op("new", num_blocks=8, block_size=4), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=6)),
         Witness("every-sequence-reads-its-own-tokens", op("new", num_blocks=4, block_size=4),
-                op("start", seq="A", n=3), op("fork", seq="A", child="B"), op("append", seq="B", n=1),
+                op("prompt", seq="A", n=3), op("fork", seq="A", child="B"), op("append", seq="B", n=1),
                 op("append", seq="A", n=1)),
         Witness("every-sequence-reads-its-own-tokens", op("new", num_blocks=6, block_size=3),
-                op("start", seq="A", n=4), op("fork", seq="A", child="B"), op("append", seq="B", n=4),
+                op("prompt", seq="A", n=4), op("fork", seq="A", child="B"), op("append", seq="B", n=4),
                 op("append", seq="A", n=1)),
-        Witness("counts-stay-true", op("new", num_blocks=5, block_size=2), op("start", seq="A", n=3),
+        Witness("counts-stay-true", op("new", num_blocks=5, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1), op("release", seq="A"),
                 op("release", seq="B")),
-        Witness("counts-stay-true", op("new", num_blocks=5, block_size=2), op("start", seq="A", n=3),
+        Witness("counts-stay-true", op("new", num_blocks=5, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("fork", seq="A", child="C"), op("append", seq="B", n=1)),
-        Witness("refused-means-unchanged", op("new", num_blocks=3, block_size=2), op("start", seq="A", n=3),
+        Witness("refused-means-unchanged", op("new", num_blocks=3, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=3)),
-        Witness("refused-means-unchanged", op("new", num_blocks=2, block_size=2), op("start", seq="A", n=3),
+        Witness("refused-means-unchanged", op("new", num_blocks=2, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("refused-means-unchanged", op("new", num_blocks=3, block_size=2), op("start", seq="A", n=3),
+        Witness("refused-means-unchanged", op("new", num_blocks=3, block_size=2), op("prompt", seq="A", n=3),
                 op("append", seq="A", n=6)),
-        Witness("refused-means-unchanged", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=4),
+        Witness("refused-means-unchanged", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=4),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=5)),
-        Witness("refuses-only-without-room", op("new", num_blocks=3, block_size=2), op("start", seq="A", n=3),
+        Witness("refuses-only-without-room", op("new", num_blocks=3, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("refuses-only-without-room", op("new", num_blocks=2, block_size=2), op("start", seq="A", n=3),
+        Witness("refuses-only-without-room", op("new", num_blocks=2, block_size=2), op("prompt", seq="A", n=3),
                 op("append", seq="A", n=1), op("append", seq="A", n=0)),
-        Witness("refuses-only-without-room", op("new", num_blocks=4, block_size=2), op("start", seq="A", n=3),
+        Witness("refuses-only-without-room", op("new", num_blocks=4, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=3)),
-        Witness("refuses-only-without-room", op("new", num_blocks=2, block_size=2), op("start", seq="A", n=3),
+        Witness("refuses-only-without-room", op("new", num_blocks=2, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=0)),
-        Witness("refuses-only-without-room", op("new", num_blocks=3, block_size=2), op("start", seq="A", n=4),
+        Witness("refuses-only-without-room", op("new", num_blocks=3, block_size=2), op("prompt", seq="A", n=4),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=2)),
-        Witness("room-for-every-token", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+        Witness("room-for-every-token", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=3),
                 op("append", seq="A", n=1), op("append", seq="A", n=1), op("append", seq="A", n=4)),
-        Witness("room-for-every-token", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=0),
+        Witness("room-for-every-token", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=0),
                 op("append", seq="A", n=0), op("append", seq="A", n=4), op("append", seq="A", n=1)),
-        Witness("room-for-every-token", op("new", num_blocks=6, block_size=4), op("start", seq="A", n=5),
+        Witness("room-for-every-token", op("new", num_blocks=6, block_size=4), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=7)),
-        Witness("room-for-every-token", op("new", num_blocks=5, block_size=1), op("start", seq="A", n=2),
+        Witness("room-for-every-token", op("new", num_blocks=5, block_size=1), op("prompt", seq="A", n=2),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1), op("append", seq="A", n=2)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=4),
+        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=4),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=0)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("start", seq="A", n=3),
+        Witness("copies-only-when-it-must", op("new", num_blocks=6, block_size=2), op("prompt", seq="A", n=3),
                 op("fork", seq="A", child="B"), op("release", seq="A"), op("append", seq="B", n=1)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=8, block_size=2), op("start", seq="A", n=5),
+        Witness("copies-only-when-it-must", op("new", num_blocks=8, block_size=2), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1), op("append", seq="B", n=1)),
-        Witness("copies-only-when-it-must", op("new", num_blocks=8, block_size=2), op("start", seq="A", n=4),
+        Witness("copies-only-when-it-must", op("new", num_blocks=8, block_size=2), op("prompt", seq="A", n=4),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1), op("append", seq="A", n=1),
                 op("append", seq="A", n=1), op("append", seq="B", n=2)),
-        Witness("copies-are-told", op("new", num_blocks=6, block_size=4), op("start", seq="A", n=5),
+        Witness("copies-are-told", op("new", num_blocks=6, block_size=4), op("prompt", seq="A", n=5),
                 op("fork", seq="A", child="B"), op("append", seq="B", n=1)),
-        Witness("copies-are-told", op("new", num_blocks=6, block_size=4), op("start", seq="A", n=5),
+        Witness("copies-are-told", op("new", num_blocks=6, block_size=4), op("prompt", seq="A", n=5),
                 op("append", seq="A", n=1), op("append", seq="A", n=4)),
     )
     rule_hints = {
@@ -317,13 +317,13 @@ def append_cow(table, n=1):
     table.num_tokens = total
     return copies
 '''
-    shortest = (op("new", num_blocks=2, block_size=2), op("start", seq="A", n=1), op("fork", seq="A", child="B"),
+    shortest = (op("new", num_blocks=2, block_size=2), op("prompt", seq="A", n=1), op("fork", seq="A", child="B"),
                 op("append", seq="B", n=2))
     hints = (
         "After which answer of the pool has this append changed something already?",
         "The first request must be granted and the second refused: what has to be free, and how many blocks must the "
         "append need?",
-        '[("BlockPool", 2, 2), ("start", "A", 1), ("fork", "A", "B"), ("append", "B", ____)]',
+        '[("BlockPool", 2, 2), ("prompt", "A", 1), ("fork", "A", "B"), ("append", "B", ____)]',
     )
 
     def parse(self, item: Any) -> Op:
@@ -357,7 +357,7 @@ def append_cow(table, n=1):
                 size, free = step.args["block_size"], step.args["num_blocks"]
                 continue
             seq = step.args["seq"]
-            if step.name == "start":
+            if step.name == "prompt":
                 if seq in alive:
                     return f"Operation {i} starts {seq}, which there is already: take another letter."
                 if -(-step.args["n"] // size) > free:
@@ -365,7 +365,7 @@ def append_cow(table, n=1):
                             "slots: take a larger pool, or fewer tokens.")
                 alive.add(seq)
             elif seq not in alive:
-                return f'Operation {i} is about {seq}, which there is not: begin it with ("start", "{seq}", 3).'
+                return f'Operation {i} is about {seq}, which there is not: begin it with ("prompt", "{seq}", 3).'
             elif step.name == "fork":
                 if step.args["child"] in alive:
                     return f"Operation {i} makes {step.args['child']}, which there is already: take another letter."
@@ -389,7 +389,7 @@ LESSON = Lesson(
     builds="Sequences that share the blocks of a common beginning, and part where they begin to differ.",
     symptom="Somebody asks for four answers a prompt, and a server that was half empty is full: every prompt is there "
             "four times.",
-    lights="block_table",
+    lights="",
     exercises=(
         Exercise("RefCounts", "Who holds a block, and how often", 12, 2, 5, Counts(),
                  "labkit.cache.ref_counts:RefCounts", kind="class"),

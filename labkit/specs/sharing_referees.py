@@ -273,7 +273,7 @@ class SharingReferee(Referee):
         self.memory: dict[int, str] = {}
         self._line(f"refs = RefCounts(BlockPool({num_blocks}))")
 
-    def start(self, seq: str, n: int) -> None:
+    def prompt(self, seq: str, n: int) -> None:
         """A new sequence of n tokens; without room for them there is none."""
         table = self.namespace["BlockTable"](self.refs, self.block_size)
         step = self._line(f"{seq} = a sequence of {_count(n, 'token')}")
@@ -362,9 +362,9 @@ class SharingReferee(Referee):
         if op.name == "new":
             return op
         fresh = next((name for name in LETTERS if name not in self.tables), None)
-        if op.name == "start":
+        if op.name == "prompt":
             room = self.refs.num_free * self.block_size
-            return Op("start", {"seq": fresh, "n": min(op.args["n"], room)}) if fresh else None
+            return Op("prompt", {"seq": fresh, "n": min(op.args["n"], room)}) if fresh else None
         seq = self.alive(op.args["seq"])
         if seq is None or (op.name == "fork" and (fresh is None or len(self.tables) > 4)):
             return None
@@ -377,8 +377,8 @@ class ForkReferee(SharingReferee):
     def do_new(self, num_blocks: int, block_size: int) -> None:
         self.new(num_blocks, block_size)
 
-    def do_start(self, seq: str, n: int) -> None:
-        self.start(seq, n)
+    def do_prompt(self, seq: str, n: int) -> None:
+        self.prompt(seq, n)
 
     def do_fork(self, seq: str, child: str) -> None:
         parent = self.tables[seq]
@@ -456,8 +456,8 @@ class AppendReferee(SharingReferee):
     def do_new(self, num_blocks: int, block_size: int) -> None:
         self.new(num_blocks, block_size)
 
-    def do_start(self, seq: str, n: int) -> None:
-        self.start(seq, n)
+    def do_prompt(self, seq: str, n: int) -> None:
+        self.prompt(seq, n)
 
     def do_fork(self, seq: str, child: str) -> None:
         step = self._line(f"{child} = fork({seq})")

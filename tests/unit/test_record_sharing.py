@@ -27,7 +27,7 @@ def events(log: EventLog, step: int) -> list[tuple[str, str, int, int]]:
 
 def test_each_step_is_a_sentence():
     chats, log = world()
-    chats.start("A", 10)
+    chats.prompt("A", 10)
     chats.fork("A", "B")
     chats.fork("A", "C")
     for name, n in [("B", 1), ("A", 1), ("C", 1), ("B", 5), ("A", 0)]:
@@ -36,7 +36,7 @@ def test_each_step_is_a_sentence():
     chats.release("C")
     chats.release("A")
     assert log.labels == [
-        "start(A, 10) -> tokens 0 to 9 need 3 new blocks: blocks 0, 1, 2",
+        "prompt(A, 10) -> tokens 0 to 9 need 3 new blocks: blocks 0, 1, 2",
         "fork(A, B) -> B holds blocks 0, 1, 2 as well: no block is taken, nothing is copied",
         "fork(A, C) -> C holds blocks 0, 1, 2 as well: no block is taken, nothing is copied",
         "append(B) -> copy-on-write: block 2 is shared with A and C, the token goes to new block 3",
@@ -53,7 +53,7 @@ def test_each_step_is_a_sentence():
 
 def test_a_copy_and_the_blocks_beyond_it_in_one_sentence():
     chats, log = world()
-    chats.start("A", 6)
+    chats.prompt("A", 6)
     chats.fork("A", "B")
     chats.append("B", 5)
     assert log.labels[-1] == (
@@ -71,7 +71,7 @@ def test_the_replay_agrees_with_the_tables_at_every_step():
                      [chats.refs.count(b) for b in range(12)],
                      {name: t.num_tokens for name, t in chats.tables.items()}))
 
-    steps = [lambda: chats.start("A", 6), lambda: chats.fork("A", "B"), lambda: chats.append("A", 3),
+    steps = [lambda: chats.prompt("A", 6), lambda: chats.fork("A", "B"), lambda: chats.append("A", 3),
              lambda: chats.fork("B", "C"), lambda: chats.append("C"), lambda: chats.append("B", 4),
              lambda: chats.release("A"), lambda: chats.fork("C", "A"), lambda: chats.append("A", 2),
              lambda: chats.release("C"), lambda: chats.release("B"), lambda: chats.append("A", 7)]
@@ -89,17 +89,17 @@ def test_the_replay_agrees_with_the_tables_at_every_step():
 
 def test_a_refused_start_leaves_no_sequence():
     chats, log = world(2)
-    assert chats.start("A", 9) is False and chats.tables == {}
+    assert chats.prompt("A", 9) is False and chats.tables == {}
     assert events(log, 0) == [("REFUSE", "A", -1, 3)]
 
 
 @pytest.mark.parametrize("act", [
-    lambda w: w.append("Z"), lambda w: w.fork("Z", "B"), lambda w: w.release("Z"), lambda w: w.start("A", 1),
+    lambda w: w.append("Z"), lambda w: w.fork("Z", "B"), lambda w: w.release("Z"), lambda w: w.prompt("A", 1),
     lambda w: w.fork("A", "A"),
 ])  # fmt: skip
 def test_unknown_and_taken_names_are_refused(act):
     chats, log = world()
-    chats.start("A", 5)
+    chats.prompt("A", 5)
     steps = log.num_steps
     with pytest.raises(BlockError):
         act(chats)
@@ -139,5 +139,5 @@ def test_a_table_that_leaks_what_it_took_is_seen_to():
 
     log = EventLog(num_blocks=6, block_size=4)
     chats = RecordingSharing(RefCounts(BlockPool(6)), log, BlockTable, fork, leaky)
-    chats.start("A", 2)
+    chats.prompt("A", 2)
     assert ("ALLOCATE", "A", 0, -1) in events(log, 0) and ("ALLOCATE", "A", 1, 0) in events(log, 0)
