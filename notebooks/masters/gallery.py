@@ -714,25 +714,26 @@ from labkit.observe.evictions import Eviction, pair_evictions
 from labkit.simulate.cache_replay import cache_replay
 
 
-def evicted(trace: str, blocks: int, make=POLICIES["LRU"]) -> list[Eviction]:
+def evicted(trace: str, blocks: int, policy: str = "LRU", **more) -> EvictionStrip:
     """What a prefix cache of so many blocks evicts for each request, and when it is asked for again."""
-    removals, asked = [], []
+    requests, removals, asked = requests_of(TRACES[trace][0]), [], []
 
     def note(step: int, ids: Sequence[int], hits: int, gone: list[int]) -> None:
         asked.extend((step, key) for key in ids)
         removals.extend((step, key, -1) for key in gone)
 
-    cache_replay(requests_of(TRACES[trace][0]), blocks, make, on_request=note)
-    return pair_evictions(removals, asked, lambda key: f"block {key} of the trace")
+    cache_replay(requests, blocks, POLICIES[policy], on_request=note)
+    found = pair_evictions(removals, asked, lambda key: f"block {key} of the trace")
+    return EvictionStrip(found, len(requests), **more)
 
 
-EvictionStrip(evicted("scan", 160), title="The scan, under LRU", subtitle="160 blocks; a request a step.")
+evicted("scan", 160, title="The scan, under LRU", subtitle="160 blocks; a request a step.")
 
 # %% id="eviction-strip-mine"
-EvictionStrip(evicted("scan", 160, POLICIES["MyPolicy"]), title="The same under a policy that waits for a second use")
+evicted("scan", 160, "MyPolicy", title="The same under a policy that waits for a second use")
 
 # %% id="eviction-strip-regretted"
-EvictionStrip(evicted("popular", 128), only_regretted=True, title="Only what was regretted")
+evicted("popular", 128, only_regretted=True, title="Only what was regretted")
 
 # %% id="eviction-strip-many"
 many = [Eviction(n // 3, n % 64, "", n // 3 + 1 + n % 977 if n % 5 < 2 else None) for n in range(20_000)]

@@ -68,7 +68,9 @@ def test_every_state_in_both_themes_and_narrow(show, page, browse):
         i
         for i, (_, source) in enumerate(cells)
         if re.search(
-            r"^(PageTable|MemoryMap|CheckReport|report|Engine|Opening|Progress|board$)", source.split("\n\n")[-1], re.M
+            r"^(PageTable|MemoryMap|RadixTree|CheckReport|report|Engine|Opening|Progress|Tournament|EvictionStrip|evicted|board$)",
+            source.split("\n\n")[-1],
+            re.M,
         )
     ]
     assert len(shown) > 25
