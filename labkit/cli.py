@@ -67,6 +67,8 @@ GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),
     "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
+    "stress": ("labkit.simulate.stress_commands", "Random operations against a model, until one disagrees."),
+    "bench": ("labkit.simulate.bench_commands", "How fast the course's own code is on this machine."),
     "author": ("labkit.authoring.commands", "Build and check the notebooks from their masters."),
 }
 """Groups of commands that live beside what they call: name -> (module with an `app`, help)."""

@@ -108,6 +108,8 @@ class RadixPrefixCache:
         policy: who goes first; least recently used by default.
     """
 
+    keeps_twins = False
+
     def __init__(self, refs: RefCounts, page_bytes: int, policy: EvictionPolicy | None = None) -> None:
         self.refs = refs
         self.page_bytes = page_bytes
@@ -445,3 +447,31 @@ class RadixPrefixCache:
         keys.reverse()
         assert isinstance(above, Namespace)
         self._ghosts.add(above.salt, b"".join(keys), run)
+
+    # ----- for tests -------------------------------------------------------------------------------------------
+
+    def audit(self) -> None:
+        """Look at all of the cache's own books (slow): AssertionError if they do not agree."""
+        size, seen, numbers, evictable = self.page_bytes, set(), set(), 0
+        todo: list[RadixNode] = list(self._roots.values())
+        while todo:
+            node = todo.pop()
+            todo += node.children.values()
+            for first, child in node.children.items():
+                assert child.parent is node and child.key[:size] == first, "a child is not where its first page says"
+                assert node.parent is None or node.locks >= child.locks, "a child is locked more often than its parent"
+            if node.parent is None:
+                continue
+            assert node.blocks and len(node.key) == size * len(node.blocks), "an edge has not one block a page"
+            assert self._nodes[node.number] is node, "a node is not known by its number"
+            numbers.add(node.number)
+            assert not seen.intersection(node.blocks), "a block stands in two places"
+            seen.update(node.blocks)
+            leaf = not node.locks and not node.children
+            chosen = node.number in self._offered or node is self._victim
+            assert chosen == leaf, "the policy is offered too much or too little"
+            if not node.locks:
+                evictable += len(node.blocks)
+                assert not any(map(self.refs.count, node.blocks)), "somebody holds a block that nobody locks"
+        assert len(numbers) == self.num_nodes, "a number belongs to no node"
+        assert self.num_evictable == evictable, "what can be evicted is not counted right"

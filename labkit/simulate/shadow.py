@@ -46,12 +46,15 @@ class Shadow:
 
     Args:
         manager: a fresh one, keyed by tokens.
-        thorough: look at every slot of every sequence after each call, not only now and then.
+        thorough: look at every slot of every sequence after each call, and not only of those that it concerned.
+        exact: the cache must find everything that it could. False for one whose hash is so weak that chains end
+            early; what it finds must be right all the same.
     """
 
-    def __init__(self, manager: KVCacheManager, thorough: bool = True) -> None:
+    def __init__(self, manager: KVCacheManager, thorough: bool = True, exact: bool = True) -> None:
         self.manager = manager
         self.thorough = thorough
+        self.exact = exact
         self.seqs: dict[Hashable, _Modelled] = {}
         self.swapped: dict[Hashable, _Modelled] = {}
         self.released: dict[Hashable, _Modelled] = {}
@@ -90,13 +93,16 @@ class Shadow:
         got = self.manager.allocate(seq_id, tokens, salt=model.salt)
         if not got:
             self._unchanged(before, "allocate, which found no room,")
+            if not self.exact:
+                return False
             needed = -(-len(tokens) // self.manager.block_size) - expected // self.manager.block_size
             self._say(got.needed == needed, f"allocate says it needs {got.needed} blocks; {needed} are missing")
             self._say(got.available < needed, "allocate refused although there was room")
             return False
         cached = got.num_cached_tokens
-        self._say(looked == cached == expected,
-                  f"lookup found {looked} tokens and allocate {cached}, but {expected} are cached")
+        self._say(looked == cached, f"lookup found {looked} tokens and allocate {cached}")
+        if self.exact:
+            self._say(cached == expected, f"allocate found {cached} tokens, but {expected} are cached")
         self.released.pop(seq_id, None)
         self.seqs[seq_id] = model
         self._compute(seq_id, cached)
@@ -130,17 +136,13 @@ class Shadow:
     def free(self, seq_id: Hashable) -> None:
         """The sequence is finished."""
         del self.seqs[seq_id]
-        blocks = self.manager.blocks(seq_id)
         self.manager.free(seq_id)
-        self._let_go(blocks)
         self._check()
 
     def release(self, seq_id: Hashable) -> None:
         """The sequence is preempted."""
         self.released[seq_id] = self.seqs.pop(seq_id)
-        blocks = self.manager.blocks(seq_id)
         self.manager.release(seq_id)
-        self._let_go(blocks)
         self._check()
 
     def swap_out(self, seq_id: Hashable) -> bool:
@@ -155,7 +157,6 @@ class Shadow:
         for block, host in copies:
             self._host[host] = self._block(block)
         self.swapped[seq_id] = self.seqs.pop(seq_id)
-        self._let_go(blocks)
         self._check()
         return True
 
@@ -241,24 +242,19 @@ class Shadow:
             self._remember(block, model.histories[(i + 1) * block_size - 1])
 
     def _remember(self, block: int, history: int) -> None:
-        if block not in self._cached:
+        # Some caches keep a second copy of a content private; it is gone with its last holder.
+        if block not in self._cached and (self.manager.cache.keeps_twins or not self._contents[history]):
             self._cached[block] = history
             self._contents[history] += 1
 
     def _forget(self, block: int) -> None:
+        if not self.exact and block not in self._cached:
+            return
         self._say(block in self._cached, f"block {block} was evicted, but held nothing that could be found")
         history = self._cached.pop(block)
         self._contents[history] -= 1
         if not self._contents[history]:
             del self._contents[history]
-
-    def _let_go(self, blocks: list[int]) -> None:
-        """Some caches keep a second copy of a content private: it is gone with its last holder."""
-        if self.manager.cache.keeps_twins:
-            return
-        for block in blocks:
-            if block in self._cached and not self.manager.refs.count(block) and self._contents[self._cached[block]] > 1:
-                self._forget(block)
 
     def _expected_hit(self, model: _Modelled) -> int:
         block_size = self.manager.block_size
@@ -317,7 +313,8 @@ class Shadow:
                           f"block {block} is in {holders[block]} tables and counted {manager.refs.count(block)} times")
         self._say(manager.num_held == len(holders), f"{len(holders)} blocks are held, num_held is {manager.num_held}")
         kept = sum(not holders[block] for block in self._cached)
-        self._say(manager.num_cached == kept, f"{kept} blocks are cached, num_cached is {manager.num_cached}")
+        if self.exact:
+            self._say(manager.num_cached == kept, f"{kept} blocks are cached, num_cached is {manager.num_cached}")
         total = manager.num_free + manager.num_held + manager.num_cached + (manager.null_block is not None)
         self._say(total == manager.num_blocks, f"free, held, cached and null blocks add up to {total}")
         self._say(manager.counters.cached_blocks_evicted == self.evicted, "the evictions are not counted right")
