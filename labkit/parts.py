@@ -42,7 +42,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("admission", "Admission", "17", "", 0, 0, "Decides which waiting request may start."),
     Slot("scheduler", "Scheduler", "16", "", 0, 1, "Decides which tokens are computed in the next step."),
     Slot("preemption", "Preemption", "18", "", 0, 2, "Decides who gives memory back when there is none left."),
-    Slot("prefix_cache", "Prefix cache", "07", "", 1, 0, "Finds blocks that another request has computed before."),
+    Slot("prefix_cache", "Prefix cache", "07", "register_release", 1, 0, "Finds blocks that were computed before."),
     Slot("block_pool", "Block pool", "04", "BlockPool", 1, 1, "Hands out the blocks of the cache and takes them back."),
     Slot("eviction", "Eviction", "09", "", 1, 2, "Decides which cached block goes first."),
     Slot("block_table", "Block table", "05", "BlockTable", 2, 0, "Says which physical block holds which tokens of a sequence."),
