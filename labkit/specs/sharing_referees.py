@@ -515,14 +515,12 @@ class AppendReferee(SharingReferee):
         for index, block in touched.items():
             with_whom = self.with_whom(block, seq)
             if with_whom or blocks.count(block) > 1:
-                who = f"which {_and(with_whom)} {'holds' if len(with_whom) == 1 else 'hold'} too" if with_whom \
-                    else "which stands in the table twice"
-                first = max(old, index * size)
+                how = (f"which {_and(with_whom)} {'holds' if len(with_whom) == 1 else 'hold'} too. Each writes its "
+                       "next token into the same slot, and the last one wins.") if with_whom else \
+                    "which stands in the table twice: one part of the sequence is written over another."
+                self.log.emit(Kind.FILL, seq, block, min(size, old + n - index * size))
                 self.require(written, False, expected=Words("a block that it holds alone"),
-                             cause=f"Token {first} of {seq} goes to block {block}, {who}: it is written over what they "
-                                   "may write there." if first >= old and not copy else
-                                   f"Token {first} of {seq} goes to block {block}, {who}. Both write their next token "
-                                   "into the same slot, and the last one wins.")
+                             cause=f"Token {max(old, index * size)} of {seq} goes to block {block}, {how}")
                 return
         self.observe(room, f"{seq}.num_tokens", tokens, old + n,
                      f"{seq} had {_count(old, 'token')} and got {f'{n} more' if n else 'none'}.")

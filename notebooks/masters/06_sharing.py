@@ -340,8 +340,8 @@ print("two:", read(two))
 # continue the same beam, which forks; a beam that none of them continues ends. Beams come and go all the time, and
 # what they have in common grows with them.
 #
-# Here are three beams over your parts, for a dozen tokens. Which beams go on is made up; what happens to the blocks
-# is not. Step through, and follow the blocks in three colours: the common past.
+# Here are three beams over your parts, for ten tokens. Which beams go on is made up; what happens to the blocks is
+# not. Step through, and follow the blocks with a 3 at their corner: the past that all beams have in common grows.
 
 # %% id="beams-widget"
 beam_log = EventLog(num_blocks=24, block_size=4)
@@ -358,7 +358,7 @@ for change in ["", "C<A", "", "", "B<A", "", "A<C", "", "B<C", ""]:
     for name in "ABC":
         beams.append(name)
 
-PageTable(beam_log, step=11, title="Three beams",
+PageTable(beam_log, step=37, title="Three beams",
           subtitle="A beam that ends gives its letter to the copy that takes its place.")
 
 # %% [markdown] id="saving"

@@ -205,11 +205,6 @@ function blockTiles(s, scale, colors) {
   };
 }
 
-/** Device pixels a CSS pixel, for canvases: never less than one. */
-function pixelRatio() {
-  return Math.max(1, globalThis.devicePixelRatio || 1);
-}
-
 /** A canvas that knows its size in CSS pixels. */
 function board2d(label) {
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": label });
@@ -272,7 +267,8 @@ function pageBoard(root, data) {
   const outlines = svg("path", { class: "lk-outline" });
   const freed = svg("path", { class: "lk-outline lk-freed" });
   const link = svg("path", { class: "lk-link" });
-  const overlay = svg("svg", { class: "lk-overlay", "aria-hidden": "true" }, freed, outlines, link);
+  const badges = svg("g", { class: "lk-badges" });
+  const overlay = svg("svg", { class: "lk-overlay", "aria-hidden": "true" }, freed, outlines, link, badges);
   const leftSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, "sequences → logical blocks"), leftView);
   const rightSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, rightHead), rightView);
   const stage = h("div", { class: "lk-board" }, leftSide, rightSide, overlay, detail);
@@ -683,7 +679,7 @@ function pageBoard(root, data) {
   /** What the step itself points at: the block it gave, and everything it touched. */
   function stepFocus(step) {
     const [from, to] = replay.span(step);
-    const { kind, seq, block, arg } = replay.records;
+    const { kind, seq, block } = replay.records;
     const touched = new Set();
     const gone = new Set();
     let target = null;
@@ -699,7 +695,6 @@ function pageBoard(root, data) {
       }
     }
     for (const b of touched) gone.delete(b);
-    void arg;
     return { target, touched: [...touched].slice(0, 48), gone: [...gone].slice(0, 48) };
   }
 
@@ -729,9 +724,13 @@ function pageBoard(root, data) {
     let marks = [];
     let dashes = [];
     let target = null;
+    let near = []; // physical blocks with an outline
     if (hover) {
       const holders = hover.block >= 0 && hover.block < data.numBlocks ? replay.holders[hover.block] : NONE;
-      if (hover.block >= 0 && hover.block < data.numBlocks) marks.push(squareR(hover.block));
+      if (hover.block >= 0 && hover.block < data.numBlocks) {
+        marks.push(squareR(hover.block));
+        near = [hover.block];
+      }
       for (const seq of holders.slice(0, 24)) {
         const index = (replay.tables.get(seq) || NONE).indexOf(hover.block);
         if (index >= 0) marks.push(squareL(seq, index));
@@ -743,6 +742,7 @@ function pageBoard(root, data) {
       target = focus.target;
       marks = focus.touched.map((b) => squareR(b));
       dashes = focus.gone.map((b) => squareR(b));
+      near = [...focus.touched, ...focus.gone];
       if (target) marks.push(squareL(target.seq, target.index));
     }
     outlines.setAttribute("d", marks.filter(Boolean).map(frame).join(""));
@@ -757,6 +757,24 @@ function pageBoard(root, data) {
       }
     }
     link.setAttribute("d", path);
+    const line = path ? Math.floor(target.block / physical.cols) : -1;
+    const crossed = line < 0 ? [] : Array.from({ length: target.block - line * physical.cols + 1 }, (_, i) => line * physical.cols + i);
+    paintBadges([...near, ...crossed], squareR);
+  }
+
+  /** Reference counts lie above lines and outlines: those of these blocks, drawn once more as in `drawBlock`. */
+  function paintBadges(blocks, squareR) {
+    const shown = physical.cell >= 22 ? [...new Set(blocks)].filter((b) => replay.holders[b].length > 1) : [];
+    badges.replaceChildren(
+      ...shown.flatMap((b) => {
+        const at = squareR(b);
+        if (!at) return [];
+        const [x, y] = [at.x + at.s - 1, at.y + 1];
+        const refs = replay.holders[b].length;
+        const cls = replay.clash[b] ? "lk-badge-clash" : null;
+        return [svg("circle", { class: cls, cx: x, cy: y, r: 7 }), svg("text", { class: cls, x, y: y + 0.5, text: refs > 99 ? "99" : String(refs) })];
+      }),
+    );
   }
 
   function curve(from, to, stacked) {
@@ -1040,15 +1058,4 @@ function pageBoard(root, data) {
   };
   root.lkBoard = board; // for tests and benchmarks, which look at the picture's own state
   return board;
-}
-
-function monoOf(node) {
-  return getComputedStyle(node).getPropertyValue("--lk-mono") || "monospace";
-}
-
-function clip(ctx, text, width) {
-  if (ctx.measureText(text).width <= width) return text;
-  let keep = text.length;
-  while (keep > 1 && ctx.measureText(`${text.slice(0, keep)}…`).width > width) keep -= 1;
-  return `${text.slice(0, keep)}…`;
 }
