@@ -37,7 +37,7 @@ class RadixTree(LabWidget):
     """
 
     _name: ClassVar[str] = "radix_tree"
-    _parts: ClassVar[tuple[str, ...]] = ("transport", "tree_replay", "tree_board")
+    _parts: ClassVar[tuple[str, ...]] = ("transport", "tree_replay", "tree_fold", "tree_paint", "tree_board")
 
     records = traitlets.Bytes(b"").tag(sync=True)
     texts = traitlets.List([]).tag(sync=True)

@@ -142,11 +142,15 @@ def test_arrows_walk_the_tree_once_it_was_entered(show, page, browse):
     page.keyboard.press("ArrowLeft")
     expect(text).to_have_text("You are ")
     expect(card).to_have_attribute("data-step", "4")
+    for key in "ddxab":
+        page.keyboard.press(key)  # JupyterLab would delete, cut and insert cells
     page.keyboard.press("Escape")
     expect(keys).to_have_text("←→ step space play", use_inner_text=True)
     page.keyboard.press("ArrowRight")
     expect(card).to_have_attribute("data-step", "5")
     assert active_cell(page) == before
+    cells = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
+    assert page.evaluate(cells) == 3
     browse.assert_clean(page)
 
 

@@ -150,6 +150,24 @@ function onTheme(changed) {
   return () => watch.disconnect();
 }
 
+/** Device pixels a CSS pixel, for canvases: never less than one. */
+function pixelRatio() {
+  return Math.max(1, globalThis.devicePixelRatio || 1);
+}
+
+/** The monospaced face of the theme, for canvases. */
+function monoOf(node) {
+  return getComputedStyle(node).getPropertyValue("--lk-mono") || "monospace";
+}
+
+/** A text cut to `width` pixels in the font that the canvas has set. */
+function clip(ctx, text, width) {
+  if (ctx.measureText(text).width <= width) return text;
+  let keep = text.length;
+  while (keep > 1 && ctx.measureText(`${text.slice(0, keep)}…`).width > width) keep -= 1;
+  return `${text.slice(0, keep)}…`;
+}
+
 /** Bytes as anywidget hands them over: a DataView, a typed array, or nothing yet. */
 function bytesOf(value) {
   if (!value) return new Uint8Array(0);
