@@ -562,9 +562,10 @@ class TableReferee(Referee):
             inside = block in blocks
             self.log.emit(Kind.ALLOCATE, "A" if inside else "lost", block, blocks.index(block) if inside else -1)
         tokens = self.tokens + n
-        for i in range(self.tokens // self.block_size, min(len(blocks), -(-tokens // self.block_size))):
-            if blocks[i] is not None:
-                self.log.emit(Kind.FILL, "A", blocks[i], min(self.block_size, tokens - i * self.block_size))
+        for i in range(self.tokens // self.block_size, len(blocks)):
+            if blocks[i] is not None:  # a block that is too many holds nothing, and is drawn so
+                amount = max(0, min(self.block_size, tokens - i * self.block_size))
+                self.log.emit(Kind.FILL, "A", blocks[i], amount)
 
 
 def _blocks(n: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 _MODULES = {
     "AttentionPlay": "attention_play",
+    "BlockSizePlay": "block_size_play",
     "CheckReport": "check_report",
     "EngineMap": "engine_map",
     "EvictionStrip": "eviction_strip",

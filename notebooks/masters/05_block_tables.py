@@ -18,9 +18,9 @@ start("05")
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Twelve blocks of four tokens and three sequences. Step through with the right arrow key. On the left, every sequence has
-# its blocks in the order of its tokens; on the right are the same blocks where they lie in memory. Point at one to see
-# both places.
+# Twelve blocks of four tokens and three sequences, in the middle of their lives. Click into the picture and step with the
+# arrow keys. On the left, every sequence has its blocks in the order of its tokens; on the right are the same blocks where
+# they lie in memory. Point at one to see both places.
 #
 # Watch three things: when an append takes a block and when it takes none; where C's blocks lie after B has left; and what
 # the height of the fill says about the last block of each sequence.
@@ -46,7 +46,7 @@ tables["B"].release()
 for name, tokens in [("C", 16), ("A", 8)]:
     tables[name].append(tokens)
 
-PageTable(log, step=0, title="Twelve blocks, three sequences",
+PageTable(log, step=6, title="Twelve blocks, three sequences",
           subtitle="Left: in the order of the tokens. Right: where they lie.")
 
 # %% [markdown] id="idea"
@@ -68,8 +68,8 @@ PageTable(log, step=0, title="Twelve blocks, three sequences",
 #
 # Within a block nothing changes, so only the number of the block has to be looked up: one entry for four tokens here, and
 # for sixteen in vLLM unless told otherwise. An operating system does the same, in almost the same words, for the memory of
-# every program on your computer; the idea is from there (Kwon et al., *Efficient Memory Management for Large Language Model Serving with PagedAttention*, SOSP
-# 2023, section 4).
+# every program on your computer, and the idea is from there (Kwon et al., *Efficient Memory Management for Large Language
+# Model Serving with PagedAttention*, SOSP 2023, section 4).
 
 # %% [markdown] id="about-slot-of"
 # ### Exercise: `slot_of` (5 minutes, difficulty 1, importance 5)
@@ -359,20 +359,27 @@ PageTable(log, step=4, title="One token at a time",
 # ## What a block size costs
 #
 # Nothing is reserved any more, and no hole is too small. One kind of waste is left from lesson 03: the free end of the
-# last block. How much is it?
-#
-# If the number of tokens in the last block is as often 1 as 2, 3, ... up to *B*, the free end has *B* - 1, *B* - 2, ... or 0
-# slots, and the mean of these is (*B* - 1) / 2. That is an assumption about lengths, so it should be counted. The next cell
-# takes 20,000 requests drawn from the statistics of a production trace (Azure LLM inference trace 2023, conversation; Azure
-# Public Dataset, CC-BY 4.0), at their full lengths, and counts, with `blocks_needed` as you wrote it, the empty slots of
-# each; and on the other side of the bill, the entries of its table.
+# last block. The next cell draws ten requests from the statistics of a production trace (Azure LLM inference trace 2023,
+# conversation; Azure Public Dataset, CC-BY 4.0) and shows each at its full length. Drag the block size, and watch the ends
+# and the number of entries.
 
-# %% id="block-size-costs"
+# %% id="block-size-play"
 from labkit.mine import blocks_needed
-from labkit.simulate.block_size import block_size_picture, cost_of_block_sizes
 from labkit.simulate.workload import draw
+from labkit.widgets import BlockSizePlay
 
 requests = draw(20_000, seed=0)
+BlockSizePlay(requests.total_tokens[:10], block_size=128, needed=blocks_needed)
+
+# %% [markdown] id="about-costs"
+# If the number of tokens in the last block is as often 1 as 2, 3, ... up to *B*, the free end has *B* - 1, *B* - 2, ... or 0
+# slots, and the mean of these is (*B* - 1) / 2. That is an assumption about lengths, and ten sequences are too few to tell.
+# So it is counted now, over 20,000 requests, with your `blocks_needed`, if it has passed; and on the other side of the
+# bill, the entries of their tables.
+
+# %% id="block-size-costs"
+from labkit.simulate.block_size import block_size_picture, cost_of_block_sizes
+
 sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 costs = cost_of_block_sizes(requests.total_tokens, sizes, needed=blocks_needed)
 
@@ -442,8 +449,8 @@ for size in (1, 4, 16, 64, 256):
     print(f"blocks of {size:3}: {best * 1e6:7.1f} microseconds")
 
 # %% [markdown] id="about-compare"
-# Whether that matters is a question to the rest of the server: beside a step of the model of 30 ms, tens of microseconds
-# are little, and they can be hidden behind it. What the kernel pays is measured in lesson 12.
+# Whether that matters is a question to the rest of the server: beside the 30 ms that lesson 03 gives a step of the model,
+# tens of microseconds are little, and they can be hidden behind it. What the kernel pays is measured in lesson 12.
 #
 # The last question is the one that a user feels: how many requests are in memory at once? The same replay as in lesson 03,
 # 400 requests and 32,768 slots, now on your table, if it has passed.
@@ -612,6 +619,5 @@ length = requests.total_tokens.mean()
 print(f"{(2 * length * 4 / per_token) ** 0.5:.2f} tokens a block")
 
 # %% [markdown] id="after-derivation"
-# Less than one: as far as bytes are concerned, no block is too small. Every real block size above 1 is chosen for the sake
-# of time, in the kernel, in the bookkeeping and in transfers, and not for the sake of memory. The paper says the same in
-# its own terms when it weighs block sizes (section 7.2).
+# Less than one: as far as bytes are concerned, no block is too small. What speaks for larger blocks is time, in the kernel,
+# in the bookkeeping and in transfers, and not memory.

@@ -69,6 +69,22 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     expect(play).to_contain_text("append(C, 16)")
     browse.shoot(page, "lesson-05-play", play)
 
+    # The block size follows the arrow keys and the pointer, and the sentence follows the block size.
+    size = browse.cell(page, "block-size-play")
+    number = size.get_by_role("slider", name="tokens a block")
+    number.focus()
+    page.keyboard.press("Home")
+    expect(number).to_have_attribute("aria-valuetext", "1 token a block")
+    expect(size).to_contain_text("leave 0 slots empty")
+    box = number.bounding_box()
+    page.mouse.move(box["x"] + 4, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4 + 18 * 4, box["y"] + 8, steps=6)
+    page.mouse.up()
+    expect(number).to_have_text("16")
+    expect(size).to_contain_text("(B − 1) / 2 is 7.5")
+    browse.shoot(page, "lesson-05-block-size", size)
+
     # The untouched stub fails, and the notebook ran to its end on the reference.
     expect(report(browse, page, "ex-block-table")).to_contain_text("not written yet")
     expect(browse.cell(page, "decode-widget")).to_contain_text("The table at work: reference")
