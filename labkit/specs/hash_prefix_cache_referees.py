@@ -258,7 +258,7 @@ class QueueReferee(Referee):
         wrong, kept = sorted(gone - due), sorted(due - gone)
         if kept and not wrong:
             stale = kept[0]
-            self.observe("finds-what-the-hash-says", f"hash {stale!r}", self._found(stale), Words("not found"),
+            self.observe("finds-what-the-hash-says", f"the block of {stale!r}", self._found(stale), None,
                          f"The block of {stale!r} was evicted and handed out, and its hash still leads to it.")
             return False
         # A parent and its child that were let go of together went in the wrong order; else it is one of two sequences.
