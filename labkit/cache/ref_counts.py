@@ -90,20 +90,17 @@ class RefCounts:
         blocks = list(blocks)
         counts = self._counts
         unheld = []
-        done = 0
+        rest = iter(blocks)  # where the loop stands, known without counting
         try:
-            for block in blocks:
+            for block in rest:
                 left = counts[block] - 1
                 if left < 0 or block < 0:
                     raise IndexError
                 counts[block] = left
                 if not left:
                     unheld.append(block)
-                done += 1
         except (IndexError, TypeError):
-            for block in blocks[:done]:
-                counts[block] += 1
-            self._refuse_drop(blocks[done])
+            self._refuse_drop(blocks, len(blocks) - len([*rest]) - 1)
         return unheld
 
     def recycle(self, blocks: Iterable[int]) -> None:
@@ -115,17 +112,14 @@ class RefCounts:
         """
         blocks = list(blocks)
         counts = self._counts
-        done = 0
+        rest = iter(blocks)
         try:
-            for block in blocks:
+            for block in rest:
                 if counts[block] or block < 0:
                     raise IndexError
                 counts[block] = NOBODY
-                done += 1
         except (IndexError, TypeError):
-            for block in blocks[:done]:
-                counts[block] = 0
-            self._refuse_recycle(blocks[done])
+            self._refuse_recycle(blocks, len(blocks) - len([*rest]) - 1)
         self.pool.free(blocks)
 
     def free(self, blocks: Iterable[int]) -> None:
@@ -153,7 +147,11 @@ class RefCounts:
             if self._counts[self._own(block)] == NOBODY:
                 raise BlockError(f"Block {block} is in the pool, so it cannot be shared: share blocks that are held.")
 
-    def _refuse_drop(self, block: int) -> None:
+    def _refuse_drop(self, blocks: list[int], done: int) -> None:
+        """Undo what was done before block number `done`, and say what was wrong with it."""
+        for block in blocks[:done]:
+            self._counts[block] += 1
+        block = blocks[done]
         count = max(self._counts[self._own(block)], 0)
         if count == 0:
             raise DoubleFreeError(f"Block {block} is held by nobody, so nobody can let go of it: drop what is held.")
@@ -161,7 +159,11 @@ class RefCounts:
             f"Block {block} is held {_times(count)} and named more often in this call: name it once for each holder."
         )
 
-    def _refuse_recycle(self, block: int) -> None:
+    def _refuse_recycle(self, blocks: list[int], done: int) -> None:
+        """As `_refuse_drop`."""
+        for block in blocks[:done]:
+            self._counts[block] = 0
+        block = blocks[done]
         count = self._counts[self._own(block)]
         if count > 0:
             raise BlockError(f"Block {block} is still held, {_times(count)}: drop it before recycling it.")
