@@ -63,6 +63,19 @@ def reset(
     raise typer.Exit(run(lesson, exercise))
 
 
+@app.command()
+def tournament(
+    file: Annotated[Path | None, typer.Option("--file", help="A Python file with a class MyPolicy.")] = None,
+    trace: Annotated[Path | None, typer.Option("--trace", help="A trace file with hash_ids.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the drawn trace; a fresh one without.")] = None,
+    json: Json = False,
+) -> None:
+    """Rank your eviction policy against the built-in ones and Belady's, on a trace that it has not seen."""
+    from labkit.grading.tournament_command import run
+
+    raise typer.Exit(run(file, trace, seed, json))
+
+
 GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),

@@ -51,7 +51,20 @@ class EvictionPolicy(Protocol):
     def evict(self) -> int: ...
 
 
-class RankedPolicy:
+class Policy:
+    """A base for policies: takes notice of nothing, and leaves `add`, `remove` and `evict` to be written."""
+
+    def stored(self, blocks: Sequence[int], depth: int) -> None:
+        """Nothing to note."""
+
+    def hit(self, blocks: Sequence[int]) -> None:
+        """Nothing to note."""
+
+    def released(self, blocks: Sequence[int]) -> None:
+        """Nothing to note."""
+
+
+class RankedPolicy(Policy):
     """A policy that gives each evictable block a rank when it is added; the smallest goes first.
 
     A heap finds the smallest. Taking a block out of the middle of a heap is slow, so `remove` only forgets
@@ -70,15 +83,6 @@ class RankedPolicy:
     def rank(self, block: int) -> Any:
         """Where `block` stands in the order of eviction, now that it is added; by default what was noted of it."""
         return self._noted[block]
-
-    def stored(self, blocks: Sequence[int], depth: int) -> None:
-        """Nothing to note."""
-
-    def hit(self, blocks: Sequence[int]) -> None:
-        """Nothing to note."""
-
-    def released(self, blocks: Sequence[int]) -> None:
-        """Nothing to note."""
 
     def add(self, block: int) -> None:
         """`block` may be evicted from now on."""

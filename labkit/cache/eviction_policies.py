@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from labkit.cache.checks import whole_number
-from labkit.cache.eviction import LRU, EvictionPolicy, RankedPolicy
+from labkit.cache.eviction import LRU, EvictionPolicy, Policy, RankedPolicy
 from labkit.errors import PolicyError
 
 
@@ -217,7 +217,7 @@ class GDSF(LRU):
         return self.evict()
 
 
-class Random:
+class Random(Policy):
     """Any block that may be evicted, each with the same probability: the policy that no trace can be built against.
 
     Args:
@@ -228,15 +228,6 @@ class Random:
         self._draw = random.Random(whole_number(seed, "seed", error=PolicyError)).random
         self._blocks: list[int] = []
         self._place: dict[int, int] = {}  # block -> where it stands in the list
-
-    def stored(self, blocks: Sequence[int], depth: int) -> None:
-        """Of no interest."""
-
-    def hit(self, blocks: Sequence[int]) -> None:
-        """Of no interest."""
-
-    def released(self, blocks: Sequence[int]) -> None:
-        """Of no interest."""
 
     def add(self, block: int) -> None:
         """`block` may be evicted from now on."""
