@@ -22,13 +22,13 @@ from labkit.errors import TreeLogError
 
 RECORD = np.dtype(
     [
-        ("step", "<u4"), ("kind", "u1"), ("flags", "u1"), ("lost", "<u2"), ("node", "<i4"), ("parent", "<i4"),
+        ("step", "<u4"), ("kind", "u1"), ("flags", "u1"), ("delta", "<u2"), ("node", "<i4"), ("parent", "<i4"),
         ("order", "<i4"), ("key", "<i4"), ("blocks", "<i4"), ("locks", "<i4"), ("used", "<i4"),
     ]
 )  # fmt: skip
 """One change of one node, 36 bytes, little endian. `key` indexes `TreeLog.keys`, `blocks` indexes
-`TreeLog.block_lists`; `order` sorts the children of a node; `lost` counts pages taken off the end of its key. In a
-PATH record `used` is how many bytes of the node's key the prompt matched."""
+`TreeLog.block_lists`; `order` sorts the children of a node; `delta` counts pages taken off the end of its key
+(TRIMMED) or added to it (GROWN). In a PATH record `used` is how many bytes of the node's key the prompt matched."""
 
 ROOT = 0
 """The root's number in every log. Its parent is -1."""
@@ -36,7 +36,7 @@ ROOT = 0
 _ATTRIBUTES = ("key", "blocks", "children", "parent", "locks", "last_used")
 _LARGEST = 2**31 - 1
 _FAULTS_KEPT = 3
-_MOST_LOST = 2**16 - 1
+_MOST_PAGES = 2**16 - 1
 
 
 class Change(IntEnum):
@@ -54,6 +54,7 @@ class Flag(IntFlag):
     UPPER = 2  # a split: it now carries the first part of an edge that was cut
     LOWER = 4  # a split: it carries the rest of that edge
     TRIMMED = 8  # pages were evicted off the end of its key, and some are left
+    GROWN = 16  # pages were added at the end of its key
 
 
 class TreeNode(Protocol):
@@ -88,7 +89,7 @@ class NodeState:
         locks, last_used: as the node had them.
         flags: what happened to it in this step.
         gone: it left the tree in this step: drawn once more, then no longer.
-        lost: pages that this step took off the end of its key.
+        delta: pages that this step took off the end of its key, or added to it, as the flags say.
     """
 
     node: int
@@ -100,7 +101,7 @@ class NodeState:
     last_used: int
     flags: Flag
     gone: bool
-    lost: int = 0
+    delta: int = 0
 
 
 class TreeLog:
@@ -208,7 +209,7 @@ class TreeLog:
                 last[row[4]] = row
         found = []
         for _, row in sorted(last.items()):
-            at, kind, flags, lost, node, parent, order, key, blocks, locks, used = row
+            at, kind, flags, delta, node, parent, order, key, blocks, locks, used = row
             now = at == step - 1
             if kind == Change.REMOVED and not now:
                 continue
@@ -223,7 +224,7 @@ class TreeLog:
                     last_used=used,
                     flags=Flag(flags if now else 0),
                     gone=kind == Change.REMOVED,
-                    lost=lost if now else 0,
+                    delta=delta if now else 0,
                 )
             )
         return found
@@ -373,17 +374,16 @@ class TreeLog:
                 continue
             seen = _Seen(number, parent, place, *self._intern(read), read)
             if old is None or old.fields() != seen.fields():
-                what, lost = flags.get(at, Flag(0)), 0
-                if old is not None:
-                    lost = self._trimmed(old.read, found, at, what)
-                if lost:
-                    what |= Flag.TRIMMED
-                rows[number] = (int(Change.SET), int(what), min(lost, _MOST_LOST), *seen.fields())
+                what = flags.get(at, Flag(0))
+                delta = 0 if old is None else self._end_moved(old.read, found, at, what)
+                if delta:
+                    what |= Flag.GROWN if delta > 0 else Flag.TRIMMED
+                rows[number] = (int(Change.SET), int(what), min(abs(delta), _MOST_PAGES), *seen.fields())
             known[at] = seen
         return [rows[number] for number in sorted(rows)]
 
-    def _trimmed(self, before: _Read, found: dict[int, _Read], at: int, what: Flag) -> int:
-        """Pages that went off the end of a node, key and blocks, given how it was."""
+    def _end_moved(self, before: _Read, found: dict[int, _Read], at: int, what: Flag) -> int:
+        """Pages that came to the end of a node, key and blocks, given how it was; below 0 where they went off it."""
         if what & Flag.UPPER:
             return 0  # what is gone from it is the lower part's, or was evicted there
         read = found[at]
@@ -392,8 +392,10 @@ class TreeLog:
             above = found[read.parent]
             key, blocks = above.key + key, above.blocks + blocks
         # A key that was cut while its blocks were not is no eviction: it is a fault, and told as one.
-        went = before.key.startswith(key) and before.blocks[: len(blocks)] == blocks != before.blocks
-        return (len(before.key) - len(key)) // self.page_bytes if went else 0
+        both = min(len(key), len(before.key)), min(len(blocks), len(before.blocks))
+        same = key[: both[0]] == before.key[: both[0]] and blocks[: both[1]] == before.blocks[: both[1]]
+        moved = (len(key) - len(before.key)) // self.page_bytes
+        return moved if same and len(blocks) - len(before.blocks) == moved else 0
 
     def _splits(self, found: dict[int, _Read], fresh: set[int]) -> list[tuple[int, int]]:
         """(upper, lower) of every edge that was cut: one of the two is new, and together they spell the old key."""

@@ -22,6 +22,7 @@ _SHADES = (0.05, 0.14, 0.24, 0.34, 0.46)
 _ROOT_WIDE = 38
 _SPINE = 9
 _TALLEST = 640
+_FRESH = Flag.ADDED | Flag.UPPER | Flag.GROWN
 _MONO_WIDE = 7.1
 """Pixels of one monospaced letter at size 10.5."""
 
@@ -198,7 +199,7 @@ class _Drawing:
                 text(self.axes, x + _ROOT_WIDE / 2, y + 0.5, "root", 10, "dim", ha="center", zorder=3)
                 continue
             fill = _C["panel"] if node.gone else tint(_HUE, self._shade(node))
-            fresh = bool(node.flags & (Flag.ADDED | Flag.UPPER)) and not node.gone
+            fresh = bool(node.flags & _FRESH) and not node.gone
             lit = 0 < len(node.key) <= self.path.get(number, 0)
             trimmed = bool(node.flags & Flag.TRIMMED)
             edge = "dim" if node.gone else "ink" if fresh or trimmed else "accent" if lit else "edge"
@@ -221,7 +222,9 @@ class _Drawing:
             color = "dim" if node.gone else "ink"
             blocks = _blocks(node.blocks, (self.box - 12) / _MONO_WIDE)
             mono(self.axes, x + 7, y - 7, blocks, 10, color, zorder=3)
-            used = f"t {node.last_used}" + (f" · −{node.lost}" if trimmed else "")
+            used = f"t {node.last_used}"
+            if node.delta:
+                used += f" · {'−' if trimmed else '+'}{node.delta}"
             text(self.axes, x + 7, y + 8, "evicted" if node.gone else used, 9.5, color, zorder=3)
             if node.locks > 0 and not node.gone:
                 self._lock(x + self.box, top, node.locks)
@@ -279,7 +282,7 @@ def _legend(axes: Axes, y: float, nodes: Sequence[NodeState], path: Mapping[int,
         axes.add_patch(Rectangle((x + 5, y - 1), 7, 5, facecolor=_C["ink"]))
         axes.plot([x + 6, x + 6, x + 11, x + 11], [y - 1, y - 4.5, y - 4.5, y - 1], color=_C["ink"], linewidth=0.8)
         x = _word(axes, x, y, "locks: running sequences that hold it")
-    if any(node.flags & (Flag.ADDED | Flag.UPPER) and not node.gone for node in inside):
+    if any(node.flags & _FRESH and not node.gone for node in inside):
         box("ink", 1.2)
         x = _word(axes, x, y, "new in this step")
     if any(node.gone or node.flags & Flag.TRIMMED for node in inside):

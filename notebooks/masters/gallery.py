@@ -12,6 +12,7 @@ from labkit.cache import radix_tree
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.contiguous import FirstFit, ReserveMax
+from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.radix_node import RadixNode
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.record import RecordingAllocator, RecordingPool, RecordingTable
@@ -278,6 +279,24 @@ RadixTree(tree_log, show=bytes.decode, step=12, subtitle="D leaves the way of A 
 
 # %% id="radix-tree-end"
 RadixTree(tree_log, show=bytes.decode, title="The same, at the end of its log")
+
+# %% id="radix-tree-managed"
+managed = KVCacheManager(24, 4, prefix_cache="radix")
+managed_log = TreeLog(page_bytes=16)
+stem = [*range(100, 108)]
+for name, prompt in (("A", [*stem, 1, 2, 3, 4, 5]), ("B", [*stem, 6, 7, 8, 9, 1]), ("C", [*range(40, 59)])):
+    managed.allocate(name, prompt)
+    managed_log.snapshot(managed.cache.root, f"allocate({name}, {len(prompt)} tokens)")
+for name, count in (("A", 9), ("C", 7)):
+    for token in range(count):
+        managed.append(name, token)
+    managed_log.snapshot(managed.cache.root, f"append({name}), {count} times -> what is full is added to the tree")
+for name in "AC":
+    managed.free(name)
+    managed_log.snapshot(managed.cache.root, f"free({name})")
+managed.allocate("D", [*range(200, 250)])
+managed_log.snapshot(managed.cache.root, "allocate(D, 50 tokens) -> pages that nobody locks make room, the ends of leaves first")
+RadixTree(managed_log, title="Under the manager", subtitle="Tokens are shown as ids where nobody says otherwise.")
 
 # %% id="radix-tree-empty"
 RadixTree(TreeLog(page_bytes=4), title="Before anything happened")

@@ -11,6 +11,7 @@ import pytest
 from matplotlib import image as mpl_image
 
 from labkit.cache import radix_tree
+from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.radix_node import RadixNode
 from labkit.errors import TreeLogError
 from labkit.observe.tree_log import RECORD, ROOT, Change, Flag, TreeLog
@@ -162,17 +163,26 @@ def test_pages_taken_off_the_end_of_a_leaf_are_counted():
     assert radix_tree.evict_leaf(leaf, 3, 2) == [3, 2, 1]
     log.snapshot(root, "evict 3 pages")
     (_, kept) = log.state()
-    assert (kept.key, kept.flags, kept.lost, kept.gone) == (b"aa", Flag.TRIMMED, 3, False)
+    assert (kept.key, kept.flags, kept.delta, kept.gone) == (b"aa", Flag.TRIMMED, 3, False)
     radix_tree.evict_leaf(leaf, 1, 2)
     log.snapshot(root, "evict the last")
-    assert [(node.key, node.gone, node.lost) for node in log.state()] == [(b"", False, 0), (b"aa", True, 0)]
+    assert [(node.key, node.gone, node.delta) for node in log.state()] == [(b"", False, 0), (b"aa", True, 0)]
     leaf, _ = radix_tree.insert(root, b"aabbccdd", range(4), 2)
     log.snapshot(root, "insert again")
     radix_tree.split(leaf, 1, 2)
     radix_tree.evict_leaf(leaf, 1, 2)
     log.snapshot(root, "cut and trimmed at once")
-    flags = {node.key: (node.flags, node.lost) for node in log.state()}
+    flags = {node.key: (node.flags, node.delta) for node in log.state()}
     assert flags[b"aa"] == (Flag.ADDED | Flag.UPPER, 0) and flags[b"bbcc"] == (Flag.LOWER | Flag.TRIMMED, 1)
+
+
+def test_pages_added_at_the_end_of_a_node_are_counted():
+    root, log = RadixNode(), TreeLog(2)
+    leaf, _ = radix_tree.insert(root, b"aabb", range(2), 2)
+    log.snapshot(root, "insert")
+    leaf.key, leaf.blocks = leaf.key + b"ccdd", [*leaf.blocks, 7, 8]
+    log.snapshot(root, "push")
+    assert [(node.flags, node.delta) for node in log.state()] == [(Flag(0), 0), (Flag.GROWN, 2)]
 
 
 def test_the_courses_own_tree_is_followed_through_any_operations():
@@ -197,7 +207,41 @@ def test_the_courses_own_tree_is_followed_through_any_operations():
         kinds |= {flag for node in log.state() for flag in Flag if node.flags & flag}
         here = sorted((n.key, tuple(n.blocks), n.locks, n.last_used) for n in walk(root))
         assert sorted((n.key, n.blocks, n.locks, n.last_used) for n in state) == here
-    assert kinds == set(Flag) and not any(log.faults)
+    assert kinds == set(Flag) - {Flag.GROWN} and not any(log.faults)
+
+
+def test_the_managers_radix_cache_is_followed_through_a_storm():
+    """Prompts over shared stems, tokens one by one, ends and evictions: each step is the tree, with no fault."""
+    draw, manager = random.Random(3), KVCacheManager(48, 4, prefix_cache="radix")
+    root, log = manager.cache.root, TreeLog(16)
+    stems = [[draw.randrange(9) for _ in range(draw.randint(4, 30))] for _ in range(5)]
+    kinds: set[Flag] = set()
+    for step in range(500):
+        running = manager.sequences()
+        if draw.random() < 0.35:
+            stem = draw.choice(stems)
+            prompt = stem[: draw.randint(1, len(stem))] + [draw.randrange(9) for _ in range(draw.randint(1, 9))]
+            manager.allocate(step, prompt)
+            log.snapshot(root, f"allocate({step})")
+        elif running and draw.random() < 0.8:
+            name = draw.choice(running)
+            for _ in range(draw.randint(1, 6)):
+                if not manager.append(name, draw.randrange(9)):
+                    manager.free(name)
+                    break
+            log.snapshot(root, f"append({name})")
+        elif running:
+            manager.free(draw.choice(running))
+            log.snapshot(root, "free")
+        else:
+            log.snapshot(root, "idle")
+        kinds |= {flag for node in log.state() for flag in Flag if node.flags & flag}
+        kinds |= {"gone" for node in log.state() if node.gone}
+        state = [node for node in log.state() if not node.gone]
+        here = sorted((n.key, tuple(n.blocks), n.locks, n.last_used) for n in walk(root))
+        assert sorted((n.key, n.blocks, n.locks, n.last_used) for n in state) == here
+        assert log.faults[-1] == ""
+    assert kinds == {*Flag, "gone"}, "the storm brings everything that a record can say"
 
 
 def walk(root: RadixNode) -> list[RadixNode]:

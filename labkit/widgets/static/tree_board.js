@@ -271,7 +271,8 @@ function treeBoard(root, data) {
     }
     if (tree.gone.has(id)) parts.push("evicted in this step");
     const flags = tree.flags.get(id) || 0;
-    if (flags & TREE.TRIMMED) parts.push(`${pagesOf(replay.lost[i])} evicted off its end in this step`);
+    if (flags & TREE.TRIMMED) parts.push(`${pagesOf(replay.delta[i])} evicted off its end in this step`);
+    if (flags & TREE.GROWN) parts.push(`${pagesOf(replay.delta[i])} added at its end in this step`);
     if (flags & TREE.UPPER) parts.push("the first part of an edge that was split in this step");
     else if (flags & TREE.LOWER) parts.push("the rest of an edge that was split in this step");
     else if (flags & TREE.ADDED && !tree.gone.has(id)) parts.push("new in this step");

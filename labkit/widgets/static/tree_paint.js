@@ -257,7 +257,7 @@ function treePainter(ctx, replay, texts, pageBytes) {
       ctx.fill();
       ctx.globalAlpha = 1;
     }
-    const fresh = (flags & (TREE.ADDED | TREE.UPPER)) !== 0 && !gone;
+    const fresh = (flags & (TREE.ADDED | TREE.UPPER | TREE.GROWN)) !== 0 && !gone;
     const trimmed = (flags & TREE.TRIMMED) !== 0;
     // Dashed is what goes: all of a node, or the end of one that keeps its shade.
     ctx.strokeStyle = gone ? colors.dim : fresh || trimmed ? colors.ink : lit ? colors.accent : colors.edge;
@@ -269,7 +269,7 @@ function treePainter(ctx, replay, texts, pageBytes) {
       ctx.textAlign = "left";
       ctx.fillStyle = gone ? colors.dim : colors.ink;
       const room = size.box - 12;
-      const used = gone ? "evicted" : `t ${replay.used[i]}${trimmed ? ` · −${replay.lost[i]}` : ""}`;
+      const used = gone ? "evicted" : `t ${replay.used[i]}${trimmed || flags & TREE.GROWN ? ` · ${trimmed ? "−" : "+"}${replay.delta[i]}` : ""}`;
       if (size.lines === 2) {
         font(400, 11, mono);
         ctx.fillText(blockText(i, room), x + 7, y + 11);
@@ -356,7 +356,7 @@ function treePainter(ctx, replay, texts, pageBytes) {
       fills[shadeOf(i)].rect(x, y, size.box, size.tall);
       if (replay.locks[i] > 0) edges.locked.rect(x + size.box - 3, y, 3, size.tall);
       if ((tree.flags.get(id) || 0) & TREE.TRIMMED) edges.gone.rect(x + 0.5, y + 0.5, size.box - 1, size.tall - 1);
-      if ((tree.flags.get(id) || 0) & (TREE.ADDED | TREE.UPPER)) edges.fresh.rect(x, y, size.box, size.tall);
+      if ((tree.flags.get(id) || 0) & (TREE.ADDED | TREE.UPPER | TREE.GROWN)) edges.fresh.rect(x, y, size.box, size.tall);
       else if (reached(id)) edges.lit.rect(x, y, size.box, size.tall);
     }
     ctx.fillStyle = colors.s0;

@@ -3,7 +3,7 @@
 // A record carries the whole state of its node, so the tree at a step is one number a node: that of its newest record.
 
 const TREE_RECORD_BYTES = 36;
-const TREE = Object.freeze({ SET: 1, REMOVED: 2, PATH: 3, ADDED: 1, UPPER: 2, LOWER: 4, TRIMMED: 8, ROOT: 0 });
+const TREE = Object.freeze({ SET: 1, REMOVED: 2, PATH: 3, ADDED: 1, UPPER: 2, LOWER: 4, TRIMMED: 8, GROWN: 16, ROOT: 0 });
 const TREE_FRAMES = 96;
 
 class TreeReplay {
@@ -15,7 +15,7 @@ class TreeReplay {
     this.steps = data.steps;
     this.kind = new Uint8Array(count);
     this.flags = new Uint8Array(count);
-    this.lost = new Uint16Array(count);
+    this.delta = new Uint16Array(count);
     this.stepOf = new Uint32Array(count);
     const fields = ["node", "parent", "order", "key", "blocks", "locks", "used"];
     for (const name of fields) this[name] = new Int32Array(count);
@@ -25,7 +25,7 @@ class TreeReplay {
       this.stepOf[i] = view.getUint32(at, true);
       this.kind[i] = view.getUint8(at + 4);
       this.flags[i] = view.getUint8(at + 5);
-      this.lost[i] = view.getUint16(at + 6, true);
+      this.delta[i] = view.getUint16(at + 6, true);
       for (let f = 0; f < fields.length; f++) this[fields[f]][i] = view.getInt32(at + 8 + 4 * f, true);
       most = Math.max(most, this.node[i] + 1);
     }
@@ -58,7 +58,7 @@ class TreeReplay {
       if (this.locks[i] > 0 && this.node[i] !== TREE.ROOT) seen.add("locked");
       if (this.flags[i] & TREE.LOWER) seen.add("split");
       if (this.flags[i] & TREE.TRIMMED) seen.add("gone");
-      if (this.flags[i] & TREE.ADDED && this.node[i] !== TREE.ROOT) seen.add("added");
+      if (this.flags[i] & (TREE.ADDED | TREE.GROWN) && this.node[i] !== TREE.ROOT) seen.add("added");
     }
   }
 
