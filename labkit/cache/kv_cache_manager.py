@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -321,28 +321,33 @@ class KVCacheManager:
         """
         try:
             known = self._sequences
-            seqs = [known[seq_id] for seq_id in seq_ids]
+            seqs = list(map(known.__getitem__, seq_ids))
         except KeyError as error:
             raise self._unknown(error.args[0]) from None
         try:
             new = array("I", tokens)
         except (TypeError, OverflowError):
             new = array("I", token_bytes(tokens))
-        if len(set(seqs)) < len(seqs):
+        if len(set(seq_ids)) < len(seqs):
             raise CacheError("A sequence is named twice in one call: name each once, with all of its tokens.")
         if len(new) != len(seqs):
             return self._extend(seqs, self._shares(seqs, new))
-        # Those that may need a block go first, all at once; what remains then cannot fail.
-        edge = [pair for pair in zip(seqs, new, strict=True) if pair[0].room < 2]
-        calm: Iterable[tuple[_Sequence, int]] = zip(seqs, new, strict=True)
-        if edge:
-            calm = [pair for pair in calm if pair[0].room > 1]
-            if not self._append(edge):
-                return False
-        for seq, token in calm:
-            seq.tail.append(token)
-            seq.room -= 1
-        return True
+        edge = []
+        for seq, token in zip(seqs, new, strict=True):
+            if seq.room > 1:
+                seq.tail.append(token)
+                seq.room -= 1
+            else:
+                edge.append((seq, token))
+        # Those at an edge come last, all at once. Should they find no room, which is rare, the others take theirs back.
+        if not edge or self._append(edge):
+            return True
+        refused = {id(seq) for seq, _ in edge}
+        for seq in seqs:
+            if id(seq) not in refused:
+                seq.tail.pop()
+                seq.room += 1
+        return False
 
     def extend(self, seq_id: Hashable, tokens: Sequence[int] | bytes) -> bool:
         """Slots for many more tokens of one sequence (a chunk of a prompt, say); False, and nothing changed, if there
