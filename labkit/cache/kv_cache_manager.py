@@ -16,72 +16,21 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
+from labkit.cache.allocation import Allocation, Counters, NoRoom
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import blocks_needed, slot_mapping
 from labkit.cache.checks import whole_number
 from labkit.cache.eviction import EvictionPolicy
-from labkit.cache.hash_prefix_cache import HashPrefixCache
-from labkit.cache.no_prefix_cache import NoPrefixCache
 from labkit.cache.prefix_cache import PrefixCache
+from labkit.cache.prefix_cache_maker import prefix_cache_maker
 from labkit.cache.protocols import BlockPoolLike
 from labkit.cache.ref_counts import RefCounts
 from labkit.cache.swap import SwapPool
 from labkit.cache.tokens import BLOCK_ID_BYTES, TOKEN_BYTES, block_id_bytes, salted, token_bytes, whole_token
 from labkit.errors import BlockError, CacheError, UnknownSequenceError
-
-
-class Allocation(NamedTuple):
-    """What a sequence got.
-
-    Attributes:
-        blocks: its blocks in logical order; the list belongs to the manager.
-        num_cached_tokens: leading tokens whose K and V are there already.
-    """
-
-    blocks: list[int]
-    num_cached_tokens: int
-
-
-@dataclass
-class Counters:
-    """What has happened so far. The five that a dashboard must keep apart come first.
-
-    Attributes:
-        blocks_recycled: blocks that went back to the pool, whatever was in them.
-        cached_blocks_evicted: of those, blocks whose content was findable until then.
-        regretted_evictions: contents that were evicted and later computed again.
-        preemptions: sequences that gave up their memory before they were finished.
-        recomputed_tokens: tokens that such a sequence had computed and had to compute again.
-        queried_tokens, hit_tokens: prompt tokens asked for, and found in the cache.
-    """
-
-    blocks_recycled: int = 0
-    cached_blocks_evicted: int = 0
-    regretted_evictions: int = 0
-    preemptions: int = 0
-    recomputed_tokens: int = 0
-    queried_tokens: int = 0
-    hit_tokens: int = 0
-
-
-class NoRoom(NamedTuple):
-    """Why a sequence got nothing. It counts as false, so `if manager.allocate(...)` reads as it should.
-
-    Attributes:
-        needed: blocks that had to be found.
-        available: blocks that could be, evicting everything that nobody holds.
-        fits_empty: whether an empty cache would have room; if not, waiting does not help.
-    """
-
-    needed: int
-    available: int
-    fits_empty: bool
-
-    def __bool__(self) -> bool:
-        return False
 
 
 class _Sequence:
@@ -139,7 +88,7 @@ class KVCacheManager:
         self.keyed_by = keyed_by
         page_bytes = TOKEN_BYTES * self.block_size if keyed_by == "tokens" else BLOCK_ID_BYTES
         self.refs = counts(BlockPool(self.num_blocks) if pool is None else pool)
-        self.cache = _prefix_cache(prefix_cache)(self.refs, page_bytes, policy)
+        self.cache = prefix_cache_maker(prefix_cache)(self.refs, page_bytes, policy)
         self.swap_pool = swap_pool
         self.copies: list[tuple[int, int]] = []
         """Blocks to copy before the next tokens are written, as (source, destination). Take them and clear the list."""
@@ -596,17 +545,3 @@ def _tail(data: bytes, tokens: int) -> array:
 
 def _bytes(tail: array) -> bytes:
     return tail.tobytes() if sys.byteorder == "little" else token_bytes(tail)
-
-
-def _prefix_cache(kind: str | Callable[..., PrefixCache] | None) -> Callable[..., PrefixCache]:
-    if callable(kind):
-        return kind
-    if kind is None:
-        return NoPrefixCache
-    if kind == "hash":
-        return HashPrefixCache
-    if kind == "radix":
-        from labkit.cache.radix_prefix_cache import RadixPrefixCache
-
-        return RadixPrefixCache
-    raise CacheError(f'prefix_cache is {kind!r}, but must be "hash", "radix", None or a function: choose one.')

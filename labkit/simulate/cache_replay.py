@@ -24,12 +24,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.cache.allocation import Allocation
 from labkit.cache.belady import Belady
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.checks import whole_number
 from labkit.cache.eviction import EvictionPolicy
 from labkit.cache.hash_prefix_cache import HashPrefixCache
-from labkit.cache.kv_cache_manager import Allocation, KVCacheManager
+from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.prefix_cache import PrefixCache
 from labkit.cache.ref_counts import RefCounts
 from labkit.cache.tokens import BLOCK_ID_BYTES, block_id_bytes

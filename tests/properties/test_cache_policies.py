@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from labkit.cache.allocation import Allocation
 from labkit.cache.eviction import LRU, EvictionPolicy
 from labkit.cache.eviction_policies import CLOCK, FIFO, GDSF, LFU, POLICIES, SLRU, Random
-from labkit.cache.kv_cache_manager import Allocation, KVCacheManager
+from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.errors import PolicyError
 from labkit.simulate import hit_ratio
 from labkit.simulate.cache_replay import cache_replay, demand_replay

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.cache.allocation import Allocation, NoRoom
 from labkit.cache.block_pool import CheckedPool
-from labkit.cache.kv_cache_manager import Allocation, KVCacheManager, NoRoom
+from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.swap import SwapPool
 from labkit.errors import BlockError, CacheError, TokenError, UnknownSequenceError
 
