@@ -237,6 +237,12 @@ class TreeLog:
         rows = self._rows[self._starts[step - 1] : self._end(step)]
         return {row[4]: row[10] for row in rows if row[1] == Change.PATH}
 
+    def clock_span(self) -> int:
+        """From the earliest to the latest last use of any node at any step; at least 1."""
+        records = self.records
+        used = records["used"][(records["kind"] == Change.SET) & (records["node"] != ROOT)]
+        return max(1, int(used.max()) - int(used.min())) if len(used) else 1
+
     def label(self, step: int) -> str:
         """The sentence of the `step`-th snapshot, counted from 1; "" before the first."""
         return self.labels[step - 1] if 1 <= step <= len(self.labels) else ""

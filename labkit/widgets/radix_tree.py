@@ -111,6 +111,7 @@ class RadixTree(LabWidget):
             self._log.path(step),
             text_of=self._text_of,
             page_bytes=self._log.page_bytes,
+            clock_span=self._log.clock_span(),
             words=still_tree.Words(
                 self.title,
                 self.subtitle,

@@ -59,9 +59,19 @@ _SIZES = (
 
 
 def radix_tree(
-    nodes: Sequence[NodeState], path: Mapping[int, int], text_of: Mapping[bytes, str], page_bytes: int, words: Words
+    nodes: Sequence[NodeState],
+    path: Mapping[int, int],
+    text_of: Mapping[bytes, str],
+    page_bytes: int,
+    clock_span: int,
+    words: Words,
 ) -> Figure:
-    """The tree from left to right, the match path lit, the sentence below. `path` gives bytes matched by node."""
+    """The tree from left to right, the match path lit, the sentence below.
+
+    Args:
+        path: bytes matched, by node.
+        clock_span: the range of last uses in the whole log, so that a shade means the same age at every step.
+    """
     by_id = {node.node: node for node in nodes}
     children: dict[int, list[int]] = {}
     for node in sorted(nodes, key=lambda node: (node.order, node.node)):
@@ -91,7 +101,9 @@ def radix_tree(
         spots[number] = (x, top + (row + 0.5) * row_height)
     if not nodes:
         text(axes, MARGIN, top + 12, "The tree is empty.", 12, "dim")
-    drawing = _Drawing(axes, by_id, children, spots, path, text_of, page_bytes, size, squeeze * edge, squeeze)
+    drawing = _Drawing(
+        axes, by_id, children, spots, path, text_of, page_bytes, clock_span, size, squeeze * edge, squeeze
+    )
     drawing.edges()
     drawing.boxes()
     y = top + body + 12
@@ -128,6 +140,7 @@ class _Drawing:
         path: Mapping[int, int],
         text_of: Mapping[bytes, str],
         page_bytes: int,
+        clock_span: int,
         size: _Size,
         edge: float,
         squeeze: float,
@@ -136,7 +149,7 @@ class _Drawing:
         self.text_of, self.page_bytes, self.size, self.edge = text_of, page_bytes, size, edge
         self.box = size.box * squeeze
         self.now = max((node.last_used for node in nodes.values()), default=0)
-        self.span = max(1, self.now - min((n.last_used for n in nodes.values() if n.node != ROOT), default=self.now))
+        self.span = clock_span
 
     def edges(self) -> None:
         """Lines from parents to children; those of the path thicker and on top, those of what has gone dashed."""
