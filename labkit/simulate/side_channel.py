@@ -160,7 +160,7 @@ def measure(
     Returns:
         (times of right guesses, times of wrong guesses), in ms.
     """
-    clock = Clock(ms_per_token=ms_per_token, noise_ms=noise_ms, seed=seed)
+    clock = Clock(ms_per_token=ms_per_token, noise_ms=noise_ms, seed=1000 * seed + 2 * block_size + salts)
     right: list[float] = []
     wrong: list[float] = []
     for trial in range(trials):
