@@ -364,10 +364,10 @@ PageTable(beam_log, step=37, title="Three beams",
 # %% [markdown] id="saving"
 # ## What it saves
 #
-# The paper measured it: how many blocks fewer are held, in percent of what would be held without sharing (Fig. 15,
-# for 2 to 6 outputs or beams). The next cell does the same on your parts, for 24 short requests and 24 long ones. No
-# model runs: the lengths are made up, with about the means of the paper's two datasets (its Fig. 11), and so are the
-# scores of the beams. So expect the shape of the figure and not its decimals.
+# The paper measured it: how many blocks fewer are held, in percent of what would be held without sharing (section 6.3
+# and Fig. 15). The next cell does the same on your parts, for 24 short requests and 24 long ones. No model runs: the
+# lengths are made up, with about the means of the paper's two datasets (its Fig. 11), and so are the scores of the
+# beams. So expect the shape of the figure and not its decimals.
 
 # %% id="saving-run"
 from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
@@ -401,8 +401,8 @@ for name, kinds in savings.items():
 # %% [markdown] id="after-saving"
 # Read the figure from the left. Two drafts of a short prompt save little: most of what they hold is their own, and
 # the prompt may not even fill one block. Long prompts save more, since more of the memory is prompt. Beams save most,
-# because they have also most of their answers in common. For long answers our beams save more than the paper's did:
-# with made-up scores they seem to stay together longer than a model's.
+# because they have most of their answers in common as well. For long answers ours save more than the paper's did: with
+# made-up scores, it seems, a beam that falls behind is replaced sooner than with a model's.
 #
 # The numbers below the figure show the other half. Before paging, a beam that forked was copied as a whole, from its
 # first token. With copy-on-write at most one block is copied, and often none.
@@ -410,9 +410,9 @@ for name, kinds in savings.items():
 # %% [markdown] id="about-break-it"
 # ### Break it: the copy that was forgotten (5 minutes, difficulty 3, importance 3)
 #
-# A server guesses several tokens ahead and appends them in one call. Since then, and only in the busiest hour, a few
-# replies go wrong in the middle: the words before the break are there, then some that nobody wrote, then it goes on
-# as if nothing had been. No error is logged. One by one, all single-token tests of this function pass.
+# A server guesses several tokens ahead and appends them in one call. Since then, and only in its busiest hour, a few
+# drafts have a hole: the beginning is right, then come a few words that nobody wrote, then it goes on as if nothing had
+# been. No error is logged, and every test that appends one token at a time passes.
 #
 # ```python
 # def append_cow(table, n=1):
@@ -472,8 +472,8 @@ finish("06")
 # - **vLLM** has no copy-on-write any more (V1 engine, read in mid-2026). Several answers to one prompt (`n` above 1)
 #   share it through the prefix cache of lesson 07, which shares full blocks only, so each answer computes the tokens
 #   of the part-filled block again. Beam search was moved out of the core. What is left of this lesson is the count:
-#   in `vllm/v1/core/block_pool.py`, `touch` adds a reference and `free_blocks` takes one away. Tables only ever grow
-#   at their end, and that a block in two tables is never written follows from it.
+#   in `vllm/v1/core/block_pool.py`, `touch` adds a reference and `free_blocks` takes one away. Since
+#   only full blocks are shared and tables grow at their end alone, no shared block is ever written.
 # - So copy-on-write is history that still teaches: the rule *write only where you are the only holder* is what every
 #   cache of the following lessons obeys, in whatever way.
 # - **SGLang** shares through its radix tree (lesson 08); `inc_lock_ref` and `dec_lock_ref` count along a whole path
