@@ -11,7 +11,12 @@ from labkit.cache.radix_prefix_cache import RadixPrefixCache
 from labkit.errors import CacheError
 
 
-def _prefix_cache(kind: str | Callable[..., PrefixCache] | None) -> Callable[..., PrefixCache]:
+def prefix_cache_maker(kind: str | Callable[..., PrefixCache] | None) -> Callable[..., PrefixCache]:
+    """The function (refs, page_bytes, policy) -> PrefixCache that goes by this name.
+
+    Raises:
+        CacheError: no cache is called that.
+    """
     if callable(kind):
         return kind
     if kind is None:
