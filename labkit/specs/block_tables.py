@@ -584,9 +584,9 @@ class Table(Specification):
         Rule("tokens-stay-where-they-are", "The blocks that a table has keep their places; new ones go behind them."),
         Rule("as-many-blocks-as-needed", "The table has as many blocks as its tokens need: the last one's free end is "
                                          "filled first."),
+        Rule("tokens-are-counted", "append(n) answers True where there is room, and num_tokens has grown by n."),
         Rule("refused-means-unchanged", "If the pool has too few blocks, append answers False, and table and pool are "
                                         "as before."),
-        Rule("tokens-are-counted", "append(n) answers True where there is room, and num_tokens has grown by n."),
         Rule("release-returns-all", "After release every block is back in the pool, and the table is as new."),
         Rule("slots-of-tokens-only", "slots answers for tokens that are there, and raises BlockError for others."),
         Rule("tail-goes-first", "release returns the last block of the table first."),

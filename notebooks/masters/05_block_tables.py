@@ -359,9 +359,9 @@ PageTable(log, step=4, title="One token at a time",
 # ## What a block size costs
 #
 # Nothing is reserved any more, and no hole is too small. One kind of waste is left from lesson 03: the free end of the
-# last block. The next cell draws ten requests from the statistics of a production trace (Azure LLM inference trace 2023,
-# conversation; Azure Public Dataset, CC-BY 4.0) and shows each at its full length. Drag the block size, and watch the ends
-# and the number of entries.
+# last block. The next cell draws requests, with a seed, from the statistics of a production trace (Azure LLM inference
+# trace 2023, conversation; Azure Public Dataset, CC-BY 4.0) and shows ten of them at their full lengths. Drag the block
+# size, and watch the ends and the number of entries.
 
 # %% id="block-size-play"
 from labkit.mine import blocks_needed
@@ -588,8 +588,8 @@ finish("05")
 #   beside the table above, that is the whole range.
 # - Larger blocks have a second price, which lesson 07 comes to: only whole blocks can be found again by another request,
 #   so what two prompts have in common is cut to a multiple of the block size.
-# - No server has a metric for the empty ends of last blocks. `vllm:kv_cache_usage_perc` counts a block that holds one
-#   token as a held block; the waste is inside the figure that says *used*.
+# - Neither vLLM nor SGLang has a metric for the empty ends of last blocks. `vllm:kv_cache_usage_perc` counts a block that
+#   holds one token as a held block; the waste is inside the figure that says *used*.
 # - **vAttention** (arXiv 2405.04437) does without a block table in the kernel: the cache is one piece of virtual memory, and
 #   the GPU's own page tables do what `slot_of` does.
 
