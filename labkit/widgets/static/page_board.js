@@ -142,7 +142,7 @@ function drawLetter(ctx, text, x, y, s, surface, colors) {
   if (!fit.text) return;
   if (ctx.lkFont !== fit.size) ctx.font = `600 ${(ctx.lkFont = fit.size)}px ${ctx.lkFamily}`;
   const middle = y + s / 2 + 0.5;
-  const half = fit.size / 2 + 1;
+  const half = fit.size / 2 + 2; // capitals are lower than the type, by how much depends on the font
   const covered = surface !== null && surface <= middle - half;
   const bare = surface !== null && surface >= middle + half;
   if (!covered && !bare) {
