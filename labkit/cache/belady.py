@@ -8,7 +8,7 @@ policy could still win; the rest is lost to capacity, and only more memory bring
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from labkit.cache.eviction import RankedPolicy
 from labkit.errors import PolicyError
@@ -90,3 +90,20 @@ class Belady(RankedPolicy):
         """See `RankedPolicy.exchange`."""
         self.add(block)
         return self.evict()
+
+
+def belady_victim(cached: Mapping[Hashable, int], future: Sequence[Hashable]) -> Hashable:
+    """The content to evict if one knows what is asked for next: the one that is wanted last.
+
+    Args:
+        cached: the contents that may go, and for each how deep it lies in its prompt; at least one.
+        future: the contents that will be asked for, the next one first.
+
+    Returns:
+        A key of `cached`. What is never asked for goes before all that is; of several such, the deepest; of several
+        as deep, the one that stands first in `cached`.
+    """
+    position: dict[Hashable, int] = {}
+    for at, key in enumerate(future):
+        position.setdefault(key, at)
+    return max(cached, key=lambda key: (position.get(key, NEVER), cached[key]))

@@ -84,6 +84,6 @@ def text_of(standings, mine: str | None) -> str:
     else:
         lines.append(f"{mine} is number {standings.place_of(mine)} of {len(standings.overall)} by its hits over all "
                      "capacities.")
-    lines.append("Hits and regret are shares of the blocks asked for; operations are for each block that a policy is told "
-                 "of or asked for.")
+    lines.append("Hits and regret are shares of the blocks asked for; operations are for each block that a policy is "
+                 "told of or asked for.")
     return "\n".join(lines)

@@ -34,13 +34,21 @@ THINGS = 32
 THINGS_AT_LEAST = 2_000
 
 _WATCHED = (
-    "open", "os.", "gc.", "socket.", "subprocess.", "ctypes.", "shutil.", "mmap.", "pty.", "winreg.", "tempfile.", "glob.",
-    "sqlite3.", "urllib.", "http.", "sys.settrace", "sys.setprofile", "sys._current_frames",
+    "open", "os.", "gc.", "socket.", "subprocess.", "ctypes.", "shutil.", "mmap.", "pty.", "winreg.", "tempfile.",
+    "glob.", "sqlite3.", "urllib.", "http.", "sys.settrace", "sys.setprofile", "sys._current_frames",
 )  # fmt: skip
 
 
 class Refused(BaseException):
-    """The policy broke a rule; the message is the reason."""
+    """The policy broke a rule; the message is the reason.
+
+    Attributes:
+        rule: "operations", "state", "reach" (out of the policy), "victim" (no block) or "raised".
+    """
+
+    def __init__(self, reason: str, rule: str = "raised") -> None:
+        super().__init__(reason)
+        self.rule = rule
 
 
 class Host:
@@ -88,7 +96,7 @@ class Host:
         self.victims += 1
         block = self._run("evict", self.policy.evict)
         if type(block) is not int:
-            raise Refused(f"{self.target}.evict() returned {block!r:.60}: it returns a block's number.")
+            raise Refused(f"{self.target}.evict() returned {block!r:.60}: it returns a block's number.", "victim")
         if self.victims % (4 * self.num_blocks) == 0:
             self.check_state()
         return block
@@ -100,7 +108,7 @@ class Host:
         if things > most:
             raise Refused(
                 f"{self.target} keeps {things:,} things after {self.victims:,} evictions from a cache of "
-                f"{self.num_blocks:,} blocks, and {most:,} are allowed: forget what has been evicted."
+                f"{self.num_blocks:,} blocks, and {most:,} are allowed: forget what has been evicted.", "state"
             )
         return things
 
@@ -118,11 +126,11 @@ class Host:
         try:
             return call()
         except TooMuch:
-            raise Refused(self._too_much()) from None
+            raise Refused(self._too_much(), "operations") from None
         except Refused:
             raise
         except PolicyError as error:
-            raise Refused(f"{self.target}: {error}") from None
+            raise Refused(f"{self.target}: {error}", "reach") from None
         except SyntaxError as error:
             raise Refused(f"Python cannot read line {error.lineno}: {error.msg}.") from None
         except MemoryError:
@@ -134,15 +142,15 @@ class Host:
         finally:
             reason = self.guard.end()
             if reason:
-                raise Refused(f"{self.target} {reason}, and may not: a policy works with what it is told.")
+                raise Refused(f"{self.target} {reason}, and may not: a policy works with what it is told.", "reach")
             if self.meter.spent > self.meter.most:  # it caught what should have stopped it
-                raise Refused(self._too_much())
+                raise Refused(self._too_much(), "operations")
 
     def _too_much(self) -> str:
         return (
             f"{self.target} needs more than {OPERATIONS} operations for each block that it is told of or asked for: "
-            f"{self.meter.spent:,} for {self.told:,} blocks so far, {self.victims:,} evictions among them. Look for a loop "
-            "over all blocks, or for min, sorted, `in` or remove on a list."
+            f"{self.meter.spent:,} for {self.told:,} blocks so far, {self.victims:,} evictions among them. Look for a "
+            "loop over all blocks, or for min, sorted, `in` or remove on a list."
         )
 
 
