@@ -42,6 +42,7 @@ class Timed(Protocol):
     append_bulk: Callable[[Sequence[Hashable], Sequence[int]], Any]
     allocate: Callable[[Hashable, Any], Any]
     free: Callable[[Hashable], Any]
+    preempt: Callable[[Hashable], Any]
     lookup: Callable[[Any], Any]
 
     def prompt(self, tokens: bytes) -> Any:
@@ -60,6 +61,7 @@ class OurManager:
         self.manager = manager = KVCacheManager(num_blocks, BLOCK_SIZE, prefix_cache=prefix_cache)
         self.append, self.append_bulk = manager.append, manager.append_each
         self.allocate, self.free, self.lookup = manager.allocate, manager.free, manager.lookup
+        self.preempt = manager.release
 
     def prompt(self, tokens: bytes) -> bytes:
         return tokens
@@ -77,7 +79,8 @@ class Textbook:
 
     def __init__(self, num_blocks: int) -> None:
         self.cache = cache = TextbookCache(num_blocks, BLOCK_SIZE)
-        self.free, self.lookup = cache.free, cache.lookup
+        self.free = self.preempt = cache.free
+        self.lookup = cache.lookup
         self.hit = self.asked = 0
 
     def allocate(self, seq_id: Hashable, tokens: list[int]) -> bool:
@@ -147,10 +150,14 @@ def serve(manager: Timed, workload: TokenWorkload) -> dict[str, float]:
             start = perf_counter()
             full = not manager.append_bulk(names, tokens)
             took = perf_counter() - start
-        if full:  # the youngest gives its blocks back and starts again later
+        if full:  # the youngest gives its blocks back and comes again, its answer so far behind its prompt
             victim = next(reversed(left))
-            manager.free(victim)
-            del left[victim]
+            manager.preempt(victim)
+            done = len(answers[victim]) - left.pop(victim)
+            prompts[victim] = manager.prompt(
+                workload.prompts[victim] + workload.answers[victim][: TOKEN_BYTES * done]
+            )
+            answers[victim] = answers[victim][done:]
             waiting.appendleft(victim)
             pressed = len(left) > 0
             continue
