@@ -1,7 +1,7 @@
 """Any sequence of requests over the radix cache: what the tree says is what a dict of prefixes says.
 
-The model is a dict from (salt, tokens up to the end of a page) to the block of that page. After each step the whole tree
-is read and compared with it; what has left the tree must have been evicted, held by nobody, and the end of every
+The model is a dict from (salt, tokens up to the end of a page) to the block of that page. After each step the whole
+tree is read and compared with it; what has left the tree must have been evicted, held by nobody, and the end of every
 way that led through it. Beside it stands KV memory, one prefix a block: every sequence must find its own there.
 """
 
@@ -83,15 +83,20 @@ class RadixCache(RuleBasedStateMachine):
 
     names = Bundle("names")
 
-    @initialize(block_size=st.integers(1, 3), seed=st.none() | st.integers(0, 9))
-    def start(self, block_size, seed):
+    @initialize(block_size=st.integers(1, 3), seed=st.none() | st.integers(0, 9), longest=st.sampled_from((1, 2, 99)))
+    def start(self, block_size, seed, longest):
         self.block_size = block_size
         self.policy = LRU() if seed is None else Watched(seed)
         self.manager = KVCacheManager(
-            NUM_BLOCKS, block_size, prefix_cache="radix", policy=self.policy, pool=CheckedPool(NUM_BLOCKS),
+            NUM_BLOCKS,
+            block_size,
+            prefix_cache="radix",
+            policy=self.policy,
+            pool=CheckedPool(NUM_BLOCKS),
             swap_pool=SwapPool(NUM_BLOCKS),
         )
         self.cache: RadixPrefixCache = self.manager.cache
+        self.cache._longest = longest  # pages of one edge
         self.texts: dict[int, tuple[bytes, list[int]]] = {}  # in memory: salt and tokens
         self.swapped: dict[int, tuple[bytes, list[int]]] = {}
         self.model: dict[tuple[bytes, bytes], int] = {}
@@ -221,7 +226,7 @@ class RadixCache(RuleBasedStateMachine):
             if self.manager.swap_out(name) is not None:
                 self.swapped[name] = self.texts.pop(name)
         elif name in self.swapped:
-            salt, tokens = self.swapped[name]
+            _, tokens = self.swapped[name]
             before = self.everything()
             copies = self.manager.swap_in(name)
             if copies is None:
@@ -282,7 +287,8 @@ class RadixCache(RuleBasedStateMachine):
                 node, above = todo.pop()
                 prefix = above + node.key
                 through = [
-                    name for name, (its, tokens) in self.texts.items()
+                    name
+                    for name, (its, tokens) in self.texts.items()
                     if salted(its) == salt and token_bytes(tokens)[: len(prefix)] == prefix
                 ]
                 assert not prefix or node.locks == len(through)
