@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -94,7 +96,12 @@ class TournamentBoard(LabWidget):
         self._scores: dict[str, dict[str, dict[int, Score]]] = {}
         self._refused: dict[str, dict[str, str]] = {}
         self._looks: dict[str, int] = {}
-        self._ready = False
+        # A choice made in the page is computed in a thread, so that the page can change its mind or stop it meanwhile.
+        self._lock = threading.RLock()
+        self._worker: threading.Thread | None = None
+        self._turn = 0
+        self._asking: tuple[int, int] | None = None  # (turn, thread) of the call of `compute` that is under way
+        self._stop = self._from_page = self._ready = False
         super().__init__(
             traces=dict(traces),
             offered=offered,
@@ -118,8 +125,18 @@ class TournamentBoard(LabWidget):
 
     @traitlets.observe("choice")
     def _changed(self, change: dict[str, Any]) -> None:
-        if self._ready:
+        if self._from_page:
+            self._begin()
+        elif self._ready:
             self._update()
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """A change that comes from the page."""
+        self._from_page = True
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._from_page = False
 
     @traitlets.validate("choice")
     def _checked(self, proposal: dict[str, Any]) -> dict[str, Any]:
@@ -133,30 +150,77 @@ class TournamentBoard(LabWidget):
 
     def handle(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
         if content.get("type") == "again":
-            self._update()
+            self._begin()
+        elif content.get("type") == "stop":
+            self.stop()
 
-    def _update(self) -> None:
-        """Compute what the choice needs and is not known yet, and tell the page as it grows."""
-        trace, shown = self.choice["trace"], self.shown()
-        known = self._scores.setdefault(trace, {})
-        missing = [c for c in shown if c not in known.get(self.bound, {})]
-        total, size = len(missing), 1
-        while missing:
-            self.answer = self._answer(shown, done=total - len(missing), total=total)
-            batch = missing[:size]
-            began = time.monotonic()
-            problem = self._ask(trace, batch)
-            if problem:
-                self.answer = self._answer(shown, problem=problem)
-                return
-            missing = missing[size:]
-            size = max(1, min(2 * size, int(size * BATCH_SECONDS / max(1e-3, time.monotonic() - began))))
-        self.answer = self._answer(shown)
+    def stop(self) -> None:
+        """Break off the replay that the page waits for; one that is written in Python stops within a line of it."""
+        asking = self._asking
+        if asking is None:
+            return
+        turn, ident = asking
+        # Where the page has chosen anew meanwhile, only the replay of the old choice stops, and the new one begins.
+        self._stop = turn == self._turn
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(KeyboardInterrupt))
 
-    def _ask(self, trace: str, capacities: list[int]) -> str:
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until what the page has chosen is computed."""
+        if self._worker is not None:
+            self._worker.join(seconds)
+
+    def _begin(self) -> None:
+        self._turn += 1
+        self._stop = False
+        self._worker = threading.Thread(target=self._work, args=(self._turn,), daemon=True)
+        self._worker.start()
+
+    def _work(self, turn: int) -> None:
+        try:
+            self._update(turn)
+        except KeyboardInterrupt:  # it came just after the call that it was meant for
+            if turn == self._turn:
+                self.answer = self._answer(self.shown(), problem=self._stopped())
+
+    def _stopped(self) -> str:
+        return f"The replay of {self.choice['trace']} was interrupted; what was computed before is shown."
+
+    def _update(self, turn: int | None = None) -> None:
+        """Compute what the choice needs and is not known yet, and tell the page as it grows.
+
+        `turn` numbers the choices of the page: a later one takes the place of an earlier one that still computes.
+        """
+        if turn is None:
+            self._turn += 1
+            turn, self._stop = self._turn, False
+        with self._lock:
+            trace, shown = self.choice["trace"], self.shown()
+            known = self._scores.setdefault(trace, {})
+            missing = [c for c in shown if c not in known.get(self.bound, {})]
+            total, size = len(missing), 1
+            while missing and turn == self._turn:
+                self.answer = self._answer(shown, done=total - len(missing), total=total)
+                batch = missing[:size]
+                began = time.monotonic()
+                problem = self._stopped() if self._stop else self._ask(trace, batch, turn)
+                if turn != self._turn:
+                    break
+                if problem:
+                    self.answer = self._answer(shown, problem=problem)
+                    return
+                missing = missing[size:]
+                size = max(1, min(2 * size, int(size * BATCH_SECONDS / max(1e-3, time.monotonic() - began))))
+            if turn == self._turn:
+                self.answer = self._answer(shown)
+
+    def _ask(self, trace: str, capacities: list[int], turn: int) -> str:
         """One call of `compute`, its results kept; the sentence that says what went wrong, or ''."""
         try:
-            results = self._compute(trace, list(capacities))
+            self._asking = (turn, threading.get_ident())
+            try:
+                results = self._compute(trace, list(capacities))
+            finally:
+                self._asking = None
             scores, refused = read_results(results, capacities, self.bound)
             known = self._scores[trace]
             names = set(known) | set(self._refused.get(trace, {}))
@@ -168,7 +232,7 @@ class TournamentBoard(LabWidget):
         except LabkitError as error:
             return str(error)
         except KeyboardInterrupt:
-            return f"The replay of {trace} was interrupted; what was computed before is shown."
+            return self._stopped()
         except Exception as error:  # whatever a policy does wrong is told in the page, where the learner looks
             words = str(error).strip().rstrip(".")
             return f"The replay of {trace} stopped with {type(error).__name__}{': ' if words else ''}{words}."

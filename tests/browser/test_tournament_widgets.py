@@ -371,6 +371,57 @@ def test_a_slow_replay_shows_how_far_it_is(show: Any, page: Any, browse: Any) ->
     browse.assert_clean(page)
 
 
+HURRIED = """
+import time
+
+
+def pausing(name, capacities):
+    time.sleep(0.5)
+    while name == "stuck":
+        time.sleep(0.01)
+    return compute({"stuck": "chat"}.get(name, name), capacities)
+
+
+about = {**ABOUT, "stuck": "a replay that does not end"}
+board = TournamentBoard(pausing, about, [8, 16, 32], points=3, title="Hurried")
+board
+"""
+
+
+def test_who_changes_their_mind_gets_the_last_choice_and_can_stop(show: Any, page: Any, browse: Any) -> None:
+    panel = show(REPLAYS, "from labkit.widgets import TournamentBoard" + HURRIED, TOLD)
+    browse.cell(page, "cell-1")
+    board = panel.locator(".lk-tournament-board")
+    trace, high = (board.get_by_role("combobox", name=name) for name in ("trace", "largest capacity"))
+    trace.select_option("cyclic scan")
+    page.wait_for_timeout(150)  # the kernel is at work on this choice when the next ones are made
+    high.select_option("16")
+    trace.select_option("chat")
+    trace.select_option("cyclic scan")
+    high.select_option("8")
+    expect(board).to_have_attribute("aria-busy", "false", timeout=20_000)
+    python = told(page, browse)
+    assert python["choice"] == {"trace": "cyclic scan", "low": 8, "high": 8} == python["answer"]["for"]
+    browse.cell(page, "cell-1")
+    expect(high).to_have_value("8")
+    expect(board.locator("caption")).to_contain_text("At 8 blocks")
+
+    trace.select_option("stuck")
+    expect(board.locator(".lk-tour-busy")).to_have_text("computing: 0 of 1 capacity")
+    page.wait_for_timeout(800)
+    # The kernel is free meanwhile: cells run, and the widget answers.
+    assert '"stuck"' in browse.run_cell(page, "cell-2").inner_text()
+    browse.cell(page, "cell-1")
+    board.get_by_role("button", name="Stop").focus()
+    page.keyboard.press("Enter")
+    expect(board.get_by_role("alert")).to_contain_text("The replay of stuck was interrupted")
+    expect(board).to_have_attribute("aria-busy", "false")
+    expect(board.get_by_role("button", name="Stop")).to_be_hidden()
+    trace.select_option("cyclic scan")
+    expect(board.locator("caption")).to_contain_text("At 8 blocks")
+    browse.assert_clean(page)
+
+
 def test_an_error_is_a_sentence_in_the_page(show: Any, page: Any, browse: Any) -> None:
     panel = show(REPLAYS, BOARD, "broken['cyclic scan'] = True", "broken.clear()")
     browse.run_cell(page, "cell-2")

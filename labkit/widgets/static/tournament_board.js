@@ -79,6 +79,7 @@ function render({ model, el }) {
   const about = h("p", { class: "lk-sub lk-tour-about" });
   const trouble = h("p", { class: "lk-bad" });
   const again = button("Try again", () => { busy.textContent = "computing"; model.send({ type: "again" }); }, { key: "again" });
+  const stop = button("Stop", () => model.send({ type: "stop" }), { key: "stop", kind: "quiet" });
   const problem = h("div", { class: "lk-tour-problem", role: "alert" }, trouble, again);
   const panels = h("div", { class: "lk-tour-panels", role: "slider", tabindex: 0, "aria-label": "Capacity at which the policies are compared", "data-key": "cursor" });
   const sentence = h("p", { class: "lk-well lk-tour-sentence", "aria-live": "polite" });
@@ -86,7 +87,7 @@ function render({ model, el }) {
   root.append(
     h("h3", { text: model.get("title") }),
     model.get("subtitle") ? h("p", { class: "lk-sub", text: model.get("subtitle") }) : "",
-    h("p", { class: "lk-tour-choices" }, "Trace", trace, "with", low, "to", high, "blocks in the cache", busy),
+    h("p", { class: "lk-tour-choices" }, "Trace", trace, "with", low, "to", high, "blocks in the cache", busy, stop),
     about, problem, panels, sentence, hold,
   );
   const charts = [
@@ -350,6 +351,7 @@ function render({ model, el }) {
     root.classList.toggle("lk-grows", growing);
     root.setAttribute("aria-busy", String(!fresh || growing));
     busy.textContent = !fresh ? "waiting for the kernel …" : growing ? `computing: ${answer.done} of ${plural(answer.total, "capacity", "capacities")}` : "";
+    stop.hidden = fresh && !growing;
     trouble.textContent = fresh ? answer.problem : "";
     problem.hidden = !trouble.textContent;
     schedule();
