@@ -44,7 +44,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("preemption", "Preemption", "18", "", 0, 2, "Decides who gives memory back when there is none left."),
     Slot("prefix_cache", "Prefix cache", "07", "register_release", 1, 0, "Finds blocks that were computed before."),
     Slot("block_pool", "Block pool", "04", "BlockPool", 1, 1, "Hands out the blocks of the cache and takes them back."),
-    Slot("eviction", "Eviction", "09", "", 1, 2, "Decides which cached block goes first."),
+    Slot("eviction", "Eviction", "09", "LRU", 1, 2, "Decides which cached block goes first."),
     Slot("block_table", "Block table", "05", "BlockTable", 2, 0, "Says which physical block holds which tokens of a sequence."),
     Slot("attention", "Attention", "10", "", 2, 1, "Reads keys and values through the block table."),
     Slot("model", "Model", "21", "", 2, 2, "The language model that the engine serves."),

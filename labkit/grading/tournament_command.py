@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labkit.errors import LabkitError
+from labkit.simulate.hit_ratio import MOONCAKE_BLOCK_TOKENS, requests_of
+from labkit.simulate.prefix_workload import draw_conversations
+from labkit.simulate.tournament import Entrant, Standings, tournament
+from labkit.simulate.traces import read_trace
 
 LESSON, EXERCISE = "09", "MyPolicy"
 REQUESTS = 1500
@@ -17,35 +22,47 @@ CAPACITIES = (500, 2000, 6000)
 
 def run(file: Path | None, trace: Path | None, seed: int | None, as_json: bool) -> int:
     """Hold the tournament and print the standings. Exit status 0, or 1 where the policy was refused."""
-    from labkit.simulate.hit_ratio import requests_of
-    from labkit.simulate.prefix_workload import draw_conversations
-    from labkit.simulate.tournament import tournament
-    from labkit.simulate.traces import read_trace
-
-    entrant = _entrant(file)
-    if trace is not None:
-        if seed is not None:
-            raise LabkitError("A trace file has no seed: give --trace or --seed, not both.")
-        given, what = read_trace(trace), trace.name
-    else:
-        seed = secrets.randbelow(1_000_000) if seed is None else seed
-        given, what = draw_conversations(REQUESTS, seed), f"{REQUESTS:,} drawn requests, seed {seed}"
-    requests = requests_of(given, full_blocks_only=True, block_tokens=given.block_tokens or 512)
+    if trace is not None and seed is not None:
+        raise LabkitError("A trace file has no seed: give --trace or --seed, not both.")
+    if trace is None and seed is None:
+        seed = secrets.randbelow(1_000_000)
     progress = (lambda text: print(text, file=sys.stderr)) if sys.stderr.isatty() else (lambda text: None)
-    standings = tournament(requests, CAPACITIES, [entrant] if entrant else [], what, progress)
-    if as_json:
-        print(json.dumps({**standings.to_dict(), "seed": seed}, indent=2))
-    else:
-        print(text_of(standings, entrant.name if entrant else None))
+    standings = hold(seed, trace, file, progress=progress)
+    print(json.dumps({**standings.to_dict(), "seed": seed}, indent=2) if as_json else text_of(standings))
     return 1 if standings.refused else 0
 
 
-def _entrant(file: Path | None):
+def hold(
+    seed: int | None = None,
+    trace: Path | None = None,
+    file: Path | None = None,
+    requests: int = REQUESTS,
+    capacities: Sequence[int] = CAPACITIES,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Standings:
+    """A tournament on a drawn trace, or on that of a file.
+
+    Args:
+        seed: of the drawn trace.
+        trace: a file with hash_ids, in place of a drawn one.
+        file: Python with a class MyPolicy; by default the one that has passed, if there is one.
+        requests: how many to draw.
+        capacities: blocks of the cache.
+    """
+    entrant = _entrant(file)
+    if trace is not None:
+        given, what = read_trace(trace), trace.name
+    else:
+        given, what = draw_conversations(requests, seed or 0), f"{requests:,} drawn requests, seed {seed or 0}"
+    blocks = requests_of(given, full_blocks_only=True, block_tokens=given.block_tokens or MOONCAKE_BLOCK_TOKENS)
+    return tournament(blocks, capacities, [entrant] if entrant else [], what, progress)
+
+
+def _entrant(file: Path | None) -> Entrant | None:
     """The policy in a file, or the one that passed; None where there is neither."""
     from labkit import specs
     from labkit.grading.progress import Progress
     from labkit.grading.source import strip_magic
-    from labkit.simulate.tournament import Entrant
 
     progress = Progress()
     spec = specs.exercise(LESSON, EXERCISE).spec
@@ -64,8 +81,9 @@ def _entrant(file: Path | None):
     return Entrant(spec.target, text, spec.target, spec.prelude, {} if own is None else {"LRU": own})
 
 
-def text_of(standings, mine: str | None) -> str:
-    """The standings as a table, with a sentence on top."""
+def text_of(standings: Standings) -> str:
+    """The standings as tables, and what they come to for the learner's policy."""
+    mine = EXERCISE if EXERCISE in standings.refused or standings.place_of(EXERCISE) else None
     lines = [f"{standings.trace}: {standings.looked_up:,} blocks asked for"]
     for capacity in standings.capacities:
         lines += ["", f"{capacity:,} blocks of cache", f"{'':6}{'':10}{'hits':>8}{'regret':>9}{'evictions':>11}"

@@ -259,3 +259,35 @@ def tournament(
     rows = [row for row in rows if row.policy not in refused]
     overall = sorted(((n, h) for n, h in hits.items() if n not in refused), key=lambda item: -item[1])
     return Standings(trace, len(requests), looked_up, tuple(capacities), tuple(rows), tuple(overall), refused)
+
+
+def curves(
+    traces: Mapping[str, Requests], policies: Mapping[str, Callable[[int], EvictionPolicy] | None]
+) -> Callable[[str, list[int]], dict[str, dict[str, Any]]]:
+    """What a tournament board asks: a function of (name of a trace, capacities) that replays every policy.
+
+    Args:
+        traces: requests by name.
+        policies: makers by name; None stands for Belady's optimum.
+
+    Returns:
+        By policy: "hit_rate", "evictions", and "regret" (evictions whose content was asked for again), one number a
+        capacity; or {"refused": reason} for a policy that named a block that may not go.
+    """
+
+    def compute(trace: str, capacities: list[int]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for name, make in policies.items():
+            try:
+                outcomes = [cache_replay(traces[trace], blocks, make) for blocks in capacities]
+            except PolicyError as error:
+                found[name] = {"refused": str(error)}
+                continue
+            found[name] = {
+                "hit_rate": [outcome.hit_ratio for outcome in outcomes],
+                "evictions": [outcome.evictions for outcome in outcomes],
+                "regret": [outcome.regret for outcome in outcomes],
+            }
+        return found
+
+    return compute
