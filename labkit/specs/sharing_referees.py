@@ -287,8 +287,16 @@ class SharingReferee(Referee):
             self.log.emit(Kind.ALLOCATE, seq, block, index)
         self.write(seq, 0, n)
 
+    def living(self, seq: str) -> Any:
+        """The table of a sequence; ValueError where a list of operations goes on with one that found no room."""
+        if seq not in self.tables:
+            raise ValueError(f"There was no room for {seq} when it began, so there is no such sequence: take a larger "
+                             "pool, or fewer tokens.")
+        return self.tables[seq]
+
     def release(self, seq: str) -> None:
-        table = self.tables.pop(seq)
+        table = self.living(seq)
+        del self.tables[seq]
         del self.texts[seq]
         blocks = list(table.blocks)[::-1]
         self._line(f"{seq}.release()")
@@ -460,15 +468,16 @@ class AppendReferee(SharingReferee):
         self.prompt(seq, n)
 
     def do_fork(self, seq: str, child: str) -> None:
+        parent = self.living(seq)
         step = self._line(f"{child} = fork({seq})")
-        self.tables[child] = self.namespace["fork"](self.tables[seq])
+        self.tables[child] = self.namespace["fork"](parent)
         self.texts[child] = list(self.texts[seq])
         step.seen = f"blocks {show(list(self.tables[child].blocks), 60)}"
         for index, block in enumerate(self.tables[child].blocks):
             self.log.emit(Kind.SHARE, child, block, index)
 
     def do_append(self, seq: str, n: int) -> None:
-        table, size = self.tables[seq], self.block_size
+        table, size = self.living(seq), self.block_size
         old, before, free = table.num_tokens, list(table.blocks), self.refs.num_free
         others = {name: list(t.blocks) for name, t in self.tables.items() if name != seq}
         sharing = self.with_whom(before[-1], seq) if before else []
