@@ -28,6 +28,8 @@ class _Readable:
     """`readable`, as the report writes it."""
 
     def __call__(self, pair: tuple[Any, bytes]) -> str:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"hash_block takes one pair (hash before, tokens), not {show(pair, 40)}")
         return readable(pair)
 
     def __repr__(self) -> str:
@@ -101,6 +103,9 @@ class ChainHashes(FunctionSpecification):
 
     def compare(self, seen: Any, expected: Any) -> Mismatch | None:
         if isinstance(seen, list | tuple) and len(seen) == 2:
+            pages = seen[1] if isinstance(seen[1], list | tuple) else []
+            if wrong := [page for page in pages if not isinstance(page, bytes)]:
+                return Mismatch("wrong-type", f"pages holds {show(wrong[0], 40)}, where the bytes of a block are due.")
             return compare(tuple(seen), expected)
         if isinstance(seen, list | tuple) and seen and isinstance(seen[0], str):
             return Mismatch("wrong-type", "The answer is one list where two are due: the hashes, and the pages.")
@@ -300,6 +305,8 @@ class RegisterRelease(Specification):
         Witness("no-block-is-lost", op("new", num_blocks=4), op("request", prompt="ab."), op("request", prompt="a."),
                 op("finish", which=0), op("finish", which=0), op("request", prompt="cde.")),
         Witness("full-blocks-become-findable", op("new", num_blocks=4), op("request", prompt="ab")),
+        Witness("full-blocks-become-findable", op("new", num_blocks=1), op("request", prompt="a"),
+                op("finish", which=0), op("request", prompt="a")),
         Witness("full-blocks-become-findable", op("new", num_blocks=5), op("request", prompt="abc."),
                 op("request", prompt="abc.")),
         Witness("full-blocks-become-findable", op("new", num_blocks=4), op("request", prompt="."),
@@ -328,6 +335,9 @@ class RegisterRelease(Specification):
         Witness("longest-unused-goes-first", op("new", num_blocks=4), op("request", prompt="ab"),
                 op("request", prompt="cd"), op("finish", which=0), op("finish", which=0), op("request", prompt="e"),
                 op("request", prompt="f")),
+        Witness("longest-unused-goes-first", op("new", num_blocks=3), op("request", prompt="a"),
+                op("request", prompt="a"), op("request", prompt="c"), op("finish", which=0), op("finish", which=1),
+                op("finish", which=0), op("request", prompt="d")),
         Witness("twins-are-kept", op("new", num_blocks=3), op("request", prompt="a"), op("request", prompt="a"),
                 op("finish", which=0), op("request", prompt="b."), op("finish", which=0)),
         Witness("twins-are-kept", op("new", num_blocks=3), op("request", prompt="a"), op("request", prompt="a"),

@@ -11,7 +11,8 @@ from typing import Any
 
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
-from labkit.grading.specification import Op, Referee
+from labkit.grading.specification import Failure, Op, Referee
+from labkit.grading.verdict import Step
 from labkit.observe.events import Kind
 
 BLOCK_SIZE = 2
@@ -42,6 +43,7 @@ class QueueReferee(Referee):
     """Follows which content lies in which block, who holds it, and in what order the unheld ones were let go of."""
 
     draws = True
+    _opened: Op | None = None
 
     def do_new(self, num_blocks: int) -> None:
         self.num_blocks = num_blocks
@@ -63,6 +65,25 @@ class QueueReferee(Referee):
 
     def make_cache(self) -> Any:
         return self.implementation(self.refs)
+
+    # ----- several calls make one operation --------------------------------------------------------------------
+
+    def _line(self, label: str, observe: bool = False) -> Step:
+        """Only the first line of an operation stands for it: whoever replays the lines must not do it again."""
+        step = super()._line(label, observe)
+        if self._opened is self._op:
+            step.op, step.args = "observe", {}
+        self._opened = self._op
+        return step
+
+    def apply(self, op: Op) -> list[Failure]:
+        first = len(self.steps)
+        failures = super().apply(op)
+        lines = [line for line in self.steps[first:] if not line.expected]
+        said = "; ".join(f"{line.label} \u2192 {line.seen}" if line.seen not in ("", "None") else line.label
+                         for line in lines)
+        self.log.labels[self.at] = said or self.log.labels[self.at]
+        return failures
 
     # ----- operations ------------------------------------------------------------------------------------------
 
@@ -182,13 +203,14 @@ class QueueReferee(Referee):
         for block in evicted:
             self.log.emit(Kind.REMOVED, block=block)
         before = {key for key in self.key_of.values()}
+        early = [b for b in seen if b in self.queue and b not in evicted]
         keys = [self.key_of.pop(b) for b in evicted]
         self.queue = self.queue[len(evicted):]
         for index, block in enumerate(seen, len(one.blocks)):
             self.log.emit(Kind.ALLOCATE, one.name, block, index)
             self.log.emit(Kind.FILL, one.name, block, BLOCK_SIZE if index < len(hashes_of(one.prompt)) else 1)
         one.blocks += seen
-        return not evicted or not check or self._check_evicted(evicted, keys, before)
+        return not evicted or not check or self._check_evicted(evicted, early, keys, before)
 
     def _register(self, one: Running, hashes: list[str]) -> None:
         blocks = list(one.blocks)
@@ -249,10 +271,13 @@ class QueueReferee(Referee):
             return False
         return True
 
-    def _check_evicted(self, evicted: list[int], keys: list[str], before: set[str]) -> bool:
+    def _check_evicted(self, evicted: list[int], early: list[int], keys: list[str], before: set[str]) -> bool:
         """Which contents are gone, seen from outside; compared with the front of the queue."""
         gone = {key for key in before if self._found(key) is None}
         due = {key for key in before if key not in self.key_of.values()}
+        if gone == due and early:  # one of two twins: the content is there, and the other block went
+            return self.observe("longest-unused-goes-first", "evicted", early, evicted,
+                                f"Block {evicted[0]} has been let go of for longer than block {early[0]}.")
         if gone == due:
             return self._check_lookups("twins-are-kept", "Another block with this content was evicted, not this one.")
         wrong, kept = sorted(gone - due), sorted(due - gone)

@@ -26,8 +26,9 @@ for head in ("nothing volatile", "a request id in front"):
 # Twelve blocks of four tokens. Five requests come and go, and their first tokens are often the same: instructions that
 # all users share. Step through with the right arrow key and read the line below the picture each time.
 #
-# A **slash** marks a block that nobody holds and whose content is kept all the same. Watch three things: when a slash
-# appears, when it goes away because somebody uses the block again, and when it goes away because the room was needed.
+# A **slash** marks a block that nobody holds and whose content is kept all the same. The picture opens where A and B have
+# just left: go back to the beginning first. Watch three things: when a slash appears, when it goes away because somebody
+# uses the block again, and when it goes away because the room was needed.
 
 # %% id="play-widget"
 from labkit.cache.kv_cache_manager import KVCacheManager
@@ -54,7 +55,7 @@ manager.allocate("D", list(range(50, 79)))
 manager.free("C")
 manager.allocate("E", instructions + [30, 31, 32, 33, 60])
 
-PageTable(log, step=0, title="Twelve blocks, five requests",
+PageTable(log, step=7, title="Twelve blocks, five requests",
           subtitle="A slash: nobody holds it, and it can be found.")
 
 # %% [markdown] id="idea"
@@ -128,7 +129,7 @@ from labkit.mine import chain_hashes
 
 prompt = b"The cat sat on the mat and said nothing to the dog"
 for text in (prompt, prompt.replace(b"dog", b"cow"),
-             prompt.replace(b"The", b"A c")):
+             prompt.replace(b"The", b"Our")):
     hashes, _ = chain_hashes(text, 10, b"", sha256_block)
     print(*(h.hex()[:4] for h in hashes), " ", text.decode())
 
@@ -297,8 +298,8 @@ class QueuePrefixCache(QueueCacheBase):
 # ## Your cache at work
 #
 # The picture at the top of this lesson runs on your class once it has passed: run its cell again. And so does the whole
-# manager that a scheduler talks to. Below, two thousand requests behind one of twenty instructions, on a cache that is too
-# small for all of them.
+# manager that a scheduler talks to. Below, two thousand requests, each behind one of ten different instructions, on a
+# cache that is too small to keep the questions as well.
 
 # %% id="at-work"
 import random
@@ -309,7 +310,7 @@ from labkit.cache.queue_backed_cache import queue_backed
 from labkit.mine import QueuePrefixCache
 
 rng = random.Random(7)
-heads = [[1000 + i] * 128 for i in range(20)]
+heads = [[1000 + i] * 128 for i in range(10)]
 yours = KVCacheManager(150, block_size=16,
                        prefix_cache=queue_backed(QueuePrefixCache))
 for i in range(2000):
@@ -327,7 +328,7 @@ print("free + held + cached:",
 
 # %% [markdown] id="why-two"
 # That cache evicts all day and is healthy: most of what goes is somebody's question, which nobody will ask again. Lesson
-# 09 is about the other part.
+# 09 is about what is computed again.
 #
 # **Why the library has two caches.** Yours is vLLM's: the order is built into the queue, the hash is trusted. The engine's
 # own, `HashPrefixCache`, runs on your `chain_hashes` and `longest_hit`, lets any policy choose the victim (lesson 09 needs
@@ -492,7 +493,8 @@ for name, prefix_cache in caches.items():
 #
 # There are two ways out, and each costs something. A **cryptographic hash** can be trusted alone, because nobody knows how
 # to find such a pair; it takes a little longer for each block. Or the cache **compares tokens** at a hit: then any hash
-# will do, and what is paid is the memory for the tokens. What is not a way out is a longer checksum.
+# will do, and what is paid is the memory for the tokens. A longer checksum is no way out: checksums are made to notice
+# accidents, and can be solved for the value that one wants.
 
 # %% [markdown] id="side-channel"
 # ## The clock tells
@@ -512,7 +514,8 @@ from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.simulate.side_channel import Clock, Server, dictionary, steal
 
 words = dictionary(20, block_size=16)
-secret = [random.Random(7).randrange(20) for _ in range(5)]
+rng = random.Random(7)
+secret = [rng.randrange(20) for _ in range(5)]
 sent = [token for number in secret for token in words[number]]
 
 print("secret            ", secret)

@@ -44,7 +44,7 @@ _CHAIN = [
     if pages:
         pages[0] = salt + pages[0]
     return [hash_block((None, b''.join(pages[:i + 1]))) for i in range(n)], pages"""),
-     "Hashing all tokens so far is no chain: every hash starts over, and a long prompt costs the square of its length."),
+     "Hashing all tokens so far is no chain: each hash starts over, and a long prompt costs the square of its length."),
     ("one-behind", _COVERS, _chain_loop(step="hashes.append(parent)\n        parent = hash_block((parent, page))"),
      "The hash is noted before it is made: each block gets that of the one before."),
     ("backwards", _COVERS, _chain("""n = len(tokens) // page_bytes
@@ -68,8 +68,7 @@ _CHAIN = [
     ("salt-as-parent", _SALT, _chain_loop(salt="pass", parent="salt or None"),
      "The salt stands where the hash of a block before would stand; it belongs in front of the first block's tokens."),
     ("salt-shifts-the-blocks", _SALT, _chain_loop(
-        cut="tokens = salt + tokens\n    pages = [tokens[i:i + page_bytes] for i in range(0, len(tokens) - page_bytes + 1,"
-            " page_bytes)]", salt="pass"),
+        cut="tokens = salt + tokens\n    " + _CUT, salt="pass"),
      "Salt in front of the whole prompt shifts every block edge; it belongs to the first block after cutting."),
     ("part-filled-too", _FULL, _chain_loop(
         cut="pages = [tokens[i:i + page_bytes] for i in range(0, len(tokens), page_bytes)]"),
@@ -94,6 +93,13 @@ _CHAIN = [
      "Each page is the tokens of its own block; the chain takes care of what stands before."),
     ("pages-with-the-rest", _PAGES, _chain_loop(end="return hashes, pages + [tokens[len(hashes) * page_bytes:]]"),
      "There is one page for each hash; what is left over at the end has neither."),
+    ("a-list-for-a-pair", "raised", _chain_loop(
+        step="parent = hash_block([parent, page])\n        hashes.append(parent)"),
+     "A list can be changed and so has no hash in Python; the pair is a tuple."),
+    ("pages-with-their-hash", "wrong-type", _chain_loop(
+        step="parent = hash_block((parent, page))\n        hashes.append(parent)",
+        end="return hashes, list(zip(hashes, pages))"),
+     "A page is the bytes alone; its hash stands in the other list."),
     ("only-hashes", _COVERS, _chain_loop(end="return hashes"),
      "Two lists are due: the hashes, and the pages that they were made from."),
 ]
@@ -415,6 +421,23 @@ _QUEUE = [
                 self.hash_of[block] = key
                 self.by_hash.add(key, block)"""),
      "The newer of two blocks with the same content takes the hash away from the older one."),
+    ("remembers-what-was-registered", _FINDABLE, _queue(head="\n    seen = {}\n", register="""
+        for key, block in zip(hashes, blocks):
+            if self.seen.get(block) != key:
+                self.seen[block] = key
+                self.hash_of[block] = key
+                self.by_hash.add(key, block)"""),
+     "A memory of its own says that the block is registered, and does not notice that it was evicted since."),
+    ("bumps-twins", _OLDEST, _queue(release="""for block in self.refs.drop(reversed(blocks)):
+            if block in self.hash_of:
+                twin = self.by_hash.get(self.hash_of[block])
+                if twin in self.queue:
+                    self.queue.remove(twin)
+                    self.queue.append(twin)
+                self.queue.append(block)
+            else:
+                self.refs.recycle([block])"""),
+     "Letting go of a block moves another one to the back of the queue, which nobody has used."),
     ("adds-again", _ONCE, _queue(register="""for key, block in zip(hashes, blocks):
             self.hash_of[block] = key
             self.by_hash.add(key, block)"""),
@@ -501,7 +524,7 @@ _PROMPT = [
         room="if fresh > cache.num_available - cache.num_unheld(hit):\n        raise ValueError('no room')"),
      "Having no room is an ordinary answer, None, and no exception."),
     ("full-hit", _ONE, _prompt_parts(hit="hit = cache.lookup(hashes, num_tokens // block_size)"),
-     "A prompt that is cached to its end is all hits, and nothing is left whose output the next token could come from."),
+     "A prompt that is cached to its end is all hits, and nothing is left whose output could give the next token."),
     ("no-limit", _ONE, _prompt_parts(hit="hit = cache.lookup(hashes, len(hashes))"),
      "The limit is the number of hashes, which leaves no token where the prompt fills its blocks exactly."),
     ("one-block-left", _USES, _prompt_parts(hit="hit = cache.lookup(hashes, max(0, num_tokens // block_size - 1))"),
