@@ -110,6 +110,9 @@ class RadixPrefixCache:
 
     keeps_twins = False
 
+    # What does the work on the tree; `tree_backed` puts others in their place.
+    match, split, insert, evict_leaf = map(staticmethod, (match, split, insert, evict_leaf))
+
     def __init__(self, refs: RefCounts, page_bytes: int, policy: EvictionPolicy | None = None) -> None:
         self.refs = refs
         self.page_bytes = page_bytes
@@ -163,7 +166,7 @@ class RadixPrefixCache:
         if root is None:
             return Hit()
         size = self.page_bytes
-        node, pages, blocks = match(root, chain.all_tokens(size)[: limit * size], size)
+        node, pages, blocks = self.match(root, chain.all_tokens(size)[: limit * size], size)
         hit = Hit(blocks)
         hit.node, hit.pages = node, pages
         return hit
@@ -188,7 +191,7 @@ class RadixPrefixCache:
         self.refs.share(hit)
         node = hit.node
         if hit.pages < len(node.blocks):
-            lower, node = node, split(node, hit.pages, self.page_bytes)
+            lower, node = node, self.split(node, hit.pages, self.page_bytes)
             if lower is self._victim:
                 self._victim_key = self._victim_key[len(node.key) :]
         self._lock(chain, node, len(hit))
@@ -294,7 +297,7 @@ class RadixPrefixCache:
             while len(gone) < n:
                 victim = self._victim or self._choose()
                 above = victim.parent
-                gone += evict_leaf(victim, n - len(gone), self.page_bytes)
+                gone += self.evict_leaf(victim, n - len(gone), self.page_bytes)
                 if not victim.blocks:
                     self._forget(victim, above)
         finally:
@@ -321,7 +324,7 @@ class RadixPrefixCache:
             top = self._roots.get(chain.salt)
             if top is None:
                 top = self._roots[chain.salt] = Namespace(chain.salt)
-        node, found = insert(top, tokens, blocks, self.page_bytes)
+        node, found = self.insert(top, tokens, blocks, self.page_bytes)
         new = len(blocks) - found
         self.num_evictable += new  # locked in a moment
         end = chain.registered + len(blocks)

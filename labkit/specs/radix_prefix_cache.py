@@ -37,6 +37,13 @@ class _Tree(Specification):
 
         return {"text": st.text("ab", max_size=9)}
 
+    @classmethod
+    def words_below(cls) -> dict[str, Any]:
+        """As words, and from where the walk begins: the root, mostly, or where another word ends."""
+        from hypothesis import strategies as st
+
+        return {**cls.words(), "below": st.just("") | st.text("ab", max_size=4)}
+
 
 def _grown(page: int, *words: str, locks: tuple[str, ...] = ()) -> tuple[Op, ...]:
     """A tree with these words in it, and locked paths."""
@@ -87,6 +94,8 @@ class Match(_Tree):
         Witness("finds-all-that-agrees", *_grown(1, "abcabc"), op("match", text="abcabc")),
         Witness("finds-all-that-agrees", *_grown(2, "aaaaaaaa"), op("match", text="aaaaaa")),
         Witness("says-where-it-ends", *_grown(2, "aabb"), op("match", text="ccdd")),
+        Witness("says-where-it-ends", *_grown(2, "aabb", "aabbcc"), op("match", text="dd", below="aabb")),
+        Witness("finds-all-that-agrees", *_grown(2, "aabb", "aabbccdd"), op("match", text="ccddee", below="aabb")),
         Witness("says-where-it-ends", *_grown(2, "aabb"), op("match", text="")),
         Witness("says-where-it-ends", op("new", page_bytes=2), op("match", text="aabb")),
         Witness("says-where-it-ends", *_grown(2, "aabb", "aaccdd"), op("match", text="aaccee")),
@@ -116,7 +125,7 @@ class Match(_Tree):
     )
 
     def operations(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"plant": self.words(), "match": self.words()}
+        return {"plant": self.words(), "match": self.words_below()}
 
 
 class Split(_Tree):
@@ -251,6 +260,13 @@ class Insert(_Tree):
             op("insert", text="aabbdd"),
             op("insert", text="aabb"),
         ),
+        Witness(
+            "all-of-it-is-found",
+            op("new", page_bytes=2),
+            op("insert", text="aabb"),
+            op("insert", text="ccdd", below="aabb"),
+            op("insert", text="ccee", below="aabb"),
+        ),
         Witness("links-fit", op("new", page_bytes=3), op("insert", text="aaabbb"), op("insert", text="aaaccc")),
         Witness("locks-are-left-alone", op("new", page_bytes=2), op("insert", text="aabb")),
         Witness(
@@ -310,7 +326,7 @@ class Insert(_Tree):
     )
 
     def operations(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"insert": self.words(), "lock": self.words()}
+        return {"insert": self.words_below(), "lock": self.words()}
 
 
 class EvictLeaf(_Tree):

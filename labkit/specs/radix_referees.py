@@ -64,6 +64,11 @@ class TreeReferee(Referee):
         at_its_end = pages == len(node.blocks) and len(blocks) * self.size == len(self.whole(text))
         return node if at_its_end and node is not self.root else None
 
+    def begin(self, below: str) -> tuple[RadixNode, str]:
+        """Where a walk begins, and how the report calls it."""
+        node = self.end(below) if below else None
+        return (self.root, "root") if node is None else (node, f"the node of {_word(_path(node))}")
+
     def nodes(self) -> list[RadixNode]:
         """All nodes but the root, in the order in which they are drawn."""
         return list(_below(self.root))
@@ -71,6 +76,8 @@ class TreeReferee(Referee):
     def resolve(self, op: Op) -> Op | None:
         if op.name == "lock" and self.end(op.args["text"]) is None:
             return None
+        if op.args.get("below") and self.end(op.args["below"]) is None:
+            return Op(op.name, {**op.args, "below": ""})
         return op
 
     def links_fit(self, rule: str) -> bool:
@@ -92,18 +99,13 @@ class TreeReferee(Referee):
 class MatchReferee(TreeReferee):
     """match: how far a prompt is known."""
 
-    def do_match(self, text: str) -> None:
+    def do_match(self, text: str, below: str = "") -> None:
         tokens = text.encode()
+        begin, name = self.begin(below)
         before = copy_of(self.root)
-        due = radix_tree.match(self.root, tokens, self.size)
-        seen = self.call(
-            "never-a-wrong-block",
-            f"match(root, {tokens!r}, {self.size})",
-            self.implementation,
-            self.root,
-            tokens,
-            self.size,
-        )
+        due = radix_tree.match(begin, tokens, self.size)
+        label = f"match({name}, {tokens!r}, {self.size})"
+        seen = self.call("never-a-wrong-block", label, self.implementation, begin, tokens, self.size)
         expected = Words(_answer(due))
         if not self.require(
             "says-where-it-ends",
@@ -191,7 +193,7 @@ class SplitReferee(TreeReferee):
             return
         upper = self.call("nothing-is-lost", label, self.implementation, node, pages, self.size)
         self.steps[-1].seen = draw(self.root)
-        twin = _twin(before, self.root, node, name)
+        twin = _twin(before, name)
         radix_tree.split(twin, pages, self.size)
         expected = Words(draw(before))
         lost = self.lost(paths)
@@ -252,20 +254,16 @@ class SplitReferee(TreeReferee):
 class InsertReferee(TreeReferee):
     """insert: a prefix becomes findable."""
 
-    def do_insert(self, text: str) -> None:
+    def do_insert(self, text: str, below: str = "") -> None:
         tokens, blocks = self.whole(text), self.fresh(text)
+        begin, name = self.begin(below)
+        above = b"" if begin is self.root else _path(begin)
         paths, before = pages_of(self.root, self.size), copy_of(self.root)
-        due, due_found = radix_tree.insert(before, tokens, blocks, self.size)
+        twin = before if begin is self.root else _twin(before, above)
+        due, due_found = radix_tree.insert(twin, tokens, blocks, self.size)
         given = list(blocks)
-        seen = self.call(
-            "what-was-there-stays",
-            f"insert(root, {tokens!r}, {blocks}, {self.size})",
-            self.implementation,
-            self.root,
-            tokens,
-            given,
-            self.size,
-        )
+        label = f"insert({name}, {tokens!r}, {blocks}, {self.size})"
+        seen = self.call("what-was-there-stays", label, self.implementation, begin, tokens, given, self.size)
         self.steps[-1].seen = draw(self.root)
         expected = Words(draw(before))
         lost = self.lost(paths)
@@ -301,10 +299,10 @@ class InsertReferee(TreeReferee):
         node, found = seen
         self.require(
             "ends-where-the-tokens-end",
-            isinstance(node, RadixNode) and _inside(self.root, node) and _path(node) == tokens,
+            isinstance(node, RadixNode) and _inside(self.root, node) and _path(node) == above + tokens,
             expected=Words(_place(before, due)),
             seen=Words(_place(self.root, node)),
-            cause=f"The tokens end at {_word(tokens)}.",
+            cause=f"The tokens end at {_word(above + tokens)}.",
         )
         self.require(
             "one-node-for-a-run",
@@ -369,7 +367,7 @@ class EvictReferee(TreeReferee):
                 )
             return
         seen = self.call("last-pages-first", label, self.implementation, node, n, self.size)
-        twin = _twin(before, self.root, node, name)
+        twin = _twin(before, name)
         due = radix_tree.evict_leaf(twin, n, self.size)
         ok = isinstance(seen, list | tuple)
         right = ok and [whole(block) for block in seen] == due
@@ -413,6 +411,12 @@ class EvictReferee(TreeReferee):
             "after it, and will never be a leaf.",
         ):
             return
+        self.require(
+            "links-fit",
+            len(due) < len(blocks) or not (node.blocks or node.key),
+            expected=Words("no page left"),
+            cause=f"All pages went, and the node still has the key {_word(node.key)} and the blocks {node.blocks}.",
+        )
         self.links_fit("links-fit")
         self.require(
             "locks-are-left-alone",
@@ -605,7 +609,7 @@ def same(a: RadixNode, b: RadixNode) -> bool:
     )
 
 
-def _twin(copied: RadixNode, root: RadixNode, node: RadixNode, name: bytes) -> RadixNode:
+def _twin(copied: RadixNode, name: bytes) -> RadixNode:
     """The node of a copied tree at whose end `name` ends."""
     for twin in _below(copied):
         if _path(twin) == name:

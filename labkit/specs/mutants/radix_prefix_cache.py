@@ -255,6 +255,20 @@ _MATCH = [
     ),
 ]
 
+_MATCH += [
+    (
+        "nothing-found-means-the-root",
+        "says-where-it-ends",
+        (
+            (
+                "            break\n",
+                "            return (node, len(node.blocks), blocks) if blocks else (root, 0, [])\n",
+            ),
+        ),
+        "Where nothing agrees, all pages of the node that the walk began at do: it was known before.",
+    ),
+]
+
 _SPLIT = [
     (
         "forgets-the-locks",
@@ -832,7 +846,7 @@ RIGHT = [
         "match",
         "page-by-page",
         """def match(root, tokens, page_bytes):
-    node, used, blocks = root, 0, []
+    node, used, blocks = root, len(root.blocks), []
     pages = [tokens[i : i + page_bytes] for i in range(0, len(tokens) - page_bytes + 1, page_bytes)]
     for page in pages:
         if used == len(node.blocks):
@@ -989,7 +1003,8 @@ RIGHT = [
             raise CacheError("not a leaf that may go")
     if n >= len(leaf.blocks):
         leaf.parent.children.pop(leaf.key[:page_bytes])
-        return tuple(reversed(leaf.blocks))
+        out, leaf.key, leaf.blocks = tuple(reversed(leaf.blocks)), b"", []
+        return out
     out = [leaf.blocks[-i] for i in range(1, n + 1)]
     leaf.blocks = leaf.blocks[:-n]
     leaf.key = leaf.key[: -n * page_bytes]
