@@ -11,8 +11,7 @@ from typing import Any
 
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
-from labkit.grading.specification import Failure, Op, Referee
-from labkit.grading.verdict import Step
+from labkit.grading.specification import Failure, Op, Referee, Step
 from labkit.observe.events import Kind
 
 BLOCK_SIZE = 2
@@ -200,8 +199,9 @@ class QueueReferee(Referee):
                                   f"{self._holder(twice[0] if twice else -1)}, was evicted all the same, and is handed "
                                   "out a second time."):
             return False
-        for block in evicted:
-            self.log.emit(Kind.REMOVED, block=block)
+        for block in seen:  # the picture shows what happened, right or wrong
+            if block in self.queue:
+                self.log.emit(Kind.REMOVED, block=block)
         before = {key for key in self.key_of.values()}
         early = [b for b in seen if b in self.queue and b not in evicted]
         keys = [self.key_of.pop(b) for b in evicted]
