@@ -11,9 +11,12 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import LessonError
+
+if TYPE_CHECKING:
+    from labkit.cache.kv_cache_manager import KVCacheManager
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("prefix_cache", "Prefix cache", "07", "register_release", 1, 0, "Finds blocks that were computed before."),
     Slot("block_pool", "Block pool", "04", "BlockPool", 1, 1, "Hands out the blocks of the cache and takes them back."),
     Slot("eviction", "Eviction", "09", "LRU", 1, 2, "Decides which cached block goes first."),
-    Slot("block_table", "Block table", "05", "BlockTable", 2, 0, "Says which physical block holds which tokens of a sequence."),
+    Slot("block_table", "Block table", "05", "BlockTable", 2, 0, "Says which block holds which tokens of a sequence."),
     Slot("attention", "Attention", "10", "", 2, 1, "Reads keys and values through the block table."),
     Slot("model", "Model", "21", "", 2, 2, "The language model that the engine serves."),
 )
@@ -108,6 +111,29 @@ def implementation(lesson: str, exercise: str) -> Any:
 
         _loaded[key] = Source(entry.spec, text, filename(key[0], exercise)).namespace()[entry.spec.target]
     return _loaded[key]
+
+
+def kv_cache_manager(num_blocks: int, block_size: int = 16, **settings: Any) -> KVCacheManager:
+    """A KV-cache manager made of the parts in use.
+
+    A prefix cache of the learner's is the queue of lesson 07, which evicts by age alone. Without one, the engine's hash
+    cache runs, under whichever eviction policy is in use.
+
+    Args:
+        settings: as in `KVCacheManager`; what is given here is not taken from the parts.
+    """
+    from labkit.cache.kv_cache_manager import KVCacheManager
+    from labkit.cache.queue_backed_cache import queue_backed
+
+    settings.setdefault("counts", implementation("06", "RefCounts"))
+    if "pool" not in settings:
+        settings["pool"] = get("block_pool")(num_blocks)
+    if "prefix_cache" not in settings and "policy" not in settings:
+        if owner("prefix_cache") == "yours":
+            settings["prefix_cache"] = queue_backed(get("prefix_cache"))
+        else:
+            settings["policy"] = get("eviction")()
+    return KVCacheManager(num_blocks, block_size, **settings)
 
 
 def load_reference(path: str) -> Any:

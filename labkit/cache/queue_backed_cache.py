@@ -31,6 +31,8 @@ class QueueBackedCache:
         CacheError: a policy was given.
     """
 
+    keeps_twins = True
+
     def __init__(
         self,
         refs: RefCounts,
@@ -121,6 +123,14 @@ class QueueBackedCache:
         gone = cache.evict(n)
         self._ghosts.add([key for key in keys if key not in cache.by_hash])  # a twin leaves the content findable
         return gone
+
+    def audit(self) -> None:
+        """Look at the cache's own books (slow; for tests): AssertionError if they do not agree."""
+        cache = self.queue_cache
+        assert all(cache.refs.count(block) == 0 for block in cache.queue), "a block in the queue is held"
+        unheld = {block for block in cache.hash_of if cache.refs.count(block) == 0}
+        assert unheld == set(cache.queue), "the queue is not what is findable and held by nobody"
+        assert {cache.by_hash.get(key) is not None for key in cache.hash_of.values()} <= {True}, "a hash has no block"
 
 
 def queue_backed(make: Callable[[RefCounts], QueueCacheBase] = QueuePrefixCache, hash_block: HashBlock = sha256_block):

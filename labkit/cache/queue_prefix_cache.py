@@ -146,7 +146,7 @@ class QueuePrefixCache(QueueCacheBase):
         Those that somebody else holds stay where they are. Of the others, what is registered goes to the back of the
         queue, and what is not goes back to the pool.
         """
-        for block in self.refs.drop(reversed(blocks)):
+        for block in self.refs.drop(list(reversed(blocks))):
             if block in self.hash_of:
                 self.queue.append(block)
             else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.hash_prefix_cache import HashPrefixCache
 from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.queue_backed_cache import queue_backed
 from labkit.cache.swap import SwapPool
 from labkit.simulate.shadow import Shadow, random_operations
 
@@ -37,10 +38,12 @@ def draw_manager(rng: random.Random) -> tuple[KVCacheManager, str, bool]:
     """A manager of a drawn make, what it is, and whether it must find everything it could."""
     num_blocks, block_size = rng.randint(2, 48), rng.choice([1, 2, 3, 4, 8])
     null_block, swap = rng.random() < 0.3, rng.random() < 0.6
-    make = rng.choice(["hash", "hash", "hash", "radix", "radix", "weak", "none"])
+    make = rng.choice(["hash", "hash", "hash", "radix", "radix", "queue", "weak", "none"])
     name = rng.choice(sorted(POLICIES)) if make in ("hash", "radix", "weak") else "no policy"
     policy = POLICIES[name](num_blocks) if name in POLICIES else None
     cache: object = make if make in ("hash", "radix") else None
+    if make == "queue":
+        cache = queue_backed()
     if make == "weak":
 
         def cache(refs, page_bytes, policy):  # type: ignore[no-redef, no-untyped-def]

@@ -249,8 +249,9 @@ save_point("07")
 # - `self.by_hash`: the other direction, with `add(hash, block)`. One hash may lead to several blocks: two requests can
 #   compute the same content at the same time, and both blocks stay;
 # - `self.queue`, with `append(block)` for its back;
-# - `self.refs`, your reference counts from lesson 06: `drop(blocks)` lets go as one holder and answers with those that
-#   nobody holds any more, in the order in which you named them; `recycle(blocks)` returns such blocks to the pool.
+# - `self.refs`, your reference counts from lesson 06: `drop(blocks)` takes a list, lets go as one holder and answers with
+#   those that nobody holds any more, in the order in which you named them; `recycle(blocks)` returns such blocks to the
+#   pool.
 #
 # The base looks up, holds, allocates and evicts. (In the check a prompt is a word: each letter is a full block, a full
 # stop at the end a part-filled one, and the hash of a block is the word up to it.)
@@ -286,7 +287,7 @@ class QueuePrefixCache(QueueCacheBase):
         to be evicted first.
         """
         # BEGIN SOLUTION
-        for block in self.refs.drop(reversed(blocks)):
+        for block in self.refs.drop(blocks[::-1]):
             if block in self.hash_of:
                 self.queue.append(block)
             else:

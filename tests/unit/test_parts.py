@@ -89,3 +89,27 @@ def test_every_slot_and_link_of_the_map_is_known() -> None:
     for slot in parts.SLOTS:
         if slot.exercise:
             assert specs.exercise(slot.lesson, slot.exercise).slot == slot.name
+
+
+def test_a_manager_of_the_references_and_of_solved_parts_serves_alike() -> None:
+    """Every solution of lessons 04 to 09 under one engine: `Shadow` looks at each slot."""
+    import random
+
+    from labkit.grading.solutions import solutions
+    from labkit.simulate.shadow import Shadow, random_operations
+
+    def drive(**settings):
+        shadow = Shadow(parts.kv_cache_manager(24, 4, **settings), thorough=False)
+        served = random_operations(shadow, random.Random(5), 300)
+        shadow.finish()
+        return served, type(shadow.manager.refs), type(shadow.manager.cache)
+
+    reference = drive()
+    for lesson in ("04", "05", "06", "07", "09"):
+        for exercise, text in solutions(lesson).items():
+            if specs.exercise(lesson, exercise).kind != "break":
+                Progress().save_pass(specs.resolve_key(lesson), exercise, text)
+    solved = drive()
+    assert solved[1] is parts.implementation("06", "RefCounts") is not reference[1]
+    assert solved[2] is not reference[2] and parts.owner("prefix_cache") == parts.owner("eviction") == "yours"
+    assert solved[0] == reference[0] == drive(prefix_cache="hash", policy=parts.get("eviction")())[0]
