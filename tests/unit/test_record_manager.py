@@ -7,6 +7,7 @@ import random
 import pytest
 
 from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.queue_backed_cache import queue_backed
 from labkit.cache.swap import SwapPool
 from labkit.errors import UnknownSequenceError
 from labkit.observe.events import NULL_LOG, EventLog, Kind
@@ -113,13 +114,17 @@ def test_nothing_is_recorded_or_wrapped_where_no_one_listens():
     assert manager.append_each(["A"], [1]) and inner.cache is cache
 
 
+CACHES = {"hash": "hash", "radix": "radix", "queue": queue_backed(), "none": None}
+
+
 @pytest.mark.parametrize("keyed_by", ["tokens", "blocks"])
+@pytest.mark.parametrize("cache", CACHES)
 @pytest.mark.parametrize("seed", range(6))
-def test_the_pool_can_be_rebuilt_from_the_log(seed: int, keyed_by: str):
+def test_the_pool_can_be_rebuilt_from_the_log(seed: int, cache: str, keyed_by: str):
     """Holders, tables and cached blocks of a random run, after every step, against the manager itself."""
     rng = random.Random(seed)
-    manager, log = recorded(10, 2, swap_pool=SwapPool(6), keyed_by=keyed_by)
-    plain = KVCacheManager(10, 2, swap_pool=SwapPool(6), keyed_by=keyed_by)
+    manager, log = recorded(10, 2, swap_pool=SwapPool(6), keyed_by=keyed_by, prefix_cache=CACHES[cache])
+    plain = KVCacheManager(10, 2, swap_pool=SwapPool(6), keyed_by=keyed_by, prefix_cache=CACHES[cache])
     names, out = [f"s{i}" for i in range(5)], set()
     for _ in range(160):
         running = manager.sequences()
