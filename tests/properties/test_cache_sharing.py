@@ -38,10 +38,11 @@ class SharedTables(RuleBasedStateMachine):
         tables = [(list(table.blocks), table.num_tokens) for table in self.texts]
         return tables, [self.refs.count(b) for b in range(NUM_BLOCKS)], self.refs.num_free
 
-    @rule(target=tables)
-    def start(self):
+    @rule(target=tables, n=st.integers(0, 2 * BLOCK_SIZE))
+    def start(self, n):
         table = BlockTable(self.refs, BLOCK_SIZE)
         self.texts[table] = []
+        self.grow(table, n)
         return table
 
     @rule(target=tables, table=tables)
@@ -53,8 +54,16 @@ class SharedTables(RuleBasedStateMachine):
         self.texts[child] = list(self.texts[table])
         return child
 
+    # Several tables write after most forks, so that what they share is written: hence two rules alike.
+    @rule(table=tables)
+    def append_one(self, table):
+        self.grow(table, 1)
+
     @rule(table=tables, n=st.integers(0, 2 * BLOCK_SIZE + 1))
     def append(self, table, n):
+        self.grow(table, n)
+
+    def grow(self, table, n):
         before, old = self.everything(), table.num_tokens
         part_filled = old % BLOCK_SIZE > 0
         last_is_shared = bool(table.blocks) and self.refs.count(table.blocks[-1]) > 1
@@ -76,17 +85,15 @@ class SharedTables(RuleBasedStateMachine):
             self.texts[table].append(self.memory[slot])
             self.written += 1
 
-    @rule(table=consumes(tables))
-    def release(self, table):
-        table.release()
-        del self.texts[table]
-
-    @rule(table=consumes(tables))
-    def release_and_keep(self, table):
-        """What a prefix cache does: let go of the blocks, and keep those that nobody else holds."""
-        unheld = self.refs.drop(table.blocks[::-1])
-        assert all(self.refs.count(block) == 0 for block in unheld)
-        self.aside += unheld
+    @rule(table=consumes(tables), keep=st.booleans())
+    def release(self, table, keep):
+        """Let go of the blocks; with `keep`, as a prefix cache does, which sets aside those that nobody else holds."""
+        if keep:
+            unheld = self.refs.drop(table.blocks[::-1])
+            assert all(self.refs.count(block) == 0 for block in unheld)
+            self.aside += unheld
+        else:
+            table.release()
         del self.texts[table]
 
     @rule(data=st.data())
@@ -146,5 +153,5 @@ class SharedTables(RuleBasedStateMachine):
         assert sorted(self.refs.allocate(NUM_BLOCKS)) == list(range(NUM_BLOCKS))
 
 
-SharedTables.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+SharedTables.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestSharedTables = SharedTables.TestCase
