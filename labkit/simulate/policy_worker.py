@@ -43,7 +43,7 @@ class Refused(BaseException):
     """The policy broke a rule; the message is the reason.
 
     Attributes:
-        rule: "operations", "state", "reach" (out of the policy), "victim" (no block) or "raised".
+        rule: "operations", "state", "reach" (out of the policy), "victim" (no block), "unwritten" or "raised".
     """
 
     def __init__(self, reason: str, rule: str = "raised") -> None:
@@ -131,6 +131,8 @@ class Host:
             raise
         except PolicyError as error:
             raise Refused(f"{self.target}: {error}", "reach") from None
+        except NotImplementedError:
+            raise Refused(f"{what} is not written yet: it ends in NotImplementedError.", "unwritten") from None
         except SyntaxError as error:
             raise Refused(f"Python cannot read line {error.lineno}: {error.msg}.") from None
         except MemoryError:

@@ -26,7 +26,7 @@ PRELUDE = "from labkit.cache.eviction import Policy\n"
 class PolicyReferee(Referee):
     """Calls a policy as a cache does, and knows which blocks may go and when each was let go of."""
 
-    def do_new(self, num_blocks: int) -> None:
+    def do_new(self, num_blocks: int = 16) -> None:
         self.num_blocks = num_blocks
         self.time = self.adds = 0
         self.released_at: dict[int, int] = {}  # of blocks that nobody holds
@@ -165,6 +165,19 @@ class LruReferee(PolicyReferee):
         return False
 
 
+def _long_life() -> list[Op]:
+    """Twelve blocks that come and go in an order of their own, hit here and there; then all of them are evicted."""
+    ops: list[Op] = []
+    blocks = [(7 * n) % 12 for n in range(12)]
+    for turn in range(3):
+        for block in blocks:
+            if turn:
+                ops.append(op("remove", block=block))
+            ops += [op("released", blocks=[block]), op("add", block=block)]
+        blocks = blocks[5:] + blocks[:5]
+    return ops + [op("evict")] * 12
+
+
 class Lru(Specification):
     """LRU, told of events and asked for victims."""
 
@@ -224,6 +237,7 @@ class Lru(Specification):
         Witness("longest-unheld-first", op("new", num_blocks=14), op("released", blocks=[13]), op("add", block=13),
                 op("released", blocks=[2]), op("add", block=2), op("released", blocks=[10]), op("add", block=10),
                 op("released", blocks=[1]), op("add", block=1), op("evict"), op("evict"), op("evict"), op("evict")),
+        Witness("longest-unheld-first", op("new", num_blocks=16), *_long_life()),
         Witness("policies-are-separate", op("new", num_blocks=4), op("released", blocks=[0]), op("add", block=0),
                 op("other_policy"), op("evict")),
     )
@@ -278,6 +292,8 @@ class BeladyVictim(FunctionSpecification):
         Witness("never-wanted-goes-before", op("call", cached={"A": 0, "B": 1, "C": 2}, future=["A", "C"])),
         Witness("never-wanted-goes-before", op("call", cached={"A": 0, "B": 0, "C": 9}, future=["C", "B"] * 3)),
         Witness("never-wanted-goes-before", op("call", cached={"B": 0}, future=[])),
+        Witness("never-wanted-goes-before", op("call", cached={"A": 0, "B": 0}, future=["X"] * 200 + ["A"])),
+        Witness("never-wanted-goes-before", op("call", cached={"system": 0, "sys": 0}, future=["X", "system"])),
         Witness("the-next-use-counts", op("call", cached={"A": 0, "B": 0}, future=["A", "B", "A"])),
         Witness("the-next-use-counts", op("call", cached={"A": 0, "B": 0, "C": 0},
                                           future=["A", "B", "B", "B", "C", "A"])),
@@ -407,6 +423,10 @@ class MyPolicyReferee(PolicyReferee):
             outcome = cache_replay(trace, num_blocks, make)
             account = hosts[0].account()
         except Refused as refused:
+            if refused.rule == "unwritten":
+                self.require(rule, False, expected=Words("an answer"), seen=Words("not written yet"),
+                             kind="not-written", cause=str(refused))
+                return
             rule = {"operations": rule, "state": "memory-is-bounded", "victim": self.law}.get(refused.rule,
                                                                                             "works-with-what-it-is-told")
             self.require(rule, False, expected=Words("a policy that comes through"), seen=Words("refused"),
@@ -596,44 +616,46 @@ class LRU(Policy):
                 return block
 '''
     shortest = (
-        op("new", num_blocks=16), op("released", blocks=[0]), op("add", block=0), op("remove", block=0),
+        op("new"), op("released", blocks=[0]), op("add", block=0), op("remove", block=0),
         op("released", blocks=[1]), op("add", block=1), op("released", blocks=[0]), op("add", block=0), op("evict"),
     )
     hints = (
         "A block is hit: which entries of it are in the heap while it is in use, and which once it may go again?",
         "After remove and a second add, a block has two entries, and nothing tells the outdated one from the other.",
-        '[("released", [0]), ("add", 0), ("remove", 0), ("released", [1]), ("add", 1), ("____", [0]), ("add", ____), '
-        '("evict",)]',
+        '[("LRU",), ("released", [0]), ("add", 0), ("remove", 0), ("released", [1]), ("add", 1), ("____", [0]), '
+        '("add", ____), ("evict",)]',
     )
     rules = (
         Rule("the-right-one-survives", "A right LRU must keep every rule under your operations."),
         Rule("the-wrong-one-falls", "The wrong LRU must break a rule under your operations."),
     )
-    names = ("released", "add", "remove", "evict")
+
+    def parse(self, item: Any) -> Op:
+        if isinstance(item, list | tuple) and item and item[0] == "LRU":
+            item = ("new", *item[1:])
+        return super().parse(item)
 
     def _names(self) -> list[str]:
-        return ["new", *self.names]
+        return ["new", "released", "add", "remove", "evict"]
+
+    def _parameters(self, name: str) -> list[str]:
+        return [] if name == "new" else super()._parameters(name)
 
     def names_shown(self) -> list[str]:
-        return list(self.names)
+        return ["LRU", "released", "add", "remove", "evict"]
 
     @property
     def example(self) -> str:
         return '("released", [0])'
-
-    def duel(self, ops: list[Op]) -> Any:
-        if ops and ops[0].name != "new":
-            ops = [op("new", num_blocks=16), *ops]
-        return super().duel(ops)
 
     def sense(self, ops: list[Op]) -> str:
         """Follow which blocks may go: nothing may be asked that a cache would not ask."""
         idle: set[int] = set()
         offered: set[int] = set()
         for i, step in enumerate(ops, 1):
+            if (i == 1) != (step.name == "new"):
+                return 'The list begins with ("LRU",), which makes the policy, and has it only once.'
             if step.name == "new":
-                if i > 1:
-                    return "The policy is made for you, once: leave the operation new out."
                 continue
             if step.name == "evict":
                 if not offered:

@@ -52,8 +52,10 @@ TRACES = {
 }
 SIZES = [25, 50, 100, 200, 400]
 
-TournamentBoard(curves(TRACES, {**POLICIES, "Belady": None}), ABOUT, SIZES,
-                title="Eight ways to make room", subtitle="Every policy serves the same requests.")
+TournamentBoard(
+    curves(TRACES, {**POLICIES, "Belady": None}), ABOUT, SIZES,
+    title="Eight ways to make room", subtitle="Every policy serves the same requests.",
+)
 
 # %% [markdown] id="idea"
 # ## The free queue is the evictor
@@ -69,8 +71,9 @@ manager = KVCacheManager(num_blocks=6, block_size=4)
 
 
 def state(what):
-    print(f"{what:24} free {manager.num_free}  held {manager.num_held}  cached {manager.num_cached}"
-          f"  evicted so far {manager.counters.cached_blocks_evicted}")
+    print(f"{what:24} free {manager.num_free}  held {manager.num_held}  "
+          f"cached {manager.num_cached}  "
+          f"evicted so far {manager.counters.cached_blocks_evicted}")
 
 
 state("at the beginning")
@@ -172,7 +175,7 @@ from labkit.mine import LRU
 
 served = come_back(LRU).counters
 print("The policy at work:", parts.owner("eviction"))
-print(f"{served.hit_tokens:,} of {served.queried_tokens:,} prompt tokens were found in the cache;",
+print(f"{served.hit_tokens:,} of {served.queried_tokens:,} prompt tokens were found;",
       f"{served.cached_blocks_evicted} blocks were evicted")
 
 # %% [markdown] id="about-predict"
@@ -188,7 +191,8 @@ predict("09", "p1")
 from labkit.simulate.cache_replay import cache_replay
 
 ring = requests_of(cyclic_scan(1100, rounds=30))
-for name, make in {"LRU": POLICIES["LRU"], "Random": POLICIES["Random"], "Belady": None}.items():
+contestants = {"LRU": POLICIES["LRU"], "Random": POLICIES["Random"], "Belady": None}
+for name, make in contestants.items():
     print(f"{name:8} finds {cache_replay(ring, 1000, make).hit_ratio:.3f}")
 
 # %% [markdown] id="after-p1"
@@ -199,7 +203,7 @@ for name, make in {"LRU": POLICIES["LRU"], "Random": POLICIES["Random"], "Belady
 # Random has no idea, and that is its strength here: it throws out something else. (The first of the thirty rounds finds
 # nothing under any policy, so nobody reaches 1,000 / 1,100.) Real traces have some of this in them. On the conversation
 # trace that Mooncake published, a cache of 3,000 blocks of 512 tokens finds 6.5% under LRU and 7.5% under random eviction;
-# a cell in the folds at the end of this lesson shows where these numbers come from.
+# the last fold of this lesson says where these numbers come from.
 #
 # So *least recently used* is a guess and not a law. There are others:
 #
@@ -299,14 +303,18 @@ print(f"{misses} misses; LRU has {len(string)}: it never has what comes next")
 from labkit.simulate.eviction_scenes import evictions_of_replay
 from labkit.widgets import EvictionStrip
 
-once = requests_of(one_time_scan(1, 200, 1, 4))
-EvictionStrip(evictions_of_replay(once, 64, POLICIES["LRU"]), steps=len(once),
-              title="Monday: prompts that come once", subtitle="A cache of 64 blocks, under LRU.")
+once = requests_of(cyclic_scan(200, rounds=1, blocks_per_prompt=4))
+EvictionStrip(
+    evictions_of_replay(once, 64, POLICIES["LRU"]), steps=len(once),
+    title="Monday: prompts that come once", subtitle="A cache of 64 blocks, under LRU.",
+)
 
 # %% id="strip-back"
 back = requests_of(zipf(200, 20, 0.0, 4, seed=2))
-EvictionStrip(evictions_of_replay(back, 64, POLICIES["LRU"]), steps=len(back),
-              title="Tuesday: twenty prompts that come back", subtitle="The same cache, under LRU.")
+EvictionStrip(
+    evictions_of_replay(back, 64, POLICIES["LRU"]), steps=len(back),
+    title="Tuesday: twenty prompts that come back", subtitle="The same cache, under LRU.",
+)
 
 # %% [markdown] id="five-counters"
 # A full cache that serves new prompts evicts all day and is healthy: there is nothing to keep. The same cache, a little
@@ -327,13 +335,15 @@ for label, field in [
     ("cached blocks evicted", "cached_blocks_evicted"),
     ("  of these, regretted", "regretted_evictions"),
     ("preemptions", "preemptions"),
-    ("recomputed tokens", "recomputed_tokens"),
+    ("tokens recomputed after it", "recomputed_tokens"),
 ]:
-    print(f"{label:26}" + "".join(f"{getattr(s.counters, field):24,}" for s in scenes.values()))
-print(f"{'time without a free prompt':26}" + "".join(f"{s.full:24.0%}" for s in scenes.values()))
+    row = [f"{getattr(scene.counters, field):24,}" for scene in scenes.values()]
+    print(f"{label:26}" + "".join(row))
+row = [f"{scene.full:24.0%}" for scene in scenes.values()]
+print(f"{'time without free memory':26}" + "".join(row))
 
 # %% [markdown] id="after-counters"
-# The last line is what a gauge of free memory shows, and it is the same for all three. *Blocks recycled* and *cached
+# The last line is what a gauge of free memory shows, and it tells nobody apart. *Blocks recycled* and *cached
 # blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
 # recomputed tokens the third. The cures differ as well: more memory or a better policy for the second; for the third
 # neither helps, and lessons 17 and 18 take it up.
@@ -376,14 +386,15 @@ print(f"{'time without a free prompt':26}" + "".join(f"{s.full:24.0%}" for s in 
 #                 return block
 # ```
 #
-# Convict it. Write a list of operations that a right LRU survives and this one does not: `("released", [0])`, `("add", 0)`,
-# `("remove", 0)`, `("evict",)`. The calls have to be such as a cache makes: a block is released before it is added, and
-# removed before it is in use again. The shortest list wins.
+# Convict it. Write a list of operations that a right LRU survives and this one does not. `("LRU",)` makes the policy and
+# comes first; then `("released", [0])`, `("add", 0)`, `("remove", 0)` and `("evict",)` call it. The calls have to be such as
+# a cache makes: a block is released before it is added, and removed before it is in use again. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_stale_entry
 # BEGIN SOLUTION
 ops = [
+    ("LRU",),
     ("released", [0]),
     ("add", 0),
     ("remove", 0),
@@ -396,6 +407,7 @@ ops = [
 # END SOLUTION
 # BEGIN STUB
 # ops = [
+#     ("LRU",),
 #     ("released", [0]),
 #     ("add", 0),
 #     ("evict",),
@@ -431,7 +443,7 @@ finish("09")
 from labkit.cache.eviction_policies import recompute_cost
 
 for depth in [0, 8, 48, 240]:
-    print(f"block {depth:3} of 512 tokens costs {recompute_cost(depth):.2f} times what the first one costs")
+    print(f"block {depth:3} of 512 tokens costs {recompute_cost(depth):.2f} times the first")
 
 # %% id="ex-my-policy"
 # %%exercise MyPolicy
@@ -520,12 +532,15 @@ class MyPolicy(Policy):
 from labkit.mine import MyPolicy
 from labkit.simulate.prefix_workload import draw_conversations
 
-ABOUT["drawn"] = "300 drawn requests with the prefixes of a production trace"
-TRACES["drawn"] = requests_of(draw_conversations(300, seed=5))
+ABOUT["drawn"] = "400 drawn requests with the prefixes of a production trace"
+TRACES["drawn"] = requests_of(draw_conversations(400, seed=5))
 mine = {**POLICIES, "LRU": lambda blocks: LRU(), "MyPolicy": MyPolicy, "Belady": None}
 
-TournamentBoard(curves(TRACES, mine), ABOUT, [25, 50, 100, 200, 400, 800, 1600], trace="drawn", mine="MyPolicy",
-                title="With yours among them", subtitle="Dashed and accented: MyPolicy.")
+TournamentBoard(
+    curves(TRACES, mine), ABOUT, [25, 100, 400, 800, 1600, 3200],
+    trace="drawn", mine="MyPolicy", cursor=1600, points=6,
+    title="With yours among them", subtitle="Dashed and accented: MyPolicy.",
+)
 
 # %% [markdown] id="about-hold"
 # And now on a trace that neither you nor your policy has seen. Each run of `labkit tournament` in a terminal draws a fresh
@@ -543,7 +558,7 @@ print(text_of(standings))
 #
 # Read in mid-2026; versions move.
 #
-# - **vLLM** (V1, `vllm/v1/core/kv_cache_utils.py` and `block_pool.py`) evicts LRU and nothing else. Its evictor is the free
+# - **vLLM** (V1, `vllm/v1/core`) evicts LRU and nothing else. Its evictor is the free
 #   queue, `FreeKVCacheBlockQueue`, a doubly linked list from whose middle a block that is hit can be taken in constant time.
 #   Freed blocks are put back in reverse, so the tail of a sequence goes first. Newer versions put blocks without a hash to
 #   the front (#51482).
@@ -554,9 +569,8 @@ print(text_of(standings))
 #   Exact are the KV events: `BlockRemoved` is sent when a cached block is evicted, `BlockStored` when a content is stored;
 #   the two together give regret.
 # - `vllm:kv_cache_usage_perc` counts held blocks only. Cached blocks that nobody holds look free there.
-# - **A dead evictor** looks like this: LMCache #4817, where the eviction thread died in its first cycle. Nothing failed;
-#   the hit rate froze, because what was stored first was never thrown out. A number of evictions that is *zero* on a full
-#   cache is an alarm too.
+# - **A dead evictor** looks like this: LMCache #4817, where the eviction thread died in its first cycle and the hit rate
+#   froze. A count of evictions that stays at *zero* on a full cache is an alarm too.
 # - The well-known measurements of vLLM #44594 (1,065 preemptions against 168, at nearly the same throughput) were made with
 #   prefix caching off. They are about preemption, and say nothing of cached evictions.
 
@@ -593,7 +607,8 @@ print(f"random, by the formula: {h:.3f}   Belady: {(C - 1) / (N - 1):.3f}")
 late = requests_of(cyclic_scan(N, rounds=60))
 first = N / len(late)  # the first round finds nothing
 for name, make in [("Random", POLICIES["Random"]), ("Belady", None)]:
-    print(f"{name}, replayed, without the first round: {cache_replay(late, C, make).hit_ratio / (1 - first):.3f}")
+    found = cache_replay(late, C, make).hit_ratio / (1 - first)
+    print(f"{name}, replayed, without the first round: {found:.3f}")
 
 # %% [markdown] id="mooncake" tags=["fold"]
 # ## Where 6.5% and 7.5% come from

@@ -135,6 +135,33 @@ _LRU = [
     ("remove-forgets-time", "raised", _lru(remove="self.may_go.remove(block); del self.last[block]",
                                            more=""),
      "A block that is removed keeps its time of release: it is added again without a new one when its child goes."),
+    ("second-oldest-of-many", _YOUNG, _lru(evict="""oldest = sorted(self.may_go, key=lambda b: self.last[b])
+        block = oldest[1] if len(oldest) > 5 else oldest[0]
+        self.may_go.remove(block)
+        return block"""),
+     "Where many blocks may go, the second oldest is taken."),
+    ("clock-of-eight", _YOUNG, _lru(released="self.time = (self.time + 1) % 8\n        for b in blocks:\n"
+                                             "            self.last[b] = self.time"),
+     "The clock begins again at eight, and what is young then looks old."),
+    ("no-second-place", _YOUNG, _lru(init="self.queue = []; self.may_go = set()",
+                                     released="self.queue += [b for b in blocks if b not in self.queue]",
+                                     evict="""block = next(b for b in self.queue if b in self.may_go)
+        self.queue.remove(block); self.may_go.remove(block)
+        return block"""),
+     "A block that is let go of again keeps its old place in the queue."),
+    ("remove-leaves-the-queue", _ADDED, _lru(
+        init="self.queue = []; self.may_go = set()",
+        released="self.queue = [b for b in self.queue if b not in blocks] + blocks",
+        add="self.may_go.add(block)\n        if block not in self.queue:\n            self.queue.append(block)",
+        remove="self.may_go.remove(block); self.queue.remove(block)",
+        evict="""block = next(b for b in self.queue if b in self.may_go)
+        self.queue.remove(block); self.may_go.remove(block)
+        return block"""),
+     "A block that is removed loses its place in the order, although nobody may have used it."),
+    ("block-zero-is-false", _LAW, _lru(evict="""block = min(self.may_go, key=lambda b: self.last[b]) or 1
+        self.may_go.discard(block)
+        return block"""),
+     "Block 0 counts as false, and another one is named in its place."),
     ("reversed-list", "changed-inputs", _lru(released="self.time += 1\n        blocks.reverse()\n"
                                                       "        for b in blocks:\n            self.last[b] = self.time"),
      "reverse() turns the caller's own list around."),
@@ -267,6 +294,21 @@ _BELADY = [
      "Depth is compared before the time of the next use, and it only settles a tie."),
     ("last-of-the-future", _CACHED, "return future[-1] if future else max(cached, key=lambda k: cached[k])",
      "The last request of the future may be for something that is not cached."),
+    ("adds-depth", _LAST, "never = 10 ** 9\n    return max(cached, key=lambda k: cached[k] + (future.index(k) if k in "
+                          "future else never))",
+     "Depth and time are added, as though a block of depth were as long as a request."),
+    ("skips-the-next", _LAST, "later = future[1:]\n    return max(cached, key=lambda k: (later.index(k) if k in "
+                              "later else 10 ** 9, cached[k]))",
+     "The very next request is left out, so what it asks for looks unwanted."),
+    ("looks-five-ahead", _NEVER, "near = future[:5]\n    return max(cached, key=lambda k: (near.index(k) if k in "
+                                 "near else 9, cached[k]))",
+     "Beyond five requests nothing is seen, so far is taken for never."),
+    ("a-hundred-is-never", _NEVER, "return max(cached, key=lambda k: (future.index(k) if k in future else 100, "
+                                   "cached[k]))",
+     "A hundred stands for never, and a future may be longer than that."),
+    ("finds-parts-of-names", _NEVER, "text = ' '.join(future)\n    return max(cached, key=lambda k: (text.index(k) "
+                                     "if k in text else 10 ** 9, cached[k]))",
+     "A short name is found inside a longer one, and looks wanted."),
     ("returns-place", "wrong-type", _PLACE + "return max((place.get(k, never), cached[k], k) for k in cached)[0]",
      "The place is returned where the content is asked for."),
     ("returns-depth", "wrong-type", _PLACE + "return max((place.get(k, never), cached[k]) for k in cached)[1]",
@@ -348,6 +390,22 @@ _MINE = [
      "A loop goes through all blocks at each eviction."),
     ("copies", _OPS, _mine(evict="block = list(self.queue)[0]\n        del self.queue[block]\n        return block"),
      "list() copies all blocks to look at the first."),
+    ("keeps-a-global-log", _MEMORY, "LOG = []\n\n" + _mine(add="self.queue[block] = None; LOG.append(block)"),
+     "A list outside of the class grows as well."),
+    ("remembers-every-content", _MEMORY, _mine(
+        init="self.queue = {}; self.count = 0; self.seen = set()",
+        more="\n    def stored(self, blocks, depth):\n        for block in blocks:\n            self.count += 1\n"
+             "            self.seen.add((self.count, block))\n"),
+     "Something is kept of every content that ever came by."),
+    ("looks-at-frames", _REACH, "import sys\n\n" + _mine(
+        evict="sys._getframe(3)\n        return self.queue.popitem()[0]"),
+     "The caller's frames lead to the cache and its requests."),
+    ("uses-numpy", _REACH, "import numpy as np\n\n" + _mine(),
+     "What NumPy does is not counted, so it takes no part."),
+    ("returns-text", "a-victim-may-go", _mine(evict="return str(self.queue.popitem()[0])"),
+     "The number of a block is asked for, not its text."),
+    ("keeps-the-victim", "a-victim-may-go", _mine(evict="return next(iter(self.queue))"),
+     "The victim stays in the queue and is named again."),
     ("keeps-a-log", _MEMORY, _mine(init="self.queue = {}; self.log = []",
                                    add="self.queue[block] = None; self.log.append(block)"),
      "A list of everything that happened grows with every request."),
@@ -402,6 +460,11 @@ _MINE = [
 ]
 _MINE_RIGHT = [
     ("fifo", _mine()),
+    ("set", _mine(init="self.blocks = set()", add="self.blocks.add(block)", remove="self.blocks.remove(block)",
+                  evict="return self.blocks.pop()")),
+    ("bitmap", _mine(init="self.bits = 0", add="self.bits |= 1 << block", remove="self.bits &= ~(1 << block)",
+                     evict="low = self.bits & -self.bits\n        self.bits ^= low\n"
+                           "        return low.bit_length() - 1")),
     ("newest-first", _mine(evict="return self.queue.popitem()[0]")),
     ("lru-as-it-is", "class MyPolicy(LRU):\n    def __init__(self, num_blocks):\n        super().__init__()\n"),
     ("random", """import random
