@@ -120,8 +120,8 @@ def chain_hashes(tokens: bytes, page_bytes: int, salt: bytes = b"", hash_block=h
 
 
 # %% [markdown] id="after-chain-hashes"
-# Three prompts through your chain, with SHA-256 for the hash. The second differs from the first in its last block, the
-# third in its first token. Each hash is shortened to four characters.
+# Three prompts through your chain, ten characters to a block, with SHA-256 for the hash. The second differs from the first
+# in its last block, the third in its first three characters. Each hash is shortened to four characters.
 
 # %% id="use-chain-hashes"
 from labkit.cache.block_hashes import sha256_block
@@ -132,6 +132,26 @@ for text in (prompt, prompt.replace(b"dog", b"cow"),
              prompt.replace(b"The", b"Our")):
     hashes, _ = chain_hashes(text, 10, b"", sha256_block)
     print(*(h.hex()[:4] for h in hashes), " ", text.decode())
+
+# %% [markdown] id="about-salts"
+# The first two agree up to the block that differs; the third shares nothing with them, although from its fourth character
+# on it is the same text. A salt does on purpose what the first three characters did there. And whatever else shapes keys and
+# values goes in with it, the name of an adapter, say, or an image; engines call these *extra keys*.
+
+# %% id="salts"
+from labkit.cache.kv_cache_manager import KVCacheManager
+
+manager = KVCacheManager(16, block_size=4)
+manager.allocate("one", range(13), salt=b"tenant 1")
+
+for words, keys in [
+    ("the same tenant", {"salt": b"tenant 1"}),
+    ("another tenant", {"salt": b"tenant 2"}),
+    ("no salt", {}),
+    ("the same tenant, an adapter",
+     {"salt": b"tenant 1", "extra_keys": ["adapter 7"]}),
+]:
+    print(f"{words:28} {manager.lookup(range(13), **keys):2} tokens found")
 
 # %% [markdown] id="about-predict"
 # ## How much can be found?
@@ -438,16 +458,31 @@ ops = [
 # for `None` had become predictable; whoever could guess a victim's prompt could look for one of their own with the same
 # hash (CVE-2025-25183; fixes 12621 and 15297, SHA-256 by default since v0.10.2).
 #
-# Break one yourself. `weak_block` is a checksum cut to 16 bits. The victim's instructions are public. The next cell, the
-# attacker, tries random blocks until one has the same hash. Change the seed, or the instructions, and run it again: it
-# never takes long.
+# Break one yourself. `weak_block` is a checksum cut to 16 bits, so it has 65,536 values. Bad luck comes first: how many
+# random prompts does a server see before *any* two of them have the same hash? Guess before you run the cell, and change
+# the seed afterwards.
 
-# %% id="find-collision"
+# %% id="birthday"
 import random
 
 from labkit.cache.block_hashes import weak_block
 from labkit.cache.tokens import token_bytes
 
+traffic, met = random.Random(7), {}
+while True:
+    block = [traffic.randrange(50_000) for _ in range(8)]
+    key = weak_block((None, token_bytes(block)))
+    if met.setdefault(key, block) != block:
+        break
+print(f"prompt number {len(met) + 1} has the hash of an earlier one:")
+print(met[key], block, sep="\n")
+
+# %% [markdown] id="after-birthday"
+# Far fewer than 65,536: every new prompt can meet every earlier one, so about the square root of the number of values is
+# enough. Now on purpose. The victim's instructions are public. The attacker tries random blocks until one has just that
+# hash. Change the instructions and run it again: it never takes long.
+
+# %% id="find-collision"
 instructions = [101, 7, 7, 2024, 13, 5, 900, 41]  # one block of eight
 target = weak_block((None, token_bytes(instructions)))
 
