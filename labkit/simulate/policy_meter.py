@@ -11,7 +11,8 @@ by what it has to look at. One operation is
 - log2 n for heappush and heappop and for bisect; 64 bits of a whole number that is longer.
 
 Dictionaries and sets are charged one operation for a look-up, an entry or a removal, lists for append, pop() and an
-index. Not counted: reading a name or an attribute, arithmetic on short numbers, and the collector's work; nor that
+index. A call of a policy of the
+course (an LRU that somebody builds on) counts as 16, and one for each block that it is told of. Not counted: reading a name or an attribute, arithmetic on short numbers, and the collector's work; nor that
 `next(iter(d))` slows down once many entries have been taken from the front of a dict. Where in doubt the charge is too
 high: a C function that is not known here counts all elements of all its arguments.
 
@@ -659,7 +660,8 @@ class _Tools:
             if inner.__code__.co_filename == FILENAME or inner.__module__ == __name__:  # counted, or ours
                 return function(*args, **kwargs)
             if (inner.__module__ or "").startswith("labkit.cache"):
-                self.tick(16)  # the course's own policies: a heap's logarithm
+                # The course's own policies: a heap's logarithm, and something for each block.
+                self.tick(15 + sum(_size(arg) for arg in args))
                 return function(*args, **kwargs)
         elif isinstance(inner, type) and (inner.__module__ == MODULE or inner is _Type):
             return function(*args, **kwargs)

@@ -194,9 +194,9 @@ class Standings:
     refused: dict[str, str]
 
     def place_of(self, name: str) -> int | None:
-        """Overall place, from 1; None for one that was refused."""
-        names = [policy for policy, _ in self.overall]
-        return names.index(name) + 1 if name in names else None
+        """Overall place, from 1, shared by equals; None for one that was refused."""
+        hits = dict(self.overall)
+        return 1 + sum(other > hits[name] + 1e-12 for other in hits.values()) if name in hits else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
