@@ -544,11 +544,12 @@ class QueuePrefixCache(QueueCacheBase):
             if type(size) is not int or not 1 <= size <= self.largest:
                 return (f"Operation {i} has {show(size, 20)} blocks; a whole number from 1 to {self.largest} is due "
                         "there.")
-            for name in ("prompt", "letter"):
-                word = step.args.get(name, "a")
-                if not isinstance(word, str) or not _is_prompt(word) or (name == "letter" and len(word) != 1):
-                    return (f"Operation {i} has {show(word, 20)}; a prompt is a word of small letters, one for each "
-                            'full block, and may end in a full stop: "ab" or "ab.".')
+            word, letter = step.args.get("prompt", "a"), step.args.get("letter", "a")
+            if not isinstance(word, str) or not _is_prompt(word):
+                return (f"Operation {i} has {show(word, 20)}; a prompt is a word of small letters, one for each "
+                        'full block, and may end in a full stop: "ab" or "ab.".')
+            if not isinstance(letter, str) or len(letter) != 1 or not "a" <= letter <= "z":
+                return f"Operation {i} has {show(letter, 20)}; one small letter is due there, the block that is filled."
             which = step.args.get("which", 0)
             if type(which) is not int or which < 0:
                 return f"Operation {i} names {show(which, 20)}; say which of the running requests by its place, from 0."

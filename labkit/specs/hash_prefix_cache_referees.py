@@ -216,12 +216,16 @@ class QueueReferee(Referee):
         blocks = list(one.blocks)
         new = [b for b in blocks[: len(hashes)] if b not in self.key_of]
         rule = "full-blocks-become-findable" if new else "registered-once"
+        again = {self.key_of[b]: self._entries(self.key_of[b]) for b in blocks[: len(hashes)] if b in self.key_of}
         self.call(rule, f"register({show(hashes)}, {blocks})", "register", list(hashes), blocks, on=self.cache)
-        self.registered(one, hashes)
+        self.registered(one, hashes, again)
 
-    def registered(self, one: Running, hashes: list[str]) -> None:
-        """The model's half of register, and what must hold afterwards."""
-        again = [b for b in one.blocks[: len(hashes)] if b in self.key_of]
+    def registered(self, one: Running, hashes: list[str], again: dict[str, int]) -> None:
+        """The model's half of register, and what must hold afterwards.
+
+        Args:
+            again: hashes of blocks that were registered before, and how many blocks stood under each.
+        """
         for block, key in zip(one.blocks, hashes, strict=False):
             if block not in self.key_of:
                 self.key_of[block] = key
@@ -230,8 +234,9 @@ class QueueReferee(Referee):
             return
         if not self._check_lookups("full-blocks-become-findable", "It is full, and register was told its hash."):
             return
-        if again:
-            self._check_twice(again)
+        for key, blocks in again.items():
+            if not self.observe(self.twice_rule, f"blocks under {key!r}", self._entries(key), blocks, self.twice_cause):
+                return
 
     # ----- what must hold --------------------------------------------------------------------------------------
 
@@ -317,17 +322,7 @@ class QueueReferee(Referee):
                 return False
         return True
 
-    def _check_twice(self, again: list[int]) -> bool:
-        """A block that was registered twice stands twice under its hash, and is found after it was evicted."""
-        for key in dict.fromkeys(self.key_of[b] for b in again):
-            blocks = sum(k == key for k in self.key_of.values())
-            seen = self._entries(key)
-            if seen is not None and not self.observe(
-                    self.twice_rule, f"blocks under {key!r}", seen, blocks, self.twice_cause):
-                return False
-        return True
-
-    def _entries(self, key: str) -> int | None:
+    def _entries(self, key: str) -> int:
         """How many blocks stand under a hash: take them out through the public methods, and put them back."""
         table, found = self.cache.by_hash, []
         while (block := table.get(key)) is not None and len(found) <= self.num_blocks:
@@ -427,7 +422,8 @@ class PromptReferee(QueueReferee):
         self.queue = [b for b in self.queue if b not in hit]
         one = self._start(prompt, hit)
         if self.grant(one, blocks[len(hit):], free, held, check=False):
-            self.registered(one, hashes)
+            keys = [self.key_of[b] for b in one.blocks[: len(hashes)] if b in self.key_of]
+            self.registered(one, hashes, {key: list(self.key_of.values()).count(key) for key in keys})
 
     def _check_answer(
         self, blocks: list[Any], cached: Any, hashes: list[str], hit: list[int], fresh: int, tokens: int
