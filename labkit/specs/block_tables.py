@@ -231,7 +231,8 @@ class SlotMapping(RangeSpecification):
                 f"{len(blocks) * block_size - 1}, and {position} is none of them.")
 
     def rule_for(self, blocks: list[int], start: int, stop: int, block_size: int) -> str:
-        if start == stop:
+        # At the very end of the table the mistake is one of counting: stop itself has no place, and is not asked for.
+        if start == stop or stop == len(blocks) * block_size:
             return "one-slot-a-token"
         return "goes-on-in-the-table" if start // block_size < (stop - 1) // block_size else "begins-at-start"
 
@@ -672,8 +673,10 @@ class Table(Specification):
         "The table has 5 tokens in blocks of 4. How many tokens go into the blocks it has, before it needs another?",
         "After every call, len(blocks) == blocks_needed(num_tokens, block_size), and after a refused one nothing at "
         "all has changed: neither the blocks, nor the number of tokens, nor the pool.",
-        "missing = blocks_needed(____, self.block_size) - ____\nnew_blocks = self.pool.allocate(missing)\n"
-        "if new_blocks is None:\n    return ____\n# only now: change something",
+        "# append\nmissing = blocks_needed(____, self.block_size) - ____\nnew_blocks = self.pool.allocate(missing)\n"
+        "if new_blocks is None:\n    return ____\n# only now: change something\n\n# slots\nif stop > ____:\n"
+        "    raise BlockError(...)\nreturn slot_mapping(____, start, stop, self.block_size)\n\n# release\n"
+        "self.pool.free(____)\nself.blocks, self.num_tokens = ____, ____",
     )
     rule_hints = {
         "blocks-come-from-the-pool": "Which blocks did the pool give in this call, and where in your code do they go?",
@@ -780,7 +783,20 @@ class BlockTable:
         if not any(step.name == "release" for step in ops):
             return (f"The wrong table kept every rule through all {len(ops)} operations. In the life of one sequence, "
                     "from the first token to the last, it makes no mistake.")
-        return super().why_it_stands(ops)
+        released, tokens, again = False, 0, 0
+        for step in ops[1:]:
+            if step.name == "release":
+                released, tokens = released or tokens > 0, 0
+            elif step.name.startswith("append"):
+                tokens += step.args.get("n", 1)
+                again += step.args.get("n", 1) if released else 0
+        kept = f"The wrong table kept every rule through all {len(ops)} operations."
+        if not released:
+            return f"{kept} A release of a table without tokens leaves everything as it was."
+        if not again:
+            return f"{kept} It was released, and no token came afterwards; a mistake shows only where it is used."
+        return (f"{kept} It was released and used again, and had as many blocks as it needed all the same. Work out "
+                "what room was at the release, and with how many tokens that would show.")
 
 
 LESSON = Lesson(

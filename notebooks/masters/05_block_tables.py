@@ -54,8 +54,11 @@ PageTable(log, step=6, title="Twelve blocks, three sequences",
 #
 # The model counts the tokens of a sequence 0, 1, 2, ... and never wants to know more. That number is the token's
 # **position**. Memory counts its places, one for the keys and values of one token, 0, 1, 2, ... as well, over all blocks;
-# that number is the **slot**. Between the two stands one short list for each sequence, the **block table**: entry *i* is
-# the physical block that holds the sequence's *i*-th logical block.
+# that number is the **slot**.
+#
+# Cut the sequence into pieces as long as a block: these are its **logical blocks** 0, 1, 2, ... The blocks of memory, which
+# the pool hands out, are the **physical** ones. Between the two stands one short list for each sequence, the **block
+# table**: entry *i* is the physical block that holds logical block *i*.
 #
 # ```
 # block_size 4, table of A: [7, 1, 3]
@@ -205,7 +208,7 @@ for start, stop in [(0, 20), (20, 37), (37, 50)]:
     slots = slot_mapping(table, start, stop, 16)
     memory[slots] = keys[start:stop]
     print(f"tokens {start:2} to {stop - 1}: slots {slots[0]} ... {slots[-1]}, "
-          f"in blocks {sorted({slot // 16 for slot in slots})}")
+          f"in blocks {list(dict.fromkeys(slot // 16 for slot in slots))}")
 
 print("read back as written:", np.array_equal(memory[slot_mapping(table, 0, 50, 16)], keys))
 
@@ -249,7 +252,8 @@ print(a.append(9), a.num_tokens, pool.num_free)
 # ### Exercise: `BlockTable` (15 minutes, difficulty 3, importance 5)
 #
 # The part itself. `__init__` and `slot` are given; you write `append`, `slots` and `release`. Start with `append` and run
-# the cell: the report shows one rule at a time.
+# the cell: the report shows one rule at a time, those of `append` first, and *not written yet* at `release` means that your
+# `append` is right. Write `release` next, then `slots`.
 #
 # Three things decide whether it is right:
 #
@@ -258,9 +262,9 @@ print(a.append(9), a.num_tokens, pool.num_free)
 # - **Room is not a token.** The free end of the last block belongs to the table, and holds whatever its last owner left
 #   there. `slots` answers for tokens that have been appended, and for no others.
 #
-# `release` returns the last block first. The pool reuses first what came back first, and the beginning of a sequence is
-# the part that another request may have in common with this one; lesson 07 lives on that. `blocks_needed` (lesson 04),
-# `slot_mapping` and `BlockError` are imported for the cell.
+# `release` returns the last block first. The course's own pool reuses first what came back first (yours may do otherwise,
+# and is right all the same), and the beginning of a sequence is the part that another request may have in common with this
+# one; lesson 07 lives on that. `blocks_needed` (lesson 04), `slot_mapping` and `BlockError` are imported for the cell.
 
 # %% id="ex-block-table"
 # %%exercise BlockTable
@@ -393,8 +397,9 @@ for cost in costs:
 block_size_picture(costs)
 
 # %% [markdown] id="after-block-size"
-# Up to blocks of 128 the count and (*B* - 1) / 2 are hardly apart. Beyond that they part, first one way and then the other.
-# There the assumption fails: a block is then as long as a request, and where lengths crowd together they fill the last
+# Up to blocks of 128 the count and (*B* - 1) / 2 are hardly apart. Beyond that they part, first one way and then the other;
+# look at the printed columns, since the scales of the picture are logarithmic and make it seem little. There the assumption
+# fails: a block is then as long as a request, and where lengths crowd together they fill the last
 # block to the same height again and again. The next cell looks at one such crowd.
 
 # %% id="crowd"
@@ -427,9 +432,9 @@ for cost in costs[::2]:
 # Weighed in bytes, the table is nothing: at block size 1 its entries are a few KiB a sequence, while the empty slots of
 # blocks of 16 are hundreds of KiB. If memory were all, one token a block would be best, and there are servers that do it.
 #
-# What entries cost is work. Each is taken from the pool and given back, copied to the device, and looked up by the
-# attention kernel in every step, and between two entries the kernel jumps to another place in memory. The part of it that
-# you can measure here is the bookkeeping: the time to append a prompt of 1,369 tokens (about the mean above) and to
+# What entries cost is work. Each is taken from the pool and given back, copied to the GPU, and looked up in every step by
+# the attention kernel, the program that computes attention there; between two entries it jumps to another place in memory.
+# The part of the work that you can measure here is the bookkeeping: the time to append a prompt of 1,369 tokens (about the mean above) and to
 # release it, on whatever table and pool are at work. The cell prints another time on every machine; look at the ratio.
 
 # %% id="bookkeeping" tags=["nbval-ignore-output"]
@@ -483,12 +488,14 @@ for run in runs:
           f"{run.preemptions} sent back")
 
 # %% [markdown] id="after-compare"
-# Between 1 and 16 there is next to no difference left to win; at 256 some requests wait that would have fitted, and at
-# 1,024 a third of them. In this picture the free end of a last block is *reservation* while tokens are still to come
-# there, and *internal* waste once they are not. At small blocks nearly all of it is of the first kind: it will be used.
+# From 16 down to 1 there is next to nothing left to win. At 256 fewer run at once, and at 1,024 about a third fewer: the
+# others wait for slots that are held and empty. In this picture the free end of a last block is *reservation* while tokens
+# are still to come there, and *internal* waste once they are not. At small blocks nearly all of it is of the first kind: it
+# will be used. White is free: too few blocks for the prompt that waits first, and room to grow for those who run.
 #
-# The last number is worth a look as well. Sequences are still sent back, at every block size: a table that finds no
-# block answers `False`, and somebody has to give way. Paging made room; it did not make memory larger.
+# The last number is worth a look as well. Sequences are still sent back, at every block size, and least often where fewest
+# run: a table that finds no block answers `False`, and somebody has to give way. Paging made room; it did not make memory
+# larger.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the room that was counted (5 minutes, difficulty 3, importance 3)

@@ -242,6 +242,13 @@ _MAPPING = [
               "    if stop > len(blocks) * block_size:\n        raise BlockError('outside')\n"
               "    return [slot_of(blocks, p, block_size) for p in range(start, last + 1)]",
      "stop is the first position that is not asked for, as in every range of Python."),
+    ("asks-for-stop-too", _ONE,
+     _RANGE + "return [slot_of(blocks, p, block_size) for p in range(start, stop + 1)]",
+     "stop is asked for as well; it is the first position that is not, and behind a full table it has no place."),
+    ("last-place-refused", _ONE,
+     "if not 0 <= start <= stop < len(blocks) * block_size:\n        raise BlockError('outside')\n"
+     "    return [slot_of(blocks, p, block_size) for p in range(start, stop)]",
+     "stop may be the end of the last block: the last position that is asked for is stop - 1."),
     ("one-short", _ONE,
      _RANGE + "if start < stop:\n        slot_of(blocks, stop - 1, block_size), slot_of(blocks, start, block_size)\n"
               "    return [slot_of(blocks, p, block_size) for p in range(start, stop - 1)]",
