@@ -173,8 +173,9 @@ print("computed:", 96 - again.num_cached_tokens)
 
 # %% [markdown] id="after-p1"
 # What comes back from a cache is keys and values. What a request needs in order to go on is the *output* of its last token,
-# and nobody has kept that. So **at least one token is computed, always**; and because hits are whole blocks, that one token
-# costs its whole block. The number of blocks that may be hits is therefore `(tokens - 1) // block_size`.
+# and nobody has kept that. So **at least one token is computed, always**; and because hits are whole blocks, a prompt that
+# ends on the edge of a block computes its last block again for that one token. The number of blocks that may be hits is
+# therefore `(tokens - 1) // block_size`.
 #
 # Forgetting this is an easy mistake with a hard ending: nano-vllm handed its attention kernel a request with zero new
 # tokens (issue 144).

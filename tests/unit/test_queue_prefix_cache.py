@@ -15,8 +15,10 @@ from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.queue_backed_cache import queue_backed
 from labkit.cache.queue_prefix_cache import QueuePrefixCache, allocate_prompt
 from labkit.cache.ref_counts import RefCounts
+from labkit.cache.swap import SwapPool
 from labkit.cache.tokens import token_bytes
 from labkit.errors import CacheError
+from labkit.simulate.shadow import Shadow, random_operations
 
 
 def prefixes(prompt: str) -> list[str]:
@@ -146,3 +148,13 @@ def test_a_weak_hash_hands_out_anothers_block_unless_tokens_are_compared():
     for manager, cached in ((fooled, 2), (careful, 0)):
         manager.allocate("A", [1, 7, 0])
         assert manager.lookup([2, 7, 0]) == cached
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_behind_the_manager_every_answer_is_that_of_the_model(seed: int):
+    """Forks, growth, preemption and swapping on the queue: nothing lost, no orphan, no wrong block, nothing missed."""
+    rng = random.Random(seed)
+    shadow = Shadow(KVCacheManager(rng.randint(3, 24), rng.choice([1, 2, 4]), prefix_cache=queue_backed(),
+                                   swap_pool=SwapPool(rng.randint(0, 12))), thorough=True)
+    assert random_operations(shadow, rng, 200) > 30
+    shadow.finish()
