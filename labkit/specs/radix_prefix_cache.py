@@ -82,6 +82,13 @@ class Match(_Tree):
         Witness("changes-nothing", *_grown(2, "aabb", "aacc"), op("match", text="aabb"), op("match", text="aabb")),
         Witness("changes-nothing", *_grown(2, "aabb"), op("match", text="aabb")),
         Witness("changes-nothing", *_grown(2, "aabbcc"), op("match", text="aabb")),
+        Witness(
+            "finds-all-that-agrees",
+            *_grown(2, "aabb"),
+            op("match", text="aabbcc"),
+            op("plant", text="aabbcc"),
+            op("match", text="aabbcc"),
+        ),
         Witness("changes-nothing", *_grown(2, "aabbcc", locks=("aabbcc",)), op("match", text="aabbcc")),
         Witness("finds-all-that-agrees", *_grown(2, "aabb"), op("match", text="aabbcc")),
         Witness("finds-all-that-agrees", *_grown(2, "aabbcc"), op("match", text="aabb")),
@@ -164,6 +171,9 @@ class Split(_Tree):
             "locks-go-with-the-way", *_grown(2, "aabbcc", locks=("aabbcc", "aabbcc")), op("split", which=0, pages=2)
         ),
         Witness("locks-go-with-the-way", *_grown(2, "aabb"), op("split", which=0, pages=1)),
+        Witness(
+            "locks-go-with-the-way", *_grown(1, "abc", "abcd", locks=("abc", "abcd")), op("split", which=0, pages=1)
+        ),
         Witness(
             "locks-go-with-the-way",
             *_grown(1, "abc", "abd", locks=("abc", "abd", "abd")),
@@ -345,7 +355,7 @@ class EvictLeaf(_Tree):
         Rule("what-is-left-is-found", "Every other page is found, in the block it had."),
         Rule("an-empty-leaf-leaves", "A leaf without a page is not in the tree any more; one with pages left is."),
         Rule("links-fit", "Each node hangs from its parent under the first page of its own key, with a block a page."),
-        Rule("locks-are-left-alone", "Evicting locks and unlocks nothing."),
+        Rule("locks-and-times-stay", "Evicting locks and unlocks nothing, and leaves last_used as it is."),
     )
     witnesses = (
         Witness("never-locked-nor-leading-on", *_grown(2, "aabb", locks=("aabb",)), op("evict", which=1, n=1)),
@@ -377,11 +387,19 @@ class EvictLeaf(_Tree):
             op("evict", which=1, n=1),
         ),
         Witness("an-empty-leaf-leaves", *_grown(1, "abcde"), op("evict", which=1, n=4), op("evict", which=1, n=1)),
-        Witness("links-fit", *_grown(3, "aaabbbccc", "aaaddd"), op("evict", which=2, n=1), op("evict", which=2, n=1)),
-        Witness("locks-are-left-alone", *_grown(2, "aabb", "aaccdd", locks=("aabb",)), op("evict", which=3, n=1)),
-        Witness("locks-are-left-alone", *_grown(2, "aabb", "aaccdd", locks=("aabb",)), op("evict", which=3, n=2)),
+        Witness("an-empty-leaf-leaves", *_grown(1, "ab", "abcd"), op("evict", which=2, n=1)),
+        Witness("what-is-left-is-found", *_grown(1, "ab", "abcd"), op("evict", which=2, n=2)),
         Witness(
-            "locks-are-left-alone",
+            "locks-and-times-stay",
+            *_grown(2, "aabbcc", locks=("aabbcc",)),
+            op("unlock", text="aabbcc"),
+            op("evict", which=1, n=1),
+        ),
+        Witness("links-fit", *_grown(3, "aaabbbccc", "aaaddd"), op("evict", which=2, n=1), op("evict", which=2, n=1)),
+        Witness("locks-and-times-stay", *_grown(2, "aabb", "aaccdd", locks=("aabb",)), op("evict", which=3, n=1)),
+        Witness("locks-and-times-stay", *_grown(2, "aabb", "aaccdd", locks=("aabb",)), op("evict", which=3, n=2)),
+        Witness(
+            "locks-and-times-stay",
             *_grown(2, "aabb", locks=("aabb",)),
             op("unlock", text="aabb"),
             op("evict", which=1, n=2),
@@ -495,12 +513,12 @@ LESSON = Lesson(
     minutes=70,
     builds="A tree of prefixes: finding, cutting and adding in it, and evicting from its leaves.",
     symptom="A cache that has room for everything is slow, because it keeps and looks up a key for every block.",
-    lights="prefix_cache",
+    lights="",
     exercises=(
         Exercise("match", "How far a prompt is known", 10, 3, 5, Match(), "labkit.cache.radix_tree:match"),
         Exercise("split", "Cut an edge", 10, 3, 5, Split(), "labkit.cache.radix_tree:split"),
         Exercise("insert", "Make a prefix findable", 12, 3, 5, Insert(), "labkit.cache.radix_tree:insert"),
-        Exercise("break_split", "Break it: the split that forgot", 6, 4, 3, BreakTheSplit(), kind="break"),
+        Exercise("break_split", "Break it: the split that forgot", 5, 4, 3, BreakTheSplit(), kind="break"),
         Exercise(
             "evict_leaf",
             "Pages off the end of a leaf",

@@ -25,6 +25,7 @@ class TreeReferee(Referee):
         self.root = RadixNode()
         self.next_block = 0
         self.setup_text = f"a tree with pages of {_letters(page_bytes)}"
+        self._line(self.setup_text).seen = "an empty tree"  # a line for each operation, so that a trace can be replayed
 
     def do_plant(self, text: str) -> None:
         """The course's own insert."""
@@ -53,10 +54,10 @@ class TreeReferee(Referee):
         return data[: len(data) - len(data) % self.size]
 
     def fresh(self, text: str) -> list[int]:
-        """A block that was never used for each of its pages."""
+        """A block that was never used for each of its pages; in no order, as the blocks of a pool in use."""
         pages = len(self.whole(text)) // self.size
         self.next_block += pages
-        return list(range(self.next_block - pages, self.next_block))
+        return [i // 100 * 100 + (4 + 37 * i) % 100 for i in range(self.next_block - pages, self.next_block)]
 
     def end(self, text: str) -> RadixNode | None:
         """The node at whose end the text ends, if there is one."""
@@ -217,8 +218,8 @@ class SplitReferee(TreeReferee):
             "locks-go-with-the-way",
             (above.locks, node.locks) == (locks, locks),
             expected=expected,
-            cause=f"{_requests(locks)} the node before, and so both parts now; the upper part has "
-            f"{above.locks} locks and the lower {node.locks}.",
+            cause=f"The node had {_locked(locks)}, and so have both parts now; your upper part has {above.locks} and "
+            f"the lower {node.locks}.",
         )
         self.require(
             "cut-at-the-page",
@@ -417,12 +418,20 @@ class EvictReferee(TreeReferee):
             expected=Words("no page left"),
             cause=f"All pages went, and the node still has the key {_word(node.key)} and the blocks {node.blocks}.",
         )
-        self.links_fit("links-fit")
-        self.require(
-            "locks-are-left-alone",
-            _locks(self.root) == _locks(before),
+        if not self.links_fit("links-fit"):
+            return
+        if not self.require(
+            "an-empty-leaf-leaves",
+            _keys(self.root) == _keys(before),
             expected=expected,
-            cause="Evicting locks nothing and unlocks nothing.",
+            cause="The leaf is shorter or gone; every other node stays as it is, and so does the leaf's way.",
+        ):
+            return
+        self.require(
+            "locks-and-times-stay",
+            same(before, self.root),
+            expected=expected,
+            cause="Evicting locks nothing, unlocks nothing, and is no use of a node: locks and last_used stay.",
         )
 
     def resolve(self, op: Op) -> Op | None:
@@ -681,5 +690,5 @@ def _pages(n: int) -> str:
     return "1 page" if n == 1 else f"{n} pages"
 
 
-def _requests(n: int) -> str:
-    return "nobody locks" if n == 0 else "1 request locks" if n == 1 else f"{n} requests lock"
+def _locked(n: int) -> str:
+    return "1 lock" if n == 1 else f"{n} locks"

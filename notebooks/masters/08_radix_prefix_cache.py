@@ -6,8 +6,8 @@
 # busy, and finds it busy with something else: learning, request after request, that nothing has changed in five hundred
 # blocks.
 #
-# The cell below asks two caches the same question and times the answer. Both have the instructions, and both find all
-# of them.
+# The cell after the opening card asks two caches the same question and times the answer. Both have the instructions, and
+# both find all of them.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -61,8 +61,11 @@ log = TreeLog(page_bytes=4 * PAGE)  # a letter is a token, of four bytes
 
 
 def asks(name, text):
-    got = manager.allocate(name, [ord(letter) for letter in text])
-    log.snapshot(manager.cache.root, f'{name} asks: "{text}"',
+    tokens = array("I", map(ord, text))
+    got = manager.allocate(name, tokens)
+    cached = tokens[: got.num_cached_tokens].tobytes()
+    found, _, _ = match(manager.cache.root, cached, 4 * PAGE)
+    log.snapshot(manager.cache.root, f'{name} asks: "{text}"', path=[found],
                  note=f"{got.num_cached_tokens} of {len(text)} letters were "
                       f"cached; its blocks are {got.blocks}")
 
@@ -321,7 +324,7 @@ for name, prefix_cache in (("hash", "hash"), ("radix", yours)):
 #
 # And the hash cache holds a few blocks more. Those are the impatient clients. Where a prompt of whole blocks is known
 # to its end, one token must be computed all the same (lesson 07), into a block of its own, whose content is then there
-# twice. The hash cache keeps such twins, since its tables and its map may hold what they like. A tree has one place for
+# twice. The hash cache keeps such twins, since one hash may lead to several blocks. A tree has one place for
 # one content: the second block stays private to its request and goes back to the pool.
 
 # %% [markdown] id="pressure"
@@ -371,9 +374,9 @@ for page in (1, 4, 16, 64):
           f"{manager.cache.num_nodes} nodes, {manager.num_cached:6,} blocks")
 
 # %% [markdown] id="after-page-sizes"
-# From 16 tokens a page to one, the hit rate rises by little more than a hundredth, and the number of blocks
-# sixteenfold: every table, every copy and every gather of the attention kernel has sixteen times as many entries. What
-# is lost at a page edge is at most a page for each request, and it matters where prompts are short or part often.
+# From 16 tokens a page to one, the hit rate rises by little, and the number of blocks sixteenfold: every table, every
+# copy and every gather of the attention kernel has sixteen times as many entries. What is lost at a page edge is less
+# than a page for each request, and it matters where prompts are short or part often.
 
 # %% [markdown] id="locks"
 # ## A lock is not a reference
@@ -561,17 +564,18 @@ predict("08", "verify")
 # %% [markdown] id="derivation" tags=["fold"]
 # ## What a lookup costs, and how many nodes there are
 #
-# **Nodes.** An insertion makes at most two: `split` one, and the new leaf is the other. So $n$ prompts make at most
-# $2n$ nodes, whatever their length, and a way down is followed in at most as many steps as there are places where
-# prompts part on it.
+# **Nodes.** An insertion makes at most two: `split` one, and the new leaf is the other. So $n$ prompts make at most $2n$
+# nodes, whatever their length, and a way down is followed in at most as many steps as there are places where prompts
+# part on it. (The engine's cache hangs what is longer than 4,096 tokens as several nodes in a row, because a cut copies
+# what is left of the edge.)
 #
 # **Comparing.** An edge that agrees is compared in one go. Where it does not, the place is found by halving: compare
 # the first half of what is left; if it agrees, the difference is in the second half, else in the first. For an edge of
 # $p$ pages that is about $\log_2 p$ comparisons, and it happens at most once a lookup, since the way ends there.
 #
-# **Bytes.** Every token of a hit is read once and compared, so a lookup is still linear in the length of the prompt.
-# The difference is the constant: a comparison of bytes runs at some gigabytes a second, a hash and a look in a
-# dictionary for every block at some megabytes of tokens a second. The cell times both for a prompt of 1,000 tokens.
+# **Bytes.** Every token of a hit is read once and compared, so a lookup is still linear in the length of the prompt. The
+# difference is in the constant: bytes are compared many at a time, and a hash with its look in a dictionary is a few
+# steps of Python for every block. The cell times both for a prompt of 1,000 tokens.
 
 # %% id="cost-of-comparing" tags=["nbval-ignore-output"]
 import timeit

@@ -257,6 +257,41 @@ _MATCH = [
 
 _MATCH += [
     (
+        "remembers-answers",
+        "finds-all-that-agrees",
+        (
+            (
+                "def match(root, tokens, page_bytes):\n",
+                "seen = {}\n\n\ndef match(root, tokens, page_bytes):\n"
+                "    if tokens in seen:\n        return seen[tokens]\n",
+            ),
+            (
+                "    return node, len(node.blocks), blocks\n",
+                "    seen[tokens] = (node, len(node.blocks), list(blocks))\n    return seen[tokens]\n",
+            ),
+        ),
+        "An answer is kept for the next time, and the tree has grown since.",
+    ),
+    (
+        "loop-ends-a-page-early",
+        "finds-all-that-agrees",
+        (("while start < len(tokens)", "while start + page_bytes < len(tokens)"),),
+        "The loop ends before the last whole page of the prompt has been looked for.",
+    ),
+    (
+        "compares-the-last-page-only",
+        "never-a-wrong-block",
+        (
+            (
+                "        blocks += child.blocks[:pages]\n",
+                "        end = start + len(child.key)\n"
+                "        if tokens[end - page_bytes : end] == child.key[-page_bytes:]:\n"
+                "            pages = len(child.blocks)\n        blocks += child.blocks[:pages]\n",
+            ),
+        ),
+        "The first and the last page of an edge agree, and those between them were not compared.",
+    ),
+    (
         "nothing-found-means-the-root",
         "says-where-it-ends",
         (
@@ -433,6 +468,43 @@ _SPLIT = [
         "links-fit",
         (("node.key[:cut], node.blocks[:pages], above", "node.key[:cut], node.blocks, above"),),
         "The upper part has all blocks of the edge, and only some of its pages.",
+    ),
+]
+
+_SPLIT += [
+    (
+        "counts-locks-of-children",
+        "locks-go-with-the-way",
+        (
+            (
+                "    return upper\n",
+                "    if node.children:\n        node.locks = sum(c.locks for c in node.children.values())\n"
+                "        upper.locks = node.locks\n    return upper\n",
+            ),
+        ),
+        "Locks are added up from the children, and the requests that end at the node itself are forgotten.",
+    ),
+    (
+        "loses-the-neighbours",
+        "nothing-is-lost",
+        (
+            (
+                "    above.children[upper.key[:page_bytes]] = upper\n",
+                "    above.children = {upper.key[:page_bytes]: upper}\n",
+            ),
+        ),
+        "What hung beside the node is gone: its parent knows only the new one now.",
+    ),
+    (
+        "children-name-the-upper-part",
+        "links-fit",
+        (
+            (
+                "    return upper\n",
+                "    for child in node.children.values():\n        child.parent = upper\n    return upper\n",
+            ),
+        ),
+        "The children still hang from the lower part, and name the upper one as their parent.",
     ),
 ]
 
@@ -621,6 +693,27 @@ _INSERT = [
     ),
 ]
 
+_INSERT += [
+    (
+        "keeps-the-callers-list",
+        "links-fit",
+        (("blocks[found:], node)\n", "(), node)\n        leaf.blocks = blocks if not found else blocks[found:]\n"),),
+        "The node and the caller have one list, and what the caller adds to it is added to the node.",
+    ),
+    (
+        "unlocks-what-was-cut",
+        "locks-are-left-alone",
+        (("page_bytes)\n    if found <", "page_bytes)\n        node.locks = 0\n    if found <"),),
+        "The cut copied the locks of those who need the way, and they were taken off again.",
+    ),
+    (
+        "takes-from-the-callers-list",
+        "changed-inputs",
+        (("    if found < len(blocks):\n", "    del blocks[:found]\n    if blocks:\n"), ("blocks[found:]", "blocks")),
+        "The caller's list has lost the blocks of the pages that were known; it is the request's table.",
+    ),
+]
+
 _ALWAYS_A_NODE = """def insert(root, tokens, blocks, page_bytes):
     if not tokens:
         return root, 0
@@ -795,7 +888,7 @@ _EVICT = [
     ),
     (
         "unlocks-the-way",
-        "locks-are-left-alone",
+        "locks-and-times-stay",
         (
             (
                 "    return evicted\n",
@@ -807,7 +900,7 @@ _EVICT = [
     ),
     (
         "locks-what-is-left",
-        "locks-are-left-alone",
+        "locks-and-times-stay",
         (("    return evicted\n", "    if keep:\n        leaf.locks += 1\n    return evicted\n"),),
         "What is left of the leaf is locked by nobody, and has to be free to go next.",
     ),
@@ -822,6 +915,46 @@ _EVICT = [
         "last-pages-first",
         (("children[leaf.key[:page_bytes]]", "children[leaf.key]"),),
         "The parent keeps a child under its first page, not under its whole key.",
+    ),
+]
+
+_EVICT += [
+    (
+        "takes-the-parent-too",
+        "what-is-left-is-found",
+        (
+            (
+                "    return evicted\n",
+                "    up = leaf.parent\n    if not keep and not up.children and not up.locks and up.parent:\n"
+                "        del up.parent.children[up.key[:page_bytes]]\n    return evicted\n",
+            ),
+        ),
+        "The parent has become a leaf and has pages of its own; nobody asked for these.",
+    ),
+    (
+        "merges-with-the-parent",
+        "an-empty-leaf-leaves",
+        (
+            (
+                "    return evicted\n",
+                "    up = leaf.parent\n    if keep and up.parent and len(up.children) == 1:\n"
+                "        up.key, up.blocks, up.children = up.key + leaf.key, up.blocks + leaf.blocks, {}\n    return "
+                "evicted\n",
+            ),
+        ),
+        "Two nodes were joined into one, and a request may end at the place between them.",
+    ),
+    (
+        "sorts-the-blocks",
+        "last-pages-first",
+        (("leaf.blocks[keep:][::-1]", "sorted(leaf.blocks[keep:], reverse=True)"),),
+        "The order is that of the pages, last one first, and not that of the block numbers.",
+    ),
+    (
+        "counts-as-a-use",
+        "locks-and-times-stay",
+        (("    return evicted\n", "    leaf.last_used += 1\n    return evicted\n"),),
+        "Losing a page is no use: the leaf moves back in the order of eviction each time it is shortened.",
     ),
 ]
 
