@@ -108,9 +108,9 @@ def chain_hashes(tokens: bytes, page_bytes: int, salt: bytes = b"", hash_block=h
     # BEGIN SOLUTION
     hashes, pages = [], []
     parent = None
-    for start in range(0, len(tokens) - page_bytes + 1, page_bytes):
-        page = tokens[start : start + page_bytes]
-        if start == 0:
+    for at in range(0, len(tokens) - page_bytes + 1, page_bytes):
+        page = tokens[at : at + page_bytes]
+        if at == 0:
             page = salt + page
         parent = hash_block((parent, page))
         hashes.append(parent)
@@ -714,8 +714,8 @@ predict("07", "verify")
 # %% [markdown] id="derivation" tags=["fold"]
 # ## Why this queue needs no rule about children
 #
-# A *child* is a content whose prefix ends with the *parent*: `abc` is a child of `ab`. A child whose parent is gone can never be
-# found again, because lookup stops at the first miss; it would hold memory for nothing. Claim: **with tail-first release
+# A content is the *child* of the one that it continues by a block: `abc` is the child of `ab`. A child whose parent is gone
+# can never be found again, because lookup stops at the first miss; it would hold memory for nothing. Claim: **with tail-first release
 # the queue never evicts a parent before its child.**
 #
 # Take a findable block $c$ in the queue, and let $S$ be the last sequence that held it. $S$ held the blocks of its whole
