@@ -11,10 +11,10 @@ by what it has to look at. One operation is
 - log2 n for heappush and heappop and for bisect; 64 bits of a whole number that is longer.
 
 Dictionaries and sets are charged one operation for a look-up, an entry or a removal, lists for append, pop() and an
-index. A call of a policy of the
-course (an LRU that somebody builds on) counts as 16, and one for each block that it is told of. Not counted: reading a name or an attribute, arithmetic on short numbers, and the collector's work; nor that
-`next(iter(d))` slows down once many entries have been taken from the front of a dict. Where in doubt the charge is too
-high: a C function that is not known here counts all elements of all its arguments.
+index. A call of a policy of the course (an LRU that somebody builds on) counts as 16, and one more for each block that
+it is told of. Not counted: reading a name or an attribute, arithmetic on short numbers, and the collector's work; nor
+that `next(iter(d))` slows down once many entries have been taken from the front of a dict. Where in doubt the charge is
+too high: a C function that is not known here counts all elements of all its arguments.
 
 What can be said in a policy is limited so that nothing escapes the counter, and nothing reaches out of the policy:
 `ALLOWED_MODULES` and no others, the built-ins of `BUILTINS`, no names or attributes with two underscores but the usual

@@ -30,7 +30,7 @@ class PolicyReferee(Referee):
         self.num_blocks = num_blocks
         self.time = self.adds = 0
         self.released_at: dict[int, int] = {}  # of blocks that nobody holds
-        self.first_released: dict[int, int] = {}  # when the content was let go of for the first time
+        self.first_released: dict[int, int] = {}  # when a block was let go of for the first time
         self.offered: dict[int, int] = {}  # blocks that may go, and when they were added
         self.removed: set[int] = set()
         self.evicted: set[int] = set()
@@ -92,8 +92,7 @@ class PolicyReferee(Referee):
 
     def forget(self, block: int) -> None:
         """It has another content now."""
-        for known in (self.released_at, self.first_released):
-            known.pop(block, None)
+        self.released_at.pop(block, None)
 
     def judge_victim(self, seen: Any) -> None:
         victim = whole(seen)

@@ -28,8 +28,8 @@ for day, scene in [("Monday", come_once()), ("Tuesday", come_back())]:
 # were a mistake because the block was asked for again. Choose a trace above the picture, and move the cursor over the
 # sizes.
 #
-# **Belady** is the dashed line that nobody passes: it knows the future. Watch two things. Is there a policy that is best
-# on every trace? And what happens on the trace *ring* just before the ring fits into the cache?
+# **Belady** is the thick line that nobody passes: it knows the future. Watch two things. Is there a policy that is best on
+# every trace? And what happens on the trace *ring* just before the ring fits into the cache?
 
 # %% id="play-widget"
 from labkit.cache.eviction_policies import POLICIES
@@ -297,7 +297,8 @@ print(f"{misses} misses; LRU has {len(string)}: it never has what comes next")
 # mistake, and its keys and values are computed a second time. That is **regret**: evicted, then wanted again. One can
 # only know it afterwards, by remembering for a while what was evicted.
 #
-# Each tick in the strips below is one eviction; those that were wanted again reach to the moment when they were.
+# Each mark in the strips below is one eviction. An arc leads from it to the moment when its content was wanted again; where
+# that never happened there is none.
 
 # %% id="strip-once"
 from labkit.simulate.eviction_scenes import evictions_of_replay

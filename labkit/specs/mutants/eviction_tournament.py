@@ -65,6 +65,9 @@ _LRU = [
         self.may_go.remove(block); del self.last[block]
         return block"""),
      "setdefault keeps the first time that a block was let go of: that is FIFO."),
+    ("first-use-ever", _YOUNG, _lru(released="self.time += 1\n        for b in blocks:\n"
+                                              "            self.last.setdefault(b, self.time)"),
+     "setdefault keeps the first time that a block was let go of, over hits and even over evictions."),
     ("stale-entry", _YOUNG, _heap(init="self.time = 0; self.last = {}; self.heap = []; self.gone = set()",
                                   add="self.gone.discard(block)\n"
                                       "        heapq.heappush(self.heap, (self.last[block], block))",
