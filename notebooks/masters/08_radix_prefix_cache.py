@@ -38,7 +38,7 @@ for kind in ("hash", "radix"):
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Twelve blocks of four letters. Six requests come and go. The picture opens where the second has just come: click into
+# Fourteen blocks of four letters. Six requests come and go. The picture opens where the second has just come: click into
 # it and step with the arrow keys, or drag the slider; point at a node for its text and its blocks.
 #
 # The text on a line is what leads to the node at its end, and the way from the root to a node spells the beginning of a
@@ -56,7 +56,7 @@ from labkit.widgets import RadixTree
 
 PAGE = 4
 manager = KVCacheManager(
-    12, PAGE, prefix_cache=tree_backed(match, split, insert, evict_leaf))
+    14, PAGE, prefix_cache=tree_backed(match, split, insert, evict_leaf))
 log = TreeLog(page_bytes=4 * PAGE)  # a letter is a token, of four bytes
 
 
@@ -80,7 +80,7 @@ asks("B", "Be kind. What is a tree?")
 ends("A")
 asks("C", "Be kind. Say hello.")
 ends("B")
-asks("D", "Be kind. What is a page?")
+asks("D", "Be kind. What is a page, then?")
 ends("C")
 ends("D")
 asks("E", "Translate: good morning, please")
@@ -88,7 +88,7 @@ ends("E")
 asks("F", "Be kind. What is a leaf?")
 
 RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
-          step=2, title="Twelve blocks, six requests",
+          step=2, title="Fourteen blocks, six requests",
           subtitle="Step through: each line below is one request.")
 
 # %% [markdown] id="idea"
