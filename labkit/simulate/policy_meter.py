@@ -176,8 +176,8 @@ def state_size(roots: Any) -> int:
             inside += value.gi_frame.f_locals.values()
         elif isinstance(value, type):
             if value.__module__ == MODULE:
-                inside += vars(value).values()
-        if not isinstance(value, type | FunctionType | ModuleType):
+                inside += [kept for name, kept in vars(value).items() if not name.startswith("__")]
+        if not isinstance(value, type | FunctionType | ModuleType | _Module):
             inside += getattr(value, "__dict__", {}).values()
             for cls in type(value).__mro__:
                 slots = cls.__dict__.get("__slots__", ())
@@ -534,7 +534,7 @@ class _Tools:
         if name not in ALLOWED_MODULES:
             raise PolicyError(f"imports {name}, which a policy may not.")
         if name == "labkit.mine":
-            return SimpleNamespace(**{part: self.part(part) for part in fromlist or ()})
+            return _Module(**{part: self.part(part) for part in fromlist or ()})
         if name not in self.modules:
             module = importlib.import_module(name)
             left_out = _LEFT_OUT.get(name, set())
@@ -545,9 +545,9 @@ class _Tools:
             if name == "random":
                 public |= {"Random": _Seeded, **{key: getattr(_Seeded(), key) for key in public
                                                  if hasattr(_Seeded, key) and key != "Random"}}
-            self.modules[name] = SimpleNamespace(**public)
+            self.modules[name] = _Module(**public)
         if "." in name and not fromlist:
-            return SimpleNamespace(**{name.split(".")[1]: self.modules[name]})
+            return _Module(**{name.split(".")[1]: self.modules[name]})
         return self.modules[name]
 
     def part(self, name: str) -> Any:
@@ -719,6 +719,13 @@ class _Tools:
         if isinstance(value, BuiltinFunctionType | MethodWrapperType | MethodDescriptorType | functools.partial):
             return lambda *args, **kwargs: self.call(value, *args, **kwargs)
         return value
+
+
+class _Module(SimpleNamespace):
+    """What a policy sees of a module: its public names, which stay as they are."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise PolicyError(f"sets {name} in a module, and may not: what a policy keeps, it keeps in itself.")
 
 
 class _Seeded(random.Random):

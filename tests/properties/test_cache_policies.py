@@ -419,12 +419,16 @@ def serve(ops, policy, prefix_cache="hash") -> list[object]:
     return seen
 
 
-@settings(max_examples=150, deadline=None)
-@given(ops=OPS)
-def test_swapping_the_policy_changes_no_output(ops):
-    expected = serve(ops, LRU())
-    for name, make in POLICIES.items():
-        assert serve(ops, make(10)) == expected, name
+@pytest.mark.parametrize("prefix_cache", ["hash", "radix"])
+def test_swapping_the_policy_changes_no_output(prefix_cache):
+    @settings(max_examples=120, deadline=None)
+    @given(ops=OPS)
+    def check(ops):
+        expected = serve(ops, LRU(), prefix_cache)
+        for name, make in POLICIES.items():
+            assert serve(ops, make(10), prefix_cache) == expected, name
+
+    check()
 
 
 def test_a_cyclic_scan_on_which_random_beats_lru():

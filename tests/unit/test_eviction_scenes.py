@@ -93,7 +93,7 @@ def test_a_tournament_without_a_policy_and_with_one_in_a_file(home: Path) -> Non
     standings = hold(seed=3, requests=80, capacities=(100,), file=file)
     assert "> " in text_of(standings) and f"of {len(POLICIES) + 1} by its hits" in text_of(standings)
     assert standings.looked_up == without.looked_up
-    assert [r for r in standings.rows if r.policy != "MyPolicy"][0] == without.rows[0]
+    assert next(r for r in standings.rows if r.policy != "MyPolicy") == without.rows[0]
 
 
 def test_the_policy_that_passed_takes_part(home: Path) -> None:

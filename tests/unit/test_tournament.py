@@ -78,6 +78,12 @@ def test_the_count_is_the_same_at_every_run(requests):
     assert first == second and first["operations"] > first["told"] > first["victims"] > 100
 
 
+def test_the_count_is_the_same_on_every_machine_and_python():
+    """The same numbers in Python 3.11, 3.12 and 3.13; the trace has nothing random in it."""
+    account = Entrant("Mine", LRU).replay(requests_of(cyclic_scan(60, 3)), 40)[1]
+    assert account == {"operations": 4419, "told": 680, "victims": 140, "things": 295}
+
+
 CHEATERS = {
     # Peeking.
     "collector": ("import gc\n", "return 0", "imports gc"),
@@ -94,6 +100,7 @@ CHEATERS = {
     "eval": ("", "return eval('1')", "uses eval"),
     "module-behind-a-module": ("import random\n", "return random._os.listdir('.')", "AttributeError"),
     "attrgetter": ("from operator import attrgetter\n", "return 0", "ImportError"),
+    "hides-in-a-module": ("import math\n", "math.kept = [1]; return 0", "sets kept in a module"),
     "the-counter": ("", "return __tick__.__self__", "__self__"),
     "replaces-the-counter": ("__tick__ = lambda n=1: True\n", "return 0", "uses __tick__"),
     "clock": ("import time\n", "return 0", "imports time"),
