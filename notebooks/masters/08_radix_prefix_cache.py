@@ -129,8 +129,11 @@ RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
 # beginning of `key` stand in `tokens` from byte `start` on.
 #
 # The way can end in three places: at a node that has no child for the next page; inside an edge, where the prompt
-# leaves it; and wherever the prompt itself ends. In the check, prompts are words with a letter a byte, so that you can
-# read them.
+# leaves it; and wherever the prompt itself ends.
+#
+# In the check, prompts are words with a letter a byte, so that you can read them, and a tree is one line:
+# `aabb*:4,41 [cc:78 dd*:89]` is an edge `aabb` to a node with the blocks 4 and 41, and below that two more. A star is a
+# lock; they come later.
 
 # %% id="ex-match"
 # %%exercise match
