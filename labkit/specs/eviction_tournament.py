@@ -649,7 +649,7 @@ class LRU(Policy):
 
     def sense(self, ops: list[Op]) -> str:
         """Follow which blocks may go: nothing may be asked that a cache would not ask."""
-        idle: set[int] = set()
+        idle: dict[int, int] = {}  # nobody holds it, since then
         offered: set[int] = set()
         for i, step in enumerate(ops, 1):
             if (i == 1) != (step.name == "new"):
@@ -659,9 +659,10 @@ class LRU(Policy):
             if step.name == "evict":
                 if not offered:
                     return f"Operation {i} asks for a victim, and no block may go then: add one first."
-                if len(offered) == 1:
-                    offered.clear()
-                continue  # of several, which one goes is the question
+                victim = min(offered, key=lambda b: (idle[b], b))
+                offered.remove(victim)
+                del idle[victim]
+                continue
             value = step.args.get("blocks", step.args.get("block"))
             blocks = value if isinstance(value, list) else [value]
             if step.name == "released" and not isinstance(value, list):
@@ -676,7 +677,7 @@ class LRU(Policy):
                 if both := offered.intersection(blocks):
                     return (f"Operation {i} releases block {min(both)}, which may be evicted then, so nobody holds it: "
                             "remove it first, as a hit does.")
-                idle.update(blocks)
+                idle |= dict.fromkeys(blocks, i)
             elif step.name == "add":
                 if blocks[0] in offered:
                     return f"Operation {i} adds block {blocks[0]}, which was added before: remove it first."

@@ -268,6 +268,7 @@ def belady_victim(cached: dict[str, int], future: list[str]) -> str:
 
 # %% id="belady-by-hand"
 from labkit.mine import belady_victim
+from labkit.simulate.cache_replay import demand_replay
 
 string = list("ABCABDAB")
 cached, misses = [], 0
@@ -283,7 +284,8 @@ for i, content in enumerate(string):
         gone = f", {victim} goes"
     cached.append(content)
     print(f"{content}  miss{gone}")
-print(f"{misses} misses; LRU has {len(string)}: it never has what comes next")
+lru = demand_replay([[content] for content in string], 2, POLICIES["LRU"])
+print(f"{misses} misses; LRU has {lru.looked_up - lru.hits} of {lru.looked_up}")
 
 # %% [markdown] id="about-ties"
 # The tie is not an afterthought. What is asked for at all is asked for together with everything before it in its prompt,
