@@ -60,7 +60,7 @@ def test_laws_of_every_workload(make, seed):
     assert not partial & set(before.values())
 
 
-@pytest.mark.parametrize("name", set(MAKERS) - {"cyclic scan"})
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"cyclic scan"}))
 def test_another_seed_is_another_workload(name):
     assert plain(MAKERS[name](1)) != plain(MAKERS[name](2))
 
