@@ -58,12 +58,13 @@ ALLOWED_MODULES = (
     "itertools", "labkit.cache.eviction", "labkit.errors", "labkit.mine", "math", "operator", "random", "typing",
 )  # fmt: skip
 _LEFT_OUT = {
-    # They hold state or reach attributes where no counter looks.
+    # They hold state, move elements or reach attributes where no counter looks.
+    "collections": {"UserList", "UserDict", "UserString", "ChainMap"},
     "functools": {"cache", "lru_cache", "cached_property", "singledispatch", "singledispatchmethod"},
     "itertools": {"tee", "cycle"},
     "operator": {"attrgetter", "methodcaller"},
     "random": {"SystemRandom", "seed", "getstate", "setstate"},
-    "typing": {"get_type_hints"},
+    "typing": {"get_type_hints", "ForwardRef", "evaluate_forward_ref"},
 }
 BUILTINS = frozenset(
     "abs all any bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter float format "

@@ -197,8 +197,8 @@ for name, make in contestants.items():
 
 # %% [markdown] id="after-p1"
 # Nothing, in thirty rounds, with nine tenths of the prompts in memory at every moment. When prompt 1,001 comes, LRU throws
-# out prompt 1, which has not been used for longest. It is the one that comes again soonest: 99 requests later it is
-# missed, and what goes for it is prompt 2, and so on. Each is thrown out just before it is wanted.
+# out prompt 1, which has not been used for longest. It is the one that comes again soonest: a hundred requests later
+# it is missed, and what goes for it is prompt 2, and so on. Each is thrown out just before it is wanted.
 #
 # Random has no idea, and that is its strength here: it throws out something else. (The first of the thirty rounds finds
 # nothing under any policy, so nobody reaches 1,000 / 1,100.) Real traces have some of this in them. On the conversation
@@ -348,8 +348,8 @@ print(f"{'time without free memory':26}" + "".join(row))
 # %% [markdown] id="after-counters"
 # The last line is what a gauge of free memory shows, and it tells nobody apart. *Blocks recycled* and *cached
 # blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
-# recomputed tokens the third. The cures differ as well: more memory or a better policy for the second; for the third
-# neither helps, and lessons 17 and 18 take it up.
+# recomputed tokens the third. The cures differ as well: for the second a better policy or a little more memory; for the
+# third no eviction policy helps, since nothing that is held can be evicted. Lessons 17 and 18 take it up.
 #
 # This is the sentence that the course began with, made sharper. Watching the eviction rate is not enough; watch what
 # becomes of the evicted.
