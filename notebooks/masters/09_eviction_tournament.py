@@ -436,8 +436,8 @@ finish("09")
 # Three limits keep it fair, and the check holds you to them. Your policy works with what it is told: it imports
 # `heapq`, `collections`, `random`, `math` and the like, and your own `LRU`, and nothing that could look at the trace. It
 # may spend 30 operations, on the average, for each block that it is told of or asked for. Operations are counted in your
-# code and not timed, so the verdict is the same on every machine; `min` over a thousand blocks counts as a thousand. And
-# what it remembers may not grow with what has passed through the cache.
+# code and not timed, so the verdict is the same on every machine; `min` over a thousand blocks counts as a thousand, also
+# inside your own `LRU` if you build on it. And what it remembers may not grow with what has passed through the cache.
 #
 # What could a policy know that LRU ignores? How often a block was hit. How deep it lies: the front of a prompt is shared
 # by many, and the end of a very long one by hardly anybody. What it would cost to compute it again:
