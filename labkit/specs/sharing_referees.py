@@ -509,13 +509,14 @@ class AppendReferee(SharingReferee):
             return
         need = blocks_needed(old + n, size)
         room = "room-for-every-token"
-        if not self.require(room, len(blocks) == need and None not in blocks,
-                            expected=Words(f"{_count(need, 'block')} in the table"),
-                            cause=f"{old + n} tokens at {size} a block need {_count(need, 'block')}; the table lists "
-                                  f"{show(table.blocks, 40)}."):
-            return
         copied = [(was, now) for was, now in zip(before, blocks, strict=False) if was != now]
-        self._draw(seq, before, blocks, copied, old, n)
+        if all(block in range(self.num_blocks) for block in blocks):
+            self._draw(seq, before, blocks, copied)
+        if len(blocks) != need or None in blocks:
+            self.observe(room, f"{seq}.blocks", Words(show(table.blocks, 40)), Words(_count(need, "block")),
+                         f"{old + n} tokens at {size} a block need {_count(need, 'block')}; the table lists "
+                         f"{show(table.blocks, 40)}.")
+            return
         for name, theirs in others.items():
             if not self.observe(written, f"{name}.blocks", list(self.tables[name].blocks), theirs,
                                 f"{seq} appended, and the table of {name} changed."):
@@ -540,7 +541,7 @@ class AppendReferee(SharingReferee):
             full = before.index(was) < len(before) - 1 or old % size == 0
             why = "is full, and never written again" if full else "is held by nobody else" if not sharing else \
                 "is not written: no token is added"
-            self.require("copies-only-when-it-must", False, expected=Words("no copy of it"),
+            self.require("copies-only-when-it-must", False, expected=Words(f"no copy of block {was}"),
                          cause=f"Block {was} was exchanged for block {now}, though it {why}.")
         expected = [[was, now] for was, now in copied] if copy else []
         if not self.failures:
@@ -575,7 +576,13 @@ class AppendReferee(SharingReferee):
         self.write(seq, old, old + n)
 
         def explain(name: str, position: int, found: str) -> str:
-            if name == seq and position < old:
+            now = self.tables[name].blocks[position // self.block_size]
+            block = before[position // self.block_size] if name == seq and position < old else None
+            target = next((target for source, target in pairs if source == block), None)
+            if target is not None and target != now:
+                return (f"The answer {show(seen, 40)} has block {block} copied to block {target}, and in its place the "
+                        f"table of {seq} lists block {now}.")
+            if block is not None:
                 return (f"{seq} moved to another block, and what it had written before is not there: the answer of "
                         f"append_cow, {show(seen, 40)}, has to say what must be copied.")
             if name != seq and found == "nothing":
@@ -584,8 +591,7 @@ class AppendReferee(SharingReferee):
 
         self.check_texts("every-sequence-reads-its-own-tokens", explain)
 
-    def _draw(self, seq: str, before: list[int], blocks: list[int], copied: list[tuple[int, int]], old: int,
-              n: int) -> None:
+    def _draw(self, seq: str, before: list[int], blocks: list[int], copied: list[tuple[int, int]]) -> None:
         for was, now in copied:
             self.log.emit(Kind.COPY, seq, now, was)
             self.log.emit(Kind.FREE, seq, was, self.holders(was))

@@ -21,8 +21,9 @@ start("06")
 # One prompt of ten tokens, then drafts that share it. Click into the picture and press the right arrow key, or drag
 # the slider. A block in two colours is held by more than one sequence; the number at its corner says by how many.
 #
-# Watch block 2, the one that is not full, when B, A and C write their first token. Two of them move to a new block,
-# and one does not. And watch what a sequence gives back when it ends.
+# Watch the block that is not full when B, A and C write their first token: two of them move to a new block, and one
+# does not. (It is block 2, unless your own pool hands out others first.) And watch what a sequence gives back when it
+# ends.
 
 # %% id="play-widget"
 from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
@@ -153,7 +154,8 @@ class RefCounts:
 # ### Exercise: `fork` (6 minutes, difficulty 2, importance 4)
 #
 # A second table that begins where the first one stands. A table is four things: `pool`, `block_size`, `blocks` and
-# `num_tokens`. The pool of the table is a `RefCounts` from here on. `BlockTable` is imported for the cell.
+# `num_tokens`. The pool of the table is a `RefCounts` from here on; call its methods and do not reach behind them, for
+# it need not be yours. `BlockTable` is imported for the cell.
 
 # %% id="ex-fork"
 # %%exercise fork
@@ -233,7 +235,8 @@ print("one:", read(one))
 
 # %% [markdown] id="after-both-write"
 # The first draft was right until the second began to write. Nothing failed: no count is wrong, no block is lost, and
-# the text is somebody else's. With sampling you may not even notice, since every draft reads like a draft.
+# the text is somebody else's. Drafts differ because the next word is drawn by chance among the probable ones, which is
+# called **sampling**. So nobody knows what a draft should have said, and you may not even notice.
 
 # %% [markdown] id="about-predict"
 # ## One prediction first
@@ -256,8 +259,8 @@ print("b:", append_cow(b, 1))
 print(refs.num_free, "blocks are free")
 
 # %% [markdown] id="after-p1"
-# One copy, not two. When A wrote, B still read block 1, so A had to move. When B wrote, it was the only one left and
-# could stay. The last holder never copies, and the full block 0 was not touched at all.
+# One copy, not two. When A wrote, B still read the part-filled block, so A had to move. When B wrote, it was the only
+# one left and could stay. The last holder never copies, and the full block was not touched at all.
 
 # %% [markdown] id="about-append-cow"
 # ### Exercise: `append_cow` (15 minutes, difficulty 4, importance 5)
@@ -341,7 +344,8 @@ print("two:", read(two))
 # what they have in common grows with them.
 #
 # Here are three beams over your parts, for ten tokens. Which beams go on is made up; what happens to the blocks is
-# not. Step through, and follow the blocks with a 3 at their corner: the past that all beams have in common grows.
+# not. The picture opens near its end. Go back to the beginning and step through, and follow the blocks with a 3 at
+# their corner: the past that all beams have in common grows.
 
 # %% id="beams-widget"
 beam_log = EventLog(num_blocks=24, block_size=4)
@@ -365,9 +369,10 @@ PageTable(beam_log, step=37, title="Three beams",
 # ## What it saves
 #
 # The paper measured it: how many blocks fewer are held, in percent of what would be held without sharing (section 6.3
-# and Fig. 15). The next cell does the same on your parts, for 24 short requests and 24 long ones. No model runs: the
-# lengths are made up, with about the means of the paper's two datasets (its Fig. 11), and so are the scores of the
-# beams. So expect the shape of the figure and not its decimals.
+# and Fig. 15). *Parallel sampling* is its name for several drafts of one prompt. The next cell does the same on your
+# parts, for 24 short requests and 24 long ones; the bands are what the paper found, from 2 drafts or beams to 6. No
+# model runs: the lengths are made up, with about the means of the paper's two datasets (its Fig. 11), and so are the
+# scores of the beams. So expect the shape of the figure and not its decimals.
 
 # %% id="saving-run"
 from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
@@ -401,8 +406,9 @@ for name, kinds in savings.items():
 # %% [markdown] id="after-saving"
 # Read the figure from the left. Two drafts of a short prompt save little: most of what they hold is their own, and
 # the prompt may not even fill one block. Long prompts save more, since more of the memory is prompt. Beams save most,
-# because they have most of their answers in common as well. For long answers ours save more than the paper's did: with
-# made-up scores, it seems, a beam that falls behind is replaced sooner than with a model's.
+# because they have most of their answers in common as well. In two places ours save more than the paper's did: drafts
+# of short prompts, and beams of long answers, where with made-up scores, it seems, a beam that falls behind is
+# replaced sooner than with a model's.
 #
 # The numbers below the figure show the other half. Before paging, a beam that forked was copied as a whole, from its
 # first token. With copy-on-write at most one block is copied, and often none.

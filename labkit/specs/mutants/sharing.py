@@ -115,6 +115,10 @@ _REFS = [
             self._counts[block] -= 1
         return unheld"""),
      "The count is looked at before it is lowered, against the wrong number: one holder is left."),
+    ("frees-every-unheld-block", _BACK, _refs(drop="""for block in blocks:
+            self._counts[block] -= 1
+        return [block for block, count in self._counts.items() if count == 0]"""),
+     "drop looks at all blocks and not only at those that were named, so one that was dropped earlier goes back too."),
     ("counts-from-zero", _COUNTS, _refs(allocate="""blocks = self.pool.allocate(n)
         if blocks is None:
             return None
@@ -292,7 +296,7 @@ _FORK = [
     child.blocks = table.blocks
     child.num_tokens = table.num_tokens
     return child"""),
-     "No second list was made: both tables mean the same one, and a block that one of them takes is in both."),
+     "An assignment gives the one list a second name; it makes no second list."),
     ("hands-out-the-parent", _APART, _fork("""table.pool.share(table.blocks)
     return table"""),
      "The answer is the parent itself: there is one table where two are due."),
@@ -305,7 +309,7 @@ _FORK = [
     child = copy.deepcopy(table)
     table.pool.share(table.blocks)
     return child"""),
-     "deepcopy copies the pool behind the table as well, and from then on there are two pools that hand out the same "
+     "The child has a pool of its own (deepcopy makes one as well), and from then on two pools hand out the same "
      "blocks."),
     ("forgets-the-tokens", _SAME, _fork("""child = BlockTable(table.pool, table.block_size)
     table.pool.share(table.blocks)
@@ -372,6 +376,7 @@ _TRUE, _ONLY, _ROOM = "counts-stay-true", "refuses-only-without-room", "room-for
 _MUST, _TOLD = "copies-only-when-it-must", "copies-are-told"
 _SHARED = "refs.count(table.blocks[-1]) > 1"
 _PART = "table.num_tokens % table.block_size > 0"
+_NONE = "A missing return answers None, and so does a test for which an empty list is the same as None."
 
 _APPEND = [
     ("plain-append", _WRITTEN, "def append_cow(table, n=1):\n    return [] if table.append(n) else None\n",
@@ -414,6 +419,11 @@ _APPEND = [
         table.blocks[-1] = own
         copies.append((table.blocks[-1], own))"""),
      "The old block is looked up after it was replaced, so the copy goes from the new block to itself."),
+    ("tells-another-block", _READS, _append(move="""shared, own = table.blocks[-1], fresh[-1]
+        refs.free([shared])
+        table.blocks.pop()
+        copies.append((shared, own))"""),
+     "Where several blocks are new, the one that stands in the place of the old one is not the one named as its copy."),
     ("copies-the-first-block", _READS, _append(move="""shared, own = table.blocks[-1], fresh.pop()
         refs.free([shared])
         table.blocks[-1] = own
@@ -545,8 +555,9 @@ _APPEND = [
     ("asks-for-one-too-many", _ONLY, _append(ask="missing + copy", refuse="return None").replace(
         "    fresh = ", "    if refs.num_free <= missing + copy:\n        return None\n    fresh = "),
      "Exactly enough is enough, and nothing at all can always be had: more is asked for than is needed."),
-    ("answers-nothing", _ONLY, _append(answer="copies"),
-     "The function ends without a return, and its caller takes None for a refusal."),
+    ("answers-nothing", _ONLY, _append(answer="copies"), _NONE),
+    ("no-blocks-is-none", _ONLY, _append().replace("if fresh is None", "if not fresh"), _NONE),
+    ("no-copies-is-none", _ONLY, _append(answer="return copies or None"), _NONE),
     ("always-wants-a-spare", _ONLY, _append(copy=f"n > 0 and {_PART} and {_SHARED}").replace(
         "    fresh = ", "    if table.blocks and refs.num_free < missing + 1:\n        return None\n    fresh = "),
      "A block is wanted for a copy also where nothing will be copied."),
