@@ -47,6 +47,10 @@ class Source:
         self._names = notebook_names
         self._target = spec.target
 
+    def run_prelude(self) -> None:
+        """Run the prelude alone. What it imports is loaded then, and runs of the text take only their own time."""
+        exec(self._prelude, fresh_module())
+
     def namespace(self) -> dict[str, Any]:
         """A fresh namespace in which prelude and text have run."""
         namespace = fresh_module()

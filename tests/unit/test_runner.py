@@ -176,3 +176,54 @@ def test_children_of_the_code_do_not_outlive_the_check(tmp_path, monkeypatch: py
     assert check(code).verdict == "timeout"
     time.sleep(4)
     assert not marker.exists()
+
+
+COUNTS_OF_THE_CLASS = """
+class RefCounts:
+    counts = {}
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    @property
+    def num_blocks(self):
+        return self.pool.num_blocks
+
+    @property
+    def num_free(self):
+        return self.pool.num_free
+
+    def count(self, block):
+        return self.counts.get(block, 0)
+
+    def allocate(self, n):
+        blocks = self.pool.allocate(n)
+        for block in blocks or []:
+            self.counts[block] = 1
+        return blocks
+
+    def share(self, blocks):
+        for block in blocks:
+            self.counts[block] += 1
+
+    def drop(self, blocks):
+        for block in blocks:
+            self.counts[block] -= 1
+        return [block for block in blocks if self.counts[block] == 0]
+
+    def recycle(self, blocks):
+        self.pool.free(blocks)
+
+    def free(self, blocks):
+        self.recycle(self.drop(blocks))
+"""
+
+
+def test_what_the_prelude_imports_does_not_make_a_cell_slow() -> None:
+    """A cell whose own top level is quick is run afresh for every sequence, so no state of a class leaks on.
+
+    A worker that has just been started is still to load what the prelude imports.
+    """
+    runner.close()
+    verdict = runner.check("06", "RefCounts", COUNTS_OF_THE_CLASS)
+    assert (verdict.verdict, verdict.rule) == ("fail", "counts-are-separate")
