@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from labkit.cache import radix_tree
+from labkit.cache.radix_node import RadixNode
 from labkit.grading.breakit import BreakIt
 from labkit.grading.display import show
 from labkit.grading.specification import Op, Rule, Specification, Witness, op
@@ -223,7 +225,7 @@ class Insert(_Tree):
 
     exercise = "insert"
     referee = InsertReferee
-    prelude = _NODE + "from labkit.mine import match, split\n"
+    prelude = _NODE + "from labkit.cache.radix_tree import shared_pages\nfrom labkit.mine import match, split\n"
     rules = (
         Rule("what-was-there-stays", "Every page that was in the tree is still found, in the block it had."),
         Rule(
@@ -443,6 +445,7 @@ class _Requests(Specification):
     rules = (
         Rule("a-running-request-keeps-its-pages", "No page of a running request leaves the tree."),
         Rule("what-nobody-needs-can-go", "A page that no running request needs can be evicted."),
+        Rule("a-request-can-end", "A running request can end: the locks that it took are there to be taken off."),
     )
 
 
@@ -499,11 +502,24 @@ def split(node, pages, page_bytes):
 
     def why_it_stands(self, ops: list[Op]) -> str:
         names = [step.name for step in ops]
-        if names.count("start") < 2:
+        if not _cuts(step.args["text"].encode() for step in ops if step.name == "start"):
             return "An edge is cut only when a second prompt ends inside it or leaves it; no edge was cut here."
+        if "finish" not in names:
+            return "No request has ended: one lock too few does no harm before somebody takes a lock off."
         if "evict" not in names:
             return "Nothing was evicted: a wrong number of locks does no harm until somebody goes by it."
         return f"The wrong split kept every promise through all {len(ops)} operations."
+
+
+def _cuts(prompts: Iterable[bytes]) -> bool:
+    """Whether one of these prompts, a letter a page, ends inside an edge that those before it made, or leaves it."""
+    root = RadixNode()
+    for prompt in prompts:
+        node, pages, _ = radix_tree.match(root, prompt, 1)
+        if pages < len(node.blocks):
+            return True
+        radix_tree.insert(root, prompt, range(len(prompt)), 1)
+    return False
 
 
 LESSON = Lesson(

@@ -31,14 +31,14 @@ class TreeReferee(Referee):
         """The course's own insert."""
         step = self._line(f"the tree gets {_word(self.whole(text))}")
         radix_tree.insert(self.root, self.whole(text), self.fresh(text), self.size)
-        step.seen = draw(self.root)
+        step.seen = draw(self.root, self.size)
 
     def do_lock(self, text: str) -> None:
         """A request whose path ends where the text ends."""
         node = self.end(text)
         step = self._line(f"a request locks the way to {_word(self.whole(text))}")
         radix_tree.lock(node, self.tick())
-        step.seen = draw(self.root)
+        step.seen = draw(self.root, self.size)
 
     # ----- for subclasses --------------------------------------------------------------------------------------
 
@@ -84,7 +84,9 @@ class TreeReferee(Referee):
     def links_fit(self, rule: str) -> bool:
         """Whether parents, children and keys agree; the first place where they do not is named."""
         problem = wrong_link(self.root, self.size)
-        return self.require(rule, not problem, expected=Words("links that fit"), cause=problem)
+        return self.require(
+            rule, not problem, expected=Words("links that fit"), seen=Words("one that does not fit"), cause=problem
+        )
 
     def lost(self, before: dict[bytes, int]) -> str:
         """The first page of `before` that is not found from the root any more, or in another block: a sentence."""
@@ -153,7 +155,7 @@ class MatchReferee(TreeReferee):
             same(before, self.root),
             expected=expected,
             cause="Looking changed the tree, or the answer is a list of the tree's own: it was "
-            f"{draw(before)} and is {draw(self.root)} after the caller went on with its list.",
+            f"{draw(before, self.size)} and is {draw(self.root, self.size)} after the caller went on with its list.",
         )
         del blocks[-2:]
         where = f"The way ends in {_place(self.root, due[0])}, after {_pages(due[1])} of its edge"
@@ -188,15 +190,15 @@ class SplitReferee(TreeReferee):
                 self.require(
                     "no-empty-side",
                     same(before, self.root),
-                    expected=draw(before),
+                    expected=draw(before, self.size),
                     cause="The call was refused, and the tree is another one all the same.",
                 )
             return
         upper = self.call("nothing-is-lost", label, self.implementation, node, pages, self.size)
-        self.steps[-1].seen = draw(self.root)
+        self.steps[-1].seen = draw(self.root, self.size)
         twin = _twin(before, name)
         radix_tree.split(twin, pages, self.size)
-        expected = Words(draw(before))
+        expected = Words(draw(before, self.size))
         lost = self.lost(paths)
         self.require("nothing-is-lost", not lost, expected=expected, cause=lost)
         if lost:
@@ -231,7 +233,8 @@ class SplitReferee(TreeReferee):
         self.require(
             "time-goes-with-the-way",
             (above.last_used, node.last_used) == (used, used),
-            expected=used,
+            expected=Words(f"last used at {used}, both parts"),
+            seen=Words(f"last used at {above.last_used} and {node.last_used}"),
             cause=f"The node was last used at time {used}; the parts say {above.last_used} and {node.last_used}.",
         )
         self.require(
@@ -265,8 +268,8 @@ class InsertReferee(TreeReferee):
         given = list(blocks)
         label = f"insert({name}, {tokens!r}, {blocks}, {self.size})"
         seen = self.call("what-was-there-stays", label, self.implementation, begin, tokens, given, self.size)
-        self.steps[-1].seen = draw(self.root)
-        expected = Words(draw(before))
+        self.steps[-1].seen = draw(self.root, self.size)
+        expected = Words(draw(before, self.size))
         lost = self.lost(paths)
         self.require("what-was-there-stays", not lost, expected=expected, cause=lost)
         given.append(-1)  # the caller's own list goes on
@@ -280,7 +283,8 @@ class InsertReferee(TreeReferee):
         )
         if lost or missing:
             return
-        self.links_fit("links-fit")
+        if not self.links_fit("links-fit"):
+            return
         self.require(
             "locks-are-left-alone",
             _locks(self.root) == _locks(before),
@@ -327,7 +331,7 @@ class EvictReferee(TreeReferee):
         node = self.end(text)
         step = self._line(f"the request of {_word(self.whole(text))} ends")
         radix_tree.unlock(node, self.tick())
-        step.seen = draw(self.root)
+        step.seen = draw(self.root, self.size)
 
     def do_evict(self, which: int, n: int) -> None:
         node = [self.root, *self.nodes()][which]
@@ -363,8 +367,8 @@ class EvictReferee(TreeReferee):
                 self.require(
                     "refused-means-unchanged",
                     same(before, self.root),
-                    expected=Words(draw(before)),
-                    cause=f"The call was refused, and the tree is {draw(self.root)} now.",
+                    expected=Words(draw(before, self.size)),
+                    cause=f"The call was refused, and the tree is {draw(self.root, self.size)} now.",
                 )
             return
         seen = self.call("last-pages-first", label, self.implementation, node, n, self.size)
@@ -382,9 +386,9 @@ class EvictReferee(TreeReferee):
         if not self.require("last-pages-first", right, expected=due, cause=cause, kind="rule" if ok else "wrong-type"):
             return
         left = {prefix: block for prefix, block in paths.items() if block not in due}
-        expected = Words(draw(before))
+        expected, tree = Words(draw(before, self.size)), Words(draw(self.root, self.size))
         lost = self.lost(left)
-        self.require("what-is-left-is-found", not lost, expected=expected, cause=lost)
+        self.require("what-is-left-is-found", not lost, expected=expected, seen=tree, cause=lost)
         gone = next(
             (
                 prefix
@@ -397,6 +401,7 @@ class EvictReferee(TreeReferee):
             "what-went-is-not-found",
             gone is None,
             expected=expected,
+            seen=tree,
             cause=f"Block {paths.get(gone or b'')} is somebody else's soon, and {_word(gone or b'')} still leads to it."
             if gone
             else "",
@@ -408,6 +413,7 @@ class EvictReferee(TreeReferee):
             "an-empty-leaf-leaves",
             not empty,
             expected=expected,
+            seen=tree,
             cause="A node without a page hangs in the tree: its parent looks as if something came "
             "after it, and will never be a leaf.",
         ):
@@ -416,6 +422,7 @@ class EvictReferee(TreeReferee):
             "links-fit",
             len(due) < len(blocks) or not (node.blocks or node.key),
             expected=Words("no page left"),
+            seen=Words(f"the key {_word(node.key)} and the blocks {node.blocks}"),
             cause=f"All pages went, and the node still has the key {_word(node.key)} and the blocks {node.blocks}.",
         )
         if not self.links_fit("links-fit"):
@@ -424,6 +431,7 @@ class EvictReferee(TreeReferee):
             "an-empty-leaf-leaves",
             _keys(self.root) == _keys(before),
             expected=expected,
+            seen=tree,
             cause="The leaf is shorter or gone; every other node stays as it is, and so does the leaf's way.",
         ):
             return
@@ -431,6 +439,7 @@ class EvictReferee(TreeReferee):
             "locks-and-times-stay",
             same(before, self.root),
             expected=expected,
+            seen=tree,
             cause="Evicting locks nothing, unlocks nothing, and is no use of a node: locks and last_used stay.",
         )
 
@@ -482,7 +491,18 @@ class RequestsReferee(Referee):
         text, node = self.running.pop(which)
         step = self._line(f"finish({which})")
         self.now += 1
-        radix_tree.unlock(node, self.now)
+        try:
+            radix_tree.unlock(node, self.now)
+        except CacheError:
+            self.require(
+                "a-request-can-end",
+                False,
+                expected=Words("one lock less on its way"),
+                seen=Words("CacheError"),
+                cause=f"The request {text!r} ends and takes off its lock, and the node at its end has none left: the "
+                "cache refuses to unlock it.",
+            )
+            return
         step.seen = f"{text!r} ends: {draw(self.root)}"
 
     def do_evict(self, n: int) -> None:
@@ -532,20 +552,26 @@ def _below(node: RadixNode) -> list[RadixNode]:
     return found
 
 
-def draw(root: RadixNode) -> str:
-    """A tree on one line: each node its letters and blocks, locks as a star each, what hangs below it in brackets."""
+def draw(root: RadixNode, size: int = 1) -> str:
+    """A tree on one line: each node its letters and blocks, locks as a star each, what hangs below it in brackets.
 
-    def one(node: RadixNode, depth: int) -> str:
+    A node that stands under anything but the first page of its key (`size` bytes) is drawn with what it stands under.
+    """
+
+    def one(first: bytes, node: RadixNode, depth: int) -> str:
         try:
             stars = "*" * node.locks if node.locks >= 0 else f"({node.locks} locks)"
             blocks = ",".join(map(str, node.blocks))
-            text = f"{node.key.decode('utf-8', 'replace')}{stars}:{blocks}"
-            below = " ".join(one(node.children[k], depth + 1) for k in sorted(node.children)) if depth < 12 else "..."
-            return f"{text} [{below}]" if below else text
+            text = f"{node.key.decode('utf-8', 'replace') or _word(b'')}{stars}:{blocks}"
+            below = (
+                " ".join(one(k, node.children[k], depth + 1) for k in sorted(node.children)) if depth < 12 else "..."
+            )
+            under = "" if first == node.key[:size] else f"(under {_word(first)}) "
+            return f"{under}{text} [{below}]" if below else under + text
         except (AttributeError, TypeError):
             return show(node, 20)
 
-    return " ".join(one(root.children[k], 0) for k in sorted(root.children)) or "an empty tree"
+    return " ".join(one(k, root.children[k], 0) for k in sorted(root.children)) or "an empty tree"
 
 
 def pages_of(root: RadixNode, size: int) -> dict[bytes, int]:
@@ -586,6 +612,8 @@ def wrong_link(root: RadixNode, size: int) -> str:
                 return f"What stands under the page {show(first, 20)} is no node of its own."
             seen.add(id(child))
             name = _word(child.key)
+            if not child.key and not child.blocks:
+                return f"A node without a page hangs below {_place(root, node)}: no prompt leads to it."
             if len(child.key) != size * len(child.blocks) or not child.key:
                 return f"The node of the edge {name} has {len(child.blocks)} blocks: one for each page is due."
             if first != child.key[:size]:

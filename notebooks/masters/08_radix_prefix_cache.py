@@ -7,7 +7,8 @@
 # blocks.
 #
 # The cell after the opening card asks two caches the same question and times the answer. Both have the instructions, and
-# both find all of them.
+# both find all of them. Neither time looks long. But a scheduler that wants to know what is cached asks for every
+# request that waits, and may ask again at its next step.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -89,7 +90,7 @@ asks("F", "Be kind. What is a leaf?")
 
 RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
           step=2, title="Fourteen blocks, six requests",
-          subtitle="Step through: each line below is one request.")
+          subtitle="Step through: each step is a request that comes or ends.")
 
 # %% [markdown] id="idea"
 # ## One node for a run of blocks
@@ -211,7 +212,8 @@ print("nodes after:", manager.cache.num_nodes)
 # Cutting an edge changes nothing about what can be found. It only makes a place where something can end or be hung.
 #
 # Before you type, settle which of the two parts is the new object. A running request remembers the node at which its
-# way **ends**, and will come back to it to unlock; nobody remembers a place in the middle of an edge.
+# way **ends**, and will come back to it to unlock; nobody remembers a place in the middle of an edge. (`RadixNode` and
+# `CacheError` are imported for the cell.)
 
 # %% id="ex-split"
 # %%exercise split
@@ -258,8 +260,8 @@ save_point("08")
 # %% [markdown] id="about-insert"
 # ### Exercise: `insert` (12 minutes, difficulty 3, importance 5)
 #
-# With `match` and `split`, which the cell may use, it is three steps: see how far the tokens are known, cut there if
-# that is inside an edge, and hang the rest as one node.
+# With `match` and `split`, which are imported for the cell as `RadixNode` and `shared_pages` are, it is three steps: see
+# how far the tokens are known, cut there if that is inside an edge, and hang the rest as one node.
 #
 # The tree may know some of these pages already, in other blocks than yours. **It keeps its own.** Somebody may be
 # reading from them at this moment; yours are duplicates, which their request will return to the pool when it ends.
@@ -333,7 +335,8 @@ for name, prefix_cache in (("hash", "hash"), ("radix", yours)):
 # %% [markdown] id="pressure"
 # ## Under pressure
 #
-# Now with less memory than the conversations need. Each number of blocks gives both caches the same trace.
+# Now with less memory than the conversations need. Each number of blocks gives both caches the same trace. The last two
+# columns count the blocks that were evicted and had to be computed once more.
 
 # %% id="under-pressure"
 from labkit.cache.kv_cache_manager import KVCacheManager
@@ -424,8 +427,8 @@ print(inspect.getsource(lock))
 #
 # Convict it. Here each letter is a page. `("start", "abc")` inserts the prompt and locks its way; `("finish", 0)`
 # unlocks the oldest request that still runs, `1` the next; `("evict", 2)` takes two pages from unlocked leaves, the
-# least recently used leaf first. Either a page of a running request must go, or a page that nobody needs must be stuck.
-# The shortest list wins.
+# least recently used leaf first. Either a page of a running request must go, or a page that nobody needs must be stuck,
+# or a request cannot end because the lock that it has to take off is not there. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_split
@@ -578,7 +581,8 @@ predict("08", "verify")
 #
 # **Bytes.** Every token of a hit is read once and compared, so a lookup is still linear in the length of the prompt. The
 # difference is in the constant: bytes are compared many at a time, and a hash with its look in a dictionary is a few
-# steps of Python for every block. The cell times both for a prompt of 1,000 tokens.
+# steps of Python for every block. The cell times comparing and hashing, without the dictionary, for a prompt of 1,000
+# tokens.
 
 # %% id="cost-of-comparing" tags=["nbval-ignore-output"]
 import timeit

@@ -257,6 +257,12 @@ _MATCH = [
 
 _MATCH += [
     (
+        "begins-with-the-roots-blocks",
+        "never-a-wrong-block",
+        (("node, start, blocks = root, 0, []", "node, start, blocks = root, 0, list(root.blocks)"),),
+        "`tokens` come after the node that the walk begins at, so its own blocks are no part of the answer.",
+    ),
+    (
         "remembers-answers",
         "finds-all-that-agrees",
         (
@@ -695,6 +701,12 @@ _INSERT = [
 
 _INSERT += [
     (
+        "cuts-after-all-that-was-found",
+        "what-was-there-stays",
+        (("split(node, pages, page_bytes)", "split(node, found, page_bytes)"),),
+        "`split` counts pages of the node's own edge, and it is given all pages found on the way.",
+    ),
+    (
         "keeps-the-callers-list",
         "links-fit",
         (("blocks[found:], node)\n", "(), node)\n        leaf.blocks = blocks if not found else blocks[found:]\n"),),
@@ -756,7 +768,7 @@ _EVICT = [
         "the-root-too",
         "never-locked-nor-leading-on",
         ((" or leaf.parent is None", ""),),
-        "The root has no page that could go, and an answer looks as if something had gone.",
+        "Nothing refuses the root, which has no page that could go and nothing to hang from.",
     ),
     (
         "answers-instead-of-refusing",
@@ -805,7 +817,7 @@ _EVICT = [
         "front-to-back",
         "last-pages-first",
         (("leaf.blocks[keep:][::-1]", "leaf.blocks[keep:]"),),
-        "The right pages go, and the order says that the last one goes last.",
+        "The pages are cut off in one piece and stay in the order of the leaf, front to back.",
     ),
     (
         "always-the-whole-leaf",
@@ -860,7 +872,7 @@ _EVICT = [
         "an-empty-leaf-stays",
         "an-empty-leaf-leaves",
         (("    if keep == 0:\n        del leaf.parent.children[leaf.key[:page_bytes]]\n", ""),),
-        "A leaf without a page hangs on, and its parent never becomes a leaf itself.",
+        "Key and blocks have shrunk to nothing, and the parent's `children` still has the leaf.",
     ),
     (
         "always-leaves",
@@ -1107,6 +1119,23 @@ RIGHT = [
             child = split(child, n, page_bytes)
         node, done = child, done + n
     return node, done
+""",
+    ),
+    Right(
+        "insert",
+        "recursive",
+        """def insert(root, tokens, blocks, page_bytes):
+    if not tokens:
+        return root, 0
+    child = root.children.get(tokens[:page_bytes])
+    if child is None:
+        root.children[tokens[:page_bytes]] = leaf = RadixNode(tokens, blocks, root)
+        return leaf, 0
+    n = shared_pages(child.key, tokens, 0, page_bytes)
+    if n < len(child.blocks):
+        child = split(child, n, page_bytes)
+    node, more = insert(child, tokens[n * page_bytes:], blocks[n:], page_bytes)
+    return node, n + more
 """,
     ),
     Right("evict_leaf", "plain", EVICT),
