@@ -233,8 +233,8 @@ class SplitReferee(TreeReferee):
         self.require(
             "time-goes-with-the-way",
             (above.last_used, node.last_used) == (used, used),
-            expected=Words(f"last used at {used}, both parts"),
-            seen=Words(f"last used at {above.last_used} and {node.last_used}"),
+            expected=Words(f"times {used} and {used}"),
+            seen=Words(f"times {above.last_used} and {node.last_used}"),
             cause=f"The node was last used at time {used}; the parts say {above.last_used} and {node.last_used}.",
         )
         self.require(
