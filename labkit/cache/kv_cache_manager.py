@@ -394,15 +394,13 @@ class KVCacheManager:
 
     def _take(self, n: int) -> list[int] | None:
         """`n` blocks, evicting what must be; None, and nothing changed, if there are fewer."""
-        blocks = self.refs.allocate(n)
-        if blocks is None:
-            missing = n - self.refs.num_free
+        missing = n - self.refs.num_free
+        if missing > 0:
             if missing > self.cache.num_evictable:
                 return None
             self.cache.evict(missing)
-            blocks = self.refs.allocate(n)
         self._taken += n
-        return blocks
+        return self.refs.allocate(n)
 
     def _append(self, pairs: Sequence[tuple[_Sequence, int]]) -> bool:
         """One token for each sequence; every one of them fills its last block or has no room in it."""
@@ -486,7 +484,7 @@ class KVCacheManager:
         """The last block is full: from now on it never changes and can be found."""
         if seq.keyed:
             self.cache.push(seq.chain, _bytes(seq.tail), seq.blocks)
-        seq.tail = array("I")
+        del seq.tail[:]
 
     def _swap_pool(self) -> SwapPool:
         if self.swap_pool is None:
@@ -543,5 +541,5 @@ def _tail(data: bytes, tokens: int) -> array:
     return tail
 
 
-def _bytes(tail: array) -> bytes:
-    return tail.tobytes() if sys.byteorder == "little" else token_bytes(tail)
+# Tokens are kept little endian; on nearly every machine an array already is.
+_bytes: Callable[[array], bytes] = array.tobytes if sys.byteorder == "little" else token_bytes
