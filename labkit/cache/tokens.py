@@ -32,6 +32,8 @@ def token_bytes(tokens: bytes | bytearray | memoryview | Sequence[int]) -> bytes
     Raises:
         TokenError: an id that is not a whole number from 0 to 2**32 - 1, or bytes that are no whole tokens.
     """
+    if type(tokens) is bytes and not len(tokens) % TOKEN_BYTES:
+        return tokens
     if isinstance(tokens, bytes | bytearray | memoryview):
         data = bytes(tokens)
         if len(data) % TOKEN_BYTES:

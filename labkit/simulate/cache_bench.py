@@ -11,9 +11,10 @@ Timed are the calls alone. A call that is refused is not counted: it does less, 
 from __future__ import annotations
 
 import gc
+import os
+import platform
 import random
 import statistics
-import sys
 import tracemalloc
 from array import array
 from collections import deque
@@ -242,7 +243,10 @@ def bench_cache(trace: Trace | None = None, seed: int = 0, num_requests: int = 2
             "requests": len(workload), "name": workload.name, "source": workload.source, "seed": seed,
             "num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "most_running": MOST_RUNNING,
         },
-        "python": sys.version.split()[0],
+        "machine": {
+            "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version(),
+            "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        },
     }
 
 
