@@ -2,7 +2,7 @@
 
 It answers what `labkit.cache.ghosts` answers, for a cache that has no hash for every page. An eviction leaves a
 run of pages, remembered under a hash of the whole prefix up to and including its first page. A prompt that is inserted
-later is asked once, where its new part begins; only if a run begins there is it asked again where that run ends.
+later is asked once, where its new part begins; only if a run begins there is it asked again, where the two part.
 """
 
 from __future__ import annotations
@@ -56,5 +56,6 @@ class RadixGhosts:
             if pages * size < len(run):
                 rest = run[pages * size :]
                 ghosts[hash((salt, tokens[:start] + rest[:size]))] = rest
-                break
+                if not pages:
+                    break  # two prefixes with one hash
         return (start - begin) // size

@@ -191,9 +191,9 @@ class RadixPrefixCache:
         self.refs.share(hit)
         node = hit.node
         if hit.pages < len(node.blocks):
-            lower, node = node, self.split(node, hit.pages, self.page_bytes)
-            if lower is self._victim:
-                self._victim_key = self._victim_key[len(node.key) :]
+            before = self._victim_bytes()
+            node = self.split(node, hit.pages, self.page_bytes)
+            self._victim_was_cut(before)
         self._lock(chain, node, len(hit))
         path = []
         while node.parent is not None:
@@ -324,7 +324,9 @@ class RadixPrefixCache:
             top = self._roots.get(chain.salt)
             if top is None:
                 top = self._roots[chain.salt] = Namespace(chain.salt)
+        before = self._victim_bytes()
         node, found = self.insert(top, tokens, blocks, self.page_bytes)
+        self._victim_was_cut(before)
         new = len(blocks) - found
         self.num_evictable += new  # locked in a moment
         end = chain.registered + len(blocks)
@@ -397,6 +399,16 @@ class RadixPrefixCache:
         assert victim is not None
         self._victim, self._victim_key = victim, victim.key
         return victim
+
+    def _victim_bytes(self) -> int:
+        """Bytes of tokens that are left of the victim."""
+        return 0 if self._victim is None else len(self._victim.key)
+
+    def _victim_was_cut(self, before: int) -> None:
+        """An edge may have been cut. If it was the victim's, of `before` bytes, its front is no longer its own."""
+        cut = before - self._victim_bytes()
+        if cut:
+            self._victim_key = self._victim_key[cut:]
 
     def _spare(self, depth: int) -> None:
         """The victim is wanted again before all of its pages are gone."""

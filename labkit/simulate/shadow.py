@@ -49,21 +49,28 @@ class Shadow:
         thorough: look at every slot of every sequence after each call, and not only of those that it concerned.
         exact: the cache must find everything that it could. False for one whose hash is so weak that chains end
             early; what it finds must be right all the same.
+        remembered: evictions that the cache remembers for its count of regrets; None for as many as it has blocks.
+            Beyond them the count may be too low.
     """
 
-    def __init__(self, manager: KVCacheManager, thorough: bool = True, exact: bool = True) -> None:
+    def __init__(
+        self, manager: KVCacheManager, thorough: bool = True, exact: bool = True, remembered: int | None = None
+    ) -> None:
         self.manager = manager
         self.thorough = thorough
         self.exact = exact
+        self.remembered = manager.num_blocks if remembered is None else remembered
         self.seqs: dict[Hashable, _Modelled] = {}
         self.swapped: dict[Hashable, _Modelled] = {}
         self.released: dict[Hashable, _Modelled] = {}
         self.evicted = 0
+        self.regretted = 0
         self._memory: dict[int, int] = {}  # slot -> history
         self._host: dict[int, list[int | None]] = {}  # host block -> histories
         self._histories: dict[tuple[Any, ...], int] = {}
         self._cached: dict[int, int] = {}  # block -> history of its last token, while its content can be found
         self._contents: Counter[int] = Counter()
+        self._gone: set[int] = set()  # histories that were evicted and have not come back
         evict = manager.cache.evict
 
         def watched(n: int) -> list[int]:
@@ -244,6 +251,9 @@ class Shadow:
     def _remember(self, block: int, history: int) -> None:
         # Some caches keep a second copy of a content private; it is gone with its last holder.
         if block not in self._cached and (self.manager.cache.keeps_twins or not self._contents[history]):
+            if history in self._gone:
+                self._gone.remove(history)
+                self.regretted += 1
             self._cached[block] = history
             self._contents[history] += 1
 
@@ -255,6 +265,7 @@ class Shadow:
         self._contents[history] -= 1
         if not self._contents[history]:
             del self._contents[history]
+            self._gone.add(history)
 
     def _expected_hit(self, model: _Modelled) -> int:
         block_size = self.manager.block_size
@@ -317,7 +328,13 @@ class Shadow:
             self._say(manager.num_cached == kept, f"{kept} blocks are cached, num_cached is {manager.num_cached}")
         total = manager.num_free + manager.num_held + manager.num_cached + (manager.null_block is not None)
         self._say(total == manager.num_blocks, f"free, held, cached and null blocks add up to {total}")
-        self._say(manager.counters.cached_blocks_evicted == self.evicted, "the evictions are not counted right")
+        counters = manager.counters
+        self._say(counters.cached_blocks_evicted == self.evicted, "the evictions are not counted right")
+        if self.exact:
+            regretted = counters.regretted_evictions
+            remembered = self.evicted <= self.remembered
+            self._say(regretted == self.regretted if remembered else regretted <= self.regretted,
+                      f"{self.regretted} evictions were regretted, {regretted} are counted")
         manager.cache.audit()
 
 
