@@ -51,6 +51,23 @@ class EvictionPolicy(Protocol):
     def evict(self) -> int: ...
 
 
+def checked_policy(policy: object) -> EvictionPolicy:
+    """`policy`, if it has all that a cache calls.
+
+    Raises:
+        PolicyError: a method is missing, or it is a class and not an object of one.
+    """
+    if isinstance(policy, type):
+        raise PolicyError(f"The policy is the class {policy.__name__}, but must be an object of it: call it.")
+    names = ("stored", "hit", "released", "add", "remove", "evict")
+    missing = [name for name in names if not callable(getattr(policy, name, None))]
+    if missing:
+        raise PolicyError(
+            f"The policy is {policy!r:.60}, which has no {', '.join(missing)}: give it every method of EvictionPolicy."
+        )
+    return policy  # type: ignore[return-value]
+
+
 class Policy:
     """A base for policies: takes notice of nothing, and leaves `add`, `remove` and `evict` to be written."""
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 from labkit.cache.checks import whole_number
 from labkit.cache.eviction import LRU, EvictionPolicy, Policy, RankedPolicy
@@ -122,7 +123,7 @@ class SLRU(LRU):
     def __init__(self, num_blocks: int, protected: float = 0.8) -> None:
         super().__init__()
         num_blocks = whole_number(num_blocks, "num_blocks", at_least=1, error=PolicyError)
-        if not 0 <= protected <= 1:
+        if not (isinstance(protected, Real) and 0 <= protected <= 1):
             raise PolicyError(f"The protected share is {protected!r}, but must be from 0 to 1: give a share.")
         self._most = int(protected * num_blocks)
         self._protected: OrderedDict[int, None] = OrderedDict()  # hit longest ago first
@@ -186,6 +187,8 @@ class GDSF(LRU):
 
     def __init__(self, cost: Callable[[int], float] = recompute_cost) -> None:
         super().__init__()
+        if not callable(cost):
+            raise PolicyError(f"cost is {cost!r:.60}, but must be a function of a block's depth: pass one.")
         self._cost = cost
         self._inflation = 0.0
         self._worth: dict[int, tuple[int, int, float]] = {}  # uses, depth, value

@@ -35,11 +35,11 @@ class Ghosts:
 
     def take(self, keys: Sequence[Hashable]) -> int:
         """These contents are there again: how many of them had been evicted? They are ghosts no longer."""
-        count = 0
+        back: set[Hashable] = set()
         for ghosts in (self._young, self._old):
             if ghosts:
-                back = ghosts.intersection(keys)
-                if back:
-                    ghosts -= back
-                    count += len(back)
-        return count
+                found = ghosts.intersection(keys)
+                if found:
+                    ghosts -= found
+                    back |= found
+        return len(back)

@@ -25,7 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import iter_unpack
 from typing import Any
 
-from labkit.cache.eviction import LRU, EvictionPolicy
+from labkit.cache.checks import whole_number
+from labkit.cache.eviction import LRU, EvictionPolicy, checked_policy
 from labkit.cache.ghosts import Ghosts
 from labkit.cache.ref_counts import RefCounts
 from labkit.errors import CacheError, PolicyError
@@ -118,6 +119,9 @@ class HashPrefixCache:
         page_bytes: bytes of the tokens of one block.
         policy: who goes first; least recently used by default.
         hash_block: see `chain_hashes`.
+
+    Raises:
+        CacheError: `page_bytes` is not a whole number of 1 or more. PolicyError: the policy is none.
     """
 
     keeps_twins = True
@@ -131,8 +135,8 @@ class HashPrefixCache:
     ) -> None:
         blocks = refs.num_blocks
         self.refs = refs
-        self.page_bytes = page_bytes
-        self.policy = LRU() if policy is None else policy
+        self.page_bytes = whole_number(page_bytes, "page_bytes", at_least=1, error=CacheError)
+        self.policy = LRU() if policy is None else checked_policy(policy)
         self.hash_block = hash_block
         self.num_evictable = 0
         """Blocks that nobody holds and whose content is cached. All of them can be evicted, one after another."""
@@ -280,7 +284,8 @@ class HashPrefixCache:
 
         Raises:
             CacheError: fewer than `n` can be evicted; then nothing has changed.
-            PolicyError: the policy named a block that it was not offered.
+            PolicyError: the policy named a block that it was not offered. After this, or after anything that the policy
+                itself raises, the blocks that it named before are back in the pool.
         """
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
@@ -289,44 +294,49 @@ class HashPrefixCache:
         exchange = getattr(policy, "exchange", None)
         gone, lost = [], []
         above = None  # what the last victim hung from, if it may go now
-        while len(gone) < n:
-            # In a chain of evictions the parent is offered and the next victim asked for in one call; mostly it is
-            # that parent.
-            if above is None:
-                block = policy.evict()
-            elif exchange is not None:
-                block = exchange(above)
-            else:
+        try:
+            while len(gone) < n:
+                # In a chain of evictions the parent is offered and the next victim asked for in one call; mostly it is
+                # that parent.
+                if above is None:
+                    block = policy.evict()
+                elif exchange is not None:
+                    block = exchange(above)
+                else:
+                    policy.add(above)
+                    block = policy.evict()
+                if above is None or block != above:
+                    if above is not None:
+                        offered[above] = 1
+                    if not self._may_go(block):
+                        raise PolicyError(
+                            f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not "
+                            "offered: evict() returns a block that was added and not removed since."
+                        )
+                    offered[block] = 0
+                unheld[block] = 0
+                gone.append(block)
+                key = hash_of[block]
+                hash_of[block] = above = None
+                if twins and key in twins:
+                    self._lose_twin(key, block)
+                    continue
+                lost.append(key)
+                del block_of[key]
+                parent = block_of.get(parent_of[block])
+                if parent is not None:
+                    children[parent] -= 1
+                    if unheld[parent] and not children[parent] and not offered[parent]:
+                        above = parent
+            if above is not None:
                 policy.add(above)
-                block = policy.evict()
-            if above is None or block != above:
-                if above is not None:
-                    offered[above] = 1
-                if not self._may_go(block):
-                    self._evicted(gone, lost)
-                    raise PolicyError(
-                        f"The policy {type(policy).__name__} named {block!r} as its victim, which it was not offered: "
-                        "evict() returns a block that was added and not removed since."
-                    )
-                offered[block] = 0
-            unheld[block] = 0
-            gone.append(block)
-            key = hash_of[block]
-            hash_of[block] = above = None
-            if twins and key in twins:
-                self._lose_twin(key, block)
-                continue
-            lost.append(key)
-            del block_of[key]
-            parent = block_of.get(parent_of[block])
-            if parent is not None:
-                children[parent] -= 1
-                if unheld[parent] and not children[parent] and not offered[parent]:
-                    above = parent
-        if above is not None:
-            offered[above] = 1
-            policy.add(above)
-        self._evicted(gone, lost)
+        finally:  # whatever a policy raises, what has gone has gone, and nothing is lost
+            if above is not None:
+                offered[above] = 1
+            self.num_evictable -= len(gone)
+            self.evictions += len(gone)
+            self._ghosts.add(lost)
+            self.refs.recycle(gone)
         return gone
 
     def clear(self) -> None:
@@ -336,12 +346,6 @@ class HashPrefixCache:
     def _may_go(self, block: object) -> bool:
         """Whether the policy was offered this; it may say anything."""
         return type(block) is int and 0 <= block < len(self._offered) and bool(self._offered[block])
-
-    def _evicted(self, blocks: list[int], lost: list[Any]) -> None:
-        self.num_evictable -= len(blocks)
-        self.evictions += len(blocks)
-        self._ghosts.add(lost)
-        self.refs.recycle(blocks)
 
     # ----- which blocks may go ---------------------------------------------------------------------------------
 

@@ -58,14 +58,15 @@ class KVCacheManager:
         block_size: tokens a block, 1 or more.
         prefix_cache: "hash", "radix", None for no caching, or a function (refs, page_bytes, policy) -> PrefixCache.
         policy: who is evicted first; least recently used by default.
-        pool, counts: other parts in place of `BlockPool(num_blocks)` and `RefCounts`, for instance yours.
+        pool, counts: other parts in place of `BlockPool(num_blocks)` and `RefCounts`, for instance yours. The pool has
+            num_blocks blocks, and all of them are free.
         keyed_by: "tokens", or "blocks" for a trace that names its blocks and not its tokens.
         null_block: take one block out for good, for positions that need no memory (as vLLM does for a sliding
             window); its id is then in `null_block`.
         swap_pool: host memory for sequences that are swapped out; see `labkit.cache.swap`.
 
     Raises:
-        CacheError, BlockError: numbers that make no sense.
+        CacheError: numbers or parts that make no sense. PolicyError: the policy is none.
     """
 
     def __init__(
@@ -81,13 +82,19 @@ class KVCacheManager:
         null_block: bool = False,
         swap_pool: SwapPool | None = None,
     ) -> None:
+        if not isinstance(null_block, bool):
+            raise CacheError(f"null_block is {null_block!r:.60}, but must be True or False: choose one.")
         self.num_blocks = whole_number(num_blocks, "num_blocks", at_least=1 + null_block, error=CacheError)
         self.block_size = whole_number(block_size, "block_size", at_least=1, error=CacheError)
         if keyed_by not in ("tokens", "blocks"):
             raise CacheError(f'keyed_by is {keyed_by!r}, but must be "tokens" or "blocks": say what prompts are.')
         self.keyed_by = keyed_by
         page_bytes = TOKEN_BYTES * self.block_size if keyed_by == "tokens" else BLOCK_ID_BYTES
-        self.refs = counts(BlockPool(self.num_blocks) if pool is None else pool)
+        if swap_pool is not None and not isinstance(swap_pool, SwapPool):
+            raise CacheError(f"swap_pool is {swap_pool!r:.60}, but must be a SwapPool or None: pass one of them.")
+        if not callable(counts):
+            raise CacheError(f"counts is {counts!r:.60}, but must be called with a pool: pass a class like RefCounts.")
+        self.refs = counts(BlockPool(self.num_blocks) if pool is None else self._checked_pool(pool))
         self.cache = prefix_cache_maker(prefix_cache)(self.refs, page_bytes, policy)
         self.swap_pool = swap_pool
         self.copies: list[tuple[int, int]] = []
@@ -193,21 +200,19 @@ class KVCacheManager:
         Raises:
             CacheError: the name is in use, or there is no token. TokenError: an id that cannot be.
         """
-        if seq_id in self._sequences or seq_id in self._swapped:
-            raise CacheError(f"The sequence {seq_id!r} is in memory already: free it, or give the new one a name.")
+        self._new_name(seq_id, "free it, or give the new one a name")
         data, num_tokens = self._prompt(prompt, num_tokens)
         block_size, cache = self.block_size, self.cache
-        chain = cache.chain(data, salted(salt, extra_keys) if salt or extra_keys else b"")
+        chain = cache.chain(data, salted(salt, extra_keys))
         # The last token is computed even if it is cached: its output is what the next token is chosen from.
         hit = cache.lookup(chain, (num_tokens - 1) // block_size)
         full, rest = divmod(num_tokens, block_size)
         needed = full + (rest > 0) - len(hit)
-        # What was found is not free for the taking, so it is held before anything is evicted.
+        # What was found is not free for the taking.
         available = self.num_available - cache.num_unheld(hit)
         if needed > available:
             return NoRoom(needed, available, self.can_ever_fit(num_tokens))
-        cache.hold(chain, hit)
-        blocks = hit + self._take(needed)
+        blocks = hit + self._take_behind(chain, hit, needed)
         cache.register(chain, blocks, full)
         tail = array("I", bytes(TOKEN_BYTES * rest)) if self.keyed_by == "blocks" else _tail(data, rest)
         self._sequences[seq_id] = _Sequence(
@@ -230,7 +235,7 @@ class KVCacheManager:
         """
         try:
             seq = self._sequences[seq_id]
-        except KeyError:
+        except (KeyError, TypeError):
             raise self._unknown(seq_id) from None
         room = seq.room
         if room > 1:
@@ -273,9 +278,11 @@ class KVCacheManager:
             seqs = list(map(known.__getitem__, seq_ids))
         except KeyError as error:
             raise self._unknown(error.args[0]) from None
+        except TypeError:
+            raise self._unknown(self._first_without_hash(seq_ids)) from None
         try:
             new = array("I", tokens)
-        except (TypeError, OverflowError):
+        except (TypeError, OverflowError, ValueError):
             new = array("I", token_bytes(tokens))
         if len(set(seq_ids)) < len(seqs):
             raise CacheError("A sequence is named twice in one call: name each once, with all of its tokens.")
@@ -289,14 +296,17 @@ class KVCacheManager:
             else:
                 edge.append((seq, token))
         # Those at an edge come last, all at once. Should they find no room, which is rare, the others take theirs back.
-        if not edge or self._append(edge):
-            return True
-        refused = {id(seq) for seq, _ in edge}
-        for seq in seqs:
-            if id(seq) not in refused:
-                seq.tail.pop()
-                seq.room += 1
-        return False
+        served = False
+        try:
+            served = not edge or self._append(edge)
+        finally:
+            if not served:
+                refused = {id(seq) for seq, _ in edge}
+                for seq in seqs:
+                    if id(seq) not in refused:
+                        seq.tail.pop()
+                        seq.room += 1
+        return served
 
     def extend(self, seq_id: Hashable, tokens: Sequence[int] | bytes) -> bool:
         """Slots for many more tokens of one sequence (a chunk of a prompt, say); False, and nothing changed, if there
@@ -308,12 +318,15 @@ class KVCacheManager:
         """As `extend`, for `n` tokens that are not known (a trace without tokens). What they fill is never found."""
         seq = self._sequence(seq_id)
         n = whole_number(n, "n", error=CacheError)
-        keyed, seq.keyed = seq.keyed, False
-        if self._extend([seq], [array("I", bytes(TOKEN_BYTES * n))]):
-            seq.keyed = keyed and not n
-            return True
-        seq.keyed = keyed
-        return False
+        if n > self.block_size * (1 + self.num_available):
+            return False  # whatever is free at the end of the last block
+        keyed, grown = seq.keyed, False
+        seq.keyed = False
+        try:
+            grown = self._extend([seq], [array("I", bytes(TOKEN_BYTES * n))])
+        finally:
+            seq.keyed = keyed and not (grown and n)
+        return grown
 
     def fork(self, parent_id: Hashable, child_id: Hashable) -> None:
         """A second sequence with the same tokens in the same blocks, at the cost of a count a block.
@@ -323,8 +336,7 @@ class KVCacheManager:
             CacheError: the child's name is in use.
         """
         parent = self._sequence(parent_id)
-        if child_id in self._sequences or child_id in self._swapped:
-            raise CacheError(f"The sequence {child_id!r} is in memory already: give the fork a name of its own.")
+        self._new_name(child_id, "give the fork a name of its own")
         chain = self.cache.fork(parent.chain, parent.blocks)
         parent.room = 0  # neither may write into the last block without asking
         self._sequences[child_id] = _Sequence(list(parent.blocks), chain, parent.tail[:], 0, parent.keyed)
@@ -373,15 +385,14 @@ class KVCacheManager:
             UnknownSequenceError: it is not swapped out.
         """
         swap_pool = self._swap_pool()
-        if seq_id not in self._swapped:
+        if not _hashable(seq_id) or seq_id not in self._swapped:
             raise UnknownSequenceError(f"The sequence {seq_id!r} is not swapped out: swap it out before.")
         seq = self._swapped[seq_id]
         hit = self.cache.lookup(seq.chain, len(seq.blocks))
         needed = len(seq.blocks) - len(hit)
         if needed > self.num_available - self.cache.num_unheld(hit):
             return None
-        self.cache.hold(seq.chain, hit)
-        fresh = self._take(needed)
+        fresh = self._take_behind(seq.chain, hit, needed)
         host = swap_pool.take(seq_id)
         copies = list(zip(host[len(hit) :], fresh, strict=True))
         seq.blocks = hit + fresh
@@ -392,6 +403,15 @@ class KVCacheManager:
 
     # ----- inside ----------------------------------------------------------------------------------------------
 
+    def _checked_pool(self, pool: BlockPoolLike) -> BlockPoolLike:
+        blocks, free = getattr(pool, "num_blocks", None), getattr(pool, "num_free", None)
+        if not blocks == free == self.num_blocks:
+            raise CacheError(
+                f"The pool has {blocks} blocks, {free} of them free, but the manager was asked for {self.num_blocks}: "
+                "give it a fresh pool of as many."
+            )
+        return pool
+
     def _take(self, n: int) -> list[int] | None:
         """`n` blocks, evicting what must be; None, and nothing changed, if there are fewer."""
         missing = n - self.refs.num_free
@@ -401,6 +421,20 @@ class KVCacheManager:
             self.cache.evict(missing)
         self._taken += n
         return self.refs.allocate(n)
+
+    def _take_behind(self, chain: Any, hit: list[int], n: int) -> list[int]:
+        """Hold a hit, and `n` blocks more, for which there is room."""
+        self.cache.hold(chain, hit)  # before anything is evicted, or it might be what goes
+        try:
+            fresh = self._take(n)
+            if fresh is None:
+                raise CacheError(
+                    f"{type(self.cache).__name__} has fewer blocks to evict than it said: mend its num_unheld."
+                )
+            return fresh
+        except BaseException:  # the cache or its policy has failed
+            self.cache.release(chain, hit)
+            raise
 
     def _append(self, pairs: Sequence[tuple[_Sequence, int]]) -> bool:
         """One token for each sequence; every one of them fills its last block or has no room in it."""
@@ -498,10 +532,23 @@ class KVCacheManager:
     def _sequence(self, seq_id: Hashable) -> _Sequence:
         try:
             return self._sequences[seq_id]
-        except KeyError:
+        except (KeyError, TypeError):
             raise self._unknown(seq_id) from None
 
+    def _new_name(self, seq_id: Hashable, todo: str) -> None:
+        try:
+            used = seq_id in self._sequences or seq_id in self._swapped
+        except TypeError:
+            raise CacheError(f"A sequence cannot be called {seq_id!r:.60}, which has no hash: name it by a number or a "
+                             "string.") from None
+        if used:
+            raise CacheError(f"The sequence {seq_id!r} is in memory already: {todo}.")
+
     def _unknown(self, seq_id: Hashable) -> UnknownSequenceError:
+        if not _hashable(seq_id):
+            return UnknownSequenceError(
+                f"No sequence is called {seq_id!r:.60}, which has no hash: name one that was allocated."
+            )
         what = "is swapped out" if seq_id in self._swapped else "is not in memory"
         todo = "swap it in" if seq_id in self._swapped else "allocate it"
         return UnknownSequenceError(f"The sequence {seq_id!r} {what}, but must be: {todo} before using it.")
@@ -511,7 +558,12 @@ class KVCacheManager:
             data = token_bytes(prompt)
             if not data:
                 raise CacheError("The prompt is empty, but must have a token: there is nothing to compute.")
-            return data, len(data) // TOKEN_BYTES
+            length = len(data) // TOKEN_BYTES
+            if num_tokens is not None and whole_number(num_tokens, "num_tokens", error=CacheError) != length:
+                raise CacheError(
+                    f"num_tokens is {num_tokens}, but the prompt has {length} tokens: leave it out, tokens say it."
+                )
+            return data, length
         data = block_id_bytes(prompt)
         num_tokens = whole_number(num_tokens, "num_tokens", at_least=1, error=CacheError)
         full = num_tokens // self.block_size
@@ -522,6 +574,13 @@ class KVCacheManager:
             )
         return data[: full * BLOCK_ID_BYTES], num_tokens
 
+    def _first_without_hash(self, seq_ids: object) -> object:
+        """What was wrong with the names of an `append_each`."""
+        try:
+            return next(name for name in seq_ids if not _hashable(name))  # type: ignore[attr-defined]
+        except TypeError:
+            raise CacheError(f"seq_ids is {seq_ids!r:.60}, but must be several names: pass a list of them.") from None
+
     def _shares(self, seqs: Sequence[_Sequence], new: array) -> list[array]:
         each, left = divmod(len(new), len(seqs)) if seqs else (0, len(new))
         if left:
@@ -529,6 +588,14 @@ class KVCacheManager:
                 f"{len(new)} tokens do not go into {len(seqs)} sequences: give the same number for each of them."
             )
         return [new[i * each : (i + 1) * each] for i in range(len(seqs))]
+
+
+def _hashable(name: object) -> bool:
+    try:
+        hash(name)
+    except TypeError:
+        return False
+    return True
 
 
 def _tail(data: bytes, tokens: int) -> array:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from labkit.cache.block_hashes import sha256_block
+from labkit.cache.checks import whole_number
 from labkit.cache.ghosts import Ghosts
 from labkit.cache.hash_prefix_cache import HashBlock, HashChain, chain_hashes
 from labkit.cache.queue_prefix_cache import QueueCacheBase, QueuePrefixCache
@@ -28,7 +29,7 @@ class QueueBackedCache:
         hash_block: see `chain_hashes`. It is trusted, so it must be cryptographic; weaken it only to see what happens.
 
     Raises:
-        CacheError: a policy was given.
+        CacheError: a policy was given, or `page_bytes` is not a whole number of 1 or more.
     """
 
     keeps_twins = True
@@ -47,7 +48,7 @@ class QueueBackedCache:
                 'leave it out, or use prefix_cache="hash".'
             )
         self.refs = refs
-        self.page_bytes = page_bytes
+        self.page_bytes = whole_number(page_bytes, "page_bytes", at_least=1, error=CacheError)
         self.hash_block = hash_block
         self.queue_cache: Any = make(refs)
         self.regrets = 0

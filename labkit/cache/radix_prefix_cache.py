@@ -25,7 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labkit.cache.eviction import LRU, EvictionPolicy
+from labkit.cache.checks import whole_number
+from labkit.cache.eviction import LRU, EvictionPolicy, checked_policy
 from labkit.cache.radix_ghosts import RadixGhosts
 from labkit.cache.radix_node import RadixNode
 from labkit.cache.radix_tree import evict_leaf, insert, lock, match, split, unlock
@@ -106,6 +107,9 @@ class RadixPrefixCache:
         refs: the counted blocks.
         page_bytes: bytes of the tokens of one block.
         policy: who goes first; least recently used by default.
+
+    Raises:
+        CacheError: `page_bytes` is not a whole number of 1 or more. PolicyError: the policy is none.
     """
 
     keeps_twins = False
@@ -115,8 +119,8 @@ class RadixPrefixCache:
 
     def __init__(self, refs: RefCounts, page_bytes: int, policy: EvictionPolicy | None = None) -> None:
         self.refs = refs
-        self.page_bytes = page_bytes
-        self.policy = LRU() if policy is None else policy
+        self.page_bytes = page_bytes = whole_number(page_bytes, "page_bytes", at_least=1, error=CacheError)
+        self.policy = LRU() if policy is None else checked_policy(policy)
         self.root = Namespace(b"")
         """The tree of prompts without a salt."""
         self.num_evictable = 0
@@ -288,7 +292,8 @@ class RadixPrefixCache:
 
         Raises:
             CacheError: fewer than `n` can be evicted; then nothing has changed.
-            PolicyError: the policy named a node that it was not offered.
+            PolicyError: the policy named a node that it was not offered. After this, or after anything that the policy
+                itself raises, the blocks of the nodes that it named before are back in the pool.
         """
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
@@ -389,7 +394,7 @@ class RadixPrefixCache:
     def _choose(self) -> RadixNode:
         """The next node to lose its pages."""
         number = self.policy.evict()
-        if number not in self._offered:
+        if type(number) is not int or number not in self._offered:
             raise PolicyError(
                 f"The policy {type(self.policy).__name__} named {number!r} as its victim, which it was not offered: "
                 "evict() returns a node that was added and not removed since."

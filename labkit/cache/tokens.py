@@ -70,7 +70,7 @@ def block_id_bytes(ids: Iterable[int]) -> bytes:
     """
     try:
         return _little(array("q", ids)).tobytes()
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, ValueError):
         raise CacheError(
             f"{ids!r:.60} are no block ids, which are whole numbers of 64 bits: pass the trace's hash_ids."
         ) from None
@@ -85,21 +85,31 @@ def salted(salt: bytes = b"", extra_keys: Sequence[str | bytes | int] = ()) -> b
     Args:
         salt: any bytes.
         extra_keys: strings, bytes or whole numbers.
+
+    Raises:
+        CacheError: a salt or a key of another type.
     """
+    if isinstance(salt, bytes) and not salt and isinstance(extra_keys, tuple) and not extra_keys:
+        return b""  # as nearly always
     if not isinstance(salt, bytes | bytearray | memoryview):
-        raise CacheError(f"The salt is {salt!r}, but must be bytes: encode it, for instance with .encode().")
-    if not salt and not extra_keys:
+        raise CacheError(f"The salt is {salt!r:.60}, but must be bytes: encode it, for instance with .encode().")
+    try:
+        keys = list(extra_keys)
+    except TypeError:
+        raise CacheError(f"The extra keys are {extra_keys!r:.60}, but must be several: pass a list of them.") from None
+    salt = bytes(salt)
+    if not salt and not keys:
         return b""
-    parts = [b"s%d:" % len(salt), bytes(salt)]
-    for key in extra_keys:
+    parts = [b"s%d:" % len(salt), salt]
+    for key in keys:
         if isinstance(key, str):
-            kind, data = b"t", key.encode()
+            kind, data = b"t", key.encode("utf-8", "surrogatepass")
         elif isinstance(key, bytes | bytearray | memoryview):
             kind, data = b"b", bytes(key)
         elif isinstance(key, int):
-            kind, data = b"i", str(int(key)).encode()
+            kind, data = b"i", b"%x" % key
         else:
-            raise CacheError(f"An extra key is {key!r}, but must be a string, bytes or a whole number: convert it.")
+            raise CacheError(f"An extra key is {key!r:.60}, but must be a string, bytes or a whole number: convert it.")
         parts += [kind, b"%d:" % len(data), data]
     return b"".join(parts)
 

@@ -1,0 +1,210 @@
+"""What the cache refuses, in one sentence each, and that nothing is lost or half-changed afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.eviction import LRU
+from labkit.cache.eviction_policies import GDSF, SLRU
+from labkit.cache.hash_prefix_cache import HashPrefixCache
+from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.queue_backed_cache import QueueBackedCache, queue_backed
+from labkit.cache.radix_prefix_cache import RadixPrefixCache
+from labkit.cache.ref_counts import RefCounts
+from labkit.cache.swap import SwapPool
+from labkit.cache.tokens import block_id_bytes, salted
+from labkit.errors import BlockError, CacheError, PolicyError, TokenError, UnknownSequenceError
+
+CACHES = pytest.mark.parametrize("cache", [HashPrefixCache, RadixPrefixCache, QueueBackedCache])
+KINDS = pytest.mark.parametrize("kind", ["hash", "radix", "queue", None])
+BOTH = pytest.mark.parametrize("kind", ["hash", "radix"])
+
+
+def books(manager):
+    """All that can be seen from outside, with the tokens that the last blocks hold."""
+    return (
+        manager.num_free, manager.num_held, manager.num_available, manager._preempted.copy(), list(manager.copies),
+        {name: (seq.blocks[:], seq.tail[:], seq.room, seq.keyed) for name, seq in manager._sequences.items()},
+    )
+
+
+def in_use(kind, **settings):
+    """A manager with a part-filled block, a full one, a shared one, and one that nobody holds."""
+    cache = queue_backed() if kind == "queue" else kind
+    manager = KVCacheManager(12, 4, prefix_cache=cache, swap_pool=SwapPool(3), **settings)
+    manager.allocate("part", list(range(6)))
+    manager.allocate("full", list(range(4)))
+    manager.allocate("parent", list(range(10, 16)))
+    manager.fork("parent", "child")
+    manager.allocate("gone", [1] * 9)
+    manager.free("gone")
+    return manager
+
+
+@CACHES
+@pytest.mark.parametrize("page_bytes", [0, -4, 2.5, "8", None])
+def test_a_page_has_a_byte_at_least(cache, page_bytes):
+    with pytest.raises(CacheError, match=r"page_bytes is .* whole number, 1 or more"):
+        cache(RefCounts(BlockPool(4)), page_bytes)
+
+
+@BOTH
+@pytest.mark.parametrize("policy, why", [
+    (LRU, "the class LRU"), (object(), "no stored, hit, released, add, remove, evict"), ("LRU", "is 'LRU', which"),
+])
+def test_what_is_no_policy(kind, policy, why):
+    with pytest.raises(PolicyError, match=why):
+        KVCacheManager(8, 4, prefix_cache=kind, policy=policy)
+
+
+@pytest.mark.parametrize("settings, why", [
+    (dict(pool=BlockPool(4)), "4 blocks, 4 of them free, but the manager was asked for 8"),
+    (dict(pool=8), "None blocks"), (dict(swap_pool=8), "swap_pool is 8"), (dict(counts=8), "counts is 8"),
+    (dict(null_block=2), "null_block is 2"), (dict(null_block=None), "null_block is None"),
+])
+def test_parts_that_do_not_fit(settings, why):
+    with pytest.raises(CacheError, match=why):
+        KVCacheManager(8, 4, **settings)
+
+
+def test_a_pool_that_is_in_use_already():
+    pool = BlockPool(8)
+    pool.allocate(3)
+    with pytest.raises(CacheError, match="5 of them free"):
+        KVCacheManager(8, 4, pool=pool)
+
+
+@pytest.mark.parametrize("make, why", [
+    (lambda: SLRU(4, "half"), "protected share is 'half'"), (lambda: SLRU(4, None), "protected share"),
+    (lambda: SLRU(0), "num_blocks"), (lambda: GDSF(3), "cost is 3"),
+])
+def test_settings_of_policies(make, why):
+    with pytest.raises(PolicyError, match=why):
+        make()
+
+
+@KINDS
+@pytest.mark.parametrize("name", [[1, 2], {}, {1}, np.array([1, 2]), bytearray(b"x")], ids=repr)
+def test_names_that_have_no_hash(kind, name):
+    manager = in_use(kind)
+    before = books(manager)
+    for call in (lambda: manager.append(name, 1), lambda: manager.append_each(["part", name], [1, 2]),
+                 lambda: manager.extend(name, [1]), lambda: manager.grow(name), lambda: manager.fork(name, "x"),
+                 lambda: manager.free(name), lambda: manager.release(name), lambda: manager.swap_out(name),
+                 lambda: manager.swap_in(name), lambda: manager.blocks(name), lambda: manager.num_tokens(name)):
+        with pytest.raises(UnknownSequenceError):
+            call()
+    for call in (lambda: manager.allocate(name, [1]), lambda: manager.fork("part", name)):
+        with pytest.raises(CacheError, match="has no hash"):
+            call()
+    assert books(manager) == before
+
+
+@KINDS
+def test_arguments_of_another_kind(kind):
+    manager = in_use(kind)
+    before = books(manager)
+    for call, error, why in (
+        (lambda: manager.append_each(None, [1]), CacheError, "several names"),
+        (lambda: manager.append_each(["part", "full"], b"odd"), TokenError, "3 bytes are no whole number of tokens"),
+        (lambda: manager.append_each(["part", "full"], None), TokenError, "pass a list"),
+        (lambda: manager.allocate("new", [1, 2], salt=None), CacheError, "salt is None"),
+        (lambda: manager.allocate("new", [1, 2], salt=""), CacheError, "salt is ''"),
+        (lambda: manager.allocate("new", [1, 2], extra_keys=7), CacheError, "extra keys are 7"),
+        (lambda: manager.allocate("new", [1, 2], extra_keys=None), CacheError, "extra keys are None"),
+        (lambda: manager.allocate("new", [1, 2], num_tokens=3), CacheError, "num_tokens is 3, but the prompt has 2"),
+        (lambda: manager.lookup([1, 2], num_tokens=-1), CacheError, "num_tokens is -1"),
+        (lambda: block_id_bytes(b"x"), CacheError, "no block ids"),
+        (lambda: manager.slots("part", 0, 1.0), BlockError, "stop is 1.0"),
+    ):
+        with pytest.raises(error, match=why):
+            call()
+    assert books(manager) == before
+
+
+@KINDS
+@pytest.mark.parametrize("n", [49, 10**12, 10**30])
+def test_growing_by_more_than_there_is_finds_no_room(kind, n):
+    manager = in_use(kind)
+    before = books(manager)
+    assert manager.grow("part", n) is False
+    assert books(manager) == before
+
+
+def test_growing_up_to_the_last_slot():
+    manager = KVCacheManager(3, 4)
+    manager.allocate("a", [1, 2, 3])
+    assert manager.grow("a", 10) is False and manager.grow("a", 9) is True and manager.num_free == 0
+
+
+def test_salts_and_keys_of_any_content_stay_apart():
+    keys = [["\ud800"], ["é"], [10**5000], [-(10**5000)], ["10"], [10], [b"10"], [""], [b""], [1, 0], ["1", "0"]]
+    seen = {salted(salt, extra) for salt in (b"", b"\x00", b"s1:", bytes(range(256))) for extra in keys}
+    assert len(seen) == 4 * len(keys)
+    # A view of wider items has fewer items than bytes: its length must be counted in bytes.
+    assert salted(memoryview(b"Xb0:").cast("I")) == salted(b"Xb0:") != salted(b"X", [b""])
+
+
+class Boom(Exception):
+    pass
+
+
+def failing(method, at, answer):
+    """LRU, except that one method fails when it is called for the `at`-th time."""
+    calls = Counter()
+
+    def broken(self, *args):
+        calls[method] += 1
+        if calls[method] != at:
+            return getattr(LRU, method)(self, *args)
+        if answer is Boom:
+            raise Boom
+        return answer
+
+    # Without `exchange`, the cache asks with `add` and `evict` alone.
+    return type("Failing", (LRU,), {"exchange": None, method: broken})()
+
+
+@pytest.mark.parametrize("kind, method, answer", [
+    *((kind, "evict", answer) for kind in ("hash", "radix") for answer in (Boom, None, -1, 10**9, "a", [], True)),
+    ("hash", "exchange", Boom),  # the radix cache does not ask for it
+])
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_a_policy_that_fails_in_the_middle_of_an_eviction(kind, method, answer, at):
+    failures = 0
+    for seed in range(20):
+        rng = random.Random(seed)
+        policy = failing(method, at, answer)
+        manager = KVCacheManager(10, 3, prefix_cache=kind, policy=policy, swap_pool=SwapPool(6))
+        for number in range(200):
+            before = {name: (seq.blocks[:], seq.tail[:]) for name, seq in manager._sequences.items()}
+            swapped = list(manager._swapped)
+            names, roll = list(before), rng.random()
+            try:
+                if roll < 0.4 or not names:
+                    manager.allocate(number, [rng.randrange(2) for _ in range(rng.randint(1, 11))])
+                elif roll < 0.55:
+                    manager.append_each(names, [1] * len(names))
+                elif roll < 0.7:
+                    manager.extend(rng.choice(names), [1, 0, 1, 0])
+                elif roll < 0.75 and swapped:
+                    manager.swap_in(swapped[0])
+                elif roll < 0.8:
+                    manager.swap_out(names[0])
+                else:
+                    manager.free(rng.choice(names))
+            except (Boom, PolicyError):
+                failures += 1
+                after = {name: (seq.blocks[:], seq.tail[:]) for name, seq in manager._sequences.items()}
+                assert after == before and list(manager._swapped) == swapped and not manager.copies
+                holders = Counter(block for blocks, _ in after.values() for block in blocks)
+                assert [manager.refs.count(block) for block in range(10)] == [holders[block] for block in range(10)]
+                assert manager.num_held == len(holders)
+                manager.cache.audit()
+                break
+    assert failures > 3
