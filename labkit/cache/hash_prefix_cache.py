@@ -283,10 +283,11 @@ class HashPrefixCache:
             The blocks, in the order of eviction.
 
         Raises:
-            CacheError: fewer than `n` can be evicted; then nothing has changed.
+            CacheError: fewer than `n` can be evicted, or `n` is no whole number; then nothing has changed.
             PolicyError: the policy named a block that it was not offered. After this, or after anything that the policy
                 itself raises, the blocks that it named before are back in the pool.
         """
+        n = whole_number(n, "n", error=CacheError)
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
         block_of, hash_of, parent_of, children = self._block_of, self._hash_of, self._parent_of, self._children

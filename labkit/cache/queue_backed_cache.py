@@ -119,6 +119,7 @@ class QueueBackedCache:
 
     def evict(self, n: int) -> list[int]:
         """Drop the content of the `n` blocks at the front of the queue, which go back to the pool."""
+        n = whole_number(n, "n", error=CacheError)
         cache = self.queue_cache
         keys = [cache.hash_of[block] for block in islice(cache.queue, n)]
         gone = cache.evict(n)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from labkit.cache.block_table import blocks_needed
+from labkit.cache.checks import whole_number
 from labkit.cache.free_queue import FreeQueue
 from labkit.cache.hash_prefix_cache import longest_hit
 from labkit.cache.ref_counts import RefCounts
@@ -103,6 +104,7 @@ class QueueCacheBase:
         """`n` blocks, held once: from the pool first, and then by evicting. None, and nothing changed, if there
         are fewer.
         """
+        n = whole_number(n, "n", error=CacheError)
         if n > self.num_available:
             return None
         self.evict(max(0, n - self.refs.num_free))
@@ -112,8 +114,9 @@ class QueueCacheBase:
         """Forget the content of the `n` blocks at the front of the queue; they go back to the pool.
 
         Raises:
-            CacheError: the queue holds fewer than `n`; then nothing has changed.
+            CacheError: the queue holds fewer than `n`, or `n` is no whole number; then nothing has changed.
         """
+        n = whole_number(n, "n", error=CacheError)
         if n > len(self.queue):
             raise CacheError(f"{n} blocks cannot be evicted, {len(self.queue)} can: ask for at most as many.")
         gone = [self.queue.popleft() for _ in range(n)]

@@ -291,10 +291,11 @@ class RadixPrefixCache:
             The blocks, in the order of eviction.
 
         Raises:
-            CacheError: fewer than `n` can be evicted; then nothing has changed.
+            CacheError: fewer than `n` can be evicted, or `n` is no whole number; then nothing has changed.
             PolicyError: the policy named a node that it was not offered. After this, or after anything that the policy
                 itself raises, the blocks of the nodes that it named before are back in the pool.
         """
+        n = whole_number(n, "n", error=CacheError)
         if n > self.num_evictable:
             raise CacheError(f"{n} blocks cannot be evicted, {self.num_evictable} can: ask for at most as many.")
         gone: list[int] = []

@@ -15,14 +15,20 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from numbers import Real
 
 from labkit import theme
+from labkit.cache.checks import whole_number
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.errors import CacheError
 from labkit.simulate.pictures import Picture
 
 QUESTION = 7
 """A token that ends every probe: one token at least is always computed."""
+
+WORDS = range(100, 50_000)
+"""Tokens that stand in blocks."""
 
 
 @dataclass
@@ -34,6 +40,9 @@ class Clock:
         base_ms: what every request takes.
         noise_ms: standard deviation of the noise, as network and batching add it.
         seed: of the noise.
+
+    Raises:
+        CacheError: a number that makes no sense.
     """
 
     ms_per_token: float = 0.4
@@ -42,7 +51,11 @@ class Clock:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        self._rng = random.Random(self.seed)
+        for name in ("ms_per_token", "base_ms", "noise_ms"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value < inf):
+                raise CacheError(f"{name} is {value!r:.60}, but must be a number of 0 or more: give milliseconds.")
+        self._rng = random.Random(whole_number(self.seed, "seed", error=CacheError))
 
     def ttft_ms(self, computed_tokens: int) -> float:
         """Time to first token of a request of which so many tokens had to be computed."""
@@ -90,11 +103,22 @@ class Server:
 
 
 def dictionary(size: int, block_size: int, seed: int = 7) -> list[list[int]]:
-    """`size` different blocks of tokens: what the attacker thinks that a block of the secret may be."""
-    rng = random.Random(seed)
+    """`size` different blocks of tokens: what the attacker thinks that a block of the secret may be.
+
+    Raises:
+        CacheError: there are not so many different blocks, or a number makes no sense.
+    """
+    size = whole_number(size, "size", error=CacheError)
+    block_size = whole_number(block_size, "block_size", at_least=1, error=CacheError)
+    rng = random.Random(whole_number(seed, "seed", error=CacheError))
+    if size > len(WORDS) ** block_size:
+        raise CacheError(
+            f"{size:,} different blocks of {block_size} tokens were asked for, but there are "
+            f"{len(WORDS) ** block_size:,}: ask for fewer."
+        )
     found: dict[tuple[int, ...], None] = {}
     while len(found) < size:
-        found[tuple(rng.randrange(100, 50_000) for _ in range(block_size))] = None
+        found[tuple(rng.randrange(WORDS.start, WORDS.stop) for _ in range(block_size))] = None
     return [list(block) for block in found]
 
 
@@ -161,7 +185,12 @@ def measure(
 
     Returns:
         (times of right guesses, times of wrong guesses), in ms.
+
+    Raises:
+        CacheError: a number that makes no sense.
     """
+    block_size = whole_number(block_size, "block_size", at_least=1, error=CacheError)
+    trials = whole_number(trials, "trials", at_least=1, error=CacheError)
     clock = Clock(ms_per_token=ms_per_token, noise_ms=noise_ms, seed=1000 * seed + 2 * block_size + salts)
     right: list[float] = []
     wrong: list[float] = []

@@ -150,6 +150,20 @@ def test_salts_and_keys_of_any_content_stay_apart():
     assert salted(memoryview(b"Xb0:").cast("I")) == salted(b"Xb0:") != salted(b"X", [b""])
 
 
+@CACHES
+@pytest.mark.parametrize("n", [-1, 0.5, "1", None])
+def test_a_number_to_evict_that_cannot_be(cache, n):
+    made = cache(RefCounts(BlockPool(4)), 8)
+    chain = made.chain(bytes(16))
+    blocks = made.refs.allocate(2)
+    made.register(chain, blocks, 2)
+    made.release(chain, blocks)
+    with pytest.raises(CacheError, match=r"n is .* whole number"):
+        made.evict(n)
+    assert made.num_evictable == 2 and made.evictions == 0
+    made.audit()
+
+
 class Boom(Exception):
     pass
 

@@ -81,3 +81,18 @@ def test_what_one_tenant_does_changes_nothing_for_another(traffic, kind: str):
             hits = [world.lookup([*prompt, 1, 1, 1], salt=who.encode()) for world in (shared, alone[who])]
             assert hits[0] == hits[1]
         assert shared.lookup([*prompt, 1, 1, 1]) == 0  # nobody without a salt ever sees any of it
+
+
+@pytest.mark.parametrize("call, why", [
+    (lambda: dictionary(2, 0), "block_size is 0"),
+    (lambda: dictionary(49_901, 1), "there are 49,900"),
+    (lambda: dictionary(-1, 4), "size is -1"),
+    (lambda: measure(0, False), "block_size is 0"),
+    (lambda: measure(4, False, 0), "trials is 0"),
+    (lambda: Clock(ms_per_token=-1), "ms_per_token is -1"),
+    (lambda: Clock(noise_ms="loud"), "noise_ms is 'loud'"),
+    (lambda: Clock(base_ms=float("nan")), "base_ms is nan"),
+])
+def test_numbers_that_make_no_sense(call, why):
+    with pytest.raises(CacheError, match=why):
+        call()
