@@ -25,8 +25,9 @@ class Counters:
     Attributes:
         blocks_recycled: blocks that went back to the pool, whatever was in them.
         cached_blocks_evicted: of those, blocks whose content was findable until then.
-        regretted_evictions: contents that were evicted and later computed again.
-        preemptions: sequences that gave up their memory before they were finished.
+        regretted_evictions: contents that were evicted and came back: computed again, or copied back from the host.
+        preemptions: sequences that gave up their memory before they were finished, to be computed again. Those that
+            were copied to the host are counted by the swap pool.
         recomputed_tokens: tokens that such a sequence had computed and had to compute again.
         queried_tokens, hit_tokens: prompt tokens asked for, and found in the cache.
     """
