@@ -194,10 +194,10 @@ def lookup_us(manager: Timed, workload: TokenWorkload, repeats: int = 2_000) -> 
 
 
 def bytes_per_block(prefix_cache: str, num_blocks: int = NUM_BLOCKS) -> float:
-    """Bytes a block in a cache that has just filled up, on top of those of its tokens; prompts have 64 blocks on average.
+    """Bytes a block in a cache that has just filled up, on top of those of its tokens.
 
-    Shorter prompts cost more: what is kept once a prompt or once an edge is spread over fewer blocks. So does a cache that
-    has been evicting for long, which remembers what went (`labkit.cache.ghosts`).
+    Prompts have 64 blocks on average. Shorter ones cost more: what is kept once a prompt or once an edge is spread over
+    fewer blocks. So does a cache that has been evicting for long, which remembers what went (`labkit.cache.ghosts`).
     """
     rng = random.Random(0)
     gc.collect()
