@@ -13,7 +13,8 @@ app = typer.Typer(help="How fast the course's own code is on this machine.", no_
 COLUMNS = (
     ("append_us", "append, one call"), ("append_bulk_us", "append, bulk call"), ("allocate_us", "allocate a prompt"),
     ("free_us", "free"), ("lookup_hit_us", "look up 1,000 tokens"), ("hit_rate", "hit rate"),
-    ("evictions", "evictions"), ("bytes_per_block", "bytes a block"),
+    ("evictions", "evictions"), ("bytes_per_block", "bytes a block, filled"),
+    ("bytes_per_block_evicting", "... after evictions"),
 )
 
 

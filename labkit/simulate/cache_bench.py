@@ -193,20 +193,23 @@ def lookup_us(manager: Timed, workload: TokenWorkload, repeats: int = 2_000) -> 
     return 1e6 * statistics.median(best)
 
 
-def bytes_per_block(prefix_cache: str, num_blocks: int = NUM_BLOCKS) -> float:
+def bytes_per_block(prefix_cache: str, num_blocks: int = NUM_BLOCKS, evictions: int = 0) -> float:
     """Bytes a block in a cache that has just filled up, on top of those of its tokens.
 
     Prompts have 64 blocks on average. Shorter ones cost more: what is kept once a prompt or once an edge is spread over
     fewer blocks. So does a cache that has been evicting for long, which remembers what went (`labkit.cache.ghosts`).
+
+    Args:
+        evictions: go on with new prompts until so many blocks have been evicted.
     """
     rng = random.Random(0)
     gc.collect()
     tracemalloc.start()
     manager = KVCacheManager(num_blocks, BLOCK_SIZE, prefix_cache=prefix_cache)
     seq = 0
-    while manager.num_free:
+    while manager.num_free or manager.cache.evictions < evictions:
         # Prompts are made here, so that whoever keeps one instead of a copy of it pays for it all the same.
-        blocks = min(manager.num_free, rng.randint(1, 2 * 64))
+        blocks = min(manager.num_free or num_blocks, rng.randint(1, 2 * 64))
         manager.allocate(seq, rng.randbytes(TOKEN_BYTES * BLOCK_SIZE * blocks))
         manager.free(seq)
         seq += 1
@@ -238,6 +241,7 @@ def bench_cache(trace: Trace | None = None, seed: int = 0, num_requests: int = 2
         }
         if name != "textbook":
             results[name]["bytes_per_block"] = bytes_per_block(name)
+            results[name]["bytes_per_block_evicting"] = bytes_per_block(name, evictions=4 * NUM_BLOCKS)
     return {
         **results["radix"],
         "cache": "radix",
