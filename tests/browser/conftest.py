@@ -332,6 +332,11 @@ def cell(page: Any, cell_id: str) -> Any:
     return located
 
 
+def report(page: Any, cell_id: str) -> Any:
+    """Locator of the check report under an exercise."""
+    return cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
+
+
 def set_source(page: Any, cell_id: str, source: str) -> None:
     """Replace the text of a cell, as if it had been typed."""
     page.evaluate(
@@ -420,6 +425,7 @@ def browse() -> SimpleNamespace:
         run_all=run_all,
         wait_idle=wait_idle,
         cell=cell,
+        report=report,
         run_cell=run_cell,
         set_source=set_source,
         save=save,

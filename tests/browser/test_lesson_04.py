@@ -41,10 +41,6 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def pool_box(browse: Any, page: Any, cell_id: str) -> Any:
     return browse.cell(page, cell_id).get_by_label(re.compile("^Block pool, lesson 04")).first
 
@@ -54,7 +50,7 @@ def test_a_learner_fails_replays_passes_and_comes_back(lab: Any, page: Any, brow
     browse.run_all(page)
 
     # The untouched stub: a verdict with a counterexample, and the notebook runs to its end.
-    stub = report(browse, page, "ex-block-pool")
+    stub = browse.report(page, "ex-block-pool")
     expect(stub).to_contain_text("not written yet")
     expect(stub.get_by_role("listitem").first).to_contain_text("BlockPool(")
     expect(pool_box(browse, page, "finish")).to_have_attribute("aria-label", re.compile("reference"))
@@ -65,7 +61,7 @@ def test_a_learner_fails_replays_passes_and_comes_back(lab: Any, page: Any, brow
     # A wrong one: the rule, the failing line, and the replay opens there.
     browse.set_source(page, "ex-block-pool", LEAKY)
     browse.run_cell(page, "ex-block-pool")
-    wrong = report(browse, page, "ex-block-pool")
+    wrong = browse.report(page, "ex-block-pool")
     expect(wrong).to_contain_text("refused-means-unchanged")
     expect(wrong.locator(".lk-op-broken")).to_contain_text("num_free")
     expect(wrong).to_contain_text("one by one")
@@ -88,7 +84,7 @@ def test_a_learner_fails_replays_passes_and_comes_back(lab: Any, page: Any, brow
     # A right one: passed, and the engine map turns.
     browse.set_source(page, "ex-block-pool", RIGHT)
     browse.run_cell(page, "ex-block-pool")
-    right = report(browse, page, "ex-block-pool")
+    right = browse.report(page, "ex-block-pool")
     expect(right).to_contain_text(re.compile("passed|7 rules hold"))
     browse.run_cell(page, "finish")
     expect(pool_box(browse, page, "finish")).to_have_attribute("aria-label", re.compile("yours"))
@@ -117,7 +113,7 @@ def test_a_learner_fails_replays_passes_and_comes_back(lab: Any, page: Any, brow
     browse.run_all(page)
     assert "self.waiting += blocks" in page.evaluate(
         "() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())")
-    expect(report(browse, page, "ex-block-pool")).to_contain_text(re.compile("passed|7 rules hold"))
+    expect(browse.report(page, "ex-block-pool")).to_contain_text(re.compile("passed|7 rules hold"))
     expect(pool_box(browse, page, "finish")).to_have_attribute("aria-label", re.compile("yours"))
     expect(browse.cell(page, "quiz").get_by_role("button", name=re.compile("^Question 1, .*right"))).to_be_visible()
     expect(browse.cell(page, "predict-p1").get_by_role("radio").first).to_be_checked()

@@ -51,10 +51,6 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: Any, notebook: str) -> None:
     browse.open_notebook(page, lab, notebook)
     browse.run_all(page)
@@ -86,13 +82,13 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     browse.shoot(page, "lesson-05-block-size", size)
 
     # The untouched stub fails, and the notebook ran to its end on the reference.
-    expect(report(browse, page, "ex-block-table")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-block-table")).to_contain_text("not written yet")
     expect(browse.cell(page, "decode-widget")).to_contain_text("The table at work: reference")
 
     # A wrong one: the rule, the sentence for this mistake, the replay at the failing step.
     browse.set_source(page, "ex-block-table", EVERY_APPEND_ANEW)
     browse.run_cell(page, "ex-block-table")
-    wrong = report(browse, page, "ex-block-table")
+    wrong = browse.report(page, "ex-block-table")
     expect(wrong).to_contain_text("as-many-blocks-as-needed")
     expect(wrong).to_contain_text("Every append begins a new block")
     wrong.get_by_role("button", name=re.compile("^Replay from")).click()
@@ -102,7 +98,7 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     # A right one passes, fills its box of the engine map and runs under the next picture.
     browse.set_source(page, "ex-block-table", RIGHT)
     browse.run_cell(page, "ex-block-table")
-    expect(report(browse, page, "ex-block-table")).to_contain_text(re.compile("passed|9 rules hold"))
+    expect(browse.report(page, "ex-block-table")).to_contain_text(re.compile("passed|9 rules hold"))
     assert Progress(lab.home).passed(KEY, "BlockTable")
     browse.run_cell(page, "decode-widget")
     expect(browse.cell(page, "decode-widget")).to_contain_text("The table at work: yours")

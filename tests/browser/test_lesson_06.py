@@ -59,29 +59,25 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def test_a_learner_fails_replays_and_passes(lab: Any, page: Any, browse: Any, notebook: str) -> None:
     browse.open_notebook(page, lab, notebook)
     browse.run_all(page, 240)
 
     # The untouched stubs fail, and the notebook runs to its end on the course's own parts.
-    expect(report(browse, page, "ex-ref-counts")).to_contain_text("not written yet")
-    expect(report(browse, page, "ex-append-cow")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-ref-counts")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-append-cow")).to_contain_text("not written yet")
     expect(browse.cell(page, "use-fork")).to_contain_text("63 blocks")
 
     # A right one in another style passes.
     browse.set_source(page, "ex-ref-counts", COUNTS)
     browse.run_cell(page, "ex-ref-counts")
-    expect(report(browse, page, "ex-ref-counts")).to_contain_text(re.compile("passed|8 rules hold"))
+    expect(browse.report(page, "ex-ref-counts")).to_contain_text(re.compile("passed|8 rules hold"))
     assert Progress(lab.home).passed(KEY, "RefCounts")
 
     # One that writes where somebody else reads: the rule, the sentence, and a replay with a shared block.
     browse.set_source(page, "ex-append-cow", IN_PLACE)
     browse.run_cell(page, "ex-append-cow")
-    wrong = report(browse, page, "ex-append-cow")
+    wrong = browse.report(page, "ex-append-cow")
     expect(wrong).to_contain_text("shared-block-is-never-written")
     expect(wrong).to_contain_text("which A holds too")
     wrong.get_by_role("button", name=re.compile("^Replay from")).click()

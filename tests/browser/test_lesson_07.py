@@ -36,10 +36,6 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: Any, notebook: str) -> None:
     browse.open_notebook(page, lab, notebook)
     browse.run_all(page)
@@ -57,13 +53,13 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     browse.shoot(page, "lesson-07-play", play)
 
     # The untouched stub fails, and the notebook ran to its end on the reference.
-    expect(report(browse, page, "ex-register-release")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-register-release")).to_contain_text("not written yet")
     expect(browse.cell(page, "at-work")).to_contain_text("The prefix cache at work: reference")
 
     # A wrong one: the rule, the sentence for this mistake, and the replay of its blocks.
     browse.set_source(page, "ex-register-release", HEAD_FIRST)
     browse.run_cell(page, "ex-register-release")
-    wrong = report(browse, page, "ex-register-release")
+    wrong = browse.report(page, "ex-register-release")
     expect(wrong).to_contain_text("tail-goes-first")
     expect(wrong).to_contain_text("The first block of the sequence enters the queue first")
     wrong.get_by_role("button", name=re.compile("^Replay from")).click()
@@ -73,7 +69,7 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     # A right one passes, fills its box of the engine map, and the manager runs on it.
     browse.set_source(page, "ex-register-release", RIGHT)
     browse.run_cell(page, "ex-register-release")
-    expect(report(browse, page, "ex-register-release")).to_contain_text(re.compile("passed|11 rules hold"))
+    expect(browse.report(page, "ex-register-release")).to_contain_text(re.compile("passed|11 rules hold"))
     assert Progress(lab.home).passed(KEY, "register_release")
     browse.run_cell(page, "at-work")
     expect(browse.cell(page, "at-work")).to_contain_text("The prefix cache at work: yours")
@@ -83,7 +79,7 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
 
     # Operations that convict nobody are told so.
     browse.run_cell(page, "ex-break-it")
-    expect(report(browse, page, "ex-break-it")).to_contain_text("kept every rule")
+    expect(browse.report(page, "ex-break-it")).to_contain_text("kept every rule")
 
     # A question, answered with the keyboard.
     question = next(q for q in load(KEY).graded if q.id == "q1").instance(Progress(lab.home).seed())

@@ -33,10 +33,6 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: Any, notebook: str) -> None:
     browse.open_notebook(page, lab, notebook)
     browse.run_all(page)
@@ -54,13 +50,13 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     browse.shoot(page, "lesson-08-play", play)
 
     # The untouched stubs fail, and the notebook ran to its end on the reference.
-    expect(report(browse, page, "ex-match")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-match")).to_contain_text("not written yet")
     expect(browse.cell(page, "one-trace")).to_contain_text("entries")
 
     # A wrong one: the rule, and the sentence for this mistake.
     browse.set_source(page, "ex-split", FORGETS)
     browse.run_cell(page, "ex-split")
-    wrong = report(browse, page, "ex-split")
+    wrong = browse.report(page, "ex-split")
     expect(wrong).to_contain_text("locks-go-with-the-way")
     expect(wrong).to_contain_text("the new node is locked by nobody")
     browse.shoot(page, "lesson-08-wrong", wrong)
@@ -68,14 +64,14 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     # A right one passes and is kept, and the two caches run on it.
     browse.set_source(page, "ex-split", RIGHT)
     browse.run_cell(page, "ex-split")
-    expect(report(browse, page, "ex-split")).to_contain_text(re.compile("passed|8 rules hold"))
+    expect(browse.report(page, "ex-split")).to_contain_text(re.compile("passed|8 rules hold"))
     assert Progress(lab.home).passed(KEY, "split")
     browse.run_cell(page, "one-trace")
     expect(browse.cell(page, "one-trace")).to_contain_text("radix  hit rate")
 
     # Operations that convict nobody are told why.
     browse.run_cell(page, "ex-break-it")
-    expect(report(browse, page, "ex-break-it")).to_contain_text("no edge was cut here")
+    expect(browse.report(page, "ex-break-it")).to_contain_text("no edge was cut here")
 
     # A question, answered with the keyboard.
     question = next(q for q in load(KEY).graded if q.id == "q1").instance(Progress(lab.home).seed())

@@ -42,15 +42,11 @@ def notebook(lab: Any) -> str:
     return lab.fresh_copy(KEY)
 
 
-def report(browse: Any, page: Any, cell_id: str) -> Any:
-    return browse.cell(page, cell_id).locator(".lk-check-report, [aria-label='Check report']").first
-
-
 def test_a_learner_plays_fails_and_passes(lab: Any, page: Any, browse: Any, notebook: str) -> None:
     browse.open_notebook(page, lab, notebook)
     browse.run_all(page, seconds=240)
-    expect(report(browse, page, "ex-lru")).to_contain_text("not written yet")
-    expect(report(browse, page, "ex-my-policy")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-lru")).to_contain_text("not written yet")
+    expect(browse.report(page, "ex-my-policy")).to_contain_text("not written yet")
 
     # The board: on the ring LRU finds nothing just before the ring fits.
     board = browse.cell(page, "play-widget").locator(".lk-tournament-board")
@@ -63,14 +59,14 @@ def test_a_learner_plays_fails_and_passes(lab: Any, page: Any, browse: Any, note
 
     browse.set_source(page, "ex-lru", FIRST_USE)
     browse.run_cell(page, "ex-lru")
-    wrong = report(browse, page, "ex-lru")
+    wrong = browse.report(page, "ex-lru")
     expect(wrong).to_contain_text("a-new-use-makes-young")
     expect(wrong).to_contain_text("setdefault keeps the first time")
     browse.shoot(page, "lesson-09-wrong", wrong)
 
     browse.set_source(page, "ex-lru", RIGHT)
     browse.run_cell(page, "ex-lru")
-    expect(report(browse, page, "ex-lru")).to_contain_text(re.compile("passed|5 rules hold"))
+    expect(browse.report(page, "ex-lru")).to_contain_text(re.compile("passed|5 rules hold"))
     browse.run_cell(page, "lru-at-work")
     expect(browse.cell(page, "lru-at-work")).to_contain_text("yours")
     browse.run_cell(page, "finish")
