@@ -103,6 +103,7 @@ def test_steps_by_keyboard_stay_in_the_widget(show, page, browse):
     expect(card.locator(".lk-tree-note")).to_have_text("Its blocks stay until the room is needed.")
     expect(card).to_have_attribute("data-locked", "8")
     page.keyboard.press("Home")
+    expect(card).to_have_attribute("data-step", "0")
     page.keyboard.press("Space")
     expect(card).to_have_attribute("data-step", "6", timeout=15_000)
     assert active_cell(page) == before
