@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -44,11 +45,13 @@ class Refused(BaseException):
 
     Attributes:
         rule: "operations", "state", "reach" (out of the policy), "victim" (no block), "unwritten" or "raised".
+        short: the reason in two or three words, or "".
     """
 
-    def __init__(self, reason: str, rule: str = "raised") -> None:
+    def __init__(self, reason: str, rule: str = "raised", short: str = "") -> None:
         super().__init__(reason)
         self.rule = rule
+        self.short = short
 
 
 class Host:
@@ -109,7 +112,8 @@ class Host:
         if things > most:
             raise Refused(
                 f"{self.target} keeps {things:,} things after {self.victims:,} evictions from a cache of "
-                f"{self.num_blocks:,} blocks, and {most:,} are allowed: forget what has been evicted.", "state"
+                f"{self.num_blocks:,} blocks, and {most:,} are allowed: forget what has been evicted.", "state",
+                f"{things:,} things kept",
             )
         return things
 
@@ -127,11 +131,12 @@ class Host:
         try:
             return call()
         except TooMuch:
-            raise Refused(self._too_much(), "operations") from None
+            raise self._too_much() from None
         except Refused:
             raise
         except PolicyError as error:
-            raise Refused(f"{self.target}: {error}", "reach") from None
+            short = re.sub(r"^line \d+ ", "", str(error)).partition(",")[0].rstrip(".")
+            raise Refused(f"{self.target}: {error}", "reach", short) from None
         except NotImplementedError:
             raise Refused(f"{what} is not written yet: it ends in NotImplementedError.", "unwritten") from None
         except SyntaxError as error:
@@ -141,20 +146,32 @@ class Host:
         except BaseException as error:
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__, -30) if f.filename == FILENAME]
             where = f" in line {lines[-1]}" if lines else ""
-            raise Refused(f"{self.target} raised {type(error).__name__}{where}, in {what}.") from None
+            name = type(error).__name__
+            raise Refused(f"{self.target} raised {name}{where}, in {what}{_message(error)}.", short=name) from None
         finally:
             reason = self.guard.end()
             if reason:
-                raise Refused(f"{self.target} {reason}, and may not: a policy works with what it is told.", "reach")
+                raise Refused(
+                    f"{self.target} {reason}, and may not: a policy works with what it is told.", "reach", reason
+                )
             if self.meter.spent > self.meter.most:  # it caught what should have stopped it
-                raise Refused(self._too_much(), "operations")
+                raise self._too_much()
 
-    def _too_much(self) -> str:
-        return (
+    def _too_much(self) -> Refused:
+        evictions = f"{self.victims:,} eviction{'' if self.victims == 1 else 's'}"
+        return Refused(
             f"{self.target} needs more than {OPERATIONS} operations for each block that it is told of or asked for: "
-            f"{self.meter.spent:,} for {self.told:,} blocks so far, {self.victims:,} evictions among them. Look for a "
-            "loop over all blocks, or for min, sorted, `in` or remove on a list."
+            f"{self.meter.spent:,} for {self.told:,} blocks so far, {evictions} among them. Look for a "
+            "loop over all blocks, or for min, sorted, `in` or remove on a list.",
+            "operations", f"{self.meter.spent:,} operations",
         )
+
+
+def _message(error: BaseException) -> str:
+    """What an error of Python's own says, as the end of a sentence; other errors could say anything."""
+    if type(error).__module__ != "builtins" or not all(type(arg) in (str, int, float) for arg in error.args):
+        return ""
+    return f": {error}"[:160].rstrip(".")
 
 
 class Guard:

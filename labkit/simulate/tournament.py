@@ -60,7 +60,7 @@ class Entrant:
         remote: list[_Remote] = []
 
         def make(blocks: int) -> EvictionPolicy:
-            remote.append(_Remote(self.job, blocks))
+            remote.append(type(self.job["target"], (_Remote,), {})(self.job, blocks))  # errors of the cache name it
             return remote[0]
 
         try:

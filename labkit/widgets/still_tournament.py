@@ -82,7 +82,7 @@ def tournament(answer: dict[str, Any], at: int | None, bound: str, about: str, t
     y += 22
     half = (WIDTH - 3 * MARGIN) / 2
     for left, key, head, note in (
-        (MARGIN, "hit_rate", "Hit rate", "share of the requests found in the cache"),
+        (MARGIN, "hit_rate", "Hit rate", "share of the blocks found in the cache"),
         (2 * MARGIN + half, "regret", "Regret", "share of the evictions wanted again"),
     ):
         text(axes, left, y, head, 13, weight="bold")

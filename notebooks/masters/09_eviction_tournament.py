@@ -209,12 +209,12 @@ for name, make in contestants.items():
 #
 # | policy | what goes first | what it believes |
 # |---|---|---|
-# | FIFO | what was stored first | old is old, used or not |
+# | FIFO, first in, first out | what was stored first | old is old, used or not |
 # | LRU | what was not held for longest | what was used lately will be used soon |
 # | CLOCK | what was stored first, except if it was hit since | one hit is worth one more round |
-# | LFU | what was hit least often | what was popular stays popular |
-# | SLRU | what was never hit; then LRU | who comes twice will come a third time |
-# | GDSF | least hits for the work of computing it again, with age | dear blocks deserve more patience |
+# | LFU, least frequently used | what was hit least often | what was popular stays popular |
+# | SLRU, segmented LRU | what was never hit; then LRU | who comes twice will come a third time |
+# | GDSF, greedy dual size frequency | least hits for the work of computing it again, with age | dear blocks deserve more patience |
 # | random | any | nothing |
 
 # %% [markdown] id="halfway"
@@ -299,8 +299,8 @@ print(f"{misses} misses; LRU has {lru.looked_up - lru.hits} of {lru.looked_up}")
 # mistake, and its keys and values are computed a second time. That is **regret**: evicted, then wanted again. One can
 # only know it afterwards, by remembering for a while what was evicted.
 #
-# Each mark in the strips below is one eviction. An arc leads from it to the moment when its content was wanted again; where
-# that never happened there is none.
+# The strips below show a shorter stretch of each day, 200 requests. Each mark is one eviction. An arc leads from it to the
+# moment when its content was wanted again; where that never happened there is none.
 
 # %% id="strip-once"
 from labkit.simulate.eviction_scenes import evictions_of_replay
@@ -322,7 +322,9 @@ EvictionStrip(
 # %% [markdown] id="five-counters"
 # A full cache that serves new prompts evicts all day and is healthy: there is nothing to keep. The same cache, a little
 # too small for prompts that do come back, evicts less and hurts more. And there is a third way to lose time that has
-# nothing to do with the prefix cache: sequences that are still running have to give way. Five counters keep these apart:
+# nothing to do with the prefix cache: sequences that are still running have to give way, which is called *preemption*.
+# Five counters keep these apart. *Blocks recycled* counts every block that was given up, also one in which nothing could be
+# found, such as the part-filled last block of a prompt:
 
 # %% id="counters"
 from labkit.simulate.eviction_scenes import grow_too_large
@@ -348,7 +350,8 @@ print(f"{'time without free memory':26}" + "".join(row))
 # %% [markdown] id="after-counters"
 # The last line is what a gauge of free memory shows, and it tells nobody apart. *Blocks recycled* and *cached
 # blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
-# recomputed tokens the third. The cures differ as well: for the second a better policy or a little more memory; for the
+# recomputed tokens the third. (No prompt comes twice in the third; what it regrets is what a sequence that gave way had left
+# in the cache, and wanted when it came back.) The cures differ as well: for the second a better policy or a little more memory; for the
 # third no eviction policy helps, since nothing that is held can be evicted. Lessons 17 and 18 take it up.
 #
 # This is the sentence that the course began with, made sharper. Watching the eviction rate is not enough; watch what
@@ -398,11 +401,10 @@ print(f"{'time without free memory':26}" + "".join(row))
 # BEGIN SOLUTION
 ops = [
     ("LRU",),
-    ("released", [0]),
+    ("released", [0, 1]),
     ("add", 0),
-    ("remove", 0),
-    ("released", [1]),
     ("add", 1),
+    ("remove", 0),
     ("released", [0]),
     ("add", 0),
     ("evict",),
@@ -437,7 +439,9 @@ finish("09")
 # `heapq`, `collections`, `random`, `math` and the like, and your own `LRU`, and nothing that could look at the trace. It
 # may spend 30 operations, on the average, for each block that it is told of or asked for. Operations are counted in your
 # code and not timed, so the verdict is the same on every machine; `min` over a thousand blocks counts as a thousand, also
-# inside your own `LRU` if you build on it. And what it remembers may not grow with what has passed through the cache.
+# inside your own `LRU` if you build on it (one that uses `min` is too slow for that). A check begins with the course's `LRU`,
+# so use its methods and not what yours keeps inside. And what a policy remembers may not grow with what has passed through
+# the cache.
 #
 # What could a policy know that LRU ignores? How often a block was hit. How deep it lies: the front of a prompt is shared
 # by many, and the end of a very long one by hardly anybody. What it would cost to compute it again:
@@ -548,7 +552,8 @@ TournamentBoard(
 # %% [markdown] id="about-hold"
 # And now on a trace that neither you nor your policy has seen. Each run of `labkit tournament` in a terminal draws a fresh
 # one, with another seed, and your policy runs in a process in which that trace does not exist; `--trace FILE` takes a
-# trace of your own. This cell does the same with a given seed, on a small trace.
+# trace of your own. This cell does the same with a given seed, on a small trace. Regret stands beside hits here and is, like
+# them, a share of the blocks that were asked for; on the board it is a share of the evictions.
 
 # %% id="tournament"
 from labkit.grading.tournament_command import hold, text_of

@@ -135,6 +135,8 @@ _LRU = [
                                                   released="LRU.time += 1\n        for b in blocks:\n"
                                                            "            self.last[b] = self.time"),
      "The sets belong to the class, so every policy evicts the blocks of all others."),
+    ("class-level-times", "policies-are-separate", _lru(head="last = {}", init="self.time = 0; self.may_go = set()"),
+     "The times belong to the class, so one policy writes over those of all others."),
     ("remove-forgets-time", "raised", _lru(remove="self.may_go.remove(block); del self.last[block]",
                                            more=""),
      "A block that is removed keeps its time of release: it is added again without a new one when its child goes."),

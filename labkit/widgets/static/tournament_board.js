@@ -91,7 +91,7 @@ function render({ model, el }) {
     about, problem, panels, sentence, hold,
   );
   const charts = [
-    { key: "hit_rate", title: "Hit rate", words: "share of the requests found in the cache", top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.hit_rate)) },
+    { key: "hit_rate", title: "Hit rate", words: "share of the blocks found in the cache", top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.hit_rate)) },
     { key: "regret", title: "Regret", words: "share of the evictions wanted again", top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.regret.map((v) => v ?? 0))) },
   ].map((chart) => {
     const picture = svg("svg", { class: "lk-tour-svg", "aria-hidden": "true", height: TB_PAD.top + TB_HIGH + TB_PAD.bottom, "data-chart": chart.key });
