@@ -350,9 +350,10 @@ print(f"{'time without free memory':26}" + "".join(row))
 # %% [markdown] id="after-counters"
 # The last line is what a gauge of free memory shows, and it tells nobody apart. *Blocks recycled* and *cached
 # blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
-# recomputed tokens the third. (No prompt comes twice in the third; what it regrets is what a sequence that gave way had left
-# in the cache, and wanted when it came back.) The cures differ as well: for the second a better policy or a little more memory; for the
-# third no eviction policy helps, since nothing that is held can be evicted. Lessons 17 and 18 take it up.
+# recomputed tokens the third. (No prompt comes twice in the third; what it regrets is what a sequence that gave way had
+# left in the cache, and wanted when it came back.) The cures differ as well: for the second a better policy or a little
+# more memory; for the third no eviction policy helps, since nothing that is held can be evicted. Lessons 17 and 18 take
+# it up.
 #
 # This is the sentence that the course began with, made sharper. Watching the eviction rate is not enough; watch what
 # becomes of the evicted.

@@ -404,7 +404,7 @@ _MINE = [
      "Something is kept of every content that ever came by."),
     ("looks-at-frames", _REACH, "import sys\n\n" + _mine(
         evict="sys._getframe(3)\n        return self.queue.popitem()[0]"),
-     "The caller's frames lead to the cache and its requests."),
+     "sys leads to the caller's frames, and they lead to the cache and its requests."),
     ("uses-numpy", _REACH, "import numpy as np\n\n" + _mine(),
      "What NumPy does is not counted, so it takes no part."),
     ("returns-text", "a-victim-may-go", _mine(evict="return str(self.queue.popitem()[0])"),
