@@ -27,7 +27,10 @@ def readable(pair: tuple[Any, bytes]) -> str:
 class _Readable:
     """`readable`, as the report writes it."""
 
-    def __call__(self, pair: tuple[Any, bytes]) -> str:
+    def __call__(self, *given: Any) -> str:
+        if len(given) != 1:
+            raise TypeError(f"hash_block takes one pair (hash before, tokens), not {len(given)} arguments")
+        (pair,) = given
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(f"hash_block takes one pair (hash before, tokens), not {show(pair, 40)}")
         return readable(pair)
@@ -72,8 +75,11 @@ class ChainHashes(FunctionSpecification):
     }
     hints = (
         "Two prompts end in the same block and begin differently. Which value of yours is different for the two?",
+        "Cut first: page i begins at i * page_bytes, only full pages count, and pages[0] gets the salt in front. Then "
         "hashes[i] = hash_block((hashes[i - 1], pages[i])), and what stands before the first block is None.",
-        "parent = None\nfor page in pages:\n    parent = hash_block((____, page))\n    hashes.append(____)",
+        "pages = [tokens[i * page_bytes:____] for i in range(len(tokens) ____ page_bytes)]\n"
+        "if pages:\n    pages[0] = ____\nparent = None\nfor page in pages:\n"
+        "    parent = hash_block((____, page))\n    hashes.append(____)",
     )
 
     def oracle(self, tokens: bytes, page_bytes: int, salt: bytes = b"", hash_block: Any = hash) -> Any:
@@ -136,8 +142,9 @@ class ChainHashes(FunctionSpecification):
         if rule == "full-blocks-only":
             got = len(seen[0]) if isinstance(seen, list | tuple) and len(seen) == 2 else "other"
             left = len(tokens) % page_bytes
-            part = f", and {left} bytes of a part-filled one" if left else ""
-            return f"{len(tokens)} bytes at {page_bytes} a block are {_count(full)}{part}; you made {got} hashes."
+            part = f", and {_some(left, 'byte')} of a part-filled one" if left else ""
+            made = _some(got, "hash", "hashes") if isinstance(got, int) else "other hashes"
+            return f"{_some(len(tokens), 'byte')} at {page_bytes} a block are {_count(full)}{part}; you made {made}."
         if rule == "salt-reaches-every-hash":
             return (f"Under another salt than {show(salt)} the same tokens must give other hashes, all of them, and "
                     "the salt goes in once.")
@@ -163,15 +170,17 @@ class LongestHit(FunctionSpecification):
         Rule("blocks-in-order", "The answer lists the blocks, in the order of the prompt."),
     )
     witnesses = (
+        Witness("stops-at-the-first-miss", op("call", hashes=["p", "q", "r", "s"], cached={"p": 4, "q": 5, "r": 6},
+                                              limit=4)),
         Witness("stops-at-the-first-miss", op("call", hashes=["p", "q", "r"], cached={"p": 4, "r": 6}, limit=3)),
         Witness("stops-at-the-first-miss", op("call", hashes=["p", "q", "r"], cached={"q": 5, "r": 6}, limit=3)),
         Witness("stops-at-the-first-miss", op("call", hashes=["p", "q", "r", "s", "t"],
                                               cached={"p": 1, "r": 3, "s": 4, "t": 5}, limit=5)),
         Witness("stops-at-the-first-miss", op("call", hashes=["p"], cached={}, limit=1)),
-        Witness("limit-is-kept", op("call", hashes=["p", "q", "r"], cached={"p": 4, "q": 5, "r": 6}, limit=2)),
+        Witness("limit-is-kept", op("call", hashes=["p", "q", "r"], cached={"p": 4, "q": 5, "r": 6}, limit=1)),
         Witness("limit-is-kept", op("call", hashes=["p", "q"], cached={"p": 4, "q": 5}, limit=0)),
         Witness("limit-is-kept", op("call", hashes=["p", "q", "r", "s"], cached={"p": 4, "q": 5, "r": 6, "s": 2},
-                                    limit=1)),
+                                    limit=2)),
         Witness("every-leading-hit-counts", op("call", hashes=["p", "q", "r"], cached={"p": 4, "q": 5, "r": 6},
                                                limit=3)),
         Witness("every-leading-hit-counts", op("call", hashes=["p", "q", "r"], cached={"p": 4, "q": 5}, limit=3)),
@@ -234,8 +243,8 @@ class LongestHit(FunctionSpecification):
 
     def cause(self, rule: str, seen: Any, expected: Any, hashes: list[str], cached: dict[str, int], limit: int) -> str:
         if rule == "limit-is-kept":
-            return (f"{limit} blocks may be hits and you name {len(seen)}: if every token comes from the cache, "
-                    "nothing is computed, and nothing predicts the next token.")
+            return (f"{_some(limit, 'block')} may be hits and you name {len(seen)}: if every token comes from the "
+                    "cache, nothing is computed, and nothing predicts the next token.")
         if rule == "block-0-is-a-block":
             key = next(key for key in hashes if cached.get(key) == 0)
             return f"{key!r} is cached, in block 0, and your answer treats it as a miss."
@@ -247,7 +256,8 @@ class LongestHit(FunctionSpecification):
             return (f"{miss!r} is not cached, so its tokens are computed; block {wrong} stands behind it. A prefix "
                     "has no holes: attention would read keys and values that nobody has put there.")
         if rule == "every-leading-hit-counts":
-            return f"{len(expected)} leading hashes are cached and within the limit; you name {len(seen)}."
+            leading = "1 leading hash is" if len(expected) == 1 else f"{len(expected)} leading hashes are"
+            return f"{leading} cached and within the limit; you name {len(seen)}."
         return f"The hits lie in blocks {show(expected)}, in this order."
 
 
@@ -288,6 +298,8 @@ class RegisterRelease(Specification):
         Rule("registered-once", "Registering a block again changes nothing."),
     )
     witnesses = (
+        # Of equally short traces the first is shown: here two hashes tell what one would leave open.
+        Witness("full-blocks-become-findable", op("new", num_blocks=4), op("request", prompt="ab")),
         Witness("held-blocks-stay", op("new", num_blocks=3), op("request", prompt="a."), op("request", prompt="a."),
                 op("finish", which=0), op("request", prompt="b")),
         Witness("held-blocks-stay", op("new", num_blocks=4), op("request", prompt="ab."), op("finish", which=0),
@@ -304,7 +316,6 @@ class RegisterRelease(Specification):
                 op("request", prompt="cd."), op("finish", which=0)),
         Witness("no-block-is-lost", op("new", num_blocks=4), op("request", prompt="ab."), op("request", prompt="a."),
                 op("finish", which=0), op("finish", which=0), op("request", prompt="cde.")),
-        Witness("full-blocks-become-findable", op("new", num_blocks=4), op("request", prompt="ab")),
         Witness("full-blocks-become-findable", op("new", num_blocks=1), op("request", prompt="a"),
                 op("finish", which=0), op("request", prompt="a")),
         Witness("full-blocks-become-findable", op("new", num_blocks=5), op("request", prompt="abc."),
@@ -365,10 +376,12 @@ class RegisterRelease(Specification):
     hints = (
         "After release a block is in one of three places: with another holder, in the queue, or in the pool. What "
         "decides?",
+        "register: a block that is not in hash_of yet is entered in both directions, under its own hash. release: "
         "refs.drop says whom nobody holds any more; of these, a block with a hash goes to the back of the queue and "
         "one without goes back to the pool, the last block of the sequence before the others.",
-        "for block in self.refs.drop(____):\n    if block in self.hash_of:\n        self.queue.append(block)\n"
-        "    else:\n        self.refs.____([block])",
+        "for key, block in zip(hashes, blocks):  # register\n    if block ____:\n        self.hash_of[block] = key\n"
+        "        self.by_hash.add(____, block)\n\nfor block in self.refs.drop(____):  # release\n"
+        "    if block in self.hash_of:\n        self.queue.append(block)\n    else:\n        self.refs.____([block])",
     )
 
     def setup(self) -> Mapping[str, Any]:
@@ -575,7 +588,11 @@ def _is_prompt(word: str) -> bool:
 
 
 def _count(n: int) -> str:
-    return "1 full block" if n == 1 else f"{n} full blocks"
+    return _some(n, "full block")
+
+
+def _some(n: int, one: str, several: str | None = None) -> str:
+    return f"1 {one}" if n == 1 else f"{n} {several or one + 's'}"
 
 
 LESSON = Lesson(

@@ -18,6 +18,29 @@ BLOCK_SIZE = 2
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
+class BlockHash(str):
+    """A hash that a person can read and code can only look up: like a digest, it has neither length nor order.
+
+    So whoever guesses a block's place in its sequence from the hash is told, where real hashes would tell nothing.
+    """
+
+    def __len__(self) -> int:
+        raise TypeError("a hash does not say where its block stands; take no length of it")
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _no_order(self, other: object) -> bool:
+        raise TypeError("a hash does not say where its block stands; hashes have no order")
+
+    __lt__ = __le__ = __gt__ = __ge__ = _no_order
+
+
+def handed_out(hashes: list[str]) -> list[str]:
+    """The hashes as an implementation gets them, in a list of its own."""
+    return [BlockHash(key) for key in hashes]
+
+
 def hashes_of(prompt: str) -> list[str]:
     """The hash of every full block: all that is before it, and itself."""
     full = prompt.rstrip(".")
@@ -94,7 +117,7 @@ class QueueReferee(Referee):
             raise ValueError(f"there is no room for the request {show(prompt)}")
         self.remember(prompt)
         seen = self.call("finds-what-the-hash-says", f"lookup({show(hashes)}, {(tokens_of(prompt) - 1) // BLOCK_SIZE})",
-                         "lookup", list(hashes), (tokens_of(prompt) - 1) // BLOCK_SIZE, on=self.cache)
+                         "lookup", handed_out(hashes), (tokens_of(prompt) - 1) // BLOCK_SIZE, on=self.cache)
         if not self.require("finds-what-the-hash-says", seen == hit, expected=hit,
                             cause=f"This is what is cached of {show(prompt)}, its last token left out."):
             return
@@ -142,12 +165,22 @@ class QueueReferee(Referee):
         free = self._free()
         num_free = self.read("the-rest-goes-back", self.refs, "num_free")
         if num_free < free:
+            if astray := [b for b in back if b in self.cache.queue]:
+                self.observe("the-rest-goes-back", "the queue", list(self.cache.queue), self.queue,
+                             f"{_named(astray)} in the queue, and an eviction will look for a hash that is not there.")
+                return
             self.observe("the-rest-goes-back", "refs.num_free", num_free, free,
                          f"{_named(back)} never registered and nobody holds {_them(back)}, so the pool should have "
                          f"{_them(back)} again.")
             return
         if num_free > free:
             kept = [b for b in unheld if b in self.key_of]
+            available = self.read("no-block-is-lost", self.cache, "num_available")
+            if available > free + len(self.queue):
+                both = [b for b in kept if b in self.cache.queue]
+                self.observe("no-block-is-lost", "num_available", available, free + len(self.queue),
+                             f"{_named(both)} in the queue and in the pool as well, and can be handed out twice.")
+                return
             twins = bool(kept) and all(self._twins(b) for b in kept)
             self.observe("twins-are-kept" if twins else "stays-findable-after-release", "refs.num_free", num_free, free,
                          f"{_named(kept)} full and registered and should wait in the queue"
@@ -194,10 +227,10 @@ class QueueReferee(Referee):
         """What a sequence was given besides its hits: nobody's blocks, and the right ones were evicted for it."""
         evicted = self.queue[: max(0, len(seen) - free)]
         twice = [b for b in seen if b in held or seen.count(b) > 1]
+        first = twice[0] if twice else -1
+        whose = "was found for this very prompt" if first in one.blocks else f"is held by {self._holder(first)}"
         if not self.require("held-blocks-stay", not twice, expected=Words("blocks that nobody holds"),
-                            cause=f"Block {twice[0] if twice else ''} is held by "
-                                  f"{self._holder(twice[0] if twice else -1)}, was evicted all the same, and is handed "
-                                  "out a second time."):
+                            cause=f"Block {first} {whose}, was evicted all the same, and is handed out a second time."):
             return False
         for block in seen:  # the picture shows what happened, right or wrong
             if block in self.queue:
@@ -217,7 +250,7 @@ class QueueReferee(Referee):
         new = [b for b in blocks[: len(hashes)] if b not in self.key_of]
         rule = "full-blocks-become-findable" if new else "registered-once"
         again = {self.key_of[b]: self._entries(self.key_of[b]) for b in blocks[: len(hashes)] if b in self.key_of}
-        self.call(rule, f"register({show(hashes)}, {blocks})", "register", list(hashes), blocks, on=self.cache)
+        self.call(rule, f"register({show(hashes)}, {blocks})", "register", handed_out(hashes), blocks, on=self.cache)
         self.registered(one, hashes, again)
 
     def registered(self, one: Running, hashes: list[str], again: dict[str, int]) -> None:
@@ -232,6 +265,11 @@ class QueueReferee(Referee):
                 self.log.emit(Kind.STORED, one.name, block, -1)
         if not self._check_counts(one.blocks):
             return
+        for block, key in zip(one.blocks, hashes, strict=False):
+            if (seen := self.cache.hash_of.get(block, key)) != key:
+                self.observe("finds-what-the-hash-says", f"hash_of[{block}]", seen, key,
+                             f"Block {block} holds {key!r}; whoever looks for {seen!r} will be led to it.")
+                return
         if not self._check_lookups("full-blocks-become-findable", "It is full, and register was told its hash."):
             return
         for key, blocks in again.items():
@@ -255,7 +293,7 @@ class QueueReferee(Referee):
             hashes = hashes_of(prompt)
             expected = self._expected(hashes, len(hashes))
             seen = self.call("finds-what-the-hash-says", f"lookup({show(hashes)}, {len(hashes)})",
-                             lambda hashes=hashes: self.cache.lookup(list(hashes), len(hashes)))
+                             lambda hashes=hashes: self.cache.lookup(handed_out(hashes), len(hashes)))
             line = self.steps.pop()  # asked after every operation; only what differs becomes a line
             if seen == expected:
                 continue
@@ -388,7 +426,7 @@ class PromptReferee(QueueReferee):
         before = self._look()
         rule = "refuses-only-without-room"
         seen = self.call(rule, f"allocate_prompt(cache, {show(hashes)}, {tokens}, {BLOCK_SIZE})",
-                         self.implementation, self.cache, list(hashes), tokens, BLOCK_SIZE)
+                         self.implementation, self.cache, handed_out(hashes), tokens, BLOCK_SIZE)
         need = f"{_blocks(fresh)} needed beside the {len(hit)} found" if hit else f"{_blocks(fresh)} needed"
         had = f"{_blocks(room)} to be had" + ("" if room == free + len(self.queue) else
                                               ": those found are in the queue, and no longer once they are held")

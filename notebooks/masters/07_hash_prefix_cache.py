@@ -85,8 +85,8 @@ PageTable(log, step=7, title="Twelve blocks, five requests",
 # ### Exercise: `chain_hashes` (8 minutes, difficulty 2, importance 5)
 #
 # This is the function that the engine runs. Prompts come as bytes (four for each token, so that blocks can be cut and
-# hashed in one go), and the hash is handed in, because which one to take is a question of its own, further down. The check
-# uses one that can be read: it writes down everything that went into it.
+# hashed in one go); the bytes of one block are called its *page*. The hash is handed in, because which one to take is a
+# question of its own, further down. The check uses one that can be read: it writes down everything that went into it.
 
 # %% id="ex-chain-hashes"
 # %%exercise chain_hashes
@@ -275,7 +275,8 @@ save_point("07")
 #   pool.
 #
 # The base looks up, holds, allocates and evicts. (In the check a prompt is a word: each letter is a full block, a full
-# stop at the end a part-filled one, and the hash of a block is the word up to it.)
+# stop at the end a part-filled one, and the hash of a block is the word up to it. You can read that word; for your code it
+# is a hash like any other, with no length and no order.)
 
 # %% id="ex-register-release"
 # %%exercise register_release
@@ -559,7 +560,7 @@ print("secret            ", secret)
 for salts in (False, True):
     server = Server(KVCacheManager(4096, 16), Clock(), salts)
     server.ask("victim", sent + [1])
-    guesses, probes = steal(server, words, blocks=5, secret=secret)
+    guesses, probes = steal(server, words, blocks=5)
     asked = sum(len(block) for block in probes)
     print("a salt per tenant " if salts else "no salt           ",
           guesses, f"after {asked} probes")

@@ -24,7 +24,7 @@ _COVERS, _SALT, _FULL, _PAGES = ("a-hash-covers-all-before-it", "salt-reaches-ev
                                  "pages-are-what-was-hashed")
 _CHAIN = [
     ("no-chain", _COVERS, _chain_loop(step="hashes.append(hash_block((None, page)))"),
-     "Each block is hashed for itself, so the same sixteen tokens match wherever they stand and whatever came before."),
+     "Each block is hashed for itself, so the same tokens match wherever they stand and whatever came before."),
     ("parent-never-moves", _COVERS, _chain_loop(step="hashes.append(hash_block((parent, page)))"),
      "The hash of the block before is never carried on: every block hangs from the start."),
     ("hashes-the-page-only", _COVERS, _chain_loop(step="hashes.append(hash_block(page))"),
@@ -179,7 +179,8 @@ _HIT = [
             break
         hit.append(cached[key])
     return hit""",
-     "The limit leaves the last token out already; subtracting once more computes a whole block again for nothing."),
+     "One hash fewer than the limit is looked at, though the limit leaves the last token out already: a whole block is "
+     "computed again for nothing."),
     ("drops-the-last-hit", _EVERY, """hit = []
     for key in hashes[:limit]:
         if key not in cached:
@@ -193,6 +194,13 @@ _HIT = [
         i += 1
     return hit""",
      "The loop ends one hash early."),
+    ("leaves-the-last-hash", _EVERY, """hit = []
+    for key in hashes[:min(limit, len(hashes) - 1)]:
+        if key not in cached:
+            break
+        hit.append(cached[key])
+    return hit""",
+     "The last hash is never looked at, though the limit allows it: behind the last full block there may be more tokens."),
     ("needs-all", _EVERY, """if not all(key in cached for key in hashes[:limit]):
         return []
     return [cached[key] for key in hashes[:limit]]""",
@@ -213,7 +221,7 @@ _HIT = [
             break
         hit.append(block)
     return hit""",
-     "Block 0 counts as false, so a hit in the first block of the pool is taken for a miss."),
+     "Hit or miss is told by the number of the block, and 0 passes for a miss: it is the first block of the pool."),
     ("zero-filtered", _ZERO, """hit = []
     for key in hashes[:limit]:
         if key not in cached:
@@ -309,7 +317,7 @@ _QUEUE = [
             elif block in gone:
                 self.refs.recycle([block])"""),
      "Every registered block of the sequence enters the queue, also those that another sequence still holds."),
-    ("free-then-queue", _STAYS, _queue(release="""self.refs.free(reversed(blocks))
+    ("free-then-queue", _LOST, _queue(release="""self.refs.free(reversed(blocks))
         for block in reversed(blocks):
             if block in self.hash_of and not self.refs.count(block):
                 self.queue.append(block)"""),
@@ -325,7 +333,7 @@ _QUEUE = [
                 self.hash_of[block] = key
                 self.by_hash.add(key, block)"""),
      "The hashes are paired with the last blocks; with a part-filled one at the end everything is off by one."),
-    ("new-ones-get-the-first-hashes", _FINDABLE, _queue(register="""
+    ("new-ones-get-the-first-hashes", _FINDS, _queue(register="""
         new = [block for block in blocks if block not in self.hash_of]
         for key, block in zip(hashes, new):
             self.hash_of[block] = key
@@ -395,6 +403,26 @@ _QUEUE = [
             else:
                 self.refs.recycle([block])"""),
      "The number of a block says nothing about its place in the sequence."),
+    ("sorted-ids-down", _TAIL, _queue(release="""for block in sorted(self.refs.drop(blocks), reverse=True):
+            if block in self.hash_of:
+                self.queue.append(block)
+            else:
+                self.refs.recycle([block])"""),
+     "The blocks are let go of in the order of their numbers, which says nothing about their places in the sequence."),
+    ("longest-hash-first", "raised", _queue(release="""gone = self.refs.drop(blocks)
+        for block in sorted(gone, key=lambda b: -len(self.hash_of.get(b, ""))):
+            if block in self.hash_of:
+                self.queue.append(block)
+            else:
+                self.refs.recycle([block])"""),
+     "Only the hashes of the check are words that grow; the order of the blocks is known from the list itself."),
+    ("greatest-hash-first", "raised", _queue(release="""gone = self.refs.drop(blocks)
+        for block in sorted(gone, key=lambda b: self.hash_of.get(b, ""), reverse=True):
+            if block in self.hash_of:
+                self.queue.append(block)
+            else:
+                self.refs.recycle([block])"""),
+     "Which of two hashes is greater says nothing about which block came first."),
     ("newest-in-front", _OLDEST, _queue(release="""older = []
         while len(self.queue):
             older.append(self.queue.popleft())
@@ -483,7 +511,7 @@ _PROMPT = [
     ("allocates-before-holding", _HELD, _prompt_parts(take="""more = cache.allocate(fresh)
     cache.hold(hit)
     blocks = hit + more"""),
-     "The fresh blocks are taken first, and the ones that were found may be evicted for them."),
+     "The blocks that were found are not yet held when the fresh ones are taken, and may be evicted for them."),
     ("hits-count-as-room", _ONLY, _prompt_parts(room="if fresh > cache.num_available:\n        return None"),
      "The blocks that were found are counted as free room, and no longer are once they are held."),
     ("holds-then-asks", _REFUSED, _prompt_parts(room="cache.hold(hit)\n    more = cache.allocate(fresh)\n"
@@ -503,7 +531,7 @@ _PROMPT = [
     ("evicts-then-asks", _REFUSED, _prompt_parts(
         room="while cache.refs.num_free < fresh and len(cache.queue):\n        cache.evict(1)\n"
              "    if cache.refs.num_free < fresh:\n        return None"),
-     "Room is made before the hits are held, and what is evicted for it may be one of them."),
+     "Blocks are evicted before it is known whether that makes room enough, and the prompt is refused all the same."),
     ("holds-and-evicts-then-asks", _REFUSED, _prompt_parts(
         take="", room="cache.hold(hit)\n    while cache.refs.num_free < fresh and len(cache.queue):\n"
                       "        cache.evict(1)\n    more = cache.allocate(fresh)\n    if more is None:\n"
@@ -513,7 +541,7 @@ _PROMPT = [
      "Blocks in the queue are there to be evicted; only the empty ones were counted."),
     ("all-hits-count-against", _ONLY, _prompt_parts(
         room="if fresh > cache.num_available - len(hit):\n        return None"),
-     "A hit that somebody holds already takes nothing from what is available, and is subtracted all the same."),
+     "A hit that somebody holds already needs no room, and your count asks for room for it all the same."),
     ("needs-everything-fresh", _ONLY, _prompt_parts(
         room="if blocks_needed(num_tokens, block_size) > cache.num_available:\n        return None"),
      "Room is asked for the whole prompt, the part that is cached and held included."),
@@ -525,7 +553,7 @@ _PROMPT = [
      "Having no room is an ordinary answer, None, and no exception."),
     ("full-hit", _ONE, _prompt_parts(hit="hit = cache.lookup(hashes, num_tokens // block_size)"),
      "A prompt that is cached to its end is all hits, and nothing is left whose output could give the next token."),
-    ("no-limit", _ONE, _prompt_parts(hit="hit = cache.lookup(hashes, len(hashes))"),
+    ("full-hit-by-hashes", _ONE, _prompt_parts(hit="hit = cache.lookup(hashes, len(hashes))"),
      "The limit is the number of hashes, which leaves no token where the prompt fills its blocks exactly."),
     ("one-block-left", _USES, _prompt_parts(hit="hit = cache.lookup(hashes, max(0, num_tokens // block_size - 1))"),
      "One block is always computed again; only one token has to be, and often a part-filled block gives it."),
