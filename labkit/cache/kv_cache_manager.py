@@ -175,7 +175,7 @@ class KVCacheManager:
                num_tokens: int | None = None) -> int:
         """How many leading tokens of a prompt are cached, all but one at most. Nothing changes."""
         data, num_tokens = self._prompt(prompt, num_tokens)
-        chain = self.cache.chain(data, salted(salt, extra_keys) if salt or extra_keys else b"")
+        chain = self.cache.chain(data, salted(salt, extra_keys))
         return self.block_size * len(self.cache.lookup(chain, (num_tokens - 1) // self.block_size))
 
     # ----- sequences come, grow and go -------------------------------------------------------------------------
