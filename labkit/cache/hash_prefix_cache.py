@@ -51,7 +51,11 @@ def chain_hashes(
 
     Returns:
         (hashes, pages), both of length len(tokens) // page_bytes; the end of a part-filled block is left out.
+
+    Raises:
+        CacheError: `page_bytes` is not a whole number of 1 or more.
     """
+    page_bytes = whole_number(page_bytes, "page_bytes", at_least=1, error=CacheError)
     # iter_unpack cuts in C, twice as fast as a slice a block.
     pages = [page for (page,) in iter_unpack(f"{page_bytes}s", tokens[: len(tokens) // page_bytes * page_bytes])]
     if salt and pages:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,8 +25,9 @@ from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import blocks_needed, slot_mapping
 from labkit.cache.checks import whole_number
 from labkit.cache.eviction import EvictionPolicy
+from labkit.cache.guarded_policy import guarded
 from labkit.cache.prefix_cache import PrefixCache
-from labkit.cache.prefix_cache_maker import prefix_cache_maker
+from labkit.cache.prefix_cache_maker import make_prefix_cache
 from labkit.cache.protocols import BlockPoolLike
 from labkit.cache.ref_counts import RefCounts
 from labkit.cache.swap import SwapPool
@@ -67,6 +69,10 @@ class KVCacheManager:
 
     Raises:
         CacheError: numbers or parts that make no sense. PolicyError: the policy is none.
+
+    Where a policy of yours raises anything, the call that it was told about is carried out, and raises PolicyError at
+    its end. What it raises in `evict` leaves no room: the call is refused, and nothing has changed but for what was
+    evicted before.
     """
 
     def __init__(
@@ -95,7 +101,8 @@ class KVCacheManager:
         if not callable(counts):
             raise CacheError(f"counts is {counts!r:.60}, but must be called with a pool: pass a class like RefCounts.")
         self.refs = counts(BlockPool(self.num_blocks) if pool is None else self._checked_pool(pool))
-        self.cache = prefix_cache_maker(prefix_cache)(self.refs, page_bytes, policy)
+        self._policy = None if policy is None else guarded(policy)
+        self.cache = make_prefix_cache(prefix_cache, self.refs, page_bytes, self._policy)
         self.swap_pool = swap_pool
         self.copies: list[tuple[int, int]] = []
         """Blocks to copy before the next tokens are written, as (source, destination). Take them and clear the list."""
@@ -104,6 +111,8 @@ class KVCacheManager:
         self._sequences: dict[Hashable, _Sequence] = {}
         self._swapped: dict[Hashable, _Sequence] = {}
         self._preempted: dict[Hashable, int] = {}  # tokens they had
+        self._batch: list[_Sequence] = []  # who `append_each` was called for last
+        self._batch_names: list[Hashable] | None = None  # None if somebody of them has left since
         self._taken = 0
         self._counters = Counters()
 
@@ -223,6 +232,7 @@ class KVCacheManager:
         counters.hit_tokens += cached
         if seq_id in self._preempted:
             counters.recomputed_tokens += max(0, min(self._preempted.pop(seq_id), num_tokens) - cached)
+        self._end()
         return Allocation(blocks, cached)
 
     def append(self, seq_id: Hashable, token: int) -> bool:
@@ -259,6 +269,7 @@ class KVCacheManager:
         seq.tail.append(token)
         if not seq.room:
             self._fill(seq)
+            self._end()
         return True
 
     def append_each(self, seq_ids: Sequence[Hashable], tokens: Sequence[int]) -> bool:
@@ -273,19 +284,14 @@ class KVCacheManager:
         Raises:
             CacheError: a sequence named twice, or a number of tokens that does not go into them.
         """
-        try:
-            known = self._sequences
-            seqs = list(map(known.__getitem__, seq_ids))
-        except KeyError as error:
-            raise self._unknown(error.args[0]) from None
-        except TypeError:
-            raise self._unknown(self._first_without_hash(seq_ids)) from None
+        # A batch stays the same for many steps, and then it need not be looked up again.
+        if type(seq_ids) is not list or seq_ids != self._batch_names:
+            self._batch, self._batch_names = self._all_different(seq_ids), list(seq_ids)
+        seqs = self._batch
         try:
             new = array("I", tokens)
         except (TypeError, OverflowError, ValueError):
             new = array("I", token_bytes(tokens))
-        if len(set(seq_ids)) < len(seqs):
-            raise CacheError("A sequence is named twice in one call: name each once, with all of its tokens.")
         if len(new) != len(seqs):
             return self._extend(seqs, self._shares(seqs, new))
         edge = []
@@ -338,23 +344,26 @@ class KVCacheManager:
         parent = self._sequence(parent_id)
         self._new_name(child_id, "give the fork a name of its own")
         chain = self.cache.fork(parent.chain, parent.blocks)
+        self._preempted.pop(child_id, None)  # the name stands for another sequence from now on
         parent.room = 0  # neither may write into the last block without asking
         self._sequences[child_id] = _Sequence(list(parent.blocks), chain, parent.tail[:], 0, parent.keyed)
 
     def free(self, seq_id: Hashable) -> None:
         """A sequence is finished. What its full blocks hold stays findable until the room is needed."""
-        seq = self._sequence(seq_id)
-        del self._sequences[seq_id]
-        self.cache.release(seq.chain, seq.blocks)
+        self._leaves(seq_id, self._sequence(seq_id))
+        self._end()
 
     def release(self, seq_id: Hashable) -> None:
         """Take the memory of a sequence that is not finished (preemption by recomputation).
 
-        It comes back under the same name with `allocate`, its prompt then being all tokens that it had.
+        It comes back under the same name with `allocate`, its prompt then being all tokens that it had; or never, and
+        then `forget` it.
         """
-        self._preempted[seq_id] = self.num_tokens(seq_id)
-        self.free(seq_id)
+        seq = self._sequence(seq_id)
+        self._preempted[seq_id] = self._num_tokens(seq)
         self._counters.preemptions += 1
+        self._leaves(seq_id, seq)
+        self._end()
 
     def swap_out(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
         """Move a sequence to host memory and give up its blocks.
@@ -370,8 +379,9 @@ class KVCacheManager:
         host = self._swap_pool().store(seq_id, len(seq.blocks))
         if host is None:
             return None
-        self._swapped[seq_id] = self._sequences.pop(seq_id)
-        self.cache.release(seq.chain, seq.blocks)
+        self._swapped[seq_id] = seq
+        self._leaves(seq_id, seq)
+        self._end()
         return list(zip(seq.blocks, host, strict=True))
 
     def swap_in(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
@@ -399,7 +409,27 @@ class KVCacheManager:
         self.cache.register(seq.chain, seq.blocks, self.cache.num_pages(seq.chain))
         seq.room = self.block_size - len(seq.tail) if seq.tail else 0
         self._sequences[seq_id] = self._swapped.pop(seq_id)
+        self._end()
         return copies
+
+    def forget(self, seq_id: Hashable) -> None:
+        """Give up a sequence that is not in memory: one that was preempted or swapped out, and whose user has gone.
+
+        Its host blocks are free again. What its full blocks hold stays findable, as after `free`.
+
+        Raises:
+            UnknownSequenceError: it is neither preempted nor swapped out, for instance because it is in memory.
+        """
+        if _hashable(seq_id) and seq_id in self._swapped:
+            self._swap_pool().discard(seq_id)
+            del self._swapped[seq_id]
+        elif _hashable(seq_id) and seq_id in self._preempted:
+            del self._preempted[seq_id]
+        else:
+            raise UnknownSequenceError(
+                f"The sequence {seq_id!r:.60} is neither preempted nor swapped out, so there is nothing of it to give "
+                "up: free it if it is in memory."
+            )
 
     # ----- inside ----------------------------------------------------------------------------------------------
 
@@ -412,13 +442,33 @@ class KVCacheManager:
             )
         return pool
 
+    def _leaves(self, seq_id: Hashable, seq: _Sequence) -> None:
+        """A sequence lets go of its blocks."""
+        del self._sequences[seq_id]
+        self._batch_names = None
+        self.cache.release(seq.chain, seq.blocks)
+
+    def _end(self) -> None:
+        """A call has been carried out: now is the time to hear what a policy has raised meanwhile."""
+        if self._policy is not None:
+            self._policy.raise_failure()
+
+    def _only_one_error(self) -> None:
+        """A call is being refused: what a policy has raised besides is not to be raised by another call."""
+        if self._policy is not None:
+            self._policy.failure = None
+
     def _take(self, n: int) -> list[int] | None:
         """`n` blocks, evicting what must be; None, and nothing changed, if there are fewer."""
         missing = n - self.refs.num_free
         if missing > 0:
             if missing > self.cache.num_evictable:
                 return None
-            self.cache.evict(missing)
+            try:
+                self.cache.evict(missing)
+            except BaseException:
+                self._only_one_error()
+                raise
         self._taken += n
         return self.refs.allocate(n)
 
@@ -434,36 +484,31 @@ class KVCacheManager:
             return fresh
         except BaseException:  # the cache or its policy has failed
             self.cache.release(chain, hit)
+            self._only_one_error()
             raise
 
     def _append(self, pairs: Sequence[tuple[_Sequence, int]]) -> bool:
         """One token for each sequence; every one of them fills its last block or has no room in it."""
         last = self.block_size - 1
-        needed = 0
-        sharers: dict[int, int] = {}
-        for seq, _ in pairs:
-            if seq.room:
-                continue
-            if not seq.tail:
-                needed += 1
-            else:  # a part-filled block that was shared when somebody looked last
-                sharers[seq.blocks[-1]] = sharers.get(seq.blocks[-1], 0) + 1
-        taken = self._take(needed + self._copies_for(sharers))
-        if taken is None:
+        without = [seq for seq, _ in pairs if not seq.room]
+        shared = [seq.blocks[-1] for seq in without if seq.tail]  # or were, when somebody looked last
+        fresh = self._take(len(without) - len(shared) + (self._copies_for(Counter(shared)) if shared else 0))
+        if fresh is None:
             return False
-        fresh = iter(taken)
+        next_block = iter(fresh)
         for seq, token in pairs:
             if seq.room:
                 seq.room = 0
             elif not seq.tail:
-                seq.blocks.append(next(fresh))
+                seq.blocks.append(next(next_block))
                 seq.room = last
             else:
-                self._own_last(seq, fresh)
+                self._own_last(seq, next_block)
                 seq.room -= 1
             seq.tail.append(token)
             if not seq.room:
                 self._fill(seq)
+        self._end()
         return True
 
     def _extend(self, seqs: Sequence[_Sequence], more: Sequence[array]) -> bool:
@@ -494,6 +539,7 @@ class KVCacheManager:
                 seq.room -= len(part)
                 if not seq.room:
                     self._fill(seq)
+        self._end()
         return True
 
     def _copies_for(self, sharers: dict[int, int]) -> int:
@@ -573,6 +619,19 @@ class KVCacheManager:
                 "ids were given: give one for each full block, and one more at most for the rest."
             )
         return data[: full * BLOCK_ID_BYTES], num_tokens
+
+    def _all_different(self, seq_ids: Sequence[Hashable]) -> list[_Sequence]:
+        """The sequences of these names, of which none may stand there twice."""
+        try:
+            known = self._sequences
+            seqs = list(map(known.__getitem__, seq_ids))
+            if len(set(seq_ids)) < len(seqs):
+                raise CacheError("A sequence is named twice in one call: name each once, with all of its tokens.")
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        except TypeError:
+            raise self._unknown(self._first_without_hash(seq_ids)) from None
+        return seqs
 
     def _first_without_hash(self, seq_ids: object) -> object:
         """What was wrong with the names of an `append_each`."""

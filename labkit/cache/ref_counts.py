@@ -28,9 +28,15 @@ class RefCounts:
 
     Args:
         pool: where blocks come from and go back to. Nobody else may allocate from it.
+
+    Raises:
+        BlockError: `pool` is none.
     """
 
     def __init__(self, pool: BlockPoolLike) -> None:
+        if not all(hasattr(pool, name) for name in ("num_blocks", "num_free", "allocate", "free")):
+            raise BlockError(f"The pool is {pool!r:.60}, but must have num_blocks, num_free, allocate and free: "
+                             "pass a BlockPool.")
         self.pool = pool
         self._counts = [NOBODY] * pool.num_blocks
 
@@ -65,7 +71,7 @@ class RefCounts:
             BlockError: a block that is in the pool: what it held is not to be relied on.
             Nothing has changed after either.
         """
-        blocks = list(blocks)
+        blocks = _listed(blocks)
         counts = self._counts
         try:
             # Looking before counting keeps it all or nothing. min() finds a block in the pool without a Python loop.
@@ -87,7 +93,7 @@ class RefCounts:
             ForeignBlockError, DoubleFreeError: a block that is not there, or is held less often than it is named.
             Nothing has changed after either.
         """
-        blocks = list(blocks)
+        blocks = _listed(blocks)
         counts = self._counts
         unheld = []
         rest = iter(blocks)  # where the loop stands, known without counting
@@ -110,7 +116,7 @@ class RefCounts:
             ForeignBlockError, DoubleFreeError: a block that is not there, is in the pool already, or is named twice.
             BlockError: a block that somebody holds. Nothing has changed after any of these.
         """
-        blocks = list(blocks)
+        blocks = _listed(blocks)
         counts = self._counts
         rest = iter(blocks)
         try:
@@ -169,6 +175,13 @@ class RefCounts:
             raise BlockError(f"Block {block} is still held, {_times(count)}: drop it before recycling it.")
         where = "in the pool already" if count == NOBODY else "named twice in this call"
         raise DoubleFreeError(f"Block {block} is {where}: recycle it once, after drop.")
+
+
+def _listed(blocks: Iterable[int]) -> list[int]:
+    try:
+        return list(blocks)
+    except TypeError:
+        raise BlockError(f"blocks is {blocks!r:.60}, but must be several blocks: pass a list of them.") from None
 
 
 def _times(n: int) -> str:

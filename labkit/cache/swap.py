@@ -29,7 +29,7 @@ class SwapPool:
         self.swapped_out = 0
         """Blocks copied to the host so far."""
         self.swapped_in = 0
-        """Blocks that left the host again, so far."""
+        """Blocks that left the host for the device again, so far."""
 
     @property
     def num_free(self) -> int:
@@ -49,7 +49,12 @@ class SwapPool:
         Raises:
             CacheError: the sequence has host blocks already.
         """
-        if seq_id in self._held:
+        try:
+            there = seq_id in self._held
+        except TypeError:
+            raise CacheError(f"A sequence cannot be called {seq_id!r:.60}, which has no hash: name it by a number or a "
+                             "string.") from None
+        if there:
             raise CacheError(f"The sequence {seq_id!r} is in the swap pool already: take it out first.")
         host = self._pool.allocate(n)
         if host is not None:
@@ -64,13 +69,21 @@ class SwapPool:
             UnknownSequenceError: the sequence has none.
         """
         host = self._blocks(seq_id)
-        del self._held[seq_id]
-        self._pool.free(host)
+        self.discard(seq_id)
         self.swapped_in += len(host)
         return host
+
+    def discard(self, seq_id: Hashable) -> None:
+        """The sequence will not come back: its host blocks are free, and nothing is copied.
+
+        Raises:
+            UnknownSequenceError: the sequence has none.
+        """
+        self._pool.free(self._blocks(seq_id))
+        del self._held[seq_id]
 
     def _blocks(self, seq_id: Hashable) -> list[int]:
         try:
             return self._held[seq_id]
-        except KeyError:
+        except (KeyError, TypeError):
             raise UnknownSequenceError(f"The sequence {seq_id!r} is not in the swap pool: store it first.") from None

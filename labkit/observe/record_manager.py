@@ -255,6 +255,20 @@ class RecordingManager:
             step.outcome = "; ".join(filter(None, [still, back, _gone(evicted)]))
             return copies
 
+    def forget(self, seq_id: Hashable) -> None:
+        """As the manager's own, recorded."""
+        if self._log is NULL_LOG:
+            return self._inner.forget(seq_id)
+        with _Step(self._log, f"forget({seq_id})") as step:
+            host = self._inner.swap_pool
+            free = 0 if host is None else host.num_free
+            self._inner.forget(seq_id)
+            self._away.pop(seq_id, None)
+            self._log.emit(Kind.FINISH, str(seq_id))
+            back = 0 if host is None else host.num_free - free
+            step.outcome = "given up" + (f"; {'1 host block is' if back == 1 else f'{back} host blocks are'} free again"
+                                         if back else "")
+
     # ----- what a call did -------------------------------------------------------------------------------------
 
     def _grow(self, call: str, seq_ids: list[Hashable], act: Callable[[], bool]) -> bool:

@@ -65,6 +65,8 @@ class Shadow:
         self.released: dict[Hashable, _Modelled] = {}
         self.evicted = 0
         self.regretted = 0
+        self.named = 0
+        """Names given so far by `random_operations`."""
         self._memory: dict[int, int] = {}  # slot -> history
         self._host: dict[int, list[int | None]] = {}  # host block -> histories
         self._histories: dict[tuple[Any, ...], int] = {}
@@ -93,7 +95,7 @@ class Shadow:
         expected = self._expected_hit(model)
         before = self._state()
         if UNKNOWN in tokens:  # whoever lost unknown tokens cannot ask for them again
-            del self.released[seq_id]
+            self.forget(seq_id)
             return False
         looked = self.manager.lookup(tokens, salt=model.salt)
         self._unchanged(before, "lookup")
@@ -181,6 +183,24 @@ class Shadow:
         self._check(seq_id)
         return True
 
+    def forget(self, seq_id: Hashable) -> None:
+        """The sequence, which is not in memory, does not come back."""
+        before = self._state()
+        if seq_id in self.swapped:
+            swap_pool = self.manager.swap_pool
+            host, free, copied = swap_pool.blocks(seq_id), swap_pool.num_free, swap_pool.swapped_in
+            self.manager.forget(seq_id)
+            for block in host:
+                del self._host[block]
+            self._say(swap_pool.num_free == free + len(host), "forget leaves host blocks behind")
+            self._say(swap_pool.swapped_in == copied, "forget counts blocks as copied back")
+            del self.swapped[seq_id]
+        else:
+            self.manager.forget(seq_id)
+            del self.released[seq_id]
+        self._unchanged(before, "forget")
+        self.refuse("forget", seq_id)
+
     def refuse(self, name: str, *args: Any, **kwargs: Any) -> None:
         """A call that must end in one of our errors and change nothing."""
         before = self._state()
@@ -193,6 +213,8 @@ class Shadow:
 
     def finish(self) -> None:
         """Free everything: the cache must be as empty as at the start."""
+        for seq_id in list(self.swapped)[1::2] + list(self.released):
+            self.forget(seq_id)
         for seq_id in list(self.swapped):
             while not self.swap_in(seq_id):
                 self.free(next(iter(self.seqs)))
@@ -340,7 +362,7 @@ class Shadow:
 
 def random_operations(shadow: Shadow, rng: random.Random, count: int, tokens: int = 3, longest: int = 24) -> int:
     """Drive a shadow with `count` random operations; returns how many of them were served."""
-    served = number = 0
+    served = 0
     block_size = shadow.manager.block_size
     for _ in range(count):
         names = list(shadow.seqs)
@@ -350,7 +372,7 @@ def random_operations(shadow: Shadow, rng: random.Random, count: int, tokens: in
             if shadow.released and rng.random() < 0.5:
                 name, prompt = rng.choice(list(shadow.released)), []
             else:
-                name, number = f"s{number}", number + 1
+                name, shadow.named = f"s{shadow.named}", shadow.named + 1
                 prompt = [rng.randrange(tokens) for _ in range(rng.randint(1, longest))]
             served += shadow.allocate(name, prompt, rng.choice([b"", b"", b"", b"\x00", b"tenant"]))
         elif roll < 0.45:
@@ -364,15 +386,18 @@ def random_operations(shadow: Shadow, rng: random.Random, count: int, tokens: in
         elif roll < 0.70:
             served += shadow.grow(seq_id, rng.randint(0, block_size))
         elif roll < 0.78:
-            shadow.fork(seq_id, f"s{number}")
-            number, served = number + 1, served + 1
+            shadow.fork(seq_id, f"s{shadow.named}")
+            shadow.named, served = shadow.named + 1, served + 1
         elif roll < 0.90:
             shadow.free(seq_id)
             served += 1
         elif roll < 0.93:
             shadow.release(seq_id)
             served += 1
-        elif roll < 0.96 and shadow.manager.swap_pool is not None:
+        elif roll < 0.945 and (shadow.released or shadow.swapped):
+            shadow.forget(rng.choice([*shadow.released, *shadow.swapped]))
+            served += 1
+        elif roll < 0.975 and shadow.manager.swap_pool is not None:
             if shadow.swapped and rng.random() < 0.6:
                 served += shadow.swap_in(rng.choice(list(shadow.swapped)))
             else:
@@ -383,6 +408,7 @@ def random_operations(shadow: Shadow, rng: random.Random, count: int, tokens: in
             shadow.refuse("append", seq_id, rng.choice([-1, 2**32, 1.5, None]))
             shadow.refuse("append_each", [seq_id, seq_id], [1, 2])
             shadow.refuse("free", "nobody")
+            shadow.refuse("forget", seq_id)
             shadow.refuse("fork", "nobody", "child")
             shadow.refuse("fork", seq_id, seq_id)
     return served

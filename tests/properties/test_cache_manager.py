@@ -95,6 +95,12 @@ class Managed(RuleBasedStateMachine):
     def swap_in(self, which):
         self.shadow.swap_in(list(self.shadow.swapped)[which % len(self.shadow.swapped)])
 
+    @rule(which=WHICH)
+    @precondition(lambda self: self.shadow.swapped or self.shadow.released)
+    def forget(self, which):
+        away = [*self.shadow.swapped, *self.shadow.released]
+        self.shadow.forget(away[which % len(away)])
+
     @rule(which=WHICH, token=st.sampled_from([-1, 2**32, 0.5, None, "7"]))
     @precondition(lambda self: self.shadow.seqs)
     def bad_calls(self, which, token):
@@ -110,6 +116,7 @@ class Managed(RuleBasedStateMachine):
         self.shadow.refuse("fork", seq_id, seq_id)
         self.shadow.refuse("free", "nobody")
         self.shadow.refuse("swap_in", seq_id)
+        self.shadow.refuse("forget", seq_id)
 
     @invariant()
     def books_agree(self):

@@ -46,6 +46,15 @@ class Swapped(RuleBasedStateMachine):
         assert self.pool.take(name) == self.model[name]
         self.moved[1] += len(self.model.pop(name))
 
+    @rule(name=NAMES)
+    def discard(self, name):
+        if name not in self.model:
+            with pytest.raises(UnknownSequenceError, match="not in the swap pool"):
+                self.pool.discard(name)
+            return
+        self.pool.discard(name)
+        del self.model[name]
+
     @invariant()
     def conserved(self):
         if not hasattr(self, "pool"):

@@ -11,7 +11,7 @@ import pytest
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.eviction import LRU
 from labkit.cache.eviction_policies import GDSF, SLRU
-from labkit.cache.hash_prefix_cache import HashPrefixCache
+from labkit.cache.hash_prefix_cache import HashPrefixCache, chain_hashes
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.queue_backed_cache import QueueBackedCache, queue_backed
 from labkit.cache.radix_prefix_cache import RadixPrefixCache
@@ -19,6 +19,7 @@ from labkit.cache.ref_counts import RefCounts
 from labkit.cache.swap import SwapPool
 from labkit.cache.tokens import block_id_bytes, salted
 from labkit.errors import BlockError, CacheError, PolicyError, TokenError, UnknownSequenceError
+from labkit.simulate.shadow import Shadow, random_operations
 
 CACHES = pytest.mark.parametrize("cache", [HashPrefixCache, RadixPrefixCache, QueueBackedCache])
 KINDS = pytest.mark.parametrize("kind", ["hash", "radix", "queue", None])
@@ -187,6 +188,80 @@ def failing(method, at, answer):
     return type("Failing", (LRU,), {"exchange": None, method: broken})()
 
 
+TELLINGS = ("stored", "hit", "released", "add", "remove")
+
+
+class Grumbling(LRU):
+    """Takes what it is told, and then raises all the same, now and then."""
+
+    def __init__(self, method, rng):
+        super().__init__()
+        self.raised = 0
+
+        def told(*args):
+            getattr(LRU, method)(self, *args)
+            if rng.random() < 0.3:
+                self.raised += 1
+                raise Boom("not again")
+
+        setattr(self, method, told)
+
+
+class Listening(KVCacheManager):
+    """Notes what a policy has raised instead of raising it, so that what the call did can be looked at."""
+
+    heard = 0
+
+    def _end(self):
+        try:
+            super()._end()
+        except PolicyError as error:
+            assert isinstance(error.__cause__, Boom)
+            self.heard += 1
+
+
+@BOTH
+@pytest.mark.parametrize("method", TELLINGS)
+def test_a_policy_that_raises_when_it_is_told_something(kind, method):
+    """The call is carried out in every detail all the same."""
+    heard = raised = 0
+    for seed in range(12):
+        rng = random.Random(seed)
+        policy = Grumbling(method, rng)
+        manager = Listening(10, 3, prefix_cache=kind, policy=policy, swap_pool=SwapPool(6))
+        shadow = Shadow(manager)
+        random_operations(shadow, rng, 300, tokens=1)
+        shadow.finish()
+        heard, raised = heard + manager.heard, raised + policy.raised
+    assert 20 < heard <= raised
+
+
+@BOTH
+@pytest.mark.parametrize("method", TELLINGS)
+def test_what_a_policy_raises_when_it_is_told_something_is_said(kind, method):
+    policy = failing(method, 1, Boom)
+    manager = KVCacheManager(8, 2, prefix_cache=kind, policy=policy)
+    with pytest.raises(PolicyError, match=rf"The policy Failing raised Boom: .* in {method}\(.*: mend it") as caught:
+        for name in "abc":
+            manager.allocate(name, range(7))
+            manager.free(name)
+    assert isinstance(caught.value.__cause__, Boom)
+    manager.cache.audit()
+    for name in manager.sequences():
+        manager.free(name)
+    assert manager.num_held == 0 and manager.num_cached == 3
+
+
+def test_a_policy_error_of_a_policy_stays_what_it_is():
+    policy = LRU()
+    policy.released = lambda blocks: (_ for _ in ()).throw(PolicyError("I said no."))
+    manager = KVCacheManager(8, 2, policy=policy)
+    manager.allocate("a", range(7))
+    with pytest.raises(PolicyError, match=r"^I said no\.$"):
+        manager.free("a")
+    assert "a" not in manager and manager.num_cached == 3
+
+
 @pytest.mark.parametrize("kind, method, answer", [
     *((kind, "evict", answer) for kind in ("hash", "radix") for answer in (Boom, None, -1, 10**9, "a", [], True)),
     ("hash", "exchange", Boom),  # the radix cache does not ask for it
@@ -225,3 +300,51 @@ def test_a_policy_that_fails_in_the_middle_of_an_eviction(kind, method, answer, 
                 manager.cache.audit()
                 break
     assert failures > 3
+
+
+@pytest.mark.parametrize("pool", [5, None, [1, 2], object()])
+def test_counts_need_a_pool(pool):
+    with pytest.raises(BlockError, match=r"The pool is .*: pass a BlockPool"):
+        RefCounts(pool)
+
+
+@pytest.mark.parametrize("method", ["share", "drop", "recycle", "free"])
+@pytest.mark.parametrize("blocks", [3, None])
+def test_counts_need_several_blocks(method, blocks):
+    refs = RefCounts(BlockPool(4))
+    refs.allocate(4)
+    with pytest.raises(BlockError, match="must be several blocks"):
+        getattr(refs, method)(blocks)
+    assert [refs.count(block) for block in range(4)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("page_bytes", [0, -1, 1.5, None])
+def test_pages_of_a_chain_have_bytes(page_bytes):
+    with pytest.raises(CacheError, match=r"page_bytes is .* whole number, 1 or more"):
+        chain_hashes(bytes(8), page_bytes)
+
+
+@pytest.mark.parametrize("kind, why", [
+    (5, 'must be "hash", "radix", None or a function'), ("tree", 'must be "hash", "radix", None or a function'),
+    (lambda: None, r"called with \(refs, page_bytes, policy\)"), (lambda *parts: None, "which has no chain, lookup"),
+    (lambda *parts: RefCounts(parts[0].pool), "which has no chain, lookup"),
+])
+def test_what_makes_no_prefix_cache(kind, why):
+    with pytest.raises(CacheError, match=why):
+        KVCacheManager(4, prefix_cache=kind)
+
+
+def test_an_error_inside_of_a_prefix_cache_is_its_own():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        KVCacheManager(4, prefix_cache=lambda refs, page_bytes, policy: page_bytes + "1")
+
+
+@pytest.mark.parametrize("name", [[], {}])
+def test_names_without_a_hash_for_the_host(name):
+    pool = SwapPool(4)
+    with pytest.raises(CacheError, match="which has no hash"):
+        pool.store(name, 1)
+    for call in (pool.take, pool.discard, pool.blocks):
+        with pytest.raises(UnknownSequenceError):
+            call(name)
+    assert pool.num_free == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from labkit.cache.allocation import Allocation, NoRoom
@@ -146,6 +147,46 @@ def test_the_five_counters_are_kept_apart(kind):
     assert manager.counters.recomputed_tokens == 10 and manager.counters.preemptions == 1
 
 
+def test_who_was_preempted_can_be_given_up():
+    manager = KVCacheManager(4, 4)
+    manager.allocate("a", range(8))
+    manager.release("a")
+    manager.forget("a")
+    assert manager.num_cached == 2 and manager._preempted == {}
+    with pytest.raises(UnknownSequenceError, match="neither preempted nor swapped out"):
+        manager.forget("a")
+    # The name is as good as new: what comes under it has lost nothing.
+    assert manager.allocate("a", range(100, 108)) and manager.counters.recomputed_tokens == 0
+    with pytest.raises(UnknownSequenceError, match="free it if it is in memory"):
+        manager.forget("a")
+    assert manager.num_tokens("a") == 8
+
+
+def test_a_fork_by_the_name_of_one_that_was_preempted_is_another_sequence():
+    manager = KVCacheManager(4, 4)
+    manager.allocate("a", range(6)), manager.allocate("b", range(3))
+    manager.release("b")
+    manager.fork("a", "b")
+    with pytest.raises(UnknownSequenceError):
+        manager.forget("b")
+    manager.free("b")
+    assert manager.allocate("b", [7]) and manager.counters.recomputed_tokens == 0
+
+
+def test_who_was_swapped_out_can_be_given_up():
+    swap = SwapPool(3)
+    manager = KVCacheManager(4, 4, swap_pool=swap)
+    manager.allocate("a", range(10))
+    assert manager.swap_out("a") and swap.num_free == 0
+    manager.forget("a")
+    assert swap.num_free == 3 and "a" not in swap and (swap.swapped_out, swap.swapped_in) == (3, 0)
+    assert manager.lookup(range(10)) == 8  # what it had computed is still findable
+    for call in (manager.forget, manager.swap_in):
+        with pytest.raises(UnknownSequenceError):
+            call("a")
+    assert manager.allocate("a", range(10)).num_cached_tokens == 8
+
+
 def test_without_a_cache_nothing_is_found_and_everything_returns():
     manager = KVCacheManager(4, 4, prefix_cache=None)
     manager.allocate("a", prompt(0, 16))
@@ -286,3 +327,32 @@ def test_calls_that_contradict_themselves(kind):
     with pytest.raises(CacheError, match="num_tokens"):
         KVCacheManager(8, 4, keyed_by="blocks").allocate("a", [1])
     assert manager.num_tokens("a") == 3 and len(manager) == 2
+
+
+def test_a_batch_that_stays_the_same_is_looked_up_anew_as_soon_as_it_does_not():
+    manager = KVCacheManager(16, 4, swap_pool=SwapPool(4))
+    for name in "abc":
+        manager.allocate(name, [1, 2])
+    names = ["a", "b"]
+    assert manager.append_each(names, [3, 3]) and manager.append_each(names, [4, 4])
+    names[1] = "c"  # the caller's own list, changed in place
+    assert manager.append_each(names, [5, 5])
+    assert [manager.num_tokens(name) for name in "abc"] == [5, 4, 3]
+    manager.free("a")
+    with pytest.raises(UnknownSequenceError, match="'a'"):
+        manager.append_each(names, [6, 6])
+    manager.allocate("a", [9])  # another one by the same name
+    assert manager.append_each(names, [7, 7]) and manager.append_each(tuple(names), [8, 8])
+    assert (manager.num_tokens("a"), manager.num_tokens("c")) == (3, 5)
+    manager.swap_out("c")
+    with pytest.raises(UnknownSequenceError, match="swapped out"):
+        manager.append_each(names, [6, 6])
+    manager.swap_in("c")
+    assert manager.append_each(np.array([], dtype=int), []) and manager.append_each(names, [6, 6])
+    assert (manager.num_tokens("a"), manager.num_tokens("c")) == (4, 6)
+    manager.release("a")
+    with pytest.raises(UnknownSequenceError, match="not in memory"):
+        manager.append_each(names, [6, 6])
+    with pytest.raises(CacheError, match="twice"):
+        manager.append_each(["c", "c"], [6, 6])
+    assert manager.num_tokens("c") == 6

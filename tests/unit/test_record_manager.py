@@ -101,6 +101,11 @@ def test_no_room_preemption_fork_copy_and_swap_are_told():
     assert events(log, 7)[-1][:2] == ("SWAP_IN", "C") and "REUSE" in {row[0] for row in events(log, 7)}
     manager.release("C")
     assert events(log, 8)[-1] == ("PREEMPT", "C", -1, 8)
+    manager.forget("C")
+    assert log.labels[9] == "forget(C) -> given up" and events(log, 9) == [("FINISH", "C", -1, -1)]
+    manager.swap_out("A")
+    manager.forget("A")
+    assert log.labels[11] == "forget(A) -> given up; 2 host blocks are free again"
     with pytest.raises(UnknownSequenceError):
         manager.free("Z")
     assert log.labels[-1].startswith("free(Z) -> UnknownSequenceError")
@@ -129,7 +134,7 @@ def test_the_pool_can_be_rebuilt_from_the_log(seed: int, cache: str, keyed_by: s
     for _ in range(160):
         running = manager.sequences()
         name = rng.choice(names)
-        op = rng.choice(["allocate", "allocate", "append", "append", "each", "free", "release", "fork", "swap"])
+        op = rng.choice("allocate allocate append append each free release fork swap forget".split())
         if op == "allocate" and name not in manager and name not in out:
             n = rng.randint(1, 9)
             prompt = [rng.randint(0, 1) for _ in range(n if keyed_by == "tokens" else n // 2)]
@@ -143,6 +148,9 @@ def test_the_pool_can_be_rebuilt_from_the_log(seed: int, cache: str, keyed_by: s
             getattr(manager, op)(name), getattr(plain, op)(name)
         elif op == "fork" and running and name not in manager and name not in out:
             manager.fork(running[0], name), plain.fork(running[0], name)
+        elif op == "forget" and name in out:
+            manager.forget(name), plain.forget(name)
+            out.remove(name)
         elif op == "swap" and name in out:
             assert manager.swap_in(name) == plain.swap_in(name)
             out -= {name} if name in manager else set()
