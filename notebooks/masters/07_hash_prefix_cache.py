@@ -258,6 +258,10 @@ save_point("07")
 # queue it stands. What was let go of goes to the back. So the front is always what has gone unused for longest, and
 # nothing was ever sorted. This is vLLM's design.
 #
+# A request does both, and first things first: it **holds** its hit, so takes what it has found out of the queue, and only
+# then asks for the blocks that are missing. The other way round, the block that is evicted to make room for the rest of
+# the prompt may be one that was just found for its beginning.
+#
 # One order has to be chosen with care. A sequence lets go of all its blocks at once. Which of them should be evicted
 # first?
 
