@@ -34,7 +34,7 @@ class Belady(RankedPolicy):
         future: for each request, the keys of its blocks' contents in order; equal keys mean equal contents.
 
     Raises:
-        PolicyError: a request begins that is not in the future.
+        PolicyError: the future is no such list; or a request begins that is not in it.
     """
 
     def __init__(self, future: Sequence[Sequence[Hashable]]) -> None:
@@ -42,10 +42,17 @@ class Belady(RankedPolicy):
         self.future = future
         self._now = -1
         last: dict[Hashable, int] = {}
-        self._next: list[list[int]] = [[]] * len(future)  # for each request and block: the request that wants it next
-        for request in range(len(future) - 1, -1, -1):
-            self._next[request] = [last.get(key, NEVER) for key in future[request]]
-            last.update(dict.fromkeys(future[request], request))
+        self._next: list[list[int]] = []  # for each request and block: the request that wants it next
+        try:
+            self._next += [[]] * len(future)
+            for request in range(len(future) - 1, -1, -1):
+                self._next[request] = [last.get(key, NEVER) for key in future[request]]
+                last.update(dict.fromkeys(future[request], request))
+        except (TypeError, LookupError):
+            raise PolicyError(
+                f"The future is {future!r:.60}, but must be a list of requests, each a list of keys that have a hash: "
+                "give every request in the order in which they come."
+            ) from None
         self._content: dict[int, tuple[Hashable, int]] = {}  # block -> its key, and how deep it lies
         self._wanted: dict[Hashable, int] = {}  # cached content -> the request that wants it next
         self._blocks: dict[Hashable, list[int]] = {}  # cached content -> where it lies, twice at times
@@ -102,8 +109,21 @@ def belady_victim(cached: Mapping[Hashable, int], future: Sequence[Hashable]) ->
     Returns:
         A key of `cached`. What is never asked for goes before all that is; of several such, the deepest; of several
         as deep, the one that stands first in `cached`.
+
+    Raises:
+        PolicyError: `cached` is no mapping or empty, or `future` is no list of keys.
     """
+    if not isinstance(cached, Mapping) or not cached:
+        raise PolicyError(
+            f"cached is {cached!r:.60}, but must be a dict with a content at least: give each that may go its depth."
+        )
     position: dict[Hashable, int] = {}
-    for at, key in enumerate(future):
-        position.setdefault(key, at)
+    try:
+        for at, key in enumerate(future):
+            position.setdefault(key, at)
+    except TypeError:
+        raise PolicyError(
+            f"The future is {future!r:.60}, but must be a list of keys that have a hash: give what is asked for, the "
+            "next one first."
+        ) from None
     return max(cached, key=lambda key: (position.get(key, NEVER), cached[key]))

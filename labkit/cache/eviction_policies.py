@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 
 from labkit.cache.checks import whole_number
-from labkit.cache.eviction import LRU, EvictionPolicy, Policy, RankedPolicy
+from labkit.cache.eviction import LRU, EvictionPolicy, Policy, RankedPolicy, note
 from labkit.errors import PolicyError
 
 
@@ -35,6 +35,7 @@ class FIFO(RankedPolicy):
 
     def stored(self, blocks: Sequence[int], depth: int) -> None:
         """The blocks take their places at the end of the queue."""
+        note(self._noted, blocks, None)
         for block in blocks:
             self._count += 1
             self._noted[block] = self._count
@@ -48,11 +49,11 @@ class LFU(LRU):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hits: dict[int, int] = {}
+        self._hits: list[int] = []
 
     def stored(self, blocks: Sequence[int], depth: int) -> None:
         """New contents, never hit."""
-        self._hits.update(dict.fromkeys(blocks, 0))
+        note(self._hits, blocks, 0)
 
     def hit(self, blocks: Sequence[int]) -> None:
         """One hit more for each."""
@@ -63,17 +64,6 @@ class LFU(LRU):
     def rank(self, block: int) -> tuple[int, int]:
         """Hits, then when it was let go of."""
         return self._hits[block], self._noted[block]
-
-    def evict(self) -> int:
-        """See `RankedPolicy.evict`."""
-        block = super().evict()
-        del self._hits[block]
-        return block
-
-    def exchange(self, block: int) -> int:
-        """See `RankedPolicy.exchange`."""
-        self.add(block)
-        return self.evict()
 
 
 class CLOCK(FIFO):
@@ -125,7 +115,7 @@ class SLRU(LRU):
         num_blocks = whole_number(num_blocks, "num_blocks", at_least=1, error=PolicyError)
         if not (isinstance(protected, Real) and 0 <= protected <= 1):
             raise PolicyError(f"The protected share is {protected!r}, but must be from 0 to 1: give a share.")
-        self._most = int(protected * num_blocks)
+        self._most: int = int(protected * num_blocks)
         self._protected: OrderedDict[int, None] = OrderedDict()  # hit longest ago first
 
     def hit(self, blocks: Sequence[int]) -> None:
@@ -137,7 +127,7 @@ class SLRU(LRU):
         while len(protected) > self._most:
             fallen, _ = protected.popitem(last=False)
             self._clock += 1
-            self._noted[fallen] = self._clock
+            note(self._noted, (fallen,), self._clock)
             if fallen in self._rank:
                 self.remove(fallen)
                 self.add(fallen)

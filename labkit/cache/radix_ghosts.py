@@ -9,33 +9,38 @@ from __future__ import annotations
 
 from labkit.cache.radix_tree import shared_pages
 
+OLD = 4
+"""Generations that are remembered besides the young one."""
+
 
 class RadixGhosts:
-    """The pages of the last `size` evictions or more, at most about twice as many, and which of them came back.
+    """The pages of the last `pages` evictions or more, at most about a quarter more, and which of them came back.
 
-    Two generations, as in `Ghosts`: when the young one holds `size` pages, it is time to `forget`.
+    They are kept in generations: when the young one holds `size` pages, it is time to `forget` the oldest. Its tokens
+    are all that a page costs, but for what is kept once a run.
 
     Args:
-        size: pages that are remembered at least.
+        pages: that are remembered at least.
         page_bytes: bytes of one page.
     """
 
-    def __init__(self, size: int, page_bytes: int) -> None:
-        self.size = size
+    def __init__(self, pages: int, page_bytes: int) -> None:
+        self.size = -(-pages // OLD)
+        """Pages of one generation."""
         self.page_bytes = page_bytes
-        self._young: dict[int, bytes] = {}
-        self._old: dict[int, bytes] = {}
+        self._generations: list[dict[int, bytes]] = [{}]  # the young one first
         self.num_young = 0
         """Pages remembered in the young generation."""
 
     def add(self, salt: bytes, prefix: bytes, run: bytes) -> None:
         """The pages `run`, which came after `prefix`, have been evicted."""
-        self._young[hash((salt, prefix + run[: self.page_bytes]))] = run
+        self._generations[0][hash((salt, prefix + run[: self.page_bytes]))] = run
         self.num_young += len(run) // self.page_bytes
 
     def forget(self) -> None:
-        """The young generation becomes the old one, and the old one is forgotten."""
-        self._old, self._young, self.num_young = self._young, {}, 0
+        """The young generation is one of the old ones from now on, and the oldest is forgotten."""
+        self._generations = [{}, *self._generations[:OLD]]
+        self.num_young = 0
 
     def take(self, salt: bytes, tokens: bytes, start: int) -> int:
         """The pages of `tokens` from byte `start` on are there again: how many of them had been evicted?
@@ -45,12 +50,14 @@ class RadixGhosts:
         size, begin = self.page_bytes, start
         while start < len(tokens):
             key = hash((salt, tokens[: start + size]))
-            ghosts = self._young if key in self._young else self._old
-            run = ghosts.pop(key, None)
-            if run is None:
+            for ghosts in self._generations:
+                if key in ghosts:
+                    break
+            else:
                 break
+            run = ghosts.pop(key)
             pages = shared_pages(run, tokens, start, size)
-            if ghosts is self._young:
+            if ghosts is self._generations[0]:
                 self.num_young -= pages
             start += pages * size
             if pages * size < len(run):

@@ -8,9 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from labkit.cache.belady import Belady, belady_victim
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.eviction import LRU
 from labkit.cache.eviction_policies import GDSF, SLRU
+from labkit.cache.ghosts import Ghosts
 from labkit.cache.hash_prefix_cache import HashPrefixCache, chain_hashes
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.queue_backed_cache import QueueBackedCache, queue_backed
@@ -348,3 +350,26 @@ def test_names_without_a_hash_for_the_host(name):
         with pytest.raises(UnknownSequenceError):
             call(name)
     assert pool.num_free == 4
+
+
+@pytest.mark.parametrize("future", [5, None, [5], [[1, 2], None], [[[1]]], {1: [2]}, (request for request in [[1]])],
+                         ids=lambda future: f"{future!r:.20}")
+def test_a_future_that_belady_cannot_know(future):
+    with pytest.raises(PolicyError, match=r"future is .* list of requests"):
+        Belady(future)
+
+
+@pytest.mark.parametrize("cached, future, why", [
+    ({}, [], "cached is {}, but"), (None, [1], "cached is None, but"), ([1, 2], [1], r"cached is \[1, 2\], but"),
+    ({1: 0}, None, "future is None, but"), ({1: 0}, 7, "future is 7, but"),
+    ({1: 0}, [[1]], r"future is \[\[1\]\], but"),
+])
+def test_no_victim_without_a_cache_and_a_future(cached, future, why):
+    with pytest.raises(PolicyError, match=why):
+        belady_victim(cached, future)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2.0, "x", None])
+def test_a_number_of_ghosts_that_cannot_be(size):
+    with pytest.raises(CacheError, match=r"size is .* whole number, 1 or more"):
+        Ghosts(size)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labkit.cache import ghosts as module
 from labkit.cache.ghosts import Ghosts
 from labkit.cache.tokens import block_id_bytes, salted, token_bytes
 from labkit.errors import CacheError, TokenError
@@ -56,21 +60,102 @@ def test_no_salt_is_no_bytes():
     assert salted() == b"" and salted(b"") == b"" and salted(b"\x00") != b""
 
 
-@given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 12), max_size=4)), max_size=40), st.integers(1, 8))
-def test_ghosts_remember_at_least_the_last_and_at_most_twice_as_many(steps, size):
+# ----- ghosts -------------------------------------------------------------------------------------------------------
+
+# What stands for a content, which is the tokens up to its end: well spread numbers, digests, small numbers, and numbers
+# that differ in their high bits alone.
+KEYS = {
+    "hash": hash,
+    "digest": lambda tokens: hashlib.sha256(bytes(tokens)).digest(),
+    "small": lambda tokens: int("1" + "".join(map(str, tokens)), 3),
+    "crowded": lambda tokens: int("1" + "".join(map(str, tokens)), 3) << 40,
+}
+
+
+class Cached:
+    """Contents of prompts, evicted and computed again, with a plain memory of everything beside `Ghosts`."""
+
+    def __init__(self, size, key, fewest):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "FEWEST", fewest)
+            self.ghosts = Ghosts(size)
+        self.size, self.key = size, key
+        self.cached: set[tuple[int, ...]] = set()
+        self.gone: dict[tuple[int, ...], int] = {}  # content -> number of its eviction, until it is there again
+        self.evictions = self.largest = self.regrets = self.counted = 0
+
+    def prompt(self, tokens):
+        contents = [tuple(tokens[: i + 1]) for i in range(len(tokens))]
+        new = [content for content in contents if content not in self.cached]
+        possibly = [c for c in new if c in self.gone]
+        surely = [c for c in possibly if self.gone[c] >= self.evictions - self.size]
+        counted = self.ghosts.take([self.key(content) for content in new])
+        assert len(surely) <= counted <= len(possibly)
+        self.regrets += len(possibly)
+        self.counted += counted
+        if self.evictions <= self.size:
+            assert self.counted == self.regrets
+        self.cached.update(new)
+        for content in possibly:
+            del self.gone[content]
+        # Computed once more beside the first, as the last block of a prompt is: nothing has come back.
+        assert all(self.ghosts.take([self.key(content)]) == 0 for content in contents)
+
+    def evict(self, picks):
+        lost = []
+        for pick in picks[: len(self.cached)]:
+            leaves = sorted(c for c in self.cached if not any(d[:-1] == c for d in self.cached))
+            content = leaves[pick % len(leaves)]
+            self.cached.remove(content)
+            self.gone[content] = self.evictions
+            self.evictions += 1
+            lost.append(content)
+        self.largest = max(self.largest, len(lost))
+        self.ghosts.add([self.key(content) for content in lost])
+        kept = len(self.ghosts._young) + sum(len(run.hashes) for run in self.ghosts._runs)
+        assert kept <= self.size + 2 * (self.ghosts._enough + self.largest)
+
+
+PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
+PICKS = st.lists(st.integers(0, 50), max_size=12)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@given(steps=st.lists(st.one_of(PROMPTS.map(lambda x: ("prompt", x)), PICKS.map(lambda x: ("evict", x))), max_size=40),
+       size=st.integers(1, 12), fewest=st.integers(1, 5))
+def test_ghosts_remember_the_last_evictions_and_make_none_up(kind, steps, size, fewest):
+    cached = Cached(size, KEYS[kind], fewest)
+    for step, argument in steps:
+        getattr(cached, step)(argument)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("size, fewest", [(1, 1), (5, 1), (40, 3), (300, 256)])
+def test_ghosts_over_many_evictions(kind, size, fewest):
+    rng = random.Random(size)
+    cached = Cached(size, KEYS[kind], fewest)
+    while cached.evictions < 2_000:  # so the marks of runs, of which there are 255, begin again
+        cached.prompt([rng.randrange(3) for _ in range(rng.randint(1, 6))])
+        if rng.random() < 0.5:
+            cached.evict([rng.randrange(50) for _ in range(rng.randint(0, 8))])
+    assert cached.counted > 100
+
+
+def test_what_is_evicted_once_more_is_a_ghost_once_more():
+    ghosts = Ghosts(2_000)
+    for round in range(1, 5):
+        ghosts.add(list(range(700)))
+        assert ghosts.take(list(range(350, 700))) == 350
+        assert ghosts.take(list(range(700))) == 350  # it is let go of at the first that is no ghost
+        assert ghosts.take(list(range(700))) == 0, round
+
+
+def test_a_ghost_costs_a_few_bytes():
+    size, batch = 20_000, 100
+    tracemalloc.start()
     ghosts = Ghosts(size)
-    evictions: list[int] = []
-    away: set[int] = set()
-    for evicts, keys in steps:
-        keys = list(dict.fromkeys(keys))
-        if evicts:
-            ghosts.add(keys)
-            evictions += keys
-            away.update(keys)
-        else:
-            surely = [key for key in keys if key in away and key in evictions[-size:]]
-            possibly = [key for key in keys if key in away]
-            assert len(surely) <= ghosts.take(keys) <= len(possibly)
-            assert ghosts.take(keys) == 0
-            away.difference_update(keys)
-        assert len(ghosts._young) + len(ghosts._old) <= 2 * size + 4
+    for start in range(0, 5 * size, batch):
+        ghosts.add([hash((1.5, key)) for key in range(start, start + batch)])
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 30 * size

@@ -142,15 +142,18 @@ def test_ghosts_are_taken_as_far_as_they_are_followed():
     assert ghosts.take(b"", b"abcdefghi", 4) == 4
 
 
-def test_ghosts_forget_the_older_generation():
-    ghosts = RadixGhosts(2, 1)
-    ghosts.add(b"", b"", b"ab")
+def test_ghosts_forget_the_oldest_generation():
+    ghosts = RadixGhosts(16, 1)
+    assert ghosts.size == 4  # four generations of so many pages are remembered at least
+    ghosts.add(b"", b"", b"abc")
     ghosts.forget()
-    ghosts.add(b"", b"", b"x")
-    assert ghosts.take(b"", b"a", 0) == 1
+    ghosts.add(b"", b"", b"xy")
+    for _ in range(3):
+        ghosts.forget()
+    assert ghosts.take(b"", b"a", 0) == 1  # the rest keeps its age
     ghosts.forget()
-    assert ghosts.take(b"", b"ab", 1) == 0
-    assert ghosts.take(b"", b"x", 0) == 1
+    assert ghosts.take(b"", b"abc", 1) == 0
+    assert ghosts.take(b"", b"xy", 0) == 2
 
 
 # ----- the cache ----------------------------------------------------------------------------------------------------
