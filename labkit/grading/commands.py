@@ -104,7 +104,7 @@ def brief(verdict: Verdict) -> dict[str, Any]:
     keys = ("verdict", "rule", "kind", "message", "mutant", "counterexample", "seconds")
     trace = data["counterexample"]
     if trace:
-        trace.pop("events")
+        trace.pop("replay")
     return {"id": verdict.exercise, **{k: data[k] for k in keys}}
 
 

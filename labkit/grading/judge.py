@@ -7,7 +7,6 @@ installed, so no wrong implementation that we know of is left to it (the mutant 
 
 from __future__ import annotations
 
-import base64
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -184,6 +183,7 @@ class Judge:
         if run.unjudgeable:
             if run.referee.steps:
                 run.referee.steps[-1].broken = True
+                run.referee.caption()
             return self._verdict(run.unjudgeable.verdict, kind=run.unjudgeable.kind, message=str(run.unjudgeable),
                                  counterexample=self.counterexample(run) if run.referee.steps else None)
         assert run.limit is not None
@@ -192,26 +192,19 @@ class Judge:
         if run.referee.steps:
             run.referee.steps[-1].broken = True
             run.referee.steps[-1].seen = LIMIT_SEEN.get(run.limit.kind, "")
+            run.referee.caption()
         word = "timeout" if run.limit.kind == "endless-loop" else "error"
         return self._verdict(word, kind=run.limit.kind, message=limit_message(run.limit.kind, self.spec.op_seconds),
                              counterexample=self.counterexample(run))
 
     def counterexample(self, run: Run) -> Counterexample | None:
-        """The trace of a run as data, with the event log where the referee draws."""
+        """The trace of a run as data, with the log of it where the referee draws."""
         referee = run.referee
         if not referee.steps:
             return None
         failing = next((s.n for s in referee.steps if s.broken), referee.steps[-1].n)
-        events = None
-        if referee.draws and referee.log.labels:
-            events = {
-                "data": base64.b64encode(referee.log.to_bytes()).decode(),
-                "names": referee.log.names,
-                "labels": referee.log.labels,
-                "meta": referee.log.meta,
-                "step": referee.at,
-            }
-        return Counterexample(setup=referee.setup_text, steps=referee.steps, failing=failing, events=events)
+        replay = {**referee.log.to_data(), "step": referee.at} if referee.draws and referee.log.labels else None
+        return Counterexample(setup=referee.setup_text, steps=referee.steps, failing=failing, replay=replay)
 
     def _verdict(self, word: str, **fields: Any) -> Verdict:
         return Verdict(lesson="", exercise=self.spec.exercise, verdict=word, **fields)  # type: ignore[arg-type]

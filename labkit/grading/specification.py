@@ -17,7 +17,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from labkit.grading.compare import compare
 from labkit.grading.display import error_text, show
@@ -169,6 +169,22 @@ class Specification:
         raise KeyError(f"{self.exercise}: no rule is called {rule!r}; the rules are {[r.name for r in self.rules]}")
 
 
+class ReplayLog(Protocol):
+    """What a referee keeps for the replay: `labkit.observe`'s `EventLog`, or its `TreeLog`.
+
+    Attributes:
+        labels: one sentence a step.
+    """
+
+    labels: list[str]
+
+    def begin(self, label: str) -> int:
+        """Open the next step and return its number, counted from 0."""
+
+    def to_data(self) -> dict[str, Any]:
+        """The log as JSON-able data; "kind" says which log it is."""
+
+
 class Referee:
     """Applies operations to one implementation and says at the first step which rules broke.
 
@@ -181,10 +197,12 @@ class Referee:
     - `self.note(text)` puts a remark at the end of the line ("right: only 1 is free").
 
     `resolve(op)` may rewrite a random operation to one that makes sense now (an index modulo what is held), or
-    return None to skip it. `self.log` takes events for the replay; set `draws = True` to have it shipped.
+    return None to skip it. `self.log` keeps what the replay shows; set `draws = True` to have it shipped. It is an
+    `EventLog`, which takes events, unless a subclass makes it another `ReplayLog`.
     """
 
     draws = False
+    log: Any  # a ReplayLog
 
     def __init__(self, spec: Specification, namespace: Mapping[str, Any]) -> None:
         self.spec = spec
@@ -194,6 +212,7 @@ class Referee:
         self.failures: list[Failure] = []
         self.setup_text = ""
         self.at = 0  # the step of the log that belongs to the operation running now; observations follow it
+        self.first_line = 0  # the first line of that operation, as an index of `steps`
         self._op: Op | None = None
         self._rule = spec.rules[0].name if spec.rules else ""
 
@@ -347,7 +366,7 @@ class Referee:
         self._op = op
         self.failures = []
         self.at = self.log.begin("")
-        first = len(self.steps)
+        self.first_line = len(self.steps)
         try:
             getattr(self, "do_" + op.name)(**op.args)
         except StopSequence:
@@ -361,13 +380,17 @@ class Referee:
             self.steps[-1].seen = _named(error)
             self._fail(self._rule, "raised", f"Looking at the answer raised {type(error).__name__}{_line_of(error)}.",
                        self.steps[-1], expected="an answer")
-        if len(self.steps) > first:
-            line = self.steps[first]
-            self.log.labels[self.at] = f"{line.label} \u2192 {line.seen}" if line.seen else line.label
+        self.caption()
         self.failures.sort(key=lambda f: self.spec.rank(f.rule))
         for failure in self.failures[:1]:
             failure.step.broken = True
         return self.failures
+
+    def caption(self) -> None:
+        """Write the sentence of the operation running now into the log: its first line."""
+        if len(self.steps) > self.first_line:
+            line = self.steps[self.first_line]
+            self.log.labels[self.at] = f"{line.label} \u2192 {line.seen}" if line.seen else line.label
 
     def _line(self, label: str, observe: bool = False) -> Step:
         assert self._op is not None

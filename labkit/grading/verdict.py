@@ -40,14 +40,14 @@ class Counterexample:
         setup: what the sequence runs on, e.g. "a pool of 4".
         steps: the lines of the trace; the last one is broken.
         failing: the `n` of the broken line.
-        events: the event log of the same run for the replay, or None where nothing can be drawn:
-            {"data": base64 of 16-byte records, "names", "labels", "meta", "step": the step to open at}.
+        replay: the log of the same run as data, or None where nothing is drawn: what `to_data` of an `EventLog`
+            ("kind": "events") or a `TreeLog` ("kind": "tree") gives, and "step", the step to open at, from 0.
     """
 
     setup: str
     steps: list[Step]
     failing: int
-    events: dict[str, Any] | None = None
+    replay: dict[str, Any] | None = None
 
 
 @dataclass

@@ -10,8 +10,10 @@ server can be read by the same views.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -104,6 +106,11 @@ class EventLog:
     def to_bytes(self, start: int = 0) -> bytes:
         """The events from number `start` on, as the browser reads them: 16 bytes each, little endian."""
         return np.array(self._rows[start:], dtype=RECORD).tobytes()
+
+    def to_data(self) -> dict[str, Any]:
+        """The log as JSON-able data, as a verdict carries it; `labkit.widgets.replay.LogData.of` reads it."""
+        data = base64.b64encode(self.to_bytes()).decode("ascii")
+        return {"kind": "events", "data": data, "names": self.names, "labels": self.labels, "meta": self.meta}
 
     def _seq(self, name: str | None) -> int:
         name = name or ""

@@ -11,7 +11,8 @@ of tokens, a running request locks the path of its prompt, and what nobody locks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple, Protocol
@@ -137,6 +138,34 @@ class TreeLog:
         self._next_node = ROOT + 1
         self._next_order = 0
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> TreeLog:
+        """The log that `to_data` gave, for reading."""
+        log = cls(data["page_bytes"])
+        log.labels, log.notes, log.faults = list(data["labels"]), list(data["notes"]), list(data["faults"])
+        log.keys = [key.encode("latin-1") for key in data["keys"]]
+        log.block_lists = [tuple(blocks) for blocks in data["block_lists"]]
+        log.max_depth = data["max_depth"]
+        rows = np.frombuffer(base64.b64decode(data["data"]), dtype=RECORD)
+        log._rows = rows.tolist()
+        log._starts = np.searchsorted(rows["step"], np.arange(len(log.labels))).tolist()
+        log._next_node = max((row[4] for row in log._rows), default=ROOT) + 1
+        return log
+
+    def to_data(self) -> dict[str, Any]:
+        """The log as JSON-able data, as a verdict carries it."""
+        return {
+            "kind": "tree",
+            "data": base64.b64encode(self.records.tobytes()).decode("ascii"),
+            "keys": [key.decode("latin-1") for key in self.keys],
+            "block_lists": [list(blocks) for blocks in self.block_lists],
+            "labels": self.labels,
+            "notes": self.notes,
+            "faults": self.faults,
+            "page_bytes": self.page_bytes,
+            "max_depth": self.max_depth,
+        }
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -181,20 +210,49 @@ class TreeLog:
         found, faults, depth = self._read(root)
         lit = self._path(found, path, matched_pages)
         # Nothing has been kept so far, and from here on nothing can fail.
-        step = len(self.labels)
+        step = self.begin(label)
+        self._keep(found, faults, depth, lit, note)
+        return step + 1
+
+    def begin(self, label: str) -> int:
+        """Open the next step, before its operation, and return its number, counted from 0; `look` ends it.
+
+        Until then, and where no `look` comes, the tree of the step is the one before it.
+        """
         self._starts.append(len(self._rows))
         self.labels.append(label)
-        self.notes.append(note)
+        self.notes.append("")
+        self.faults.append("")
+        return len(self.labels) - 1
+
+    def look(
+        self, root: TreeNode, path: Iterable[TreeNode] = (), note: str = "", matched_pages: int | None = None
+    ) -> None:
+        """Keep what the operation of the open step did; once a step. The rest is as in `snapshot`."""
+        found, faults, depth = self._read(root)
+        self._keep(found, faults, depth, self._path(found, path, matched_pages), note)
+
+    def _keep(
+        self,
+        found: dict[int, _Read],
+        faults: list[tuple[int, str]],
+        depth: int,
+        lit: list[tuple[int, int]],
+        note: str,
+    ) -> None:
+        step = len(self.labels) - 1
+        self.notes[step] = note
         changes = self._changes(found)
         self._rows += [(step, *row) for row in changes]
         self._rows += [
             (step, int(Change.PATH), 0, 0, self._known[node].node, -1, -1, -1, -1, -1, size) for node, size in lit
         ]
-        numbered = [f"node {self._known[node].node}: {what}" for node, what in faults[:_FAULTS_KEPT]]
+        numbers = [self._known[node].node for node, _ in faults[:_FAULTS_KEPT]]
+        named = ["the root" if number == ROOT else f"node {number}" for number in numbers]
+        numbered = [f"{name}: {what}" for name, (_, what) in zip(named, faults, strict=False)]
         more = len(faults) - len(numbered)
-        self.faults.append("; ".join(numbered) + (f"; and {more} more" if more > 0 else ""))
+        self.faults[step] = "; ".join(numbered) + (f"; and {more} more" if more > 0 else "")
         self.max_depth = max(self.max_depth, depth)
-        return step + 1
 
     def state(self, step: int | None = None) -> list[NodeState]:
         """The nodes after `step` snapshots (by default all), by number; those that the step removed are `gone`.
@@ -266,7 +324,7 @@ class TreeLog:
                     "for a child that stands in two `children`."
                 )
             read = found[id(node)] = self._look(node, parent)
-            faults += [(id(node), what) for what in self._wrong(read, node, parent, under)]
+            faults += [(id(node), what) for what in self._wrong(read, parent, node.parent, under)]
             deepest = max(deepest, depth)
             try:
                 children = list(node.children.items())
@@ -291,11 +349,12 @@ class TreeLog:
                 return old
         return _look(node, parent)
 
-    def _wrong(self, read: _Read, node: TreeNode, parent: TreeNode | None, under: bytes) -> list[str]:
+    def _wrong(self, read: _Read, parent: TreeNode | None, named: Any, under: bytes) -> list[str]:
+        """What is wrong with a node that hangs on `parent` under the page `under` and names `named` its parent."""
         wrong = []
         size = self.page_bytes
         if parent is None:
-            return ["the root has a key"] if read.key else []
+            return ["it has a key"] if read.key else []
         if not read.key:
             wrong.append("its key is empty")
         if len(read.key) % size:
@@ -304,7 +363,7 @@ class TreeLog:
             wrong.append(f"{_plural(len(read.key) // size, 'page')} but {_plural(len(read.blocks), 'block')}")
         if under != read.key[:size]:
             wrong.append("its parent files it under another page than its key's first")
-        if node.parent is not parent:
+        if named is not parent:
             wrong.append("its `parent` is another node than the one it hangs on")
         if read.locks < 0:
             wrong.append(f"it has {read.locks} locks")

@@ -11,7 +11,7 @@ from typing import Any
 
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
-from labkit.grading.specification import Failure, Op, Referee, Step
+from labkit.grading.specification import Op, Referee, Step
 from labkit.observe.events import Kind
 
 BLOCK_SIZE = 2
@@ -98,14 +98,12 @@ class QueueReferee(Referee):
         self._opened = self._op
         return step
 
-    def apply(self, op: Op) -> list[Failure]:
-        first = len(self.steps)
-        failures = super().apply(op)
-        lines = [line for line in self.steps[first:] if not line.expected]
+    def caption(self) -> None:
+        super().caption()
+        lines = [line for line in self.steps[self.first_line:] if not line.expected]
         said = "; ".join(f"{line.label} \u2192 {line.seen}" if line.seen not in ("", "None") else line.label
                          for line in lines)
         self.log.labels[self.at] = said or self.log.labels[self.at]
-        return failures
 
     # ----- operations ------------------------------------------------------------------------------------------
 

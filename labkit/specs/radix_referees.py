@@ -14,14 +14,44 @@ from labkit.cache.radix_node import RadixNode
 from labkit.errors import CacheError
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
-from labkit.grading.specification import Op, Referee
+from labkit.grading.specification import Failure, Op, Referee, StopSequence
+from labkit.observe.loose_tree_log import LooseTreeLog
 
 
-class TreeReferee(Referee):
+class DrawnTreeReferee(Referee):
+    """Keeps for the replay what each operation did to the tree, whatever that is afterwards."""
+
+    draws = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.log = LooseTreeLog(page_bytes=1)
+        self.root = RadixNode()
+        self.way: tuple[list[RadixNode], int | None] = ([], None)
+
+    def apply(self, op: Op) -> list[Failure]:
+        self.way = [], None
+        failures = super().apply(op)
+        ends, pages = self.way
+        mark = f"This step breaks {failures[0].rule}." if failures else ""
+        self.log.look(self.root, ends, mark, pages)
+        return failures
+
+    def light(self, node: Any, pages: Any = None) -> None:
+        """Show the way to a node of the tree as what this operation found; of its own edge only so many pages."""
+        if _inside(self.root, node):
+            above, own = len(_path(node)) - len(node.key), whole(pages)
+            self.way = [node], None if own is None else above // self.log.page_bytes + own
+
+
+class TreeReferee(DrawnTreeReferee):
     """A tree, planted by the course's own `insert`; the learner's function is called on it."""
 
+    tree_rule = "links-fit"
+    """The rule that is broken where something else than a tree of nodes is left behind."""
+
     def do_new(self, page_bytes: int) -> None:
-        self.size = page_bytes
+        self.size = self.log.page_bytes = page_bytes
         self.root = RadixNode()
         self.next_block = 0
         self.setup_text = f"a tree with pages of {_letters(page_bytes)}"
@@ -39,6 +69,15 @@ class TreeReferee(Referee):
         step = self._line(f"a request locks the way to {_word(self.whole(text))}")
         radix_tree.lock(node, self.tick())
         step.seen = draw(self.root, self.size)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The learner's function; nothing else can be asked of what it leaves behind unless that is a tree."""
+        seen = super().call(*args, **kwargs)
+        # A call that had to be refused has rules of its own for what it leaves.
+        if not kwargs.get("raises") and (problem := no_tree(self.root)):
+            self.require(self.tree_rule, False, expected=Words("a tree of nodes"), cause=problem)
+            raise StopSequence
+        return seen
 
     # ----- for subclasses --------------------------------------------------------------------------------------
 
@@ -102,6 +141,8 @@ class TreeReferee(Referee):
 class MatchReferee(TreeReferee):
     """match: how far a prompt is known."""
 
+    tree_rule = "changes-nothing"
+
     def do_match(self, text: str, below: str = "") -> None:
         tokens = text.encode()
         begin, name = self.begin(below)
@@ -120,6 +161,7 @@ class MatchReferee(TreeReferee):
             return
         node, pages, blocks = seen
         self.steps[-1].seen = _answer(seen)
+        self.light(node, pages)
         if not self.require(
             "never-a-wrong-block",
             isinstance(blocks, list),
@@ -268,6 +310,8 @@ class InsertReferee(TreeReferee):
         given = list(blocks)
         label = f"insert({name}, {tokens!r}, {blocks}, {self.size})"
         seen = self.call("what-was-there-stays", label, self.implementation, begin, tokens, given, self.size)
+        if isinstance(seen, list | tuple) and seen:
+            self.light(seen[0])
         self.steps[-1].seen = draw(self.root, self.size)
         expected = Words(draw(before, self.size))
         lost = self.lost(paths)
@@ -453,7 +497,7 @@ class EvictReferee(TreeReferee):
         return super().resolve(op)
 
 
-class RequestsReferee(Referee):
+class RequestsReferee(DrawnTreeReferee):
     """Requests that start, finish and make room for others, over a tree whose edges the implementation cuts.
 
     One letter is one page. What must hold is said in the words of a server: a page that a running request needs stays,
@@ -462,7 +506,6 @@ class RequestsReferee(Referee):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.root = RadixNode()
         self.setup_text = "an empty tree, a letter a page"
         self.running: list[tuple[str, RadixNode]] = []
         self.next_block = 0
@@ -484,6 +527,7 @@ class RequestsReferee(Referee):
         self.now += 1
         radix_tree.lock(node, self.now)
         self.running.append((text, node))
+        self.light(node)
         self.steps[-1].seen = draw(self.root)
         self._check_running()
 
@@ -558,20 +602,17 @@ def draw(root: RadixNode, size: int = 1) -> str:
     A node that stands under anything but the first page of its key (`size` bytes) is drawn with what it stands under.
     """
 
-    def one(first: bytes, node: RadixNode, depth: int) -> str:
-        try:
-            stars = "*" * node.locks if node.locks >= 0 else f"({node.locks} locks)"
-            blocks = ",".join(map(str, node.blocks))
-            text = f"{node.key.decode('utf-8', 'replace') or _word(b'')}{stars}:{blocks}"
-            below = (
-                " ".join(one(k, node.children[k], depth + 1) for k in sorted(node.children)) if depth < 12 else "..."
-            )
-            under = "" if first == node.key[:size] else f"(under {_word(first)}) "
-            return f"{under}{text} [{below}]" if below else under + text
-        except (AttributeError, TypeError):
-            return show(node, 20)
+    def one(first: bytes, node: RadixNode) -> str:
+        stars = "*" * node.locks if 0 <= node.locks < 10 else f"({show(node.locks, 20)} locks)"
+        blocks = ",".join(map(str, node.blocks))
+        text = f"{node.key.decode('utf-8', 'replace') or _word(b'')}{stars}:{blocks}"
+        below = " ".join(one(k, node.children[k]) for k in sorted(node.children))
+        under = "" if first == node.key[:size] else f"(under {_word(first)}) "
+        return f"{under}{text} [{below}]" if below else under + text
 
-    return " ".join(one(k, root.children[k], 0) for k in sorted(root.children)) or "an empty tree"
+    if no_tree(root):
+        return "no tree"
+    return " ".join(one(k, root.children[k]) for k in sorted(root.children)) or "an empty tree"
 
 
 def pages_of(root: RadixNode, size: int) -> dict[bytes, int]:
@@ -602,15 +643,45 @@ def find(root: RadixNode, prefix: bytes, size: int) -> Any:
     return None
 
 
-def wrong_link(root: RadixNode, size: int) -> str:
-    """What does not fit between nodes: a sentence, "" if all does."""
-    todo, seen = [root], {id(root)}
+DEEPEST = 40
+"""Nodes on the longest way that any prompt of a check could need."""
+
+_MADE_OF = (
+    ("key", bytes, "bytes are"),
+    ("blocks", list | tuple, "a list of blocks is"),
+    ("children", dict, "a dict of nodes by the first page of their keys is"),
+    ("locks", int, "a whole number is"),
+    ("last_used", int, "a whole number is"),
+)
+
+
+def no_tree(root: RadixNode) -> str:
+    """Why this is no tree of nodes, so that nothing else can be asked of it: a sentence, "" where it is one."""
+    todo, seen = [(root, "The root", 0)], {id(root)}
     while todo:
-        node = todo.pop()
+        node, name, depth = todo.pop()
+        for attribute, kind, due in _MADE_OF:
+            value = getattr(node, attribute, None)
+            if not isinstance(value, kind):
+                return f"{name} has {show(value, 30)} for its {attribute}: {due} due there."
+        if depth > DEEPEST:
+            return f"More than {DEEPEST} nodes hang below each other, and no prompt so far has as many pages."
         for first, child in node.children.items():
+            if not isinstance(first, bytes):
+                return f"{name} files a child under {show(first, 20)}: the first page of its key, bytes, is due there."
             if not isinstance(child, RadixNode) or id(child) in seen:
                 return f"What stands under the page {show(first, 20)} is no node of its own."
             seen.add(id(child))
+            todo.append((child, f"The node under the page {show(first, 20)}", depth + 1))
+    return ""
+
+
+def wrong_link(root: RadixNode, size: int) -> str:
+    """What does not fit between the nodes of a tree: a sentence, "" if all does."""
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        for first, child in node.children.items():
             name = _word(child.key)
             if not child.key and not child.blocks:
                 return f"A node without a page hangs below {_place(root, node)}: no prompt leads to it."
@@ -637,12 +708,15 @@ def copy_of(root: RadixNode) -> RadixNode:
 
 
 def same(a: RadixNode, b: RadixNode) -> bool:
-    """Whether two trees are equal node by node, links included."""
+    """Whether a tree, and what `b` leads to, are equal node by node, links included."""
+    return not no_tree(b) and _same(a, b)
+
+
+def _same(a: RadixNode, b: RadixNode) -> bool:
     if (a.key, list(a.blocks), a.locks, a.last_used) != (b.key, list(b.blocks), b.locks, b.last_used):
         return False
     return a.children.keys() == b.children.keys() and all(
-        isinstance(b.children[k], RadixNode) and b.children[k].parent is b and same(a.children[k], b.children[k])
-        for k in a.children
+        b.children[k].parent is b and _same(a.children[k], b.children[k]) for k in a.children
     )
 
 
@@ -656,8 +730,8 @@ def _twin(copied: RadixNode, name: bytes) -> RadixNode:
 
 def _path(node: RadixNode) -> bytes:
     keys: list[bytes] = []
-    at: RadixNode | None = node
-    while at is not None and len(keys) < 100:
+    at: Any = node
+    while isinstance(at, RadixNode) and isinstance(at.key, bytes) and len(keys) < 100:
         keys.append(at.key)
         at = at.parent
     return b"".join(reversed(keys))

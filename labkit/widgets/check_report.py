@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
-from labkit import theme
 from labkit.observe.events import EventLog
-from labkit.widgets import still_cards
+from labkit.observe.tree_log import TreeLog
+from labkit.widgets import report_replay, still, still_cards
 from labkit.widgets.base import LabWidget
 
 if TYPE_CHECKING:
@@ -46,19 +46,21 @@ class CheckReport(LabWidget):
         hints: how many hints there are; 0 shows no button.
         on_hint: opens the next hint and returns its text.
         on_solution: returns the solution's text; None shows no button.
-        on_replay: returns an event log to replay, for a verdict that carries none.
+        on_replay: returns a log to replay, for a verdict that carries none.
         difference: after a pass, a unified diff from the learner's text to the reference.
         next_step: after a pass, what comes next, in a few words.
     """
 
     _name: ClassVar[str] = "check_report"
-    _parts: ClassVar[tuple[str, ...]] = ("replay", "transport", "page_board", "memory_board")
+    _parts: ClassVar[tuple[str, ...]] = (
+        "replay", "transport", "page_board", "memory_board", "tree_replay", "tree_fold", "tree_paint", "tree_board",
+    )  # fmt: skip
 
     verdict = traitlets.Dict({}).tag(sync=True)
     tag = traitlets.Dict({}).tag(sync=True)
     heading = traitlets.Unicode("").tag(sync=True)
     sentences = traitlets.List([]).tag(sync=True)
-    slots = traitlets.List([]).tag(sync=True)
+    replay = traitlets.Dict({}).tag(sync=True)
     hints = traitlets.Int(0).tag(sync=True)
     opened = traitlets.List([]).tag(sync=True)
     has_solution = traitlets.Bool(False).tag(sync=True)
@@ -77,21 +79,22 @@ class CheckReport(LabWidget):
         hints: int = 0,
         on_hint: Callable[[], str | None] | None = None,
         on_solution: Callable[[], str | None] | None = None,
-        on_replay: Callable[[], EventLog | None] | None = None,
+        on_replay: Callable[[], EventLog | TreeLog | None] | None = None,
         difference: str = "",
         next_step: str = "",
     ) -> None:
         data = _as_dict(verdict)
         self._text = text
         self._on_hint, self._on_solution, self._on_replay = on_hint, on_solution, on_replay
-        example = data.get("counterexample")
-        events = example.get("events") if example else None
+        example = data["counterexample"]
+        self._carried = (example or {}).get("replay") or {}
+        self._setup = (example or {}).get("setup") or ""
         super().__init__(
-            verdict=data,
+            verdict={**data, "counterexample": example and {**example, "replay": None}},
             tag=tag_of(data),
             heading=heading or data.get("exercise", ""),
             sentences=sentences_of(data),
-            slots=_slots(events["names"]) if events else [],
+            replay=self._replay(),
             hints=hints,
             opened=list(opened)[:hints],
             has_solution=on_solution is not None,
@@ -120,17 +123,28 @@ class CheckReport(LabWidget):
             self.send({"type": "solution", "text": solution or "There is no solution to show for this exercise yet."})
         elif kind == "replay" and self._on_replay is not None:
             log = self._on_replay()
-            if log is None:
-                self.send({"type": "problem", "text": "There is nothing to draw for this sequence of operations."})
+            self._carried = log.to_data() if log is not None else {}
+            replay = self._replay()
+            if replay:
+                self.replay = replay
             else:
-                self.slots = _slots(log.names)
-                self.send(
-                    {"type": "replay", "names": log.names, "labels": log.labels, "meta": log.meta},
-                    buffers=[log.to_bytes()],
-                )
+                self.send({"type": "problem", "text": "There is nothing to draw for this sequence of operations."})
 
     def static_figure(self) -> Figure:
-        return still_cards.check_report(self.verdict, self.tag, self.heading, self.sentences, self.next_step)
+        report = still_cards.check_report(self.verdict, self.tag, self.heading, self.sentences, self.next_step)
+        if not self.replay:
+            return report
+        try:
+            return still.stacked(report, report_replay.picture(self._carried, self._setup))
+        except Exception:
+            return report
+
+    def _replay(self) -> dict[str, Any]:
+        """The replay as the page draws it; {} where there is none, or none that can be drawn."""
+        try:
+            return report_replay.for_page(self._carried, self._setup) if self._carried else {}
+        except Exception:
+            return {}  # whatever the code under check built: the report stands without a picture of it
 
 
 def _as_dict(verdict: Any) -> dict[str, Any]:
@@ -176,7 +190,3 @@ def replay_line(counterexample: dict[str, Any]) -> int:
     failing = counterexample["failing"]
     acts = [step["n"] for step in counterexample["steps"] if step["op"] != "observe" and step["n"] <= failing]
     return acts[-1] if acts else failing
-
-
-def _slots(names: list[str]) -> list[int]:
-    return [theme.sequence_slot(name) if name else 0 for name in names]

@@ -68,7 +68,7 @@ class MemoryMap(LabWidget):
     ) -> None:
         self._layouts = [layout if isinstance(layout, Layout) else Layout(*layout) for layout in layouts]
         self._logs = [LogData.of(layout.log) for layout in self._layouts]
-        shown = [_shown(layout, log) for layout, log in zip(self._layouts, self._logs, strict=True)]
+        shown = [shown_layout(layout, log) for layout, log in zip(self._layouts, self._logs, strict=True)]
         if step is not None:
             step = max(0, min(step, max((log.num_steps for log in self._logs), default=0)))
         super().__init__(
@@ -106,7 +106,8 @@ class MemoryMap(LabWidget):
         )
 
 
-def _shown(layout: Layout, log: LogData) -> dict[str, Any]:
+def shown_layout(layout: Layout, log: LogData) -> dict[str, Any]:
+    """A layout as the page draws it."""
     meta = log.meta
     block_size = layout.block_size if layout.block_size is not None else int(meta.get("block_size") or 0)
     num_slots = layout.num_slots

@@ -71,19 +71,8 @@ class RadixTree(LabWidget):
         self._log = log
         # The picture is of the log as it is now: what is appended later does not reach it.
         self._steps = log.num_steps
-        texts = _texts(log, show)
-        lists = log.block_lists
         super().__init__(
-            records=log.records.tobytes(),
-            texts=[text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…" for text in texts],
-            pages=np.array([-(-len(key) // log.page_bytes) for key in log.keys], dtype="<i4").tobytes(),
-            blocks=np.array([block for blocks in lists for block in blocks], dtype="<i4").tobytes(),
-            block_ends=np.cumsum([len(blocks) for blocks in lists], dtype="<i4").tobytes(),
-            labels=list(log.labels),
-            notes=list(log.notes),
-            faults=list(log.faults),
-            page_bytes=log.page_bytes,
-            max_depth=log.max_depth,
+            **board_data(log, show),
             step=None if step is None else max(0, min(step, self._steps)),
             fold=fold,
             title=title,
@@ -105,22 +94,26 @@ class RadixTree(LabWidget):
         return f"RadixTree({counted}; step {self.shown_step} of {self._steps})"
 
     def static_figure(self) -> Figure:
-        step = self.shown_step
-        return still_tree.radix_tree(
-            self._log.state(step),
-            self._log.path(step),
-            text_of=self._text_of,
-            page_bytes=self._log.page_bytes,
-            clock_span=self._log.clock_span(),
-            words=still_tree.Words(
-                self.title,
-                self.subtitle,
-                step,
-                self._log.label(step),
-                self._log.notes[step - 1] if step else "",
-                self._log.faults[step - 1] if step else "",
-            ),
-        )
+        return still_tree.tree_at(self._log, self.shown_step, self._text_of, self.title, self.subtitle)
+
+
+def board_data(log: TreeLog, show: Callable[[bytes], str] | None = None) -> dict[str, Any]:
+    """A log as the board in the page takes it (`static/tree_board.js`); `show` is as for `RadixTree`."""
+    lists = log.block_lists
+    return {
+        "records": log.records.tobytes(),
+        "texts": [
+            text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…" for text in _texts(log, show)
+        ],
+        "pages": np.array([-(-len(key) // log.page_bytes) for key in log.keys], dtype="<i4").tobytes(),
+        "blocks": np.array([block for blocks in lists for block in blocks], dtype="<i4").tobytes(),
+        "block_ends": np.cumsum([len(blocks) for blocks in lists], dtype="<i4").tobytes(),
+        "labels": list(log.labels),
+        "notes": list(log.notes),
+        "faults": list(log.faults),
+        "page_bytes": log.page_bytes,
+        "max_depth": log.max_depth,
+    }
 
 
 def token_ids(key: bytes) -> str:

@@ -31,6 +31,22 @@ def canvas(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def stacked(*figures: Figure) -> Figure:
+    """Figures from `canvas`, one below the other, as one."""
+    import numpy as np
+
+    pictures = []
+    for figure in figures:
+        figure.set_dpi(120)
+        figure.canvas.draw()
+        pictures.append(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]
+        figure.clear()
+    whole = np.vstack(pictures)
+    paper = blank_figure(height=whole.shape[0] / 120, width=WIDTH / 120)
+    paper.figimage(whole, origin="upper")
+    return paper
+
+
 def text(axes: Axes, x: float, y: float, words: str, size: float = 12, color: str = "ink", **kwargs: Any) -> Any:
     """Text at (x, y): size in pixels, colour a token name or `#rrggbb`. A dollar sign is a dollar sign."""
     kwargs.setdefault("va", "center")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit import theme
-from labkit.observe.tree_log import ROOT, Flag, NodeState
+from labkit.observe.tree_log import ROOT, Flag, NodeState, TreeLog
 from labkit.widgets.still import MARGIN, WIDTH, canvas, mono, rects, rounded, text, tint, wrap
 from labkit.widgets.tree_layout import tidy
 
@@ -56,6 +56,25 @@ _SIZES = (
     _Size(14, 24, 9, (18, 60), False),
     _Size(7, 12, 4.5, (10, 40), False),
 )
+
+
+def tree_at(log: TreeLog, step: int, text_of: Mapping[bytes, str], title: str, subtitle: str) -> Figure:
+    """The tree after `step` snapshots of a log, with what the log says of that step."""
+    return radix_tree(
+        log.state(step),
+        log.path(step),
+        text_of=text_of,
+        page_bytes=log.page_bytes,
+        clock_span=log.clock_span(),
+        words=Words(
+            title,
+            subtitle,
+            step,
+            log.label(step),
+            log.notes[step - 1] if step else "",
+            log.faults[step - 1] if step else "",
+        ),
+    )
 
 
 def radix_tree(

@@ -394,14 +394,6 @@ def line(n: int, label: str, seen: str = "", op: str = "allocate", **more) -> di
     return {**step, **more}
 
 
-def events(log: EventLog) -> dict:
-    """A log as a verdict carries it."""
-    import base64
-
-    data = base64.b64encode(log.to_bytes()).decode()
-    return {"data": data, "names": log.names, "labels": log.labels, "meta": log.meta, "step": log.num_steps - 1}
-
-
 leaky = EventLog(num_blocks=4)
 leaky.begin("allocate(3) -> blocks 0, 1, 2")
 for block in range(3):
@@ -428,7 +420,7 @@ failed = verdict(
             line(3, "num_free", "0", op="observe", expected="1", broken=True),
         ],
         "failing": 3,
-        "events": events(leaky),
+        "replay": {**leaky.to_data(), "step": leaky.num_steps - 1},
     },
 )
 
@@ -472,7 +464,7 @@ report(
 report(verdict("error", kind="syntax", message="Line 7 cannot be read as Python: '(' was never closed."), heading="BlockPool")
 
 # %% id="check-report-timeout"
-looping = {"setup": "a pool of 1", "failing": 1, "events": None}
+looping = {"setup": "a pool of 1", "failing": 1, "replay": None}
 looping["steps"] = [line(1, "allocate(2)", "did not come back", broken=True)]
 report(
     verdict("timeout", kind="endless-loop", message="`allocate(2)` did not come back within 0.3 s.", counterexample=looping),
@@ -495,7 +487,7 @@ report(
         "fail",
         "all-or-nothing",
         message="Every block was handed out twice in one call. " * 3,
-        counterexample={"setup": "a pool of 128", "steps": many, "failing": 19, "events": None},
+        counterexample={"setup": "a pool of 128", "steps": many, "failing": 19, "replay": None},
     )
 )
 

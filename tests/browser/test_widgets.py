@@ -442,7 +442,6 @@ def test_a_live_board_follows_its_log(show, page, browse):
 
 
 FAILED = """
-import base64
 def line(n, op, label, seen, **more):
     base = {"n": n, "op": op, "args": {}, "label": label, "seen": seen, "expected": None, "note": "", "broken": False}
     return {**base, **more}
@@ -452,7 +451,6 @@ for block in range(3):
     run.emit(Kind.ALLOCATE, None, block)
 run.begin("allocate(2) -> None")
 run.emit(Kind.REFUSE, None, arg=2)
-data = base64.b64encode(run.to_bytes()).decode()
 example = {
     "setup": "a pool of 4",
     "failing": 3,
@@ -461,7 +459,7 @@ example = {
         line(2, "allocate", "allocate(2)", "None", note="right"),
         line(3, "observe", "num_free", "0", expected="1", broken=True),
     ],
-    "events": {"data": data, "names": run.names, "labels": run.labels, "meta": run.meta, "step": 1},
+    "replay": {**run.to_data(), "step": 1},
 }
 verdict = {
     "verdict": "fail", "kind": "rule", "rule": "refused-means-unchanged", "exercise": "BlockPool",

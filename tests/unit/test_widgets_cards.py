@@ -22,7 +22,7 @@ STEP = {"args": {}, "expected": None, "note": "", "broken": False}
 EXAMPLE = {
     "setup": "a pool of 4",
     "failing": 3,
-    "events": None,
+    "replay": None,
     "steps": [
         {**STEP, "n": 1, "op": "allocate", "label": "allocate(3)", "seen": "[0, 1, 2]"},
         {**STEP, "n": 2, "op": "allocate", "label": "allocate(2)", "seen": "None"},
@@ -101,9 +101,9 @@ def test_a_replay_can_come_from_a_callback(monkeypatch):
     log = EventLog(num_blocks=4)
     log.begin("allocate(3)")
     report = CheckReport(failed(), on_replay=lambda: log)
-    sent = sending(report, monkeypatch)
+    assert report.replay == {}
     report._on_page_message(report, {"type": "replay"}, [])
-    assert sent[0]["labels"] == ["allocate(3)"] and sent[0]["meta"] == {"num_blocks": 4}
+    assert report.replay["labels"] == ["allocate(3)"] and report.replay["meta"] == {"num_blocks": 4}
     nothing = CheckReport(failed(), on_replay=lambda: None)
     sent = sending(nothing, monkeypatch)
     nothing._on_page_message(nothing, {"type": "replay"}, [])

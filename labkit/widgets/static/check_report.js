@@ -71,10 +71,8 @@ function render({ model, el }) {
   function actions() {
     const row = h("div", { class: "lk-row lk-report-actions" });
     const bodies = [];
-    const events = verdict.counterexample && verdict.counterexample.events;
-    const canReplay = events || model.get("can_replay");
-    if (canReplay) {
-      const node = button(`Replay from ${model.get("replay_from")}`, () => toggleReplay(node, events), { kind: "primary", key: "replay" });
+    if (hasReplay() || model.get("can_replay")) {
+      const node = button(`Replay from ${model.get("replay_from")}`, () => toggleReplay(node), { kind: "primary", key: "replay" });
       node.setAttribute("aria-expanded", "false");
       row.append(node);
     }
@@ -173,38 +171,37 @@ function render({ model, el }) {
 
   // The replay.
 
-  function toggleReplay(node, events) {
+  function hasReplay() {
+    return Boolean(model.get("replay").kind);
+  }
+
+  function toggleReplay(node) {
     if (!board) {
-      if (events) openReplay(events, decode64(events.data));
+      if (hasReplay()) openReplay();
       else model.send({ type: "replay" });
     }
     replayBox.hidden = !replayBox.hidden;
     node.setAttribute("aria-expanded", String(!replayBox.hidden));
   }
 
-  function openReplay(events, bytes) {
-    const meta = events.meta || {};
-    const records = new Records(bytes);
-    const kinds = new Set(records.kind.subarray(0, records.length));
+  function openReplay() {
+    const replay = model.get("replay");
     const inner = h("div", { class: "lk-replay" });
     replayBox.replaceChildren(inner);
-    const options = {
-      title: "Replay",
-      subtitle: verdict.counterexample ? `What your code did on ${verdict.counterexample.setup || "the part"}.` : "",
-      names: events.names,
-      slots: model.get("slots"),
-      labels: events.labels,
-      bytes,
-      step: Math.min((events.step ?? events.labels.length - 1) + 1, events.labels.length),
-      live: false,
-    };
+    board = replay.kind === "tree" ? treeBoard(inner, treeData((name) => replay[name])) : poolBoard(inner, replay);
+  }
+
+  function poolBoard(inner, { title, subtitle, step, names, slots, labels, meta, records: raw }) {
+    const bytes = bytesOf(raw);
+    const records = new Records(bytes);
+    const kinds = new Set(records.kind.subarray(0, records.length));
+    const options = { title, subtitle, names, slots, labels, bytes, step, live: false };
     if (kinds.has(KIND.RESERVE) || kinds.has(KIND.RELEASE)) {
-      board = memoryBoard(inner, { ...options, layouts: [{ name: "", records, num_slots: Number(meta.num_slots) || extent(records), block_size: 0, names: events.names, slots: options.slots, labels: events.labels, wanted: 0 }] });
-    } else {
-      let top = 0;
-      for (let i = 0; i < records.length; i++) top = Math.max(top, records.block[i] + 1);
-      board = pageBoard(inner, { ...options, numBlocks: Number(meta.num_blocks) || top, blockSize: Number(meta.block_size) || 0 });
+      return memoryBoard(inner, { ...options, layouts: [{ name: "", records, num_slots: Number(meta.num_slots) || extent(records), block_size: 0, names, slots, labels, wanted: 0 }] });
     }
+    let top = 0;
+    for (let i = 0; i < records.length; i++) top = Math.max(top, records.block[i] + 1);
+    return pageBoard(inner, { ...options, numBlocks: Number(meta.num_blocks) || top, blockSize: Number(meta.block_size) || 0 });
   }
 
   function extent(records) {
@@ -213,27 +210,24 @@ function render({ model, el }) {
     return top;
   }
 
-  function decode64(text) {
-    const raw = atob(text || "");
-    return Uint8Array.from(raw, (c) => c.charCodeAt(0));
-  }
-
-  const message = (content, buffers) => {
+  const message = (content) => {
     if (!content) return;
     if (content.type === "hint") {
       if (content.text) showHint(content.text, true);
       hintButton.paint();
       root.querySelector('[data-key="hint"]').focus({ preventScroll: true });
     } else if (content.type === "solution") showSolution(content.text);
-    else if (content.type === "replay") openReplay(content, bytesOf(buffers[0]));
     else if (content.type === "problem") {
       extras.append(h("p", { class: "lk-bad", role: "alert", text: content.text }));
       for (const node of root.querySelectorAll("button[disabled]")) node.disabled = false;
     }
   };
+  const replayed = () => hasReplay() && !board && openReplay();
   model.on("msg:custom", message);
+  model.on("change:replay", replayed);
   return () => {
     model.off("msg:custom", message);
+    model.off("change:replay", replayed);
     if (board) board.destroy();
   };
 }

@@ -8,10 +8,30 @@ const TREE_WHOLE = 620; // of the view in which the whole of a large tree is see
 const TREE_TOP = 14;
 const TREE_LEFT = 4;
 const MOVES_UP_TO = 300; // nodes: a larger tree does not glide, it jumps
-const SAMPLES = 60; // steps at which the size of the tree is taken, for the height of the view
+const TREE_SAMPLES = 60; // steps at which the size of the tree is taken, for the height of the view
 
 /** Line breaks and tabs of a text as marks, so that an edge's text is one line. */
 const oneLine = (text) => text.replaceAll("\r", "").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+
+/** The board's data, from what `get` gives by the names of `board_data` in radix_tree.py. */
+function treeData(get) {
+  return {
+    title: get("title"),
+    subtitle: get("subtitle"),
+    records: bytesOf(get("records")),
+    pages: bytesOf(get("pages")),
+    blocks: bytesOf(get("blocks")),
+    blockEnds: bytesOf(get("block_ends")),
+    texts: get("texts"),
+    labels: get("labels"),
+    notes: get("notes"),
+    faults: get("faults"),
+    pageBytes: get("page_bytes"),
+    maxDepth: get("max_depth"),
+    step: get("step"),
+    fold: get("fold"),
+  };
+}
 
 /**
  * Build the board in `root`. `data`: {title, subtitle, records, pages, blocks, blockEnds, texts, labels, notes, faults,
@@ -107,7 +127,7 @@ function treeBoard(root, data) {
   function measure(folded) {
     const known = measures.get(folded);
     if (known) return known;
-    const every = Math.max(1, Math.ceil(steps / SAMPLES));
+    const every = Math.max(1, Math.ceil(steps / TREE_SAMPLES));
     const most = { rows: 1, depth: 1 };
     for (let step = steps; step >= 1; step -= every) {
       const then = replay.tree(step);
