@@ -33,8 +33,8 @@ class DrawnTreeReferee(Referee):
         self.way = [], None
         failures = super().apply(op)
         ends, pages = self.way
-        mark = f"This step breaks {failures[0].rule}." if failures else ""
-        self.log.look(self.root, ends, mark, pages)
+        broken = failures and failures[0].kind != "not-written"
+        self.log.look(self.root, ends, f"This step breaks {failures[0].rule}." if broken else "", pages)
         return failures
 
     def light(self, node: Any, pages: Any = None) -> None:
@@ -73,11 +73,22 @@ class TreeReferee(DrawnTreeReferee):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The learner's function; nothing else can be asked of what it leaves behind unless that is a tree."""
         seen = super().call(*args, **kwargs)
-        # A call that had to be refused has rules of its own for what it leaves.
         if not kwargs.get("raises") and (problem := no_tree(self.root)):
             self.require(self.tree_rule, False, expected=Words("a tree of nodes"), cause=problem)
             raise StopSequence
         return seen
+
+    def refused(self, rule: str, before: RadixNode) -> None:
+        """After a call that was refused, the tree is as it was; it may be no tree any more."""
+        now = no_tree(self.root)
+        self.require(
+            rule,
+            not now and same(before, self.root),
+            expected=Words(draw(before, self.size)),
+            cause="The call was refused, and the tree is another one all the same. " + now
+            if now
+            else f"The call was refused, and the tree is {draw(self.root, self.size)} now.",
+        )
 
     # ----- for subclasses --------------------------------------------------------------------------------------
 
@@ -229,12 +240,7 @@ class SplitReferee(TreeReferee):
                 expected=Words("raises CacheError"),
                 cause=f"Cut after {pages} of {_pages(len(blocks))}, one of the parts has no page.",
             ):
-                self.require(
-                    "no-empty-side",
-                    same(before, self.root),
-                    expected=draw(before, self.size),
-                    cause="The call was refused, and the tree is another one all the same.",
-                )
+                self.refused("no-empty-side", before)
             return
         upper = self.call("nothing-is-lost", label, self.implementation, node, pages, self.size)
         self.steps[-1].seen = draw(self.root, self.size)
@@ -408,12 +414,7 @@ class EvictReferee(TreeReferee):
                 expected=Words("raises CacheError"),
                 cause=f"The node {why}, so none of its pages may go.",
             ):
-                self.require(
-                    "refused-means-unchanged",
-                    same(before, self.root),
-                    expected=Words(draw(before, self.size)),
-                    cause=f"The call was refused, and the tree is {draw(self.root, self.size)} now.",
-                )
+                self.refused("refused-means-unchanged", before)
             return
         seen = self.call("last-pages-first", label, self.implementation, node, n, self.size)
         twin = _twin(before, name)
@@ -610,8 +611,6 @@ def draw(root: RadixNode, size: int = 1) -> str:
         under = "" if first == node.key[:size] else f"(under {_word(first)}) "
         return f"{under}{text} [{below}]" if below else under + text
 
-    if no_tree(root):
-        return "no tree"
     return " ".join(one(k, root.children[k]) for k in sorted(root.children)) or "an empty tree"
 
 
@@ -708,15 +707,11 @@ def copy_of(root: RadixNode) -> RadixNode:
 
 
 def same(a: RadixNode, b: RadixNode) -> bool:
-    """Whether a tree, and what `b` leads to, are equal node by node, links included."""
-    return not no_tree(b) and _same(a, b)
-
-
-def _same(a: RadixNode, b: RadixNode) -> bool:
+    """Whether two trees are equal node by node, links included."""
     if (a.key, list(a.blocks), a.locks, a.last_used) != (b.key, list(b.blocks), b.locks, b.last_used):
         return False
     return a.children.keys() == b.children.keys() and all(
-        b.children[k].parent is b and _same(a.children[k], b.children[k]) for k in a.children
+        b.children[k].parent is b and same(a.children[k], b.children[k]) for k in a.children
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -102,7 +103,9 @@ class LabWidget(anywidget.AnyWidget):
         """The still picture as PNG bytes, about 900 pixels wide, in the light theme."""
         from matplotlib import rc_context
 
-        with rc_context(theme.rc_params()):
+        with rc_context(theme.rc_params()), warnings.catch_warnings():
+            # A letter that the font lacks is drawn as a box; that is no news for whoever looks at the notebook.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             figure = self.static_figure()
             out = io.BytesIO()
             # No Software or date chunk: the same widget gives the same bytes on every machine with the same matplotlib.

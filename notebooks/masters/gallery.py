@@ -436,6 +436,24 @@ def report(data: dict, **more) -> CheckReport:
 # %% id="check-report-failed"
 report(failed)
 
+# %% id="check-report-tree"
+report(
+    verdict(
+        "fail",
+        "cut-at-the-page",
+        message="The upper part is three pages long and has five blocks.",
+        counterexample={
+            "setup": "a tree with pages of 4 letters",
+            "steps": [
+                line(1, "insert(root, b'<b>What</b> is this?', [0, 1, 2, 3, 4], 4)", "(the node, 0)"),
+                line(2, "split(the node, 3, 4)", "3 pages, 5 blocks", expected="3 pages, 3 blocks", broken=True),
+            ],
+            "failing": 2,
+            "replay": {**bad_log.to_data(), "step": bad_log.num_steps - 1},
+        },
+    )
+)
+
 # %% id="check-report-hints"
 report(failed, opened=HINTS)
 

@@ -24,6 +24,13 @@ def split(node, pages, page_bytes):
     upper.children[node.key[:page_bytes]] = node
     return upper
 """
+CYCLE = """%%exercise insert
+def insert(root, tokens, blocks, page_bytes):
+    leaf = RadixNode(tokens, blocks, root)
+    root.children[tokens[:page_bytes]] = leaf
+    leaf.children[b"zz"] = root
+    return leaf, 0
+"""
 RIGHT = SPLIT.format(locks="node.locks")
 FORGETS = SPLIT.format(locks="0")
 
@@ -59,7 +66,36 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
     wrong = browse.report(page, "ex-split")
     expect(wrong).to_contain_text("locks-go-with-the-way")
     expect(wrong).to_contain_text("the new node is locked by nobody")
-    browse.shoot(page, "lesson-08-wrong", wrong)
+
+    # The replay opens at the failing step, and goes back to the tree as it was before.
+    button = wrong.get_by_role("button", name=re.compile("^Replay from"))
+    failing = int(re.search(r"\d+", button.inner_text()).group())
+    button.click()
+    replay = wrong.locator(".lk-replay")
+    expect(replay).to_have_attribute("data-step", str(failing))
+    expect(replay).to_have_attribute("data-nodes", "2")
+    expect(replay).to_have_attribute("data-locked", "1")
+    expect(replay).to_contain_text("This step breaks locks-go-with-the-way.")
+    for dark in (True, False):
+        browse.set_theme(page, dark)
+        browse.shoot(page, f"lesson-08-wrong-{'dark' if dark else 'light'}", browse.report(page, "ex-split"))
+    replay.get_by_role("slider", name="Step", exact=True).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(replay).to_have_attribute("data-nodes", "1")
+    expect(replay).to_contain_text("a request locks the way to 'aabb'")
+    page.keyboard.press("Home")
+    expect(replay).to_contain_text("before the first step")
+    button.click()
+    expect(replay).to_be_hidden()
+
+    # A tree that bites its tail is drawn as far as it goes.
+    browse.set_source(page, "ex-insert", CYCLE)
+    browse.run_cell(page, "ex-insert")
+    cycle = browse.report(page, "ex-insert")
+    expect(cycle).to_contain_text("links-fit")
+    cycle.get_by_role("button", name=re.compile("^Replay from")).click()
+    expect(cycle.locator(".lk-replay")).to_have_attribute("data-nodes", "1")
+    expect(cycle.locator(".lk-replay")).to_contain_text("hangs a node that has its place elsewhere in the tree")
 
     # A right one passes and is kept, and the two caches run on it.
     browse.set_source(page, "ex-split", RIGHT)
@@ -71,7 +107,10 @@ def test_a_learner_steps_fails_passes_and_answers(lab: Any, page: Any, browse: A
 
     # Operations that convict nobody are told why.
     browse.run_cell(page, "ex-break-it")
-    expect(browse.report(page, "ex-break-it")).to_contain_text("no edge was cut here")
+    broken = browse.report(page, "ex-break-it")
+    expect(broken).to_contain_text("no edge was cut here")
+    broken.get_by_role("button", name=re.compile("^Replay from")).click()
+    expect(broken.locator(".lk-replay canvas")).to_be_visible()
 
     # A question, answered with the keyboard.
     question = next(q for q in load(KEY).graded if q.id == "q1").instance(Progress(lab.home).seed())
