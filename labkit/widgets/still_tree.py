@@ -201,23 +201,24 @@ class _Drawing:
             self.axes.add_collection(LineCollection(lines, zorder=1, **style), autolim=False)
 
     def _edge_text(self, node: NodeState, spine: float, x: float, y: float) -> None:
-        room = x - 6 - spine - 7
+        cut = bool(node.flags & Flag.LOWER)
+        left = spine + (13 if cut else 7)  # beside the mark of the cut
+        room = x - 6 - left
         lit = self.path.get(node.node, 0)
         # matplotlib's own monospaced face has no bold of the same width, so what is lit is not set bold here.
         words = _cut(self.text_of.get(node.key, ""), room / _MONO_WIDE)
-        mono(self.axes, spine + 7, y - 9, words, 10.5, "dim" if node.gone else "ink")
+        mono(self.axes, left, y - 9, words, 10.5, "dim" if node.gone else "ink")
         pages = -(-len(node.key) // self.page_bytes)
         below = f"{pages} page" if pages == 1 else f"{pages} pages"
         if 0 < lit < len(node.key):
             below = f"{lit // self.page_bytes} of {below} found"
-        cut = bool(node.flags & Flag.LOWER)
         if cut:
             for dx in (2.0, 6.5):
                 self.axes.plot(
                     [spine + dx - 2.5, spine + dx + 2.5], [y + 5.5, y - 5.5], color=_C["ink"], linewidth=1, zorder=2
                 )
         words = _cut(f"split · {below}" if cut else below, room / 5.2)
-        text(self.axes, spine + (13 if cut else 7), y + 9, words, 9, "ink" if cut else "dim")
+        text(self.axes, left, y + 9, words, 9, "ink" if cut else "dim")
 
     def boxes(self) -> None:
         """The nodes themselves."""

@@ -173,7 +173,8 @@ function treePainter(ctx, replay, texts, pageBytes) {
     if (id < 0) return;
     const { size } = shown;
     const i = tree.row.get(id);
-    const x = spine + 7;
+    const cut = (tree.flags.get(id) || 0) & TREE.LOWER;
+    const x = spine + (cut ? 13 : 7); // beside the mark of the cut
     const room = spot.x - 6 - x;
     const lit = tree.path.has(id) && tree.path.get(id) > 0;
     ctx.textAlign = "left";
@@ -181,7 +182,6 @@ function treePainter(ctx, replay, texts, pageBytes) {
     font(lit ? 600 : 400, size.text, mono);
     ctx.fillStyle = tree.gone.has(id) ? colors.dim : colors.ink;
     ctx.fillText(shorten(texts[replay.key[i]], room), x, spot.y - 5);
-    const cut = (tree.flags.get(id) || 0) & TREE.LOWER;
     if (cut) {
       ctx.strokeStyle = colors.ink;
       ctx.lineWidth = 1.6;
@@ -198,7 +198,7 @@ function treePainter(ctx, replay, texts, pageBytes) {
     const pages = pagesOf(replay.pages[replay.key[i]]);
     const partly = lit && tree.path.get(id) < replay.pages[replay.key[i]] * pageBytes;
     const words = partly ? `${Math.floor(tree.path.get(id) / pageBytes)} of ${pages} found` : pages;
-    ctx.fillText(shorten(cut ? `split · ${words}` : words, room - 4), x + (cut ? 6 : 0), spot.y + 13);
+    ctx.fillText(shorten(cut ? `split · ${words}` : words, room - 4), x, spot.y + 13);
   }
 
   const short = new Map();
