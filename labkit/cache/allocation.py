@@ -26,6 +26,7 @@ class Counters:
         blocks_recycled: blocks that went back to the pool, whatever was in them.
         cached_blocks_evicted: of those, blocks whose content was findable until then.
         regretted_evictions: contents that were evicted and came back: computed again, or copied back from the host.
+            A cache remembers at least as many evictions as it has blocks; what comes back after more may be missed.
         preemptions: sequences that gave up their memory before they were finished, to be computed again. Those that
             were copied to the host are counted by the swap pool.
         recomputed_tokens: tokens that such a sequence had computed and had to compute again.

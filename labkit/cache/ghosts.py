@@ -16,8 +16,8 @@ import numpy as np
 from labkit.cache.checks import whole_number
 from labkit.errors import CacheError
 
-FEWEST = 256
-"""Keys that are sorted in one go at least: for fewer, calling NumPy would cost more than the work that it does."""
+GENERATIONS = 12
+"""Old generations. Both caches forget in the same way, so that they count the same regret."""
 
 
 class _Run:
@@ -34,16 +34,15 @@ class _Run:
 class Ghosts:
     """The keys of the last `size` evictions or more, and which of them came back.
 
-    A set takes 80 bytes a key and more, so only the young, those evicted last, are kept in one. When there are enough
-    of them, they become a run of sorted hashes; and when the runs without the oldest hold `size` evictions, the oldest
-    is forgotten. In a run, contents are told apart by Python's `hash` of their keys: 61 bits for a number, else 64.
+    A set takes 80 bytes a key and more, so only the young, those evicted last, are kept in one. When they are a
+    twelfth of `size`, they become a run of sorted hashes, and the oldest of more than twelve runs is forgotten. In a
+    run, contents are told apart by Python's `hash` of their keys: 61 bits for a number, else 64.
 
     Mostly what is looked for is no ghost. A table of bytes says so at once: each slot names the youngest run that has a
     hash with these low bits, and only that run and older ones are searched.
 
-    In memory are `size` evictions at most, those of one run, and the young: together a seventh more than `size`, or 512
-    more if that is more, and what the calls that filled up a run have added beyond. A key costs 13 to 17 bytes on
-    average, and 100 while it is young.
+    In memory are `size` and a twelfth at most, and what the calls that filled up a run have added beyond. A key costs
+    13 to 17 bytes on average, and 100 while it is young.
 
     Args:
         size: evictions that are remembered at least, 1 or more. A content that is wanted again only after more than
@@ -54,20 +53,20 @@ class Ghosts:
     """
 
     def __init__(self, size: int) -> None:
-        self.size = whole_number(size, "size", at_least=1, error=CacheError)
-        self._enough = max(FEWEST, self.size // 14)  # more and smaller runs would take longer to search
+        size = whole_number(size, "size", at_least=1, error=CacheError)
+        self.size = -(-size // GENERATIONS)
+        """Evictions of one generation."""
         self._young: set[Hashable] = set()
         self._runs: list[_Run] = []  # the youngest first
-        self._in_runs = 0
         self._mark = 0  # of the youngest run; they go from 1 to 255 and begin again
-        slots = 1 << (4 * (self.size + self._enough) - 1).bit_length()
+        slots = 1 << (4 * (size + self.size) - 1).bit_length()
         self._low = slots - 1
         self._seen = bytearray(slots)  # low bits of a hash -> mark of the youngest run that has such a hash, or 0
 
     def add(self, keys: Sequence[Hashable]) -> None:
         """These contents have been evicted."""
         self._young.update(keys)
-        if len(self._young) >= self._enough:
+        if len(self._young) >= self.size:
             self._age()
 
     def take(self, keys: Sequence[Hashable]) -> int:
@@ -101,16 +100,13 @@ class Ghosts:
         return False
 
     def _age(self) -> None:
-        """The young become a run, and the oldest runs are forgotten as soon as the others are enough."""
+        """The young become a run, and the oldest run is forgotten."""
         hashes = np.fromiter(map(hash, self._young), np.int64, len(self._young))
         hashes.sort()
         self._young.clear()
         seen = np.frombuffer(self._seen, np.uint8)
-        self._in_runs += len(hashes)
-        while self._runs and self._in_runs - len(self._runs[-1].hashes) >= self.size:
-            oldest = self._runs.pop()
-            self._in_runs -= len(oldest.hashes)
-            seen[seen == oldest.mark] = 0
+        if len(self._runs) == GENERATIONS:
+            seen[seen == self._runs.pop().mark] = 0
         self._mark = self._mark % 255 + 1
         seen[hashes & self._low] = self._mark
         self._runs.insert(0, _Run(array("q", hashes.tobytes()), self._mark))

@@ -21,6 +21,7 @@ contents at a time. By induction from the first block, equal means equal all the
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from struct import iter_unpack
 from typing import Any
@@ -154,7 +155,7 @@ class HashPrefixCache:
         self._hash_of: list[Any] = [None] * blocks  # None: not registered
         self._page_of: list[bytes | None] = [None] * blocks
         self._parent_of: list[Any] = [None] * blocks  # the hash that it hangs from
-        self._children = [0] * blocks  # cached contents that hang from this one; kept at the first of twins
+        self._children = array("I", [0]) * blocks  # cached contents that hang from it; kept at the first of twins
         self._unheld = bytearray(blocks)  # cached, and nobody holds it
         self._offered = bytearray(blocks)  # the policy may choose it
 

@@ -7,17 +7,15 @@ later is asked once, where its new part begins; only if a run begins there is it
 
 from __future__ import annotations
 
+from labkit.cache.ghosts import GENERATIONS
 from labkit.cache.radix_tree import shared_pages
-
-OLD = 4
-"""Generations that are remembered besides the young one."""
 
 
 class RadixGhosts:
-    """The pages of the last `pages` evictions or more, at most about a quarter more, and which of them came back.
+    """The pages of the last `pages` evictions or more, at most about a twelfth more, and which of them came back.
 
-    They are kept in generations: when the young one holds `size` pages, it is time to `forget` the oldest. Its tokens
-    are all that a page costs, but for what is kept once a run.
+    They are kept in generations, as in `Ghosts`: when the young one holds `size` pages, it is time to `forget` the
+    oldest. Its tokens are all that a page costs, but for what is kept once a run.
 
     Args:
         pages: that are remembered at least.
@@ -25,7 +23,7 @@ class RadixGhosts:
     """
 
     def __init__(self, pages: int, page_bytes: int) -> None:
-        self.size = -(-pages // OLD)
+        self.size = -(-pages // GENERATIONS)
         """Pages of one generation."""
         self.page_bytes = page_bytes
         self._generations: list[dict[int, bytes]] = [{}]  # the young one first
@@ -39,7 +37,7 @@ class RadixGhosts:
 
     def forget(self) -> None:
         """The young generation is one of the old ones from now on, and the oldest is forgotten."""
-        self._generations = [{}, *self._generations[:OLD]]
+        self._generations = [{}, *self._generations[:GENERATIONS]]
         self.num_young = 0
 
     def take(self, salt: bytes, tokens: bytes, start: int) -> int:

@@ -336,7 +336,8 @@ for name, prefix_cache in (("hash", "hash"), ("radix", yours)):
 # ## Under pressure
 #
 # Now with less memory than the conversations need. Each number of blocks gives both caches the same trace. The last two
-# columns count the blocks that were evicted and had to be computed once more.
+# columns count the blocks that were evicted and soon had to be computed once more: a cache remembers about as many
+# evictions as it has blocks, and what comes back later than that is not counted.
 
 # %% id="under-pressure"
 from labkit.cache.kv_cache_manager import KVCacheManager

@@ -328,7 +328,6 @@ TestRadixCache = RadixCache.TestCase
 def replay(kind: str, requests: list[tuple[bytes, list[int], int]], num_blocks: int, block_size: int):
     """Requests one after another, three of them in memory at a time: hits of each, then all counters."""
     manager = KVCacheManager(num_blocks, block_size, prefix_cache=kind)
-    manager.cache._ghosts.size = 10**9  # each of them forgets in its own way, so here neither does
     hits, running = [], []
     for name, (salt, tokens, more) in enumerate(requests):
         if len(running) == 3:

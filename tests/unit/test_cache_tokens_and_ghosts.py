@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.cache import ghosts as module
-from labkit.cache.ghosts import Ghosts
+from labkit.cache.ghosts import GENERATIONS, Ghosts
 from labkit.cache.tokens import block_id_bytes, salted, token_bytes
 from labkit.errors import CacheError, TokenError
 
@@ -75,10 +74,8 @@ KEYS = {
 class Cached:
     """Contents of prompts, evicted and computed again, with a plain memory of everything beside `Ghosts`."""
 
-    def __init__(self, size, key, fewest):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "FEWEST", fewest)
-            self.ghosts = Ghosts(size)
+    def __init__(self, size, key):
+        self.ghosts = Ghosts(size)
         self.size, self.key = size, key
         self.cached: set[tuple[int, ...]] = set()
         self.gone: dict[tuple[int, ...], int] = {}  # content -> number of its eviction, until it is there again
@@ -113,7 +110,7 @@ class Cached:
         self.largest = max(self.largest, len(lost))
         self.ghosts.add([self.key(content) for content in lost])
         kept = len(self.ghosts._young) + sum(len(run.hashes) for run in self.ghosts._runs)
-        assert kept <= self.size + 2 * (self.ghosts._enough + self.largest)
+        assert kept <= (GENERATIONS + 1) * (self.ghosts.size + self.largest)
 
 
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
@@ -122,18 +119,18 @@ PICKS = st.lists(st.integers(0, 50), max_size=12)
 
 @pytest.mark.parametrize("kind", KEYS)
 @given(steps=st.lists(st.one_of(PROMPTS.map(lambda x: ("prompt", x)), PICKS.map(lambda x: ("evict", x))), max_size=40),
-       size=st.integers(1, 12), fewest=st.integers(1, 5))
-def test_ghosts_remember_the_last_evictions_and_make_none_up(kind, steps, size, fewest):
-    cached = Cached(size, KEYS[kind], fewest)
+       size=st.integers(1, 40))
+def test_ghosts_remember_the_last_evictions_and_make_none_up(kind, steps, size):
+    cached = Cached(size, KEYS[kind])
     for step, argument in steps:
         getattr(cached, step)(argument)
 
 
 @pytest.mark.parametrize("kind", KEYS)
-@pytest.mark.parametrize("size, fewest", [(1, 1), (5, 1), (40, 3), (300, 256)])
-def test_ghosts_over_many_evictions(kind, size, fewest):
+@pytest.mark.parametrize("size", [1, 5, 40, 300])
+def test_ghosts_over_many_evictions(kind, size):
     rng = random.Random(size)
-    cached = Cached(size, KEYS[kind], fewest)
+    cached = Cached(size, KEYS[kind])
     while cached.evictions < 2_000:  # so the marks of runs, of which there are 255, begin again
         cached.prompt([rng.randrange(3) for _ in range(rng.randint(1, 6))])
         if rng.random() < 0.5:

@@ -6,6 +6,7 @@ import pytest
 
 from labkit.cache.block_pool import BlockPool, CheckedPool
 from labkit.cache.eviction import LRU
+from labkit.cache.ghosts import GENERATIONS
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.radix_ghosts import RadixGhosts
 from labkit.cache.radix_node import RadixNode
@@ -143,12 +144,12 @@ def test_ghosts_are_taken_as_far_as_they_are_followed():
 
 
 def test_ghosts_forget_the_oldest_generation():
-    ghosts = RadixGhosts(16, 1)
-    assert ghosts.size == 4  # four generations of so many pages are remembered at least
+    ghosts = RadixGhosts(4 * GENERATIONS, 1)
+    assert ghosts.size == 4  # so many pages are one generation
     ghosts.add(b"", b"", b"abc")
     ghosts.forget()
     ghosts.add(b"", b"", b"xy")
-    for _ in range(3):
+    for _ in range(GENERATIONS - 1):
         ghosts.forget()
     assert ghosts.take(b"", b"a", 0) == 1  # the rest keeps its age
     ghosts.forget()
