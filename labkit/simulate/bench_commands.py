@@ -50,7 +50,8 @@ def cache(
     typer.echo(f"{'':22}{'radix':>10}{'hash':>10}{'textbook':>10}")
     for key, title in COLUMNS:
         row = [result.get(key), result["hash"].get(key), result["textbook"].get(key)]
-        typer.echo(f"{title:22}" + "".join(f"{'' if value is None else format(value, '10,.2f'):>10}" for value in row))
+        form = "10,d" if isinstance(row[0], int) else "10,.2f"
+        typer.echo(f"{title:22}" + "".join(f"{'' if value is None else format(value, form):>10}" for value in row))
     typer.echo(f"times in microseconds; {result['workload']['requests']:,} requests, {result['workload']['source']}")
     for rows, name in ((result.get("sizes"), "radix"), (result["hash"].get("sizes"), "hash")):
         for row in rows or ():

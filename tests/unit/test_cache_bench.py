@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from typer.testing import CliRunner
 
 from labkit.simulate import bench_commands, stress, stress_commands
-from labkit.simulate.cache_bench import OurManager, Textbook, bench_sizes, serve
+from labkit.simulate.cache_bench import APPENDS, OurManager, Textbook, bench_sizes, serve
 from labkit.simulate.token_workload import system_prompts
 
 KEYS = {"append_us", "append_bulk_us", "allocate_us", "free_us", "lookup_hit_us", "hit_rate", "evictions"}
@@ -25,8 +26,11 @@ def test_the_json_has_the_promised_keys_for_all_three():
 def test_all_managers_serve_the_same_requests_and_find_about_as_much():
     workload = system_prompts(200, seed=3)
     rates = []
-    for manager in (OurManager(1024, "radix"), OurManager(1024, "hash"), Textbook(1024)):
-        times = serve(manager, workload)
+    makers = (lambda: OurManager(1024, "radix"), lambda: OurManager(1024, "hash"), lambda: Textbook(1024))
+    for make, operation in itertools.product(makers, APPENDS):
+        manager = make()
+        times = serve(manager, workload, operation)
+        assert times.keys() == {operation, "allocate", "free"}
         assert all(value > 0 for value in times.values())
         rates.append(manager.facts()["hit_rate"])
         assert manager.facts()["evictions"] > 1024
