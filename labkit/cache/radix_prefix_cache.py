@@ -170,7 +170,8 @@ class RadixPrefixCache:
         if root is None:
             return Hit()
         size = self.page_bytes
-        node, pages, blocks = self.match(root, chain.all_tokens(size)[: limit * size], size)
+        tokens = chain.all_tokens(size) if chain.pushed else chain.tokens
+        node, pages, blocks = self.match(root, tokens[: limit * size], size)
         hit = Hit(blocks)
         hit.node, hit.pages = node, pages
         return hit
