@@ -2,7 +2,7 @@
 
 A policy is somebody else's code, and a cache tells it what happens in the middle of its own bookkeeping. Were an error
 to pass through there, a sequence would be half in memory. Nothing depends on how a policy takes what it is told, so
-the cache goes on, and whoever made the call raises the error when all books are closed. A question (`evict`) is
+the cache goes on, and the error is raised when no books are open (see `KVCacheManager`). A question (`evict`) is
 different: without an answer there is no room, and its error is raised at once.
 """
 

@@ -70,9 +70,10 @@ class KVCacheManager:
     Raises:
         CacheError: numbers or parts that make no sense. PolicyError: the policy is none.
 
-    Where a policy of yours raises anything, the call that it was told about is carried out, and raises PolicyError at
-    its end. What it raises in `evict` leaves no room: the call is refused, and nothing has changed but for what was
-    evicted before.
+    Where a policy of yours raises anything when it is told what happens, the call is carried out. `free` and `release`
+    then raise PolicyError at their end; the others, whose answers are needed, leave that to the next call that could be
+    refused, which is. What a policy raises in `evict` refuses the call at once. So after a PolicyError of any call but
+    those two nothing has changed, but for what was evicted for it.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class KVCacheManager:
         Raises:
             CacheError: the name is in use, or there is no token. TokenError: an id that cannot be.
         """
+        self._hear_policy()
         self._new_name(seq_id, "free it, or give the new one a name")
         data, num_tokens = self._prompt(prompt, num_tokens)
         block_size, cache = self.block_size, self.cache
@@ -232,7 +234,6 @@ class KVCacheManager:
         counters.hit_tokens += cached
         if seq_id in self._preempted:
             counters.recomputed_tokens += max(0, min(self._preempted.pop(seq_id), num_tokens) - cached)
-        self._end()
         return Allocation(blocks, cached)
 
     def append(self, seq_id: Hashable, token: int) -> bool:
@@ -256,10 +257,11 @@ class KVCacheManager:
             seq.room = room - 1
             return True
         token = whole_token(token)
+        if not room and seq.tail:
+            return self._append([(seq, token)])  # the block is shared, or was
+        self._hear_policy()
         if room:
             seq.room = 0
-        elif seq.tail:
-            return self._append([(seq, token)])  # the block is shared, or was
         else:
             fresh = self._take(1)
             if fresh is None:
@@ -269,7 +271,6 @@ class KVCacheManager:
         seq.tail.append(token)
         if not seq.room:
             self._fill(seq)
-            self._end()
         return True
 
     def append_each(self, seq_ids: Sequence[Hashable], tokens: Sequence[int]) -> bool:
@@ -285,7 +286,11 @@ class KVCacheManager:
             CacheError: a sequence named twice, or a number of tokens that does not go into them.
         """
         # A batch stays the same for many steps, and then it need not be looked up again.
-        if type(seq_ids) is not list or seq_ids != self._batch_names:
+        try:
+            same = type(seq_ids) is list and seq_ids == self._batch_names
+        except Exception:  # somebody's name cannot be compared; an array, perhaps
+            same = False
+        if not same:
             self._batch, self._batch_names = self._all_different(seq_ids), list(seq_ids)
         seqs = self._batch
         try:
@@ -351,7 +356,7 @@ class KVCacheManager:
     def free(self, seq_id: Hashable) -> None:
         """A sequence is finished. What its full blocks hold stays findable until the room is needed."""
         self._leaves(seq_id, self._sequence(seq_id))
-        self._end()
+        self._hear_policy()
 
     def release(self, seq_id: Hashable) -> None:
         """Take the memory of a sequence that is not finished (preemption by recomputation).
@@ -363,7 +368,7 @@ class KVCacheManager:
         self._preempted[seq_id] = self._num_tokens(seq)
         self._counters.preemptions += 1
         self._leaves(seq_id, seq)
-        self._end()
+        self._hear_policy()
 
     def swap_out(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
         """Move a sequence to host memory and give up its blocks.
@@ -375,13 +380,13 @@ class KVCacheManager:
         Raises:
             CacheError: the manager has no swap pool.
         """
+        self._hear_policy()
         seq = self._sequence(seq_id)
         host = self._swap_pool().store(seq_id, len(seq.blocks))
         if host is None:
             return None
         self._swapped[seq_id] = seq
         self._leaves(seq_id, seq)
-        self._end()
         return list(zip(seq.blocks, host, strict=True))
 
     def swap_in(self, seq_id: Hashable) -> list[tuple[int, int]] | None:
@@ -397,6 +402,7 @@ class KVCacheManager:
         swap_pool = self._swap_pool()
         if not _hashable(seq_id) or seq_id not in self._swapped:
             raise UnknownSequenceError(f"The sequence {seq_id!r} is not swapped out: swap it out before.")
+        self._hear_policy()
         seq = self._swapped[seq_id]
         hit = self.cache.lookup(seq.chain, len(seq.blocks))
         needed = len(seq.blocks) - len(hit)
@@ -409,7 +415,6 @@ class KVCacheManager:
         self.cache.register(seq.chain, seq.blocks, self.cache.num_pages(seq.chain))
         seq.room = self.block_size - len(seq.tail) if seq.tail else 0
         self._sequences[seq_id] = self._swapped.pop(seq_id)
-        self._end()
         return copies
 
     def forget(self, seq_id: Hashable) -> None:
@@ -448,8 +453,8 @@ class KVCacheManager:
         self._batch_names = None
         self.cache.release(seq.chain, seq.blocks)
 
-    def _end(self) -> None:
-        """A call has been carried out: now is the time to hear what a policy has raised meanwhile."""
+    def _hear_policy(self) -> None:
+        """Raise what a policy has raised when it was told something; only where nothing is half done."""
         if self._policy is not None:
             self._policy.raise_failure()
 
@@ -489,6 +494,7 @@ class KVCacheManager:
 
     def _append(self, pairs: Sequence[tuple[_Sequence, int]]) -> bool:
         """One token for each sequence; every one of them fills its last block or has no room in it."""
+        self._hear_policy()
         last = self.block_size - 1
         without = [seq for seq, _ in pairs if not seq.room]
         shared = [seq.blocks[-1] for seq in without if seq.tail]  # or were, when somebody looked last
@@ -508,11 +514,11 @@ class KVCacheManager:
             seq.tail.append(token)
             if not seq.room:
                 self._fill(seq)
-        self._end()
         return True
 
     def _extend(self, seqs: Sequence[_Sequence], more: Sequence[array]) -> bool:
         """Any number of tokens for each sequence."""
+        self._hear_policy()
         block_size = self.block_size
         needed = 0
         sharers: dict[int, int] = {}
@@ -539,7 +545,6 @@ class KVCacheManager:
                 seq.room -= len(part)
                 if not seq.room:
                     self._fill(seq)
-        self._end()
         return True
 
     def _copies_for(self, sharers: dict[int, int]) -> int:

@@ -355,4 +355,8 @@ def test_a_batch_that_stays_the_same_is_looked_up_anew_as_soon_as_it_does_not():
         manager.append_each(names, [6, 6])
     with pytest.raises(CacheError, match="twice"):
         manager.append_each(["c", "c"], [6, 6])
-    assert manager.num_tokens("c") == 6
+    manager.allocate("a", [9])
+    assert manager.append_each(names, [6, 6])
+    with pytest.raises(UnknownSequenceError, match="has no hash"):
+        manager.append_each([np.array([1, 2]), "c"], [6, 6])  # nor can it be compared with another name
+    assert (manager.num_tokens("a"), manager.num_tokens("c")) == (2, 7)
