@@ -23,6 +23,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from labkit.cache.tokens import BLOCK_ID_BYTES, TOKEN_BYTES, block_id_bytes, salted, token_bytes
+from labkit.errors import PolicyError
 from labkit.observe.events import NULL_LOG, EventLog, Kind
 from labkit.observe.record import _blocks, _delegate, _int32, _Step
 
@@ -306,7 +307,13 @@ class RecordingManager:
         manager = self._inner
         with _Step(self._log, f"{name}({seq_id})") as step:
             blocks, tokens = (manager.blocks(seq_id), manager.num_tokens(seq_id)) if seq_id in manager else ([], 0)
-            answer = act()
+            failure: PolicyError | None = None
+            try:
+                answer = act()
+            except PolicyError as error:
+                if seq_id in manager:
+                    raise
+                answer, failure = None, error  # the sequence has let go all the same
             if name == "swap_out" and answer is None:
                 step.outcome = "None: the host has no room"
                 return answer
@@ -326,6 +333,8 @@ class RecordingManager:
                 f"{_blocks(back)} back in the pool" if back else "",
                 f"{_blocks(sorted(stay))} {_stay(stay)} with others" if stay else "",
             ]))
+            if failure is not None:
+                raise failure
             return answer
 
     def _hits_and_fresh(self, seq_id: Hashable, blocks: list[int], hits: int) -> list[int]:

@@ -6,10 +6,11 @@ import random
 
 import pytest
 
+from labkit.cache.eviction import LRU
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.queue_backed_cache import queue_backed
 from labkit.cache.swap import SwapPool
-from labkit.errors import UnknownSequenceError
+from labkit.errors import PolicyError, UnknownSequenceError
 from labkit.observe.events import NULL_LOG, EventLog, Kind
 from labkit.observe.evictions import evictions_of
 from labkit.observe.record_manager import RecordingManager
@@ -165,3 +166,16 @@ def test_the_pool_can_be_rebuilt_from_the_log(seed: int, cache: str, keyed_by: s
     assert manager.counters == plain.counters and not state.clash
     removed = sum(1 for row in log.records if row["kind"] == Kind.REMOVED and not row["flags"])
     assert removed == manager.counters.cached_blocks_evicted
+
+
+@pytest.mark.parametrize("method", ["free", "release"])
+def test_who_let_go_although_the_policy_raised_is_recorded(method):
+    policy = LRU()
+    policy.released = lambda blocks: 1 / 0
+    manager, log = recorded(4, policy=policy)
+    manager.allocate("A", range(6))
+    with pytest.raises(PolicyError, match="ZeroDivisionError"):
+        getattr(manager, method)("A")
+    assert "A" not in manager and log.labels[-1].startswith(f"{method}(A) -> PolicyError")
+    state = pool_state(LogData.of(log), log.num_steps, 4)
+    assert state.counts() == (manager.num_free, manager.num_held, manager.num_cached) == (3, 0, 1)
