@@ -291,7 +291,8 @@ class KVCacheManager:
         except Exception:  # somebody's name cannot be compared; an array, perhaps
             same = False
         if not same:
-            self._batch, self._batch_names = self._all_different(seq_ids), list(seq_ids)
+            names = seq_ids if type(seq_ids) is list else self._listed(seq_ids)
+            self._batch, self._batch_names = self._all_different(names), list(names)
         seqs = self._batch
         try:
             new = array("I", tokens)
@@ -403,13 +404,13 @@ class KVCacheManager:
         if not _hashable(seq_id) or seq_id not in self._swapped:
             raise UnknownSequenceError(f"The sequence {seq_id!r} is not swapped out: swap it out before.")
         self._hear_policy()
-        seq = self._swapped[seq_id]
+        seq, host = self._swapped[seq_id], swap_pool.blocks(seq_id)  # before anything is taken: they might be gone
         hit = self.cache.lookup(seq.chain, len(seq.blocks))
         needed = len(seq.blocks) - len(hit)
         if needed > self.num_available - self.cache.num_unheld(hit):
             return None
         fresh = self._take_behind(seq.chain, hit, needed)
-        host = swap_pool.take(seq_id)
+        swap_pool.take(seq_id)
         copies = list(zip(host[len(hit) :], fresh, strict=True))
         seq.blocks = hit + fresh
         self.cache.register(seq.chain, seq.blocks, self.cache.num_pages(seq.chain))
@@ -474,8 +475,9 @@ class KVCacheManager:
             except BaseException:
                 self._only_one_error()
                 raise
+        taken = self.refs.allocate(n)
         self._taken += n
-        return self.refs.allocate(n)
+        return taken
 
     def _take_behind(self, chain: Any, hit: list[int], n: int) -> list[int]:
         """Hold a hit, and `n` blocks more, for which there is room."""
@@ -625,7 +627,7 @@ class KVCacheManager:
             )
         return data[: full * BLOCK_ID_BYTES], num_tokens
 
-    def _all_different(self, seq_ids: Sequence[Hashable]) -> list[_Sequence]:
+    def _all_different(self, seq_ids: list[Hashable]) -> list[_Sequence]:
         """The sequences of these names, of which none may stand there twice."""
         try:
             known = self._sequences
@@ -635,13 +637,13 @@ class KVCacheManager:
         except KeyError as error:
             raise self._unknown(error.args[0]) from None
         except TypeError:
-            raise self._unknown(self._first_without_hash(seq_ids)) from None
+            raise self._unknown(next(name for name in seq_ids if not _hashable(name))) from None
         return seqs
 
-    def _first_without_hash(self, seq_ids: object) -> object:
-        """What was wrong with the names of an `append_each`."""
+    def _listed(self, seq_ids: object) -> list[Hashable]:
+        """The names of an `append_each`, whatever they stand in."""
         try:
-            return next(name for name in seq_ids if not _hashable(name))  # type: ignore[attr-defined]
+            return list(seq_ids)  # type: ignore[call-overload]
         except TypeError:
             raise CacheError(f"seq_ids is {seq_ids!r:.60}, but must be several names: pass a list of them.") from None
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from labkit.cache.tokens import BLOCK_ID_BYTES, TOKEN_BYTES, block_id_bytes, salted, token_bytes
-from labkit.errors import PolicyError
+from labkit.errors import PolicyError, UnknownSequenceError
 from labkit.observe.events import NULL_LOG, EventLog, Kind
 from labkit.observe.record import _blocks, _delegate, _int32, _Step
 
@@ -306,13 +306,16 @@ class RecordingManager:
             return act()
         manager = self._inner
         with _Step(self._log, f"{name}({seq_id})") as step:
-            blocks, tokens = (manager.blocks(seq_id), manager.num_tokens(seq_id)) if seq_id in manager else ([], 0)
+            try:
+                blocks, tokens = manager.blocks(seq_id), manager.num_tokens(seq_id)
+            except UnknownSequenceError:
+                return act()  # which says so, or something that comes before it
             failure: PolicyError | None = None
             try:
                 answer = act()
             except PolicyError as error:
-                if seq_id in manager:
-                    raise
+                if name == "swap_out":
+                    raise  # it was refused
                 answer, failure = None, error  # the sequence has let go all the same
             if name == "swap_out" and answer is None:
                 step.outcome = "None: the host has no room"

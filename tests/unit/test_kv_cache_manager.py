@@ -360,3 +360,31 @@ def test_a_batch_that_stays_the_same_is_looked_up_anew_as_soon_as_it_does_not():
     with pytest.raises(UnknownSequenceError, match="has no hash"):
         manager.append_each([np.array([1, 2]), "c"], [6, 6])  # nor can it be compared with another name
     assert (manager.num_tokens("a"), manager.num_tokens("c")) == (2, 7)
+
+
+def test_names_from_an_iterator_are_read_once():
+    manager = KVCacheManager(4, 4)
+    manager.allocate("a", [1])
+    assert manager.append_each(iter(["a"]), [2]) and manager.num_tokens("a") == 2
+
+
+def test_host_blocks_that_somebody_threw_away_take_no_block_with_them():
+    manager = KVCacheManager(8, 4, swap_pool=SwapPool(4))
+    manager.allocate("a", range(10))
+    manager.swap_out("a")
+    manager.swap_pool.discard("a")
+    before = (manager.num_free, manager.num_held, manager.num_available)
+    with pytest.raises(UnknownSequenceError, match="not in the swap pool"):
+        manager.swap_in("a")
+    assert (manager.num_free, manager.num_held, manager.num_available) == before
+
+
+def test_a_pool_that_fails_is_not_counted_as_having_given():
+    class Failing(CheckedPool):
+        def allocate(self, n):
+            raise OSError("out of order")
+
+    manager = KVCacheManager(4, 4, pool=Failing(4))
+    with pytest.raises(OSError):
+        manager.allocate("a", [1])
+    assert manager.counters.blocks_recycled == 0 and manager.num_free == 4

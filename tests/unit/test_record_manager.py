@@ -179,3 +179,24 @@ def test_who_let_go_although_the_policy_raised_is_recorded(method):
     assert "A" not in manager and log.labels[-1].startswith(f"{method}(A) -> PolicyError")
     state = pool_state(LogData.of(log), log.num_steps, 4)
     assert state.counts() == (manager.num_free, manager.num_held, manager.num_cached) == (3, 0, 1)
+
+
+def test_a_refused_swap_out_passes_the_policys_error_on():
+    policy = LRU()
+    policy.stored = lambda blocks, depth: 1 / 0
+    manager, _log = recorded(8, policy=policy, swap_pool=SwapPool(4))
+    manager.allocate("away", [1])
+    manager.swap_out("away")
+    for name in ("away", "nobody", "here"):
+        manager.allocate("before", range(100, 109))  # an error is pending afterwards
+        with pytest.raises(PolicyError, match="ZeroDivisionError"):
+            manager.swap_out(name)
+        manager.free("before")
+        manager._inner.cache.clear()
+
+
+def test_a_name_without_a_hash_is_refused_in_the_log_as_well():
+    manager, _log = recorded(swap_pool=SwapPool(4))
+    for method in ("free", "release", "swap_out"):
+        with pytest.raises(UnknownSequenceError, match="no hash"):
+            getattr(manager, method)([])
