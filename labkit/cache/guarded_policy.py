@@ -1,4 +1,4 @@
-"""A policy that may fail: what it raises is kept until the call that it was told about is over.
+"""A policy that may fail: what it raises when it is told something is kept until nothing is half done.
 
 A policy is somebody else's code, and a cache tells it what happens in the middle of its own bookkeeping. Were an error
 to pass through there, a sequence would be half in memory. Nothing depends on how a policy takes what it is told, so

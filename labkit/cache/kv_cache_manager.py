@@ -295,7 +295,7 @@ class KVCacheManager:
             self._batch, self._batch_names = self._all_different(names), list(names)
         seqs = self._batch
         try:
-            new = array("I", tokens)
+            new = array("I", tokens if type(tokens) is list else token_bytes(tokens))
         except (TypeError, OverflowError, ValueError):
             new = array("I", token_bytes(tokens))
         if len(new) != len(seqs):

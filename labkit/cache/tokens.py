@@ -41,6 +41,8 @@ def token_bytes(tokens: bytes | bytearray | memoryview | Sequence[int]) -> bytes
                 f"{len(data)} bytes are no whole number of tokens of {TOKEN_BYTES} bytes: pass whole tokens."
             )
         return data
+    if not hasattr(tokens, "__len__"):
+        tokens = list(_items(tokens))  # type: ignore[arg-type]  # an iterator can be read only once
     try:
         return _little(array("I", tokens)).tobytes()
     except (TypeError, OverflowError, ValueError):

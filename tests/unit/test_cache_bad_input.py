@@ -372,3 +372,24 @@ def test_no_victim_without_a_cache_and_a_future(cached, future, why):
 def test_a_number_of_ghosts_that_cannot_be(size):
     with pytest.raises(CacheError, match=r"size is .* whole number, 1 or more"):
         Ghosts(size)
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["append_each", "extend", "allocate"])
+def test_a_bad_token_in_an_iterator_is_found_where_it_stands(kind, method):
+    manager = in_use(kind)
+    before = books(manager)
+    call = {"append_each": lambda: manager.append_each(["part", "full"], iter([2.5, 7, 8])),
+            "extend": lambda: manager.extend("part", iter([2.5, 7])),
+            "allocate": lambda: manager.allocate("new", iter([2.5, 7]))}[method]
+    with pytest.raises(TokenError, match=r"position 0 is 2\.5"):
+        call()
+    assert books(manager) == before
+
+
+def test_tokens_in_any_wrapping_are_as_many():
+    for tokens in (b"\1\0\0\0", bytearray(b"\1\0\0\0"), memoryview(b"\1\0\0\0"), [1], (1,), iter([1])):
+        manager = KVCacheManager(4, 4)
+        manager.allocate("a", [5])
+        assert manager.append_each(["a"], tokens) and manager.num_tokens("a") == 2
+        assert manager._sequences["a"].tail.tolist() == [5, 1]
