@@ -24,10 +24,12 @@ MISTAKES = 5
 
 def measure(name: str) -> dict[str, Any]:
     """Seconds of each verdict of one lesson, with a worker kept warm as in a notebook."""
+    from labkit.grading.mutants import bank
+
     from labkit import specs
     from labkit.grading import runner
-    from labkit.grading.mutants import bank
     from labkit.grading.solutions import solutions
+    from labkit.sandbox import host
 
     lesson = specs.lesson(name)
     solved, mutants = solutions(lesson.key), bank(lesson.module)[0]
@@ -38,10 +40,12 @@ def measure(name: str) -> dict[str, Any]:
         for text in [solved[exercise.id], *wrong]:
             verdict = runner.check(lesson.key, exercise.id, text)
             seconds["pass" if verdict.passed else "fail"].append(round(verdict.seconds, 3))
-    runner.close()
+    host.close()
     every = seconds["pass"] + seconds["fail"]
     return {
-        "lesson": lesson.key, "verdicts": len(every), "median_s": round(statistics.median(every), 2),
+        "lesson": lesson.key,
+        "verdicts": len(every),
+        "median_s": round(statistics.median(every), 2),
         "median_pass_s": round(statistics.median(seconds["pass"]), 2),
         "median_fail_s": round(statistics.median(seconds["fail"]), 2) if seconds["fail"] else None,
         "longest_s": round(max(every), 2),
@@ -59,8 +63,12 @@ def main() -> None:
         rows = [measure(name) for name in options.lessons]
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system(),
-               "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None}
+    machine = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"machine": machine, "lessons": rows}, indent=1) + "\n", encoding="utf-8")
 

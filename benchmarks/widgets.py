@@ -63,7 +63,7 @@ TREE_CELL = """
 import random
 from labkit.cache.radix_node import RadixNode
 from labkit.cache.radix_tree import evict_leaf, insert, lock, unlock
-from labkit.observe.tree_log import TreeLog
+from labkit.observe.trees import TreeLog
 from labkit.widgets import RadixTree
 
 def grown(nodes, steps, seed=4711, page=64):
@@ -154,11 +154,13 @@ def opened(cell: str, selector: str, scale: float) -> Iterator[tuple[Any, Any, i
     import conftest as browse
     from playwright.sync_api import sync_playwright
 
+    from labkit.authoring.photographs import find_chromium
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = browse.lab.__wrapped__ if hasattr(browse.lab, "__wrapped__") else browse.lab._get_wrapped_function()
         lives = server(_Folders(Path(folder)))
         lab = next(lives)
-        chromium = playwright.chromium.launch(executable_path=browse.find_chromium(), args=browse.CHROME_ARGS)
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=browse.CHROME_ARGS)
         try:
             view = chromium.new_context(viewport={"width": 1280, "height": 1000}, device_scale_factor=scale)
             page = view.new_page()

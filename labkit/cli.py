@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from labkit.errors import LabkitError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="A hands-on course on KV-cache paging: notebooks, checks, widgets and the engine behind them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A hands-on course on KV-cache paging: notebooks, checks, widgets and the engine behind them.",
+)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -64,13 +68,33 @@ def reset(
 
 
 @app.command()
+def export(
+    notebook: Annotated[Path, typer.Argument(help="A notebook of yours, saved in JupyterLab.")],
+    to: Annotated[Literal["html"], typer.Option("--to", help="The form: one HTML page.")] = "html",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The file to write; beside the notebook without.")
+    ] = None,
+) -> None:
+    """Write a notebook as one page that shows its widgets without kernel and network."""
+    from labkit.export import export as run
+
+    done = run(notebook, to, output)
+    typer.echo(f"written    {done.path} ({done.size / 1024:,.0f} KiB; widgets: {done.widgets})")
+    if done.lost:
+        typer.echo(
+            f"Widgets without a saved state, which stand as text or picture: {done.lost}. To have them too, run their "
+            "cells in JupyterLab, save, and export again."
+        )
+
+
+@app.command()
 def tournament(
     file: Annotated[Path | None, typer.Option("--file", help="A Python file with a class MyPolicy.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="A trace file with hash_ids.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the drawn trace; a fresh one without.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the first trace; fresh ones without.")] = None,
     json: Json = False,
 ) -> None:
-    """Rank your eviction policy against the built-in ones and Belady's, on a trace that it has not seen."""
+    """Rank your eviction policy against the built-in ones and Belady's, on traces that it has not seen."""
     from labkit.grading.tournament_command import run
 
     raise typer.Exit(run(file, trace, seed, json))
@@ -80,8 +104,8 @@ GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),
     "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
-    "stress": ("labkit.simulate.stress_commands", "Random operations against a model, until one disagrees."),
-    "bench": ("labkit.simulate.bench_commands", "How fast the course's own code is on this machine."),
+    "stress": ("labkit.bench.stress_commands", "Random operations against a model, until one disagrees."),
+    "bench": ("labkit.bench.bench_commands", "How fast the course's own code is on this machine."),
     "author": ("labkit.authoring.commands", "Build and check the notebooks from their masters."),
 }
 """Groups of commands that live beside what they call: name -> (module with an `app`, help)."""

@@ -23,6 +23,23 @@ class ForeignBlockError(BlockError):
     """A block was returned that this pool never had."""
 
 
+class UnreadableError(LabkitError):
+    """A file from outside cannot be read as what it should be; `labkit.reading` says why.
+
+    Attributes:
+        reason: the message, as a clause that fits into parentheses.
+        line: where in the file, counted from 1; None where it is the whole file.
+    """
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line = reason, line
+
+
+class MissingFileError(UnreadableError):
+    """There is no such file."""
+
+
 class LessonError(LabkitError):
     """A lesson, an exercise or a slot of the engine was named that does not exist."""
 
@@ -75,6 +92,14 @@ class CacheError(LabkitError):
     """The KV-cache manager or a prefix cache was asked for something that makes no sense."""
 
 
+class PartError(CacheError):
+    """A part of the engine, by its name in the lessons, broke its law in the middle of a run, which is over."""
+
+    def __init__(self, part: str, what: str, sentence: str = "") -> None:
+        super().__init__(sentence or f"{part} broke its law: {what}; mend it and check it again.")
+        self.part, self.what = part, what
+
+
 class UnknownSequenceError(CacheError):
     """A sequence was named that the manager does not hold: never allocated, or finished."""
 
@@ -87,9 +112,21 @@ class PolicyError(CacheError):
     """An eviction policy broke its contract: it named a block that may not be evicted, peeked, or did too much."""
 
 
+class SchedulerError(LabkitError):
+    """A request, or a configuration of the scheduler, that makes no sense."""
+
+
+class SimulationError(LabkitError):
+    """A simulation was asked for something that makes no sense."""
+
+
 class TreeLogError(LabkitError):
     """A radix tree, or a picture of one, was given in a form that cannot be read."""
 
 
 class BoardError(LabkitError):
     """A widget was given something that it cannot draw."""
+
+
+class ExportError(LabkitError):
+    """A notebook cannot be read for export, or its page cannot be written."""

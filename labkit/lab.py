@@ -197,9 +197,10 @@ def server_command(work: Path, port: int) -> list[str]:
 
 
 def server_environment(token: str) -> dict[str, str]:
-    """The server's variables: its token, and programs of this environment first in notebooks and terminals."""
+    """The server's variables: its token, what its kernels begin with, and programs of this environment first."""
     scripts = str(Path(sys.executable).parent)
     return {
+        "PYTHONSTARTUP": str(Path(__file__).with_name("startup.py")),  # unless the learner has one
         **os.environ,
         "JUPYTER_TOKEN": token,
         "JUPYTER_PREFER_ENV_PATH": "1",  # a kernel of the same name in the learner's home must not be taken instead
@@ -252,7 +253,7 @@ def _answers(port: int, token: str) -> bool:
 def _signals_end_us_in_order() -> Iterator[None]:
     """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that the server never outlives us."""
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(number: int, _frame: Any) -> None:
         raise SystemExit(128 + number)
 
     kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

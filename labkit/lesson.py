@@ -13,8 +13,8 @@ from typing import Any
 
 def start(name: str) -> Any:
     """Open a lesson: makes `%%exercise` known, starts the warm worker and returns the opening card."""
-    from labkit import specs
-    from labkit.grading import exercise_magic, runner
+    from labkit import exercise_magic, specs
+    from labkit.grading import runner
     from labkit.widgets import OpeningCard
 
     lesson = specs.lesson(name)
@@ -33,7 +33,7 @@ def quiz(name: str) -> Any:
     from labkit.widgets import QuizWidget
 
     mode = name if name in ("placement", "final") else "lesson"
-    return QuizWidget(name, mode=mode)  # type: ignore[arg-type]
+    return QuizWidget(name, mode=mode)
 
 
 def predict(name: str, question: str) -> Any:
@@ -68,7 +68,7 @@ def show_check(name: str, exercise: str, mistake: str) -> Any:
     Args:
         name: the lesson.
         exercise: the exercise id.
-        mistake: name of a wrong implementation of its mutant bank, or "" for a right one.
+        mistake: name of a mistake in the lesson's bank, or "" for the solution.
 
     Raises:
         LessonError: there is no such mistake; the message names those there are.
@@ -76,17 +76,18 @@ def show_check(name: str, exercise: str, mistake: str) -> Any:
     from labkit import specs
     from labkit.errors import LessonError
     from labkit.grading import report, runner
-    from labkit.grading.mutants import bank
+    from labkit.grading.mistakes import bank
+    from labkit.grading.solutions import solutions
     from labkit.widgets import CheckReport
 
     entry = specs.exercise(name, exercise)
-    wrong, right = bank(entry.module)
-    texts = {m.name: m.source for m in wrong if m.exercise == exercise}
-    texts[""] = next(r.source for r in right if r.exercise == exercise)
+    texts = {m.name: m.source for m in bank(name).mistakes if m.exercise == exercise}
+    texts[""] = solutions(name)[exercise]
     if mistake not in texts:
         raise LessonError(f"There is no mistake {mistake!r} here; name one of: {', '.join(filter(None, texts))}.")
     verdict = runner.check(name, exercise, texts[mistake], over=("reference",))
     hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule))
     waiting = iter(hints)
-    return CheckReport(verdict, report.render(verdict), heading=entry.title, hints=len(hints),
-                       on_hint=lambda: next(waiting, None))
+    return CheckReport(
+        verdict, report.render(verdict), heading=entry.title, hints=len(hints), on_hint=lambda: next(waiting, None)
+    )

@@ -12,14 +12,6 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    from labkit import parts
-    from labkit.errors import LessonError
+    from labkit import engine
 
-    exported = parts.exported()
-    if name in exported:
-        return parts.implementation(*exported[name])
-    for slot_name in parts.REFERENCES:
-        reference = parts.REFERENCES[slot_name]
-        if reference.partition(":")[2] == name:
-            return parts.get(slot_name)
-    raise LessonError(f"Nothing in the course so far is called {name!r}; there are: {', '.join(sorted(exported))}.")
+    return engine.part(name)

@@ -1,8 +1,8 @@
 """Where things are: the learner's own folder, and the course's notebooks and quizzes.
 
-In a source checkout the course's files are the top-level folders `notebooks/` and `quizzes/`. From a wheel they are
-the same folders, packaged as `labkit_notebooks` and `labkit_quizzes` (the mapping is in pyproject.toml). Nothing here
-creates a folder: whoever writes first does.
+In a source checkout the course's files are the folders `notebooks/`, `quizzes/` and `benchmarks/recordings/`. From a
+wheel they are the same folders, packaged as `labkit_notebooks`, `labkit_quizzes` and `labkit_recordings` (the mapping
+is in pyproject.toml). Nothing here creates a folder: whoever writes first does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from labkit.errors import LabkitError
+
 
 def home() -> Path:
     """The learner's folder: progress, passed code, models. `LABKIT_HOME` overrides the platform's place.
@@ -22,7 +24,12 @@ def home() -> Path:
     """
     override = os.environ.get("LABKIT_HOME")
     if override:
-        return Path(override).expanduser().absolute()
+        try:
+            return Path(override).expanduser().absolute()
+        except (RuntimeError, ValueError):  # ~nobody/x
+            raise LabkitError(
+                f"LABKIT_HOME is {override!r}, which is no folder that can be found: name one by its whole path."
+            ) from None
     return Path(platformdirs.user_data_dir("labkit", appauthor=False))
 
 
@@ -57,6 +64,11 @@ def solved_dir() -> Path:
 def quizzes_dir() -> Path:
     """One YAML file a lesson, and the JSON schema they obey."""
     return _course_folder("quizzes", "labkit_quizzes")
+
+
+def recordings_dir() -> Path:
+    """What another engine's scheduler decided, one JSON file a workload (`benchmarks/record_vllm.py`)."""
+    return _course_folder("benchmarks/recordings", "labkit_recordings")
 
 
 @cache

@@ -58,8 +58,13 @@ class ContiguousKVCache:
         """Memory of K and V together, in bytes."""
         return 2 * self.k.numel() * self.k.element_size()
 
-    def extend(self, seq: str, n: int) -> bool:
-        """Make room for `n` more tokens of `seq`; False, and nothing changed, if its row or all rows are full."""
+    def lookup(self, prompt: Sequence[int]) -> int:
+        """Nothing is kept of whoever has gone."""
+        return 0
+
+    def extend(self, seq: str, tokens: Sequence[int]) -> bool:
+        """Make room for more tokens of `seq`; False, and nothing changed, if its row or all rows are full."""
+        n = len(tokens)
         length = self.length(seq) + n
         if length > self.max_tokens:
             return self._refused(seq, n)

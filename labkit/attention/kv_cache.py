@@ -23,8 +23,12 @@ class KVCache(Protocol):
     was written there; elsewhere it returns finite numbers that the mask hides.
     """
 
-    def extend(self, seq: str, n: int) -> bool:
-        """Make room for `n` more tokens of `seq` (a name not seen before is a new sequence); False: no room."""
+    def lookup(self, prompt: Sequence[int]) -> int:
+        """Leading tokens of a prompt that need not be computed if a new sequence begins with it; one is left always."""
+        ...
+
+    def extend(self, seq: str, tokens: Sequence[int]) -> bool:
+        """Make room for these more tokens of `seq` (a name not seen before is a new sequence); False: no room."""
         ...
 
     def length(self, seq: str) -> int:

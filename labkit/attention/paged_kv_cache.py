@@ -5,35 +5,34 @@ Source of the idea: PagedAttention (Kwon et al., SOSP 2023, section 4.1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from labkit.attention.plan import AttentionPlan, Rectangle, group_by_new, hidden_positions, token_rows
-from labkit.cache.protocols import BlockPoolLike, BlockTableLike
+from labkit.engine import kv_cache_manager
 from labkit.observe.events import EventLog
 
 
 class PagedKVCache:
     """Keys and values of many sequences in blocks of `block_size` tokens.
 
-    This class owns the tensors and moves numbers. It decides nothing about memory: which block is free is the
-    pool's knowledge, which block holds position 37 is the block table's. Both come from outside, so that a pool
-    you wrote serves the model without a change here.
+    This class owns the tensors and moves numbers. It decides nothing about memory: which block holds position 37, which
+    is free and what may be used again is known by the manager, which is made of the engine's parts. So a pool that you
+    wrote serves the model without a change here.
 
     Layout: K and V are each one tensor [layers, num_blocks, block_size, kv_heads, head_dim]. `k[layer]` seen as
     [num_blocks * block_size, kv_heads, head_dim] is indexed by slot.
 
     Args:
         layers, kv_heads, head_dim: of the model.
-        num_blocks: size of the pool; ignored if `pool` is given.
+        num_blocks: blocks of memory.
         block_size: tokens a block.
         dtype, device: of the tensors.
-        pool: a block pool; the `block_pool` part of the engine if not given.
-        table_cls: makes the block table of a new sequence from (pool, block_size); the engine's part if not given.
-        log: if given, everything that pool and tables do is recorded there.
+        log: if given, everything that the manager does is recorded there.
+        parts: as for `labkit.engine.kv_cache_manager`. Without `prefix_cache`, nothing is kept of who has gone.
     """
 
     def __init__(
@@ -46,78 +45,83 @@ class PagedKVCache:
         block_size: int = 16,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
-        pool: BlockPoolLike | None = None,
-        table_cls: Callable[[BlockPoolLike, int], BlockTableLike] | None = None,
         log: EventLog | None = None,
+        **parts: Any,
     ) -> None:
-        self.pool = pool if pool is not None else _part("block_pool")(num_blocks)
-        self._make_table = table_cls if table_cls is not None else _part("block_table")
-        self.block_size = block_size
-        self.num_blocks = self.pool.num_blocks
+        self.manager = kv_cache_manager(num_blocks, block_size, **{"prefix_cache": None} | parts)
+        self.block_size = self.manager.block_size
+        self.num_blocks = self.manager.num_blocks
         self.log = log
         if log is not None:
-            from labkit.observe.record import RecordingPool
+            from labkit.observe.recorder import record
 
-            log.meta.update(num_blocks=self.num_blocks, block_size=block_size)
-            self.pool = RecordingPool(self.pool, log)
-        shape = (layers, self.num_blocks, block_size, kv_heads, head_dim)
+            self.manager = record(self.manager, log)
+        shape = (layers, self.num_blocks, self.block_size, kv_heads, head_dim)
         self.k = torch.zeros(shape, dtype=dtype, device=device)
         self.v = torch.zeros(shape, dtype=dtype, device=device)
-        self.tables: dict[str, BlockTableLike] = {}
-        """The block table of each sequence. A scheduler that keeps its own tables may put them here."""
 
     @property
     def num_bytes(self) -> int:
         """Memory of K and V together, in bytes."""
         return 2 * self.k.numel() * self.k.element_size()
 
-    def extend(self, seq: str, n: int) -> bool:
-        """Make room for `n` more tokens of `seq`; False, and nothing changed, if the pool has too few blocks."""
-        table = self.tables.get(seq)
-        if table is None:
-            table = self._new_table(seq)
-            if not table.append(n):
-                return False
-            self.tables[seq] = table
-            return True
-        return bool(table.append(n))
+    def lookup(self, prompt: Sequence[int]) -> int:
+        """Leading tokens of a prompt whose K and V are here already."""
+        return self.manager.lookup(prompt)
+
+    def extend(self, seq: str, tokens: Sequence[int]) -> bool:
+        """Make room for more tokens of `seq`; False, and nothing changed, if there are too few blocks.
+
+        A new sequence uses what is here already of its beginning (`lookup`).
+        """
+        manager = self.manager
+        if seq not in manager:
+            return bool(manager.allocate(seq, tokens))
+        if len(tokens) == 1:
+            served = manager.append(seq, tokens[0])
+        else:
+            served = manager.extend(seq, tokens)
+        for source, own in manager.copies:
+            self.k[:, own] = self.k[:, source]
+            self.v[:, own] = self.v[:, source]
+        manager.copies.clear()
+        return served
 
     def length(self, seq: str) -> int:
         """Tokens of `seq` that have room; 0 for a sequence that is not here."""
-        return self.tables[seq].num_tokens if seq in self.tables else 0
+        return self.manager.num_tokens(seq) if seq in self.manager else 0
 
     def drop(self, seq: str) -> None:
-        """Give the blocks of `seq` back to the pool."""
-        if seq in self.tables:
-            self.tables[seq].release()
-            del self.tables[seq]
+        """Give the blocks of `seq` back; nothing happens if it has none."""
+        if seq in self.manager:
+            self.manager.free(seq)
 
     def plan(self, seqs: Sequence[str], num_new: Sequence[int]) -> AttentionPlan:
         """Work out a step in which the last `num_new[i]` tokens of `seqs[i]` are computed."""
         device = self.k.device
-        tables = [self.tables[seq] for seq in seqs]
+        manager = self.manager
+        lengths = [manager.num_tokens(seq) for seq in seqs]
+        tables = [manager.blocks(seq) for seq in seqs]
         positions: list[int] = []
         slots: list[int] = []
         starts: list[int] = []
         fresh: list[int] = []
-        for table, n in zip(tables, num_new, strict=True):
-            first, stop = table.num_tokens - n, table.num_tokens
+        for seq, blocks, stop, n in zip(seqs, tables, lengths, num_new, strict=True):
+            first = stop - n
             starts.append(len(positions))
             positions.extend(range(first, stop))
-            slots.extend(table.slots(first, stop))
+            slots.extend(manager.slots(seq, first, stop))
             # The blocks whose first slot is written in this step. Their other slots still hold what the last owner
             # left, see `write`.
-            fresh.extend(table.blocks[-(-first // self.block_size) : -(-stop // self.block_size)])
+            fresh.extend(blocks[-(-first // self.block_size) : -(-stop // self.block_size)])
 
         rectangles = []
         for n, members in group_by_new(num_new):
-            blocks = [list(tables[i].blocks) for i in members]
-            longest = max(len(ids) for ids in blocks)
+            longest = max(len(tables[i]) for i in members)
             context = longest * self.block_size
-            lengths = [tables[i].num_tokens for i in members]
             # Shorter tables are padded with a block of their own: whatever is read there is hidden by the mask,
             # but a number that another request left (a NaN, say) would get through, since 0 * NaN is NaN.
-            padded = [ids + ids[:1] * (longest - len(ids)) for ids in blocks]
+            padded = [tables[i] + tables[i][:1] * (longest - len(tables[i])) for i in members]
             rectangles.append(
                 Rectangle(
                     tokens=token_rows(members, starts, n, device),
@@ -125,7 +129,7 @@ class PagedKVCache:
                     num_new=n,
                     context=context,
                     where=torch.tensor(padded, dtype=torch.int64, device=device),
-                    hidden=hidden_positions(lengths, n, context, device),
+                    hidden=hidden_positions([lengths[i] for i in members], n, context, device),
                 )
             )
         return AttentionPlan(
@@ -154,19 +158,3 @@ class PagedKVCache:
         shape = (rectangle.num_seqs, rectangle.context, *self.k.shape[-2:])
         ids = rectangle.where.flatten()
         return self.k[layer].index_select(0, ids).view(shape), self.v[layer].index_select(0, ids).view(shape)
-
-    def _new_table(self, seq: str) -> BlockTableLike:
-        table = self._make_table(self.pool, self.block_size)
-        if self.log is None:
-            return table
-        from labkit.observe.record import RecordingTable
-
-        return RecordingTable(table, self.log, seq)
-
-
-def _part(slot: str) -> Callable[..., Any]:
-    """What stands in a slot of the engine: yours if it passed its check, else the reference."""
-    # Imported late: `labkit.parts` may in turn look at code that imports torch.
-    from labkit import parts
-
-    return parts.get(slot)

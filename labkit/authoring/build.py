@@ -1,13 +1,12 @@
 """From a master to the two notebooks of a lesson, the same bytes at every build.
 
 The learner's notebook has no outputs. The solved one is executed in a fresh home, so that neither the author's own
-progress nor an earlier build can show in it; widget state is left out, because a page that holds it reaches for a
-script on the network, and the static picture in each widget's output stays.
+progress nor an earlier build can show in it. Each widget is photographed from the state that the kernel left, then the
+state is taken out, because a page that holds it reaches for a script on the network: the photograph stays.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from typing import Any
 from labkit.authoring.environment import kernel_environment, prepare_home
 from labkit.authoring.layout import is_lesson
 from labkit.authoring.master import BUILD_TAGS, FOLD, Master
+from labkit.authoring.photographs import photograph
 from labkit.errors import AuthorError
+from labkit.widgets import mount
+from labkit.widgets.base import VIEW_MIME
+from labkit.writing import write_atomically
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_MARK = "labkit-widget"
 IGNORE_OUTPUT = "nbval-ignore-output"
 CELL_SECONDS = 300
@@ -76,33 +78,42 @@ def dumps(node: Any) -> str:
 
 
 def execute(master: Master, home: Path | None = None, timeout: int = CELL_SECONDS) -> Any:
-    """The solved notebook, executed in a fresh home (or in `home`) and normalised.
+    """The solved notebook, executed in a fresh home (or in `home`), its widgets photographed, and normalised.
 
-    Raises AuthorError naming the cell where execution stops.
+    Raises AuthorError naming the cell where execution stops, or where there is no browser for a photograph.
     """
     node = notebook(master, solved=True)
     with tempfile.TemporaryDirectory(prefix="labkit-build-", ignore_cleanup_errors=True) as scratch:
         home = home or Path(scratch) / "home"
         run(node, Path(scratch), home, timeout, name=master.path.name)
         hide_paths(node, {str(home): "LABKIT_HOME", scratch: ".", str(Path(__file__).resolve().parents[2]): "."})
+    photograph(node)
     return normalise(node)
 
 
 def hide_paths(node: Any, names: dict[str, str]) -> None:
-    """Write the folders of this machine by other names in what cells printed; longer ones first, as given."""
+    """Write the folders of this machine by other names in all that cells showed; longer ones first, as given."""
 
-    def hidden(text: str) -> str:
-        for path, name in names.items():
-            text = text.replace(path, name)
-        return text
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            for path, name in names.items():
+                value = value.replace(path, name)
+        elif isinstance(value, dict):
+            value.update({key: hidden(item) for key, item in value.items()})
+        elif isinstance(value, list):
+            value[:] = map(hidden, value)
+        return value
 
     for cell in node.cells:
         for output in cell.get("outputs", []):
             if "text" in output:
                 output.text = hidden(output.text)
             for kind, value in output.get("data", {}).items():
-                if kind.startswith("text/") and isinstance(value, str):
+                if kind.startswith("text/"):
                     output.data[kind] = hidden(value)
+    for model in mount.saved_models(node).values():
+        # What a widget shows, and none of the page's code.
+        model["state"].update({key: hidden(item) for key, item in model["state"].items() if key not in mount.CODE})
 
 
 def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name: str = "notebook") -> None:
@@ -120,7 +131,7 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
         kernel_name="python3",
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],
-        store_widget_state=False,
+        store_widget_state=True,
         coalesce_streams=True,
         resources={"metadata": {"path": str(work)}},
         on_cell_start=lambda cell, cell_index: current.__setitem__(0, cell["id"]),
@@ -163,8 +174,8 @@ def normalise(node: Any) -> Any:
         outputs: list[Any] = []
         for output in cell.outputs:
             data = output.get("data")
-            if data is not None and data.pop(WIDGET_VIEW, None) is not None:
-                # nbval ignores pictures, so `author check` must be able to tell where one belongs.
+            if data is not None and data.pop(VIEW_MIME, None) is not None:
+                # nbval compares no pictures, so `author check` must be able to tell where one belongs.
                 output.metadata[WIDGET_MARK] = True
             if output.output_type == "execute_result":
                 output.execution_count = cell.execution_count
@@ -199,9 +210,14 @@ def keep_ignored_outputs(node: Any, previous: Any | None) -> Any:
         if cell.cell_type != "code" or IGNORE_OUTPUT not in cell.metadata.get("tags", []):
             continue
         before = old.get(cell.id)
-        if before is not None and before.source == cell.source and before.outputs:
+        if before is not None and before.source == cell.source and before.outputs and _whole(before.outputs):
             cell.outputs = before.outputs
     return node
+
+
+def _whole(outputs: list[Any]) -> bool:
+    """Whether each photograph of a widget has its text."""
+    return all("image/png" in output.metadata for output in outputs if output.get("metadata", {}).get(WIDGET_MARK))
 
 
 def build(
@@ -243,24 +259,6 @@ def load(path: Path) -> Any | None:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):
         return None
-
-
-def write_atomically(path: Path, text: str) -> bool:
-    """Write `text` whole or not at all; True if the file's bytes changed."""
-    data = text.encode("utf-8")
-    if path.is_file() and path.read_bytes() == data:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return True
 
 
 def strip_ansi(text: str) -> str:

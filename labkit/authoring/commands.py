@@ -1,16 +1,19 @@
-"""`labkit author build | check | new`: what the author of a lesson types."""
+"""`labkit author build | check | files | new | outside`: what the author of a lesson types."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from labkit.errors import LabkitError
 
 app = typer.Typer(no_args_is_help=True, help="Build, check and lay out lessons from their masters.")
+
+R = TypeVar("R")
 
 Lessons = Annotated[
     list[str] | None, typer.Argument(help="Lessons by number, key or name (04, block_pool); all where none is named.")
@@ -30,12 +33,18 @@ def build(
         bool, typer.Option("--refresh", help="Record the outputs of cells tagged nbval-ignore-output anew.")
     ] = False,
 ) -> None:
-    """Write the learner's notebook and the executed, solved one of each lesson from its master."""
-    from labkit.authoring import build as builder
-    from labkit.authoring import layout, master
+    """Write the learner's notebook and the executed, solved one of each lesson from its master.
 
+    The solved one holds a photograph of every widget, which takes a Chromium.
+    """
+    from labkit.authoring import build as builder
+    from labkit.authoring import layout, master, photographs
+
+    masters = _or_exit(layout.masters, lessons)
+    if not learner_only:
+        _or_exit(photographs.browser, code=1)  # before minutes of executing lessons that could not be written
     failed = 0
-    for path in _or_exit(layout.masters, lessons):
+    for path in masters:
         began = time.perf_counter()
         try:
             built = builder.build(
@@ -94,12 +103,57 @@ def new(
     typer.echo("Next: edit these files, then `labkit author build` and `labkit author check` (CONTRIBUTING.md).")
 
 
-def _or_exit(function, argument):
+@app.command()
+def files(
+    lesson: Annotated[str, typer.Argument(help="A lesson by number, key or name (04, block_pool).")],
+) -> None:
+    """Every file of a lesson: edited, built from it, the library it shows, its tests."""
+    from labkit.authoring import layout
+    from labkit.authoring.lesson_files import files_of
+
+    (master,) = _or_exit(layout.masters, [lesson])
+    for kind, paths in files_of(master.stem).items():
+        typer.echo(f"{kind}:")
+        for path in paths:
+            typer.echo(f"  {_short(path)}")
+
+
+@app.command()
+def outside(
+    releases: Annotated[
+        list[Path] | None, typer.Argument(help="Wheels, or folders with unpacked ones; nothing is installed.")
+    ] = None,
+) -> None:
+    """List what is quoted of other projects, and where; or say what releases lack of it; exit 1 if anything."""
+    from labkit.authoring import outside as names
+
+    if not releases:
+        for project in names.projects():
+            typer.echo(f"{project.name} {project.version}".strip())
+            for name in project.names:
+                typer.echo(f"  {name.name} ({name.kind}): {_places(names.quoted_in(name))}")
+        return
+    lost = 0
+    for place in releases:
+        for release in _or_exit(lambda place: list(names.releases(place)), place):
+            typer.echo(f"{release.distribution} {release.version}:")
+            for name, sentence in names.gone(release):
+                lost += 1
+                typer.echo(f"  {name.name} ({name.kind}) {sentence}. Quoted in {_places(names.quoted_in(name))}")
+    typer.echo(f"{lost} to mend." if lost else "All that is quoted is there.")
+    raise typer.Exit(1 if lost else 0)
+
+
+def _places(paths: list[Path]) -> str:
+    return ", ".join(_short(path) for path in paths)
+
+
+def _or_exit(function: Callable[..., R], *arguments: Any, code: int = 2) -> R:
     try:
-        return function(argument)
+        return function(*arguments)
     except LabkitError as error:
         typer.echo(f"{error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(code) from None
 
 
 def _short(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from labkit.authoring import build
 from labkit.authoring.finding import Finding
 from labkit.authoring.master import Master
+from labkit.widgets.base import VIEW_MIME
 
 REBUILD = "run `labkit author build`"
 # A path of the machine that built, or an object's address: neither says anything to a reader.
@@ -99,15 +100,21 @@ def _output_problems(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if output.get("name") == "stderr":
             yield "stderr", "shows a warning or progress line on stderr; silence its cause in the master."
         data = output.get("data", {})
-        if build.WIDGET_VIEW in data:
+        if VIEW_MIME in data:
             yield "widget-view", f"refers to a widget's model, which no reader has; {REBUILD}."
-        png = data.get("image/png")
-        if png is None and output.get("metadata", {}).get(build.WIDGET_MARK):
-            yield "lost-picture", "shows a widget without its still picture; give the widget a `static_figure`."
+        png, metadata = data.get("image/png"), output.get("metadata", {})
+        if metadata.get(build.WIDGET_MARK):
+            if png is None:
+                yield "lost-picture", f"shows a widget without a photograph of it; {REBUILD}."
+            elif not metadata.get("image/png", {}).get("alt", "").strip():
+                yield (
+                    "no-alternative-text",
+                    f"shows a widget's photograph without saying what is to be seen; {REBUILD}.",
+                )
         if png is not None and is_blank(base64.b64decode("".join(png))):
-            yield "blank-picture", "stores a picture on which nothing is drawn; mend the widget's `static_figure`."
+            yield "blank-picture", "stores a picture on which nothing is drawn; mend what draws it."
         text = "".join(output.get("text", "")) + "".join(data.get("text/plain", ""))
-        if _MACHINE.search(text):
-            yield "machine-path", f"shows a path of the machine that built it ({_MACHINE.search(text)[0]}...)."
+        if machine := _MACHINE.search(text):
+            yield "machine-path", f"shows a path of the machine that built it ({machine[0]}...)."
         if _ADDRESS.search(text) and build.IGNORE_OUTPUT not in cell.get("metadata", {}).get("tags", []):
             yield "address", "shows a memory address; show something that has a stable repr."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 SEED = 2024
@@ -28,10 +29,8 @@ def prepare_home(home: Path) -> Path:
     file.unlink()
     models, link = paths.models_dir(), home / "models"
     if models.is_dir() and not link.exists():
-        try:
+        with suppress(OSError):  # no right to make links (Windows): the notebook runs as one without the model
             link.symlink_to(models.resolve(), target_is_directory=True)
-        except OSError:
-            pass  # no right to make links (Windows): the notebook then runs as on a machine without the model
     return home
 
 
@@ -46,7 +45,6 @@ def kernel_environment(home: Path, scratch: Path) -> dict[str, str]:
         **os.environ,
         "LABKIT_HOME": str(home),
         "LABKIT_NO_BROWSER": "1",
-        "LABKIT_PATIENCE": "8",  # a busy machine must not turn a slow check into a wrong one
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

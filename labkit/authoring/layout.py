@@ -22,7 +22,7 @@ class Files:
     solved: Path
     quiz: Path
     spec: Path
-    mutants: Path
+    mistakes: Path
 
 
 def notebooks_dir() -> Path:
@@ -67,8 +67,8 @@ def files(key: str) -> Files:
         learner=notebooks / f"{key}.ipynb",
         solved=notebooks / "solved" / f"{key}.ipynb",
         quiz=paths.quizzes_dir() / f"{key}.yaml",
-        spec=package / "specs" / f"{name}.py",
-        mutants=package / "specs" / "mutants" / f"{name}.py",
+        spec=package / "specs" / name / "__init__.py",
+        mistakes=package / "specs" / name / "mistakes.diff",
     )
 
 

@@ -155,7 +155,8 @@ class MasterCell:
         return found
 
     def _refusal(self, region: Region, lines: list[str]) -> str:
-        indent = re.match(r"[ \t]*", lines[region.begin])[0]
+        line = lines[region.begin]
+        indent = line[: len(line) - len(line.lstrip(" \t"))]
         name = _enclosing(lines, region) or self.exercise or self.id
         return f'{indent}raise NotImplementedError("{name}: your code goes here")'
 
@@ -298,10 +299,10 @@ def _pair(regions: list[Region], lines: list[str], where: str) -> dict[Region, R
             pairs[first] = second
             taken.add(second)
     for first, second in neighbours:
-        if first.kind == "STUB" and first not in taken and second.kind == "SOLUTION" and second not in pairs:
-            if adjacent(first, second):
-                pairs[second] = first
-                taken.add(first)
+        apart = first.kind == "STUB" and first not in taken and second.kind == "SOLUTION" and second not in pairs
+        if apart and adjacent(first, second):
+            pairs[second] = first
+            taken.add(first)
     if any(region.kind == "STUB" and region not in taken for region in regions):
         raise AuthorError(
             f"{where}: a STUB block stands apart from its solution; put it right below the `# END SOLUTION` "

@@ -8,12 +8,12 @@ from pathlib import Path
 from string import Template
 
 from labkit.authoring import layout, templates
-from labkit.authoring.build import write_atomically
 from labkit.errors import AuthorError
+from labkit.writing import write_atomically
 
 
 def lay_out(key: str, title: str | None = None) -> list[Path]:
-    """Write master, specification, mutant bank and quiz of a new lesson and enter it in the registry; their paths.
+    """Write master, specification, bank of mistakes and quiz of a new lesson and enter it in the registry; their paths.
 
     Raises AuthorError, with nothing written, where the key is not usable or any of the files exists.
     """
@@ -25,7 +25,7 @@ def lay_out(key: str, title: str | None = None) -> list[Path]:
     wanted = {
         files.master: templates.MASTER,
         files.spec: templates.SPEC,
-        files.mutants: templates.MUTANTS,
+        files.mistakes: templates.MISTAKES,
         files.quiz: templates.QUIZ,
     }
     taken = [path for path in wanted if path.exists()]
@@ -58,9 +58,10 @@ def with_key(text: str, key: str) -> str:
     Raises AuthorError where KEYS is not the plain tuple of strings that it is expected to be.
     """
     tree = ast.parse(text)
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id == "KEYS":
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    for node in assigned:
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and target.id == "KEYS" and node.value is not None:
             break
     else:
         raise AuthorError(f'labkit/specs/__init__.py has no KEYS; add "{key}" to the registry by hand.')

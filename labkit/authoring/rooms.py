@@ -1,16 +1,18 @@
-"""The rooms of a lesson beside its master: registry, specification, mutant bank and quiz."""
+"""The rooms of a lesson beside its master: registry, specification, bank of mistakes and quiz."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.authoring import layout, shape
 from labkit.authoring.finding import Finding
 from labkit.authoring.master import Master
+from labkit.authoring.names import text_argument
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
+    from labkit.grading.quiz import QuizFile
     from labkit.specs import Exercise, Lesson
 
 CORE_MINUTES = 35
@@ -39,7 +41,7 @@ def lesson(master: Master) -> tuple[Lesson | None, list[Finding]]:
 def check(master: Master, found: Lesson | None) -> Iterator[Finding]:
     """What the other rooms of the lesson lack."""
     files = layout.files(master.key)
-    for path in (files.spec, files.mutants, files.quiz):
+    for path in (files.spec, files.mistakes, files.quiz):
         if path.is_file():
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 if "«" in line:
@@ -90,46 +92,43 @@ def _specification(master: Master, exercise: Exercise) -> Iterator[Finding]:
         yield wrong("hints", f"has {len(set(hints))} hints; write three: a question, the invariant, code with a blank.")
     if not spec.rules and exercise.kind != "break":
         yield wrong("spec", "has no rules; name at least one thing that must hold.")
-    seen = {witness.rule for witness in spec.witnesses}
     for rule in spec.rules:
-        if rule.name not in seen and exercise.kind != "break":
+        if not rule.witnesses and exercise.kind != "break":
             yield wrong("witness", f"rule {rule.name} has no witness; write a short sequence that breaks it.")
 
 
 def _bank(found: Lesson) -> Iterator[Finding]:
-    from labkit.grading import mutants
+    from labkit.grading import mistakes
 
-    path = layout.files(found.key).mutants
+    path = layout.files(found.key).mistakes
+
+    def wrong(message: str) -> Finding:
+        return Finding(path, "", "mistakes", message)
+
     graded = [e for e in found.exercises if e.kind != "break"]
     if graded and not path.is_file():
-        yield Finding(path, "", "mutants", f"is missing; lay it out with `labkit author new {found.key}`.")
+        yield wrong(f"is missing; lay it out with `labkit author new {found.key}`.")
         return
     try:
-        wrong, right = mutants.bank(found.module)
-    except Exception as error:
-        yield Finding(path, "", "mutants", f"cannot be imported: {type(error).__name__}: {error}.")
+        bank = mistakes.bank(found.key)
+    except LabkitError as error:
+        yield wrong(str(error))
         return
     for exercise in graded:
-        here = [m for m in wrong if m.exercise == exercise.id]
-        styles = [r for r in right if r.exercise == exercise.id]
+        here = [m for m in bank.mistakes if m.exercise == exercise.id]
+        styles = [r for r in bank.right if r.exercise == exercise.id]
         if len(here) < WRONG:
-            yield Finding(
-                path, "", "mutants", f"exercise {exercise.id} has {len(here)} wrong implementations; write {WRONG}."
-            )
+            yield wrong(f"exercise {exercise.id} has {len(here)} known mistakes; write {WRONG}.")
         if len(styles) < RIGHT:
-            yield Finding(
-                path,
-                "",
-                "mutants",
-                f"exercise {exercise.id} has {len(styles)} right ones in another style; write {RIGHT}.",
-            )
-        for mutant in here:
-            if not mutant.why.strip().endswith("."):
-                yield Finding(path, "", "mutants", f"{mutant.name} does not say why in a sentence.")
+            yield wrong(f"exercise {exercise.id} has {len(styles)} right answers in another style; write {RIGHT}.")
+        for mistake in here:
+            if not mistake.why.strip().endswith("."):
+                yield wrong(f"{mistake.name} does not say why in a sentence.")
     known = {e.id for e in found.exercises}
-    for entry in [*wrong, *right]:
+    entries: list[mistakes.Mistake | mistakes.Right] = [*bank.mistakes, *bank.right]
+    for entry in entries:
         if entry.exercise not in known:
-            yield Finding(path, "", "mutants", f"{entry.name} is for {entry.exercise!r}, which is no exercise here.")
+            yield wrong(f"{entry.name} is for {entry.exercise!r}, which is no exercise here.")
 
 
 def _quiz(master: Master) -> Iterator[Finding]:
@@ -148,7 +147,7 @@ def _quiz(master: Master) -> Iterator[Finding]:
     ids = {cell.id for cell in master.cells}
     for cell in sorted(_cells_named(found) - ids):
         yield Finding(path, "", "quiz", f"links to the cell {cell!r}, which the master does not have.")
-    asked = {call.args[1].value for _, _, call in shape.calls_of(master, "predict") if _is_text(call)}
+    asked = {text for _, _, call in shape.calls_of(master, "predict") if (text := text_argument(call, 1)) is not None}
     for id in sorted(asked - {q.id for q in found.predictions}):
         yield Finding(path, "", "quiz", f"has no question {id!r} with `prediction: true`, which the master asks.")
     for id in sorted({q.id for q in found.predictions} - asked):
@@ -163,17 +162,11 @@ def _quiz(master: Master) -> Iterator[Finding]:
         yield Finding(path, "", "quiz", 'has no question from an earlier lesson (`from: "02"`); add one.')
 
 
-def _is_text(call) -> bool:
-    from labkit.authoring.names import text_argument
-
-    return text_argument(call, 1) is not None
-
-
-def _cells_named(found) -> set[str]:
+def _cells_named(found: QuizFile) -> set[str]:
     """Cell ids that questions of this lesson link to; questions from elsewhere link into their own lesson."""
     named: set[str] = set()
 
-    def walk(value) -> None:
+    def walk(value: Any) -> None:
         if isinstance(value, dict):
             if isinstance(value.get("cell"), str):
                 named.add(value["cell"])

@@ -146,7 +146,7 @@ def _names(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
 def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
     cells = master.cells
     first = cells[0] if cells else None
-    if first is None or not (heading(first) or (0, ""))[0] == 1 or len(first.source.split("\n", 1)) < 2:
+    if first is None or (heading(first) or (0, ""))[0] != 1 or len(first.source.split("\n", 1)) < 2:
         yield Finding(
             master.path,
             first.id if first else "",
@@ -187,7 +187,7 @@ def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
     exercises = [i for i, cell in enumerate(cells) if cell.exercise]
     hidden = folded(master)
     core = [i for i in exercises if cells[i].id not in hidden]
-    yield from _prediction(master, core)
+    yield from _prediction(master)
     yield from _play_first(master, starts, core)
     saves = calls_of(master, "save_point")
     if len(saves) != 1 or not core or not core[0] < saves[0][0] < core[-1]:
@@ -227,7 +227,7 @@ def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
                 )
 
 
-def _prediction(master: Master, core: list[int]) -> Iterator[Finding]:
+def _prediction(master: Master) -> Iterator[Finding]:
     hidden = folded(master)  # a folded section may ask for a claim to be marked, where nothing follows
     predictions = [found for found in calls_of(master, "predict") if found[1].id not in hidden]
     if not predictions:
@@ -248,7 +248,7 @@ def _prediction(master: Master, core: list[int]) -> Iterator[Finding]:
             )
 
 
-def _play_first(master: Master, starts: list, core: list[int]) -> Iterator[Finding]:
+def _play_first(master: Master, starts: list[tuple[int, MasterCell, ast.Call]], core: list[int]) -> Iterator[Finding]:
     if not core or not starts:
         return
     between = [c for c in master.cells[starts[0][0] + 1 : core[0]] if c.kind == "code"]

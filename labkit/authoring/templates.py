@@ -27,11 +27,11 @@ start("$number")
 # %% id="play-widget"
 from labkit.mine import BlockPool
 from labkit.observe.events import EventLog
-from labkit.observe.record import RecordingPool
+from labkit.observe.recorder import record
 from labkit.widgets import PageTable
 
 log = EventLog(num_blocks=8, block_size=4)
-pool = RecordingPool(BlockPool(8), log, owner="A")
+pool = record(BlockPool(8), log, "A")
 held = pool.allocate(3)
 pool.free(held[:1])
 PageTable(log, title="A pool of 8 blocks")
@@ -88,7 +88,13 @@ save_point("$number")
 # %% [markdown] id="break-it"
 # ## Break it
 #
-# «A wrong part from a real incident: what was seen, never what was wrong. Say which operations there are.»
+# «A wrong part from a real incident: what was seen, never what was wrong. Say which operations there are. The code
+# below is what the operations run on; it is quietly wrong.»
+#
+# ```python
+# def example_blocks(num_tokens, block_size):
+#     return max(1, num_tokens // block_size)
+# ```
 
 # %% id="ex-break"
 # %%exercise break_example
@@ -125,43 +131,34 @@ SPEC = '''\
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from labkit.grading.breakit import BreakIt
 from labkit.grading.functions import FunctionSpecification
-from labkit.grading.specification import Rule, Witness, op
+from labkit.grading.language import rules_from
 from labkit.specs import Exercise, Lesson
 
 
 class ExampleBlocks(FunctionSpecification):
-    """«What the exercise asks for. A class driven by operations: see labkit/specs/block_pool.py.»"""
+    """«What the exercise asks for. A class driven by operations: see labkit/specs/sharing.»"""
 
     exercise = "example_blocks"
-    # Worst first: where several rules break at once, the learner sees the first.
-    rules = (
-        Rule("a-started-block-counts", "«A sentence a learner can read: a block that holds a token is needed whole.»"),
-        Rule("full-blocks-have-no-spare", "«Tokens that fill their blocks exactly need no further block.»"),
+    # Worst first: where several rules break at once, the learner sees the first. Under each its witnesses, a line each.
+    rules = rules_from(
+        """
+        a-started-block-counts: «A sentence a learner can read: a block that holds a token is needed whole.»
+            17 16
+        full-blocks-have-no-spare: «Tokens that fill their blocks exactly need no further block.»
+            16 16
+            0 16
+        """
     )
-    # At least one for each rule; the random search only comes after them.
-    witnesses = (
-        Witness("a-started-block-counts", op("call", num_tokens=17, block_size=16)),
-        Witness("full-blocks-have-no-spare", op("call", num_tokens=16, block_size=16)),
-        Witness("full-blocks-have-no-spare", op("call", num_tokens=0, block_size=16)),
-    )
+    search = {"num_tokens": (0, 10_000), "block_size": (1, 256)}
     hints = (
         "«A question that points at the mistake, as: how many blocks do 17 tokens need?»",
         "«The invariant, as: the smallest n with n * block_size >= num_tokens.»",
         "«Code with a blank, as: return (num_tokens + ____) // block_size»",
     )
-
-    def oracle(self, num_tokens: int, block_size: int) -> int:
-        return -(-num_tokens // block_size)
-
-    def arguments(self) -> Mapping[str, Any]:
-        from hypothesis import strategies as st
-
-        return {"num_tokens": st.integers(0, 10_000), "block_size": st.integers(1, 256)}
 
     def rule_for(self, num_tokens: int, block_size: int) -> str:
         return "a-started-block-counts" if num_tokens % block_size else "full-blocks-have-no-spare"
@@ -171,14 +168,10 @@ class ExampleBlocks(FunctionSpecification):
 
 
 class BreakExample(BreakIt):
-    """«Which wrong part is to be caught.»"""
+    """«Which wrong part is to be caught: the code in the cell above the exercise.»"""
 
     exercise = "break_example"
     base = ExampleBlocks()
-    # Quietly wrong: right on most arguments.
-    bug = "def example_blocks(num_tokens, block_size):\\n    return max(1, num_tokens // block_size)\\n"
-    reference = "labkit.cache.block_table:blocks_needed"
-    shortest = (op("call", num_tokens=17, block_size=16),)
     hints = (
         "«A question about what the wrong part answers.»",
         "«What holds for a right part and not for this one.»",
@@ -189,63 +182,34 @@ class BreakExample(BreakIt):
 LESSON = Lesson(
     key="$key",
     title="$title",
-    part="«the part of the course, as other lessons write it»",
+    part="«The part of the course, as `labkit lessons` shows it for others: I. Memory»",
     minutes=60,
     builds="«One sentence: what the learner will have built.»",
-    symptom="«One sentence from the world of eviction storms.»",
-    lights="",  # the slot of the engine map that lights up, from labkit.parts.SLOTS, or nothing
+    symptom="«One sentence for the opening card: what somebody who runs a server sees.»",
     exercises=(
-        # id, title, minutes, difficulty 1-5, importance 1-5, specification, reference implementation
+        # id, title, minutes, difficulty 1-5, importance 1-5, specification, reference implementation: the library's own
+        # form of the part, as "module:name", which stands in until the learner's passes. A break-it has none.
         Exercise("example_blocks", "«A few words»", 5, 1, 3, ExampleBlocks(), "labkit.cache.block_table:blocks_needed"),
         Exercise("break_example", "«A few words»", 5, 2, 3, BreakExample(), kind="break"),
     ),
 )
 '''
 
-MUTANTS = '''\
-"""Lesson $number: wrong implementations that learners really write, and right ones in another style.
-
-For each exercise at least ten wrong ones, each rejected by the rule that names its fault, and at least two right ones.
+MISTAKES = """\
+# Lesson $number: mistakes that learners really make, each an edit of the solution in the master, and right answers in
+# another style. How they are written stands at the top of labkit/grading/mistakes.py. For each exercise at least ten
+# mistakes, each rejected by the rule that names its fault, and at least two right answers.
+diff example_blocks
+@@ a-started-block-counts @@
+rounds-down: «One sentence that explains the mistake to whoever made it: the division forgets the part-filled block.»
+~ -(-num_tokens // block_size) => num_tokens // block_size
+@@ full-blocks-have-no-spare @@
+always-one-more: «Another kind of mistake: off by one at the edge, state changed before the error, ...»
+~ -(-num_tokens // block_size) => num_tokens // block_size + 1
+@@ right @@
+adds-before-dividing
++ return (num_tokens + block_size - 1) // block_size
 """
-
-from __future__ import annotations
-
-from labkit.grading.mutants import Mutant, Right
-
-MUTANTS = [
-    Mutant(
-        "example_blocks",
-        "rounds-down",
-        "a-started-block-counts",
-        "«One sentence that explains the mistake to whoever made it: the division forgets the part-filled block.»",
-        """
-def example_blocks(num_tokens, block_size):
-    return num_tokens // block_size
-""",
-    ),
-    Mutant(
-        "example_blocks",
-        "always-one-more",
-        "full-blocks-have-no-spare",
-        "«Another kind of mistake: off by one at the edge, state changed before the error, last block forgotten, ...»",
-        """
-def example_blocks(num_tokens, block_size):
-    return num_tokens // block_size + 1
-""",
-    ),
-]
-
-RIGHT = [
-    Right(
-        "example_blocks",
-        "adds-before-dividing",
-        """
-def example_blocks(num_tokens, block_size):
-    return (num_tokens + block_size - 1) // block_size
-""",
-    ),
-]
-'''
 
 QUIZ = """\
 # How questions are written stands at the top of labkit/grading/quiz.py; `labkit quiz lint` holds the file to it.

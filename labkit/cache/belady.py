@@ -93,11 +93,6 @@ class Belady(RankedPolicy):
             del self._blocks[key], self._wanted[key]
         return block
 
-    def exchange(self, block: int) -> int:
-        """See `RankedPolicy.exchange`."""
-        self.add(block)
-        return self.evict()
-
 
 def belady_victim(cached: Mapping[Hashable, int], future: Sequence[Hashable]) -> Hashable:
     """The content to evict if one knows what is asked for next: the one that is wanted last.

@@ -1,7 +1,7 @@
 """Hashes for chains: one that can be trusted alone, and one that cannot.
 
 Both take the pair (hash of the block before, tokens of the block), as `chain_hashes` calls them; before the first
-block the first of the pair is None. `HashPrefixCache` uses neither: it takes Python's own hash and compares tokens.
+block the first of the pair is None. `HashPrefixCache` takes the first, and trusts it.
 """
 
 from __future__ import annotations

@@ -95,12 +95,11 @@ class CheckedPool(BlockPool):
         return blocks
 
     def free(self, blocks: Iterable[int]) -> None:
-        """Return `blocks`, all or none.
+        """Return `blocks`, all or none: nothing has changed after an error.
 
         Raises:
             ForeignBlockError: an id that no block of this pool has.
             DoubleFreeError: a block that is free already, or named twice in this call.
-            Nothing has changed after either.
         """
         blocks = list(blocks)  # a generator can be read only once, and is needed twice
         seen: set[int] = set()

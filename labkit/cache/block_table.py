@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labkit.cache.base import BlockPoolLike
 from labkit.cache.checks import whole_number
-from labkit.cache.protocols import BlockPoolLike
 from labkit.errors import BlockError
 
 
@@ -98,7 +98,7 @@ class BlockTable:
             BlockError: `n` is negative or not a whole number.
         """
         num_tokens = self.num_tokens + whole_number(n, "n")
-        missing = blocks_needed(num_tokens, self.block_size) - len(self.blocks)
+        missing = -(-num_tokens // self.block_size) - len(self.blocks)  # as `blocks_needed`, without its checks
         new_blocks = self.pool.allocate(missing)
         if new_blocks is None:
             return False

@@ -13,6 +13,8 @@ def whole_number(value: object, name: str, at_least: int = 0, error: type[Labkit
     Integers of NumPy pass; 2.0 does not, because a float that counts blocks is a division written with
     the wrong slash, and better found here than at slot 31.999999.
     """
+    if type(value) is int and value >= at_least:
+        return value  # as nearly always
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

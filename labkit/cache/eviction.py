@@ -3,19 +3,10 @@
 A block whose reference count is 0 and whose content is still findable costs nothing until somebody needs
 room. Then one has to go, and the choice decides how much will be computed again. A policy only ranks; what
 may go is decided by the cache: blocks that nobody holds and that have no cached children, because a child
-without its parent can never be found again and would lie in memory for nothing.
+without its parent cannot be found until somebody computes the parent again, and lies there for nothing until then.
 
-The cache tells a policy what happens and asks for a victim:
-
-    stored(blocks, depth)   their content has become findable; blocks[i] is block number depth + i of its prompt
-    hit(blocks)             a request has found them
-    released(blocks)        nobody holds them any more; the end of a sequence comes first
-    add(block)              may be evicted from now on
-    remove(block)           may not, because it was hit or got a child
-    evict() -> block        the victim; for the policy that is its end
-
-`items` are block ids here and node ids under the radix cache; a policy never looks behind the number. Adding
-and removing cost O(log n), and in a chain of evictions (a block, then its parent, then its parent) O(1).
+What the cache tells a policy and asks of it stands in `labkit.cache.base.EvictionPolicy`. Adding and removing cost
+O(log n).
 
 A policy remembers something of each number. Some of it outlives the eviction, and is written over when the number
 stands for another content; numbers are small and used again, so memory is bounded by the cache and not by what has
@@ -26,30 +17,11 @@ in `labkit.cache.belady`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush, heappushpop
-from typing import Any, Protocol, runtime_checkable
+from heapq import heapify, heappop, heappush
+from typing import Any
 
+from labkit.cache.base import EvictionPolicy
 from labkit.errors import PolicyError
-
-
-@runtime_checkable
-class EvictionPolicy(Protocol):
-    """What a cache needs of a policy; see the module's text for when each is called.
-
-    Law: `evict` names a block that was added and since then neither removed nor evicted.
-    """
-
-    def stored(self, blocks: Sequence[int], depth: int) -> None: ...
-
-    def hit(self, blocks: Sequence[int]) -> None: ...
-
-    def released(self, blocks: Sequence[int]) -> None: ...
-
-    def add(self, block: int) -> None: ...
-
-    def remove(self, block: int) -> None: ...
-
-    def evict(self) -> int: ...
 
 
 def checked_policy(policy: object) -> EvictionPolicy:
@@ -98,15 +70,11 @@ class RankedPolicy(Policy):
 
     A heap finds the smallest. Taking a block out of the middle of a heap is slow, so `remove` only forgets
     that the block is in it, and what was forgotten is passed over when it comes to the top.
-
-    The block added last is kept in hand and not pushed yet. In a chain of evictions the parent that has
-    just become evictable is often the next to go, and `heappushpop` then hands it straight back.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[Any, int]] = []
         self._rank: dict[int, Any] = {}  # of the blocks that may be evicted
-        self._in_hand: tuple[Any, int] | None = None
         # What is remembered of each block. A list, which takes a fourth of a dict's memory, and nothing leaves it: what
         # stands there of an evicted block is written over before anybody asks for it.
         self._noted: list[Any] = []
@@ -117,11 +85,8 @@ class RankedPolicy(Policy):
 
     def add(self, block: int) -> None:
         """`block` may be evicted from now on."""
-        rank = self.rank(block)
-        if self._in_hand is not None:
-            heappush(self._heap, self._in_hand)
-        self._rank[block] = rank
-        self._in_hand = (rank, block)
+        self._rank[block] = rank = self.rank(block)
+        heappush(self._heap, (rank, block))
 
     def remove(self, block: int) -> None:
         """`block` may not be evicted until it is added again."""
@@ -130,17 +95,6 @@ class RankedPolicy(Policy):
         if len(self._heap) > 2 * len(self._rank) + 64:
             self._heap = [(rank, block) for block, rank in self._rank.items()]
             heapify(self._heap)
-            self._in_hand = None
-
-    def exchange(self, block: int) -> int:
-        """`add(block)` and then `evict()`, in one step. A cache that follows a chain upwards asks for nothing else."""
-        rank = self.rank(block)
-        # Mostly the block is the first of all, and then it never enters the heap.
-        if self._in_hand is None and not (self._heap and self._heap[0] < (rank, block)):
-            return block
-        heappush(self._heap, (rank, block))
-        self._rank[block] = rank
-        return self.evict()
 
     def evict(self) -> int:
         """The block with the smallest rank.
@@ -148,17 +102,12 @@ class RankedPolicy(Policy):
         Raises:
             PolicyError: no block may be evicted.
         """
-        while True:
-            if self._in_hand is not None:
-                rank, block = heappushpop(self._heap, self._in_hand)
-                self._in_hand = None
-            elif self._heap:
-                rank, block = heappop(self._heap)
-            else:
-                raise PolicyError("No block may be evicted: ask only while the cache has evictable blocks.")
+        while self._heap:
+            rank, block = heappop(self._heap)
             if block in self._rank and self._rank[block] == rank:
                 del self._rank[block]
                 return block
+        raise PolicyError("No block may be evicted: ask only while the cache has evictable blocks.")
 
 
 class LRU(RankedPolicy):

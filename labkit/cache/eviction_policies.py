@@ -21,8 +21,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from numbers import Real
 
+from labkit.cache.base import EvictionPolicy
 from labkit.cache.checks import whole_number
-from labkit.cache.eviction import LRU, EvictionPolicy, Policy, RankedPolicy, note
+from labkit.cache.eviction import LRU, Policy, RankedPolicy, note
 from labkit.errors import PolicyError
 
 
@@ -92,11 +93,6 @@ class CLOCK(FIFO):
             self.stored((block,), 0)
             self.add(block)
 
-    def exchange(self, block: int) -> int:
-        """See `RankedPolicy.exchange`."""
-        self.add(block)
-        return self.evict()
-
 
 class SLRU(LRU):
     """Segmented LRU (Karedla, Love and Wherry, "Caching strategies to improve disk system performance", 1994).
@@ -141,11 +137,6 @@ class SLRU(LRU):
         block = super().evict()
         self._protected.pop(block, None)
         return block
-
-    def exchange(self, block: int) -> int:
-        """See `RankedPolicy.exchange`."""
-        self.add(block)
-        return self.evict()
 
 
 def recompute_cost(depth: int, block_tokens: int = 512, hidden: int = 4096) -> float:
@@ -203,11 +194,6 @@ class GDSF(LRU):
         block = super().evict()
         self._inflation = max(self._inflation, self._worth.pop(block)[2])
         return block
-
-    def exchange(self, block: int) -> int:
-        """See `RankedPolicy.exchange`."""
-        self.add(block)
-        return self.evict()
 
 
 class Random(Policy):

@@ -46,8 +46,7 @@ def latent_bytes(num_layers: int, latent_dim: int, bytes_per_value: int = 2) -> 
     """Bytes that one token adds to the cache under latent attention.
 
     Args:
-        latent_dim: values a layer: the compressed vector (`kv_lora_rank`) and the positional key
-        (`qk_rope_head_dim`).
+        latent_dim: values a layer: the compressed vector (`kv_lora_rank`) and the positional key (`qk_rope_head_dim`).
 
     Raises:
         GeometryError: an argument is not a whole number of 1 or more.
@@ -66,9 +65,9 @@ class ModelShape:
     """What the size of a model's KV cache depends on.
 
     Attributes:
-        name: as the checkpoint is called. num_layers: all layers, those with a window included.
-        num_query_heads, num_kv_heads, head_dim: as in the configuration. Under latent attention
-        `num_kv_heads` counts
+        name: as the checkpoint is called.
+        num_layers: all layers, those with a window included.
+        num_query_heads, num_kv_heads, head_dim: as in the configuration. Under latent attention `num_kv_heads` counts
             for nothing.
         weights_bytes: all weights, in the dtype they are served in.
         max_context_tokens: longest sequence the configuration allows.
@@ -134,8 +133,7 @@ def kv_heads_per_gpu(shape: ModelShape, tensor_parallel: int) -> int:
     """KV heads that each of `tensor_parallel` GPUs keeps: its share, and never less than one.
 
     Raises:
-        GeometryError: the query heads do not divide evenly, or the KV heads neither divide nor multiply
-        evenly.
+        GeometryError: the query heads do not divide evenly, or the KV heads neither divide nor multiply evenly.
     """
     gpus = whole_number(tensor_parallel, "tensor_parallel", at_least=1, error=GeometryError)
     heads = shape.num_kv_heads
@@ -185,10 +183,11 @@ def blocks_that_fit(
     """Blocks that a GPU has room for.
 
     Args:
-        gpu_memory_bytes: all of the GPU's memory. memory_share: the part of it that the engine may use,
-        above 0 and at most 1; the rest is left to others. weights_bytes: the weights on this GPU.
-        activation_peak_bytes: what the largest step needs beside them. An engine measures it in a trial
-        run. block_bytes: one block with all its layers, on this GPU.
+        gpu_memory_bytes: all of the GPU's memory.
+        memory_share: the part of it that the engine may use, above 0 and at most 1; the rest is left to others.
+        weights_bytes: the weights on this GPU.
+        activation_peak_bytes: what the largest step needs beside them. An engine measures it in a trial run.
+        block_bytes: one block with all its layers, on this GPU.
 
     Returns:
         Whole blocks, 0 if the weights alone are too large.
@@ -261,8 +260,8 @@ def start_up(
     """Divide a GPU's memory as a serving engine does when it starts.
 
     The weights are taken to divide evenly among `tensor_parallel` GPUs, which holds but for a few small
-    tensors that every GPU keeps. 0.9 and 16 are vLLM's long-standing defaults
-    (`--gpu-memory-utilization`, `--block-size`).
+    tensors that every GPU keeps. 0.9 was vLLM's default for years (`--gpu-memory-utilization`; 0.92 in 0.33.0), 16 is
+    its default still (`--block-size`).
 
     Raises:
         GeometryError: see `blocks_that_fit` and `kv_heads_per_gpu`.

@@ -12,21 +12,38 @@ Two things make it right without any further rule:
 - **The hash is trusted.** There is no comparison of tokens, so the hashes must be cryptographic; see
   `labkit.cache.block_hashes`.
 
-`HashPrefixCache` does the same for the engine of this course and differs in both: it lets a policy choose (lesson
-09), which then needs a rule about children, and it compares tokens, so that a fast hash will do. What both promise
-is the protocol of `labkit.cache.prefix_cache`; `QueueBackedCache` gives this one the manager's face.
+`HashPrefixCache` gives this class the face that the engine's manager needs, and a policy in the queue's place where one
+is wanted (lesson 09), which then needs a rule about children (`labkit.cache.policy_queue`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
+from labkit.cache.base import RefCountsLike
 from labkit.cache.block_table import blocks_needed
 from labkit.cache.checks import whole_number
 from labkit.cache.free_queue import FreeQueue
-from labkit.cache.hash_prefix_cache import longest_hit
-from labkit.cache.ref_counts import RefCounts
 from labkit.errors import CacheError
+
+
+def longest_hit(hashes: Sequence[Hashable], cached: Mapping[Any, int], limit: int) -> list[int]:
+    """The blocks of the longest prefix that is cached: up to the first hash that is not, `limit` at most.
+
+    Args:
+        hashes: of a prompt's full blocks, in order.
+        cached: the block that holds what a hash stands for.
+        limit: blocks; (tokens - 1) // block_size leaves one token to compute, without which there is
+            nothing to predict the next one from.
+    """
+    hit = []
+    for key in hashes[:limit]:
+        block = cached.get(key)
+        if block is None:
+            break
+        hit.append(block)
+    return hit
 
 
 class BlocksByHash:
@@ -34,32 +51,46 @@ class BlocksByHash:
 
     Two requests may compute the same block at the same time, and the last block of a prompt is computed again where
     nothing else is left to compute. Tables never change, so both blocks stay, and evicting one leaves the other.
+
+    Attributes:
+        first: for each hash the block that was added first.
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[Hashable, list[int]] = {}
+        self.first: dict[Hashable, int] = {}
+        self._twins: dict[Hashable, list[int]] = {}  # the others, where there are any
 
     def get(self, key: Hashable) -> int | None:
         """A block with this content, the one that was added first; None if there is none."""
-        blocks = self._blocks.get(key)
-        return blocks[0] if blocks else None
+        return self.first.get(key)
+
+    def blocks(self, key: Hashable) -> list[int]:
+        """All blocks with this content."""
+        return [self.first[key], *self._twins.get(key, ())] if key in self.first else []
 
     def add(self, key: Hashable, block: int) -> None:
         """`block` holds this content too."""
-        self._blocks.setdefault(key, []).append(block)
+        if key in self.first:
+            self._twins.setdefault(key, []).append(block)
+        else:
+            self.first[key] = block
 
     def remove(self, key: Hashable, block: int) -> None:
         """`block` does not hold it any more."""
-        blocks = self._blocks[key]
+        blocks = self.blocks(key)
         blocks.remove(block)
-        if not blocks:
-            del self._blocks[key]
+        self._twins.pop(key, None)
+        del self.first[key]
+        if blocks:
+            self.first[key], *twins = blocks
+            if twins:
+                self._twins[key] = twins
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._blocks
+        return key in self.first
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self.first)
 
 
 class QueueCacheBase:
@@ -73,7 +104,7 @@ class QueueCacheBase:
         evictions: blocks evicted so far.
     """
 
-    def __init__(self, refs: RefCounts) -> None:
+    def __init__(self, refs: RefCountsLike) -> None:
         self.refs = refs
         self.hash_of: dict[int, Hashable] = {}
         self.by_hash = BlocksByHash()
@@ -87,7 +118,7 @@ class QueueCacheBase:
 
     def lookup(self, hashes: Sequence[Hashable], limit: int) -> list[int]:
         """The blocks of the longest cached prefix, `limit` at most. Nothing changes."""
-        return longest_hit(hashes, self.by_hash, limit)  # type: ignore[arg-type]
+        return longest_hit(hashes, self.by_hash.first, limit)
 
     def num_unheld(self, hit: Sequence[int]) -> int:
         """How many blocks of a hit stand in the queue: once held, they are no longer to be had."""

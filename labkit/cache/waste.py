@@ -8,7 +8,7 @@ The PagedAttention paper (Kwon et al., SOSP 2023, section 3.1 and Fig. 3) tells 
   they are shows only when the sequence ends; here the final length is passed in, so the numbers are the verdict of
   hindsight, as the paper's are.
 - **external**: free slots in runs too short for what is wanted. The allocator knows at once that they are lost, for
-now.
+  now.
 
 With them, the slots that hold a token (**used**) and those that are free and long enough (**free**) are all of memory.
 The paper's Fig. 2 averages the shares over a run; `labkit.simulate.replay` does so, weighting each moment by how long

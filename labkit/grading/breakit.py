@@ -5,97 +5,145 @@ The cell defines `ops`, a list of tuples: the name of an operation, then its arg
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
+from labkit.errors import LessonError
 from labkit.grading.compare import whole
-from labkit.grading.functions import FunctionSpecification
+from labkit.grading.display import show
 from labkit.grading.judge import Judge, Run
+from labkit.grading.language import Op, Rule
+from labkit.grading.mistakes import bank
+from labkit.grading.solutions import code_above, solutions
 from labkit.grading.source import Source
-from labkit.grading.specification import Op, Rule, Specification, show
-from labkit.grading.verdict import RuleState, Verdict
+from labkit.grading.specification import Specification
+from labkit.grading.verdict import RuleState, Verdict, VerdictWord
+from labkit.words import plural
 
 
 class BreakIt(Specification):
-    """Base class. A subclass sets `exercise`, `base`, `bug`, `reference`, `shortest`, `hints`.
+    """Base class. A subclass sets `exercise`, `base`, `hints`.
+
+    The wrong implementation is the code in the cell above the exercise, and the par is the solution in the master: a
+    test holds that it works, that no operation of it can be spared, and that no shorter list of such operations works.
 
     Class attributes to set:
         base: the specification whose operations and rules are used.
-        bug: source text of the wrong implementation; it defines `base.target`.
-        reference: "module:name" of the right one.
-        shortest: the shortest sequence known; a test holds that it works, and its length is the par.
+        bug: the wrong implementation, where the learner is not shown it: its source text, which defines `base.target`,
+            or the name of the known mistake that it is.
+        reference: "module:name" of the right one, where it is not the solution of the exercise that `base` is about.
         most: how many operations are allowed.
+        largest: the largest number that an argument may be.
+        example: an operation to show to whoever wrote none; the first of the shortest sequence where none is given.
+        allowed: the operations there are; all of `base` where none is given.
+        words: argument -> the pattern of its texts, and what is said to be due where one does not match.
+        without: operation -> what to say of a list that convicts nobody and has no such operation, first things first.
+        renamed: how the learner writes an operation that is called otherwise here, e.g. {"BlockPool": "new"}.
     """
 
     defines = "ops"
     stateful = False
     base: Specification
-    bug: str
-    reference: str
-    shortest: tuple[Op, ...]
+    bug: str = ""
+    reference: str = ""
     most: int = 12
+    largest: int = 64
+    renamed: Mapping[str, str] = {}
+    words: Mapping[str, tuple[str, str]] = {}
+    without: Mapping[str, str] = {}
+    example: str = ""
+    allowed: tuple[str, ...] = ()
     rules = (
         Rule("the-right-one-survives", "A right implementation must keep every rule under your operations."),
         Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations."),
     )
 
-    def parse(self, item: Any) -> Op:
+    @cached_property
+    def shortest(self) -> tuple[Op, ...]:
+        """The shortest sequence known."""
+        namespace: dict[str, Any] = {}
+        known = solutions(self.lesson)
+        if self.exercise not in known:
+            raise LessonError(f"The master of {self.lesson} has no cell of {self.exercise}: write its solution first.")
+        exec(known[self.exercise], namespace)
+        return tuple(self.operation(item) for item in namespace["ops"])
+
+    def wrong_one(self) -> str:
+        """The text of the wrong implementation."""
+        known = {m.name: m.source for m in bank(self.lesson).mistakes if m.exercise == self.base.exercise}
+        return known.get(self.bug) or self.bug or code_above(self.lesson, self.exercise)
+
+    def operation(self, item: Any) -> Op:
         """One element of the learner's list to an operation; ValueError with a sentence where it is none.
 
-        By default ("name", argument, ...) with the arguments in the order of the referee's `do_NAME`, or of the
-        function's parameters.
+        It is ("name", argument, ...) with the arguments in the order of the operation's declaration.
         """
         if not isinstance(item, list | tuple) or not item or not isinstance(item[0], str):
-            raise ValueError(f"{show(item)} is not an operation: write a tuple such as {self.example}.")
-        name, *values = item
-        if name not in self._names():
-            raise ValueError(f"{show(name)} is not an operation here; there are: {', '.join(self.names_shown())}.")
-        parameters = self._parameters(name)
+            raise ValueError(f"{show(item)} is not an operation: write a tuple such as {self._example()}.")
+        name, values = self.renamed.get(item[0], item[0]), list(item[1:])
+        if name not in (self.allowed or self.base.names()) or item[0] in self.renamed.values():
+            raise ValueError(f"{show(item[0])} is not an operation here; there are: {', '.join(self.names_shown())}.")
+        declared = self.base.declared(name)
+        parameters = [p for p, argument in declared.items() if not argument.optional] or list(declared)[: len(values)]
         if len(values) != len(parameters):
-            count = f"{len(parameters)} argument" + ("" if len(parameters) == 1 else "s")
-            raise ValueError(f"{name} takes {count}" + (f" ({', '.join(parameters)})" if parameters else "")
-                             + f"; {show(item)} has {len(values)}.")
-        return Op(name, dict(zip(parameters, (_plain(v, item) for v in values), strict=True)))
+            raise ValueError(
+                f"{item[0]} takes {plural(len(parameters), 'argument')}"
+                + (f" ({', '.join(parameters)})" if parameters else "")
+                + f"; {show(item)} has {len(values)}."
+            )
+        args = dict(zip(parameters, (_plain(v, item) for v in values), strict=True))
+        for argument, value in args.items():
+            kind = self.words.get(argument, self.base.search.get(f"{name}.{argument}", self.base.search.get(argument)))
+            if due := self._another_kind(value, kind):
+                raise ValueError(f"{show(item)} has the argument {show(value, 20)}; {due} is due there.")
+        return Op(name, args)
 
-    @property
-    def example(self) -> str:
-        """An operation to show to whoever wrote none."""
+    def _another_kind(self, value: Any, kind: Any) -> str:
+        """What is due in place of a value that is not of its kind, as `words` or `search` tell it; "" for another."""
+        if isinstance(kind, tuple) and isinstance(kind[0], str):
+            return "" if isinstance(value, str) and re.fullmatch(kind[0], value) else kind[1]
+        if isinstance(kind, tuple) and isinstance(kind[0], int):
+            if type(value) is not int or not kind[0] <= value <= self.largest:
+                return f"a whole number from {kind[0]} to {self.largest:,}"
+        elif isinstance(kind, str) and (not isinstance(value, str) or not value.isidentifier() or len(value) > 8):
+            return f'a letter such as "{kind[0]}"'
+        return ""
+
+    def _example(self) -> str:
         first = self.shortest[0]
-        return f"({', '.join(show(v) for v in (first.name, *first.args.values()))})"
+        return self.example or f"({', '.join(show(v) for v in (first.name, *first.args.values()))})"
 
     def names_shown(self) -> list[str]:
         """The operations as the learner may write them."""
-        return self._names()
-
-    def sense(self, ops: list[Op]) -> str:
-        """A sentence for operations that make no sense one after the other; "" where they do."""
-        return ""
+        shown = {new: old for old, new in self.renamed.items()}
+        return [shown.get(name, name) for name in self.allowed or self.base.names()]
 
     def why_it_stands(self, ops: list[Op]) -> str:
         """What to say of operations under which the wrong implementation keeps every rule."""
-        return f"The wrong implementation kept every rule through all {len(ops)} operations."
-
-    def _names(self) -> list[str]:
-        return [n.removeprefix("do_") for n in vars(self.base.referee) if n.startswith("do_")] or ["call"]
-
-    def _parameters(self, name: str) -> list[str]:
-        if isinstance(self.base, FunctionSpecification):
-            return self.base.parameters()
-        return [p for p in inspect.signature(getattr(self.base.referee, "do_" + name)).parameters if p != "self"]
+        kept = f"The wrong implementation kept every rule through all {len(ops)} operations."
+        return next((said for name, said in self.without.items() if name not in {op.name for op in ops}), kept)
 
     def right_one(self) -> Mapping[str, Any]:
         """A namespace with the right implementation."""
-        from labkit.parts import load_reference
+        from labkit.engine import load_reference
 
         namespace: dict[str, Any] = {}
         exec(self.base.prelude, namespace)
-        return {**namespace, self.base.target: load_reference(self.reference)}
+        right = load_reference(self.reference) if self.reference else self.base.solution()
+        return {**namespace, self.base.target: right}
 
     def duel(self, ops: list[Op]) -> tuple[Run, Run]:
-        """Run the operations on the right and on the wrong implementation."""
-        right = Judge(self.base, self.right_one).run(ops)
-        wrong = Judge(self.base, Source(self.base, self.bug, f"<bug {self.exercise}>").namespace).run(ops)
+        """Run the operations on the right and on the wrong implementation.
+
+        Raises:
+            ValueError: an operation makes no sense where it stands; the sentence says why.
+        """
+        if "new" in (self.allowed or self.base.names()) and ops[0].name != "new":
+            raise ValueError(f"Let the list begin with {self._example()}.")
+        right = Judge(self.base, self.right_one).run(ops, bend=False)
+        wrong = Judge(self.base, Source(self.base, self.wrong_one(), f"<bug {self.exercise}>").namespace).run(ops)
         return right, wrong
 
     def judge(self, judge: Judge, namespace: Mapping[str, Any], stored: list[Op]) -> Verdict:
@@ -111,39 +159,60 @@ class BreakIt(Specification):
         if len(given) > self.most:
             return self._error(f"ops has {len(given)} operations; {self.most} are allowed, and fewer are better.")
         try:
-            ops = [self.parse(item) for item in given]
-            if problem := self.sense(ops):
-                return self._error(problem)
+            ops = [self.operation(item) for item in given]
             right, wrong = self.duel(ops)
         except ValueError as error:
             return self._error(str(error))
         except (IndexError, KeyError, TypeError, AttributeError) as error:
-            return self._error(f"These operations make no sense together ({type(error).__name__}: {error}): "
-                               "check that each uses only what the ones before it made.")
+            return self._error(
+                f"These operations make no sense together ({type(error).__name__}: {error}): "
+                "check that each uses only what the ones before it made."
+            )
         if not right.ok:
-            return self._verdict("fail", 0, "A right implementation does not survive this either, so it convicts "
-                                            f"nobody: {_reason(right)}", judge, right)
+            return self._verdict(
+                "fail",
+                0,
+                f"A right implementation does not survive this either, so it convicts nobody: {_reason(right)}",
+                judge,
+                right,
+            )
         if wrong.ok:
             return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
         verdict = self._verdict("pass", None, "")
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [
             f"It falls at operation {used}, by the rule {wrong.failures[0].rule}: {_reason(wrong)}"
-            if wrong.failures else f"It falls at operation {used}: {_reason(wrong)}",
-            "No shorter sequence is known." if len(ops) <= par else
-            f"You used {len(ops)} operations; {par} are enough.",
+            if wrong.failures
+            else f"It falls at operation {used}: {_reason(wrong)}",
+            "No shorter sequence is known."
+            if len(ops) <= par
+            else f"You used {len(ops)} operations; {par} are enough.",
         ]
         return verdict
 
-    def _verdict(self, word: str, broken: int | None, message: str, judge: Judge | None = None,
-                 run: Run | None = None, kind: str = "rule") -> Verdict:
-        states = [RuleState(r.name, r.statement, "broken" if i == broken else "held") for i, r in
-                  enumerate(self.rules)]
+    def _verdict(
+        self,
+        word: VerdictWord,
+        broken: int | None,
+        message: str,
+        judge: Judge | None = None,
+        run: Run | None = None,
+        kind: str = "rule",
+    ) -> Verdict:
+        states = [RuleState(r.name, r.statement, "broken" if i == broken else "held") for i, r in enumerate(self.rules)]
         if broken == 0:
             states[1].state = "unknown"
         trace = judge.counterexample(run) if judge and run else None
-        return Verdict("", self.exercise, word, rule=None if broken is None else self.rules[broken].name,  # type: ignore[arg-type]
-                       kind="" if word == "pass" else kind, message=message, counterexample=trace, rules=states)
+        return Verdict(
+            "",
+            self.exercise,
+            word,
+            rule=None if broken is None else self.rules[broken].name,
+            kind="" if word == "pass" else kind,
+            message=message,
+            counterexample=trace,
+            rules=states,
+        )
 
     def _error(self, message: str) -> Verdict:
         return Verdict("", self.exercise, "error", kind="wrong-operations", message=message)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import json as json_module
-import tokenize
+import sys
 from pathlib import Path
 from typing import Any
 
 from labkit import specs
-from labkit.errors import LessonError
+from labkit.errors import LabkitError, LessonError, UnreadableError
 from labkit.grading import report, runner
 from labkit.grading.source import strip_magic
 from labkit.grading.verdict import Verdict
+from labkit.reading import read_python
+from labkit.sandbox import host
 
 
 def lessons_data() -> list[dict[str, Any]]:
@@ -25,15 +27,30 @@ def lessons_data() -> list[dict[str, Any]]:
             questions = len(load(lesson.key).graded)  # a prediction is not counted
         except FileNotFoundError:
             questions = 0
-        data.append({
-            "key": lesson.key, "number": lesson.number, "title": lesson.title, "part": lesson.part,
-            "minutes": lesson.minutes, "paths": list(lesson.paths), "questions": questions,
-            "exercises": [
-                {"id": e.id, "title": e.title, "kind": e.kind, "minutes": e.minutes, "difficulty": e.difficulty,
-                 "importance": e.importance, "stretch": e.stretch, "rules": [r.name for r in e.spec.rules]}
-                for e in lesson.exercises
-            ],
-        })
+        data.append(
+            {
+                "key": lesson.key,
+                "number": lesson.number,
+                "title": lesson.title,
+                "part": lesson.part,
+                "minutes": lesson.minutes,
+                "paths": list(lesson.paths),
+                "questions": questions,
+                "exercises": [
+                    {
+                        "id": e.id,
+                        "title": e.title,
+                        "kind": e.kind,
+                        "minutes": e.minutes,
+                        "difficulty": e.difficulty,
+                        "importance": e.importance,
+                        "stretch": e.stretch,
+                        "rules": [r.name for r in e.spec.rules],
+                    }
+                    for e in lesson.exercises
+                ],
+            }
+        )
     return data
 
 
@@ -44,8 +61,10 @@ def lessons(json: bool) -> int:
         print(json_module.dumps(data, indent=2))
         return 0
     for lesson in data:
-        print(f"{lesson['number']}  {lesson['title']}  ({lesson['part']}, {lesson['minutes']} min, "
-              f"{lesson['questions']} {'question' if lesson['questions'] == 1 else 'questions'})")
+        print(
+            f"{lesson['number']}  {lesson['title']}  ({lesson['part']}, {lesson['minutes']} min, "
+            f"{lesson['questions']} {'question' if lesson['questions'] == 1 else 'questions'})"
+        )
         for e in lesson["exercises"]:
             star = " *" if e["stretch"] else ""
             print(f"      {e['id']:<20} {e['minutes']:>2} min  difficulty {e['difficulty']}  {e['title']}{star}")
@@ -53,15 +72,37 @@ def lessons(json: bool) -> int:
 
 
 def check(lesson_name: str, file: Path | None = None, solved: bool = False, json: bool = False) -> int:
-    """Grade every exercise of a lesson and print the verdicts; 0 only if all pass."""
-    verdicts = check_all(lesson_name, file, solved)
+    """Grade every exercise of a lesson and print the verdicts; 0 only if all pass.
+
+    With `json` the output is JSON in any case: where nothing can be graded, {"error": sentence}, and the status is 2.
+    """
+    try:
+        unknown = _unknown_ids(lesson_name, file)
+        verdicts = check_all(lesson_name, file, solved)
+    except LabkitError as error:
+        if not json:
+            raise
+        print(json_module.dumps({"error": str(error)}))
+        print(f"labkit: {error}", file=sys.stderr)
+        return 2
     if json:
-        print(json_module.dumps({"lesson": specs.resolve_key(lesson_name), "exercises": [brief(v) for v in verdicts]},
-                                indent=2))
+        print(
+            json_module.dumps(
+                {
+                    "lesson": specs.resolve_key(lesson_name),
+                    "exercises": [brief(v) for v in verdicts],
+                    "unknown": unknown,
+                },
+                indent=2,
+            )
+        )
     else:
         for verdict in verdicts:
             print(report.render(verdict))
             print()
+        for id in unknown:
+            there = ", ".join(e.id for e in specs.lesson(lesson_name).exercises)
+            print(report.visible(f"The file has a cell for {id!r}, which is no exercise here; there are: {there}."))
         passed = sum(v.passed for v in verdicts)
         print(f"{passed} of {len(verdicts)} exercises pass.")
     return 0 if all(v.passed for v in verdicts) else 1
@@ -86,22 +127,33 @@ def check_all(lesson_name: str, file: Path | None = None, solved: bool = False) 
         texts = dict(solutions(lesson.key))
     else:
         texts = _last_attempts(lesson)
-    over = ("reference",) if solved or file is not None else None
+    others = file is not None
+    over = ("reference",) if solved or others else None
     # In a file as a whole, the imports that one exercise is given must not be missing under another.
     preludes = "\n".join(dict.fromkeys(e.spec.prelude for e in lesson.exercises if e.spec.prelude))
     whole = preludes if file is not None and len(set(texts.values())) == 1 and len(texts) > 1 else None
     there = [e.id for e in lesson.exercises if texts.get(e.id, "").strip()]
     try:
-        return [runner.check(lesson.key, e.id, texts.get(e.id, ""), over=over, keep_spare=e.id in there[:-1],
-                             prelude=whole) for e in lesson.exercises]
+        return [
+            runner.check(
+                lesson.key,
+                e.id,
+                texts.get(e.id, ""),
+                over=over,
+                keep_spare=e.id in there[:-1],
+                prelude=whole,
+                isolated=others,
+            )
+            for e in lesson.exercises
+        ]
     finally:
-        runner.close()
+        host.close()
 
 
 def brief(verdict: Verdict) -> dict[str, Any]:
     """A verdict as the JSON of `labkit check` has it."""
     data = verdict.to_dict()
-    keys = ("verdict", "rule", "kind", "message", "mutant", "counterexample", "seconds")
+    keys = ("verdict", "rule", "kind", "message", "mutant", "counterexample", "seconds", "isolation")
     trace = data["counterexample"]
     if trace:
         trace.pop("replay")
@@ -115,16 +167,9 @@ def _from_file(file: Path, exercises: list[Any]) -> dict[str, str]:
     cell (imports, say) belongs to every one. A file without such lines is one text that may define any of them. Line
     numbers stay those of the file.
     """
-    if file.suffix == ".ipynb":
-        raise LessonError(f"{file.name} is a notebook; give a Python file, or open the notebook and run its cells.")
-    try:
-        with tokenize.open(file) as stream:
-            content = stream.read()
-    except (OSError, UnicodeDecodeError, SyntaxError) as error:
-        raise LessonError(f"The file {file} cannot be read ({error}); give a Python file in UTF-8.") from None
+    content = _read(file)
     lines = content.split("\n")
-    starts = [(i, id) for i, line in enumerate(lines) if line.lstrip("# ").startswith("%%exercise")
-              and (id := strip_magic(line)[0]) is not None]
+    starts = _starts(lines)
     if not starts:
         names = bound_names(content)
         return {e.id: content for e in exercises if names is None or e.spec.target in names}
@@ -133,13 +178,43 @@ def _from_file(file: Path, exercises: list[Any]) -> dict[str, str]:
         head = [""] * len(head)  # other cells of a notebook, not a head of the file
     texts: dict[str, str] = {}
     for at, id in starts:
-        end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip("# ").startswith("%%exercise")
-                    or lines[i].startswith("# %%")), len(lines))
+        end = next(
+            (
+                i
+                for i in range(at + 1, len(lines))
+                if lines[i].lstrip("# ").startswith("%%exercise") or lines[i].startswith("# %%")
+            ),
+            len(lines),
+        )
         blank = [""] * (at + 1 - len(head))
         texts[id] = "\n".join([*head, *blank, *lines[at + 1 : end]]) + "\n"  # of two cells for one, the later counts
         if not "".join(lines[at + 1 : end]).strip():
             texts[id] = ""
     return texts
+
+
+def _read(file: Path) -> str:
+    if file.suffix == ".ipynb":
+        raise LessonError(f"{file.name} is a notebook; give a Python file, or open the notebook and run its cells.")
+    try:
+        return read_python(file, most=1 << 20)
+    except UnreadableError as error:
+        raise LessonError(f"The file {file} cannot be read ({error.reason}); give a Python file in UTF-8.") from None
+
+
+def _starts(lines: list[str]) -> list[tuple[int, str]]:
+    """Where the cells of exercises begin in a file, each with its id."""
+    return [
+        (i, id)
+        for i, line in enumerate(lines)
+        if line.lstrip("# ").startswith("%%exercise") and (id := strip_magic(line)[0]) is not None
+    ]
+
+
+def _unknown_ids(lesson_name: str, file: Path | None) -> list[str]:
+    """The ids in a file that the lesson has no exercise for."""
+    known = {e.id for e in specs.lesson(lesson_name).exercises}
+    return [] if file is None else sorted({id for _, id in _starts(_read(file).split("\n"))} - known)
 
 
 def bound_names(text: str) -> set[str] | None:

@@ -29,8 +29,14 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
         return _compare_tensors(seen, expected, tolerance)
     if expected is None or isinstance(expected, bool | str):
         if type(seen) is not type(expected) and not (isinstance(expected, bool) and type(seen).__name__ == "bool_"):
-            return Mismatch("wrong-type" if seen is not None or isinstance(expected, str) else "rule",
-                            _type_sentence(seen, expected)) if expected is not None else Mismatch("rule")
+            return (
+                Mismatch(
+                    "wrong-type" if seen is not None or isinstance(expected, str) else "rule",
+                    _type_sentence(seen, expected),
+                )
+                if expected is not None
+                else Mismatch("rule")
+            )
         return None if bool(seen == expected) else Mismatch("rule")
     if isinstance(expected, int):
         number = whole(seen)
@@ -49,8 +55,9 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
         if not isinstance(seen, Mapping):
             return Mismatch("wrong-type", _type_sentence(seen, expected))
         if set(seen) != set(expected):
-            return Mismatch("rule", f"The answer has the keys {sorted(map(str, seen))}; expected "
-                                    f"{sorted(map(str, expected))}.")
+            return Mismatch(
+                "rule", f"The answer has the keys {sorted(map(str, seen))}; expected {sorted(map(str, expected))}."
+            )
         return next((m for k in expected if (m := compare(seen[k], expected[k], tolerance))), None)
     if isinstance(expected, list | tuple):
         if not isinstance(seen, list | tuple):
@@ -65,8 +72,7 @@ def _compare_tensors(seen: Any, expected: Any, tolerance: float) -> Mismatch | N
     if not _is_tensor(seen) or type(seen).__module__.split(".")[0] != type(expected).__module__.split(".")[0]:
         return Mismatch("wrong-type", _type_sentence(seen, expected))
     if tuple(seen.shape) != tuple(expected.shape):
-        return Mismatch("wrong-shape",
-                        f"The answer has shape {tuple(seen.shape)}; expected {tuple(expected.shape)}.")
+        return Mismatch("wrong-shape", f"The answer has shape {tuple(seen.shape)}; expected {tuple(expected.shape)}.")
     a = [float(x) for x in seen.reshape(-1).tolist()]
     b = [float(x) for x in expected.reshape(-1).tolist()]
     if any(math.isnan(x) and not math.isnan(y) for x, y in zip(a, b, strict=True)):
@@ -78,8 +84,13 @@ def _compare_tensors(seen: Any, expected: Any, tolerance: float) -> Mismatch | N
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "reshape") and hasattr(value, "tolist") \
-        and type(value).__module__.split(".")[0] in ("torch", "numpy") and _ndim(value)
+    return (
+        hasattr(value, "shape")
+        and hasattr(value, "reshape")
+        and hasattr(value, "tolist")
+        and type(value).__module__.split(".")[0] in ("torch", "numpy")
+        and _ndim(value)
+    )
 
 
 def _ndim(value: Any) -> bool:
@@ -118,9 +129,18 @@ def _float(value: Any) -> float | None:
 
 
 def _type_sentence(seen: Any, expected: Any) -> str:
-    names = {"int": "a whole number", "float": "a number", "list": "a list", "tuple": "a tuple", "dict": "a dict",
-             "Tensor": "a torch tensor", "ndarray": "a NumPy array", "str": "a text", "bool": "True or False",
-             "NoneType": "None"}
+    names = {
+        "int": "a whole number",
+        "float": "a number",
+        "list": "a list",
+        "tuple": "a tuple",
+        "dict": "a dict",
+        "Tensor": "a torch tensor",
+        "ndarray": "a NumPy array",
+        "str": "a text",
+        "bool": "True or False",
+        "NoneType": "None",
+    }
 
     def name(value: Any) -> str:
         return names.get(type(value).__name__, f"an object of type {type(value).__name__}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -23,6 +25,54 @@ def show(value: Any, limit: int = 120) -> str:
         return shorten(_repr(value), limit)
     except Exception as error:
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
+
+
+def show_both(seen: Any, expected: Any) -> tuple[str, str]:
+    """Two values that differ, as the report writes them; where they would read alike, with what tells them apart."""
+    one, other = show(seen), show(expected)
+    if one != other or isinstance(expected, Words):
+        return one, other
+    try:
+        kinds = [(a, b) for a, b in zip(_kind(seen), _kind(expected), strict=True) if a != b]
+        if kinds:
+            return f"{one} ({', '.join(a for a, _ in kinds if a)})", f"{other} ({', '.join(b for _, b in kinds if b)})"
+        places = list(_differences(seen, expected, ""))
+        far = [
+            p for p in places if not (isinstance(p[1], float) and math.isclose(p[1], p[2], rel_tol=1e-6, abs_tol=1e-6))
+        ]
+        for place, a, b in (far or places)[:1]:
+            there, due = show(a, 60), show(b, 60)
+            if there == due:
+                there, due = shorten(repr(a), 60), shorten(repr(b), 60)
+            return f"{one}, where {place} is {there}", f"{other}, where {place} is {due}"
+    except Exception:  # a learner's object may raise anything; the cause says what differs
+        pass
+    return one, other
+
+
+def _kind(value: Any) -> tuple[str, str, str]:
+    """Type, dtype and shape, the latter two "" where there are none."""
+    return type(value).__name__, str(getattr(value, "dtype", "")), str(tuple(getattr(value, "shape", ())) or "")
+
+
+def _differences(seen: Any, expected: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Where two values of the same kind differ: the place, and what stands there."""
+    seen, expected = (value.tolist() if hasattr(value, "tolist") else value for value in (seen, expected))
+    if isinstance(seen, list | tuple) and isinstance(expected, list | tuple):
+        for i, (a, b) in enumerate(zip(seen, expected, strict=False)):
+            yield from _differences(a, b, f"{place}[{i}]")
+        if len(seen) != len(expected):
+            yield "the length", len(seen), len(expected)
+    elif isinstance(seen, dict) and isinstance(expected, dict):
+        for key in [*seen, *(key for key in expected if key not in seen)]:
+            yield from _differences(seen.get(key), expected.get(key), f"{place}[{show(key, 40)}]")
+    elif isinstance(seen, str) and isinstance(expected, str) and seen != expected:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(seen, expected, strict=False)) if a != b), min(len(seen), len(expected))
+        )
+        yield f"{place}[{at}:]", seen[at : at + 40], expected[at : at + 40]
+    elif seen != expected and not (seen != seen and expected != expected):
+        yield place or "it", seen, expected
 
 
 def shorten(text: str, limit: int) -> str:
@@ -55,10 +105,17 @@ def _repr(value: Any) -> str:
         text = f"{value:.6g}"
         return text + ".0" if text.lstrip("-").isdigit() else text
     if type(value) is list:
-        return "[" + ", ".join(_repr(v) for v in value) + "]"
+        return f"[{_items(value)}]"
     if type(value) is tuple:
-        return "(" + ", ".join(_repr(v) for v in value) + ("," if len(value) == 1 else "") + ")"
+        return f"({_items(value)}{',' if len(value) == 1 else ''})"
     return repr(value)
+
+
+def _items(values: list[Any] | tuple[Any, ...]) -> str:
+    """What stands between the brackets; of very many, those at both ends, between which a report cuts."""
+    if len(values) > 2000:
+        values = [*values[:1000], *values[-1000:]]
+    return ", ".join(_repr(v) for v in values)
 
 
 def _size(shape: tuple[int, ...]) -> int:

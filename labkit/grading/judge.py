@@ -1,32 +1,43 @@
 """From a specification and a namespace to a verdict, inside the process that runs the learner's code.
 
-The order makes a verdict the same everywhere: first the hand-written witnesses, one or more for each rule; then the
-sequence that failed last time; only then the random search. Hypothesis's search depends on where modules are
-installed, so no wrong implementation that we know of is left to it (the mutant tests hold that).
+First what can be said without calling anything: other parameters than the solution's. Then the hand-written witnesses,
+one or more for each rule; then all of them once more, in one run, as a careless caller makes them; then the sequence
+that failed last time; only then the random search. No mistake that we know of is left to it (the bank's tests hold
+that).
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from labkit.grading.journal import Journal
-from labkit.grading.limits import CountedOutput, Exited, LimitReached, OutOfMemory, mostly_used, time_limit
-from labkit.grading.specification import Failure, Op, Referee, Specification, Unjudgeable
+from labkit.grading.language import Op
+from labkit.grading.referee import Failure, Illegal, Referee, Unjudgeable
+from labkit.grading.signatures import difference
+from labkit.grading.specification import GENERAL, Specification
 from labkit.grading.verdict import Counterexample, RuleState, Verdict
+from labkit.sandbox.journal import Journal
+from labkit.sandbox.limits import CountedOutput, Exited, LimitReached, OutOfMemory, mostly_used, time_limit
 
-SEARCH_SECONDS = 2.5
-"""Longest time for the random search; all witnesses have held by then, so what is left untried counts as held.
-Multiplied by LABKIT_PATIENCE where that is set."""
+KEPT = (
+    "Called alone, it answers rightly; after an earlier call it does not: something is kept between calls, in a "
+    "name outside of the function or in a default argument."
+)
+THOROUGH = {
+    "changes": "The same calls are answered rightly where whoever asked leaves each answer as it is. Here each answer "
+    "is changed once it was looked at: give out a new one each time.",
+    "slices": "The same call is answered rightly where whole tensors are passed. Here each is a slice of a larger one: "
+    "keep to operations that hold for slices (reshape, not view).",
+    "refills": "The same calls are answered rightly where each gets objects of its own. Here what is passed is the "
+    "same object as before, with another content: what was kept for the object is no answer to what it holds now.",
+}
+"""What a careless caller does, see `Referee.thorough`, and what is said where that alone makes an answer wrong."""
 
-KEPT = "Called alone, it answers rightly; after an earlier call it does not: something is kept between calls, in a " \
-       "name outside of the function or in a default argument."
-
-REDUCE_SECONDS = 2.0
-"""Longest time spent on shortening a sequence that ran into a limit."""
+SHORTER = 200
+"""How many sequences are tried to shorten one that ran into a limit."""
 
 
 @dataclass
@@ -54,44 +65,59 @@ class Judge:
         journal: where every operation is written before it runs; None for trusted code.
     """
 
-    def __init__(self, spec: Specification, namespace: Callable[[], Mapping[str, Any]],
-                 journal: Journal | None = None) -> None:
+    def __init__(
+        self, spec: Specification, namespace: Callable[[], Mapping[str, Any]], journal: Journal | None = None
+    ) -> None:
         self.spec = spec
         self.namespace = namespace
         self.journal = journal
+        self.witnessed: list[Run] = []  # how the witnesses went, once `verdict` has run them
+        self.manner: tuple[str, ...] = ()  # in which ways of `THOROUGH` the run was called that the verdict shows
 
     # ----- one sequence ---------------------------------------------------------------------------------------
 
-    def run(self, ops: Sequence[Op], resolve: bool = False) -> Run:
+    def run(self, ops: Sequence[Op], bend: bool | None = None, thorough: Iterable[str] = ()) -> Run:
         """Apply a sequence to a fresh implementation and stop at the first broken rule.
 
-        With `resolve`, operations that no longer make sense (a sequence with parts taken out, or stored before the
-        code changed) are bent to ones that do, or skipped, as the referee decides.
+        Args:
+            bend: with True, operations that make no sense (drawn at random, a sequence with parts taken out, or
+                stored before the code changed) are bent to ones that do, or skipped, as the referee decides; with
+                False, such a one raises ValueError; with None, nobody looks.
+            thorough: in which ways of `THOROUGH` the caller is careless.
         """
         referee = self.spec.referee(self.spec, self.namespace())
+        referee.thorough = frozenset(thorough)
         run = Run(referee, [], [])
         if self.journal:
             self.journal.restart()
-        for op in ops:
-            legal = referee.resolve(op) if resolve else op
+        for number, op in enumerate(ops, 1):
+            try:
+                legal = op if bend is None else referee.resolve(op, bend)
+            except Illegal as error:
+                if bend:
+                    continue
+                raise ValueError(f"Operation {number} {error}") from None
             if legal is None:
                 continue
-            self.step(run, legal)
+            self.step(run, legal, partial(referee.apply, legal))
             if not run.ok:
-                break
+                return run
+        if run.ops:
+            self.step(run, None, referee.finish)
         return run
 
-    def step(self, run: Run, op: Op) -> None:
-        """Apply one operation under the limits."""
-        run.ops.append(op)
+    def step(self, run: Run, op: Op | None, act: Callable[[], list[Failure]]) -> None:
+        """Apply one operation, or what comes after the last one, under the limits."""
+        if op is not None:
+            run.ops.append(op)
+            if self.journal:
+                self.journal.append(op.to_json())
         if isinstance(sys.stdout, CountedOutput):
             sys.stdout.start_operation()
-        if self.journal:
-            self.journal.append(op)
         lines = len(run.referee.steps)
         try:
             with time_limit(self.spec.op_seconds):
-                run.failures = run.referee.apply(op)
+                run.failures = act()
         except Unjudgeable as error:
             run.unjudgeable = error
         except LimitReached as limit:
@@ -108,48 +134,81 @@ class Judge:
 
     def verdict(self, stored: Sequence[Op] = ()) -> Verdict:
         """Judge by witnesses, then the stored failing sequence, then the search."""
+        if other := difference(self.namespace().get(self.spec.target), self.spec):
+            return self._verdict("error", kind="wrong-parameters", message=other)
         runs: list[tuple[str, Run]] = []
-        for witness in self.spec.witnesses:
-            run = self.run(witness.ops)
+        for rule, ops in self.spec.witnesses:
+            run = self.run(ops)
             if run.unjudgeable or run.limit:
                 return self._stopped(run)
-            runs.append((witness.rule, run))
+            runs.append((rule, run))
+        self.witnessed = [run for _, run in runs]
         failing = [run for _, run in runs if run.failures]
         if failing:
             broken = {f.rule for run in failing for f in run.failures}
             states = self._states(broken, {rule for rule, run in runs if not run.ok})
             # A part that is not written yet is told before any rule about its answers, and an exception before a
             # wrong answer of the same rule; otherwise the worst rule, and for it the shortest trace.
-            run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), len(r.referee.steps)))
+            run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), self._length(r)))
             return self._failed(run, states)
-        together = self._calls_together()
+        together = self._together()
         if together is not None:
-            verdict = self._from_search(together)
-            if verdict.verdict == "fail":
-                verdict.message += " " + KEPT
-            return verdict
-        if stored:
-            run = self.run(self._legal(stored), resolve=True)
-            if not run.ok:
-                return self._from_search(run)
+            return together
+        if stored and (again := self._once_more(stored)) is not None and not again.ok:
+            return self._from_search(again)
         found = self._search()
         if found is not None:
             return self._from_search(found)
         states = [RuleState(r.name, r.statement, "held") for r in self.spec.rules]
         return self._verdict("pass", rules=states)
 
-    def _calls_together(self) -> Run | None:
-        """A function that keeps nothing answers the same in any company; else the shortest run that shows it."""
-        ops = [op for witness in self.spec.witnesses for op in witness.ops]
-        if self.spec.stateful or len(ops) < 2:
-            return None
-        run = self.run(ops)
-        if run.ok:
-            return None
-        for before in run.ops:
-            pair = self.run([before, run.ops[-1]])
-            if not pair.ok and len(pair.ops) == 2:
-                return pair
+    def _length(self, run: Run) -> tuple[bool, int]:
+        """How much of a run there is to read."""
+        return any(op.name in self.spec.long for op in run.ops), len(run.referee.steps)
+
+    def _together(self) -> Verdict | None:
+        """Calls and answers in company: what keeps nothing, and shares nothing it gave out, does not notice."""
+        sequences = [ops for _, ops in self.spec.witnesses]
+        if not self.spec.stateful:
+            sequences = [tuple(op for ops in sequences for op in ops)]
+            run = self.run(sequences[0])
+            if not run.ok:
+                return self._with(self._pair(run), KEPT)
+            sequences = [tuple(op for op in sequences[0] for _ in range(2))]  # whoever keeps an answer gives it again
+        for ops in sequences:
+            run = self.run(ops, thorough=THOROUGH)
+            if not run.ok:
+                return self._careless(run)
+        return None
+
+    def _careless(self, run: Run) -> Verdict:
+        """What a run shows that fails for a careless caller alone: in which one way, where one is enough."""
+        self.manner = tuple(THOROUGH)
+        for way in THOROUGH:
+            alone = self.run(run.ops, thorough=[way])
+            if not alone.ok:
+                run, self.manner = alone, (way,)
+                break
+        if not self.spec.stateful:
+            run = self._pair(run)
+        if "changes" in self.manner:
+            for failure in run.failures:
+                failure.rule = GENERAL[1].name
+        return self._with(run, " ".join(THOROUGH[way] for way in self.manner))
+
+    def _with(self, run: Run, sentence: str) -> Verdict:
+        verdict = self._from_search(run)
+        if verdict.verdict == "fail":
+            verdict.message += " " + sentence
+        return verdict
+
+    def _pair(self, run: Run) -> Run:
+        """The shortest run that fails as this one does: the last call, or one before it, where that is enough."""
+        last = run.ops[-1]
+        for ops in ([last], *([before, last] for before in run.ops)):
+            shorter = self.run(ops, thorough=self.manner)
+            if not shorter.ok and len(shorter.ops) == len(ops):
+                return shorter
         return run
 
     def replay(self, ops: Sequence[Op]) -> Verdict:
@@ -158,6 +217,13 @@ class Judge:
         if run.ok:
             return self._verdict("pass")
         return self._from_search(run)
+
+    def _once_more(self, stored: Sequence[Op]) -> Run | None:
+        """Run a stored sequence; None where it is none for this specification, which may be newer than it is."""
+        try:
+            return self.run(self._legal(stored), bend=True)
+        except Exception:
+            return None
 
     def _legal(self, ops: Sequence[Op]) -> list[Op]:
         known = {name for name in dir(self.spec.referee) if name.startswith("do_")}
@@ -169,14 +235,24 @@ class Judge:
         return self._failed(run, self._states({f.rule for f in run.failures}, set()))
 
     def _states(self, broken: set[str], unreached: set[str]) -> list[RuleState]:
-        return [RuleState(r.name, r.statement,
-                          "broken" if r.name in broken else "unknown" if r.name in unreached else "held")
-                for r in self.spec.rules]
+        rules = [*self.spec.rules, *(r for r in GENERAL if r.name in broken)]
+        return [
+            RuleState(
+                r.name, r.statement, "broken" if r.name in broken else "unknown" if r.name in unreached else "held"
+            )
+            for r in rules
+        ]
 
     def _failed(self, run: Run, states: list[RuleState]) -> Verdict:
         worst = run.failures[0]
-        return self._verdict("fail", rule=worst.rule, kind=worst.kind, message=worst.cause,
-                             counterexample=self.counterexample(run), rules=states)
+        return self._verdict(
+            "fail",
+            rule=worst.rule,
+            kind=worst.kind,
+            message=worst.cause,
+            counterexample=self.counterexample(run),
+            rules=states,
+        )
 
     def _stopped(self, run: Run) -> Verdict:
         """A limit was reached or the code cannot be judged: no rule is named."""
@@ -184,8 +260,12 @@ class Judge:
             if run.referee.steps:
                 run.referee.steps[-1].broken = True
                 run.referee.caption()
-            return self._verdict(run.unjudgeable.verdict, kind=run.unjudgeable.kind, message=str(run.unjudgeable),
-                                 counterexample=self.counterexample(run) if run.referee.steps else None)
+            return self._verdict(
+                run.unjudgeable.verdict,
+                kind=run.unjudgeable.kind,
+                message=str(run.unjudgeable),
+                counterexample=self.counterexample(run) if run.referee.steps else None,
+            )
         assert run.limit is not None
         run = self._reduce(run)
         assert run.limit is not None
@@ -194,8 +274,12 @@ class Judge:
             run.referee.steps[-1].seen = LIMIT_SEEN.get(run.limit.kind, "")
             run.referee.caption()
         word = "timeout" if run.limit.kind == "endless-loop" else "error"
-        return self._verdict(word, kind=run.limit.kind, message=limit_message(run.limit.kind, self.spec.op_seconds),
-                             counterexample=self.counterexample(run))
+        return self._verdict(
+            word,
+            kind=run.limit.kind,
+            message=limit_message(run.limit.kind, self.spec.op_seconds),
+            counterexample=self.counterexample(run),
+        )
 
     def counterexample(self, run: Run) -> Counterexample | None:
         """The trace of a run as data, with the log of it where the referee draws."""
@@ -215,10 +299,10 @@ class Judge:
         """Drop operations one at a time, from the front, as long as the same limit is still reached."""
         if run.limit is None or not self.spec.stateful:
             return run
-        end = time.monotonic() + REDUCE_SECONDS
-        best, i = run, 1
-        while i < len(best.ops) - 1 and time.monotonic() < end:
-            shorter = self.run(best.ops[:i] + best.ops[i + 1 :], resolve=True)
+        best, i, left = run, 1, SHORTER
+        while i < len(best.ops) - 1 and left:
+            left -= 1
+            shorter = self.run(best.ops[:i] + best.ops[i + 1 :], bend=True)
             if shorter.limit is not None and shorter.limit.kind == run.limit.kind:
                 best = shorter
             else:
@@ -245,7 +329,7 @@ def limit_message(kind: str, seconds: float) -> str:
     """The sentence for a limit that was reached."""
     return {
         "endless-loop": f"This call had not come back after {seconds:g} s: look for a loop whose condition never "
-                        "becomes false.",
+        "becomes false.",
         "memory": "This call asked for more memory than the check allows: look for a list that grows in every round.",
         "output": "The code printed more than 100,000 characters: take the print out of the loop.",
         "exit": "The code ended the whole program (exit, quit or os._exit): return a value instead.",

@@ -22,16 +22,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from labkit import paths
-from labkit.errors import ProgressError
+from labkit.errors import ProgressError, UnreadableError
+from labkit.reading import read_json
 
 SCHEMA_VERSION = 1
 FORMAT = "labkit-progress"
 BUSY_SECONDS = 30.0  # how long a write waits for another process before it gives up
+EXPORT_BYTES = 256 << 20  # an export of all lessons, each with hundreds of attempts, has some MB
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -134,7 +136,7 @@ class Progress:
         """The stored failing sequence, or None."""
         sql = "SELECT ops FROM failing WHERE lesson=? AND exercise=?"
         row = self._read(lambda db: db.execute(sql, (lesson, exercise)).fetchone())
-        return json.loads(row[0]) if row else None
+        return row[0] if row else None
 
     def attempts(self, lesson: str, exercise: str) -> list[dict[str, Any]]:
         """All attempts at an exercise, oldest first: {at, verdict, rule, seconds, text}."""
@@ -158,13 +160,13 @@ class Progress:
         sql = "SELECT question, answer, correct, score, attempts FROM answers WHERE lesson=? ORDER BY question"
         rows = self._read(lambda db: db.execute(sql, (lesson,)).fetchall())
         return {
-            q: {"answer": json.loads(answer), "correct": bool(correct), "score": score, "attempts": attempts}
+            q: {"answer": answer, "correct": bool(correct), "score": score, "attempts": attempts}
             for q, answer, correct, score, attempts in rows
         }
 
     def seed(self) -> int:
         """This learner's number, drawn once: quizzes with computed answers draw their parameters from it."""
-        return int(self._read(lambda db: db.execute("SELECT value FROM meta WHERE key='seed'").fetchone())[0])
+        return self._read(_seed)
 
     # ------------------------------------------------------------------ the whole
 
@@ -217,7 +219,8 @@ class Progress:
         Code that had passed is not destroyed: it is moved to `set_aside/LESSON/` in the learner's folder.
         """
         _name(lesson)
-        where, key = "lesson=?", (lesson,)
+        key: tuple[str, ...] = (lesson,)
+        where = "lesson=?"
         tables = ["attempts", "passes", "hints", "failing"]
         if exercise is None:
             tables.append("answers")
@@ -227,8 +230,7 @@ class Progress:
         def write(db: sqlite3.Connection) -> dict[str, int]:
             texts = db.execute(f"SELECT exercise, text FROM passes WHERE {where}", key).fetchall()
             for name, text in texts:
-                stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-                _write_text(self.home / "set_aside" / lesson / f"{name}-{stamp}.py", text)
+                self._set_aside(lesson, name, text)
             removed = {table: db.execute(f"DELETE FROM {table} WHERE {where}", key).rowcount for table in tables}
             for name, _ in texts:
                 self._passed_file(lesson, name).unlink(missing_ok=True)
@@ -249,15 +251,27 @@ class Progress:
             ) from error
         return target
 
-    def import_(self, path: Path | str) -> dict[str, int]:
-        """Take in a file written by `export`, whole or not at all. Returns how many records of each kind it held.
+    def import_(
+        self, path: Path | str, passes: Callable[[str, str, str], bool] = lambda lesson, exercise, text: True
+    ) -> dict[str, int]:
+        """Take in a file written by `export`, whole or not at all. Returns how many records of each kind were taken.
 
         Nothing that is here is lost: of two passes or answers the later one stays, of two hint levels the higher one,
         attempts are united. The seed is taken from the file, since its answers were given to that seed's numbers.
-        Raises ProgressError, with nothing changed, when the file is missing or not what `export` writes.
+
+        Args:
+            path: the file.
+            passes: asked with lesson, exercise and text, before anything is changed, whether code passes. What does not
+                is kept in `set_aside/LESSON/`, and is no pass.
+
+        Raises:
+            ProgressError: with nothing changed, when the file is missing or not what `export` writes.
         """
         source = Path(path).expanduser().absolute()
         data = _read_export(source)
+        believed = [e for e in data["passes"] if passes(e["lesson"], e["exercise"], e["text"])]
+        aside = [entry for entry in data["passes"] if entry not in believed]
+        data["passes"] = believed
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('seed', ?)", (str(data["seed"]),))
@@ -290,6 +304,8 @@ class Progress:
             )
             for lesson, name, text in db.execute("SELECT lesson, exercise, text FROM passes").fetchall():
                 _write_text(self._passed_file(lesson, name), text)
+            for entry in aside:
+                self._set_aside(entry["lesson"], entry["exercise"], entry["text"])
 
         self._write(write)
         return {kind: len(data[kind]) for kind in _KINDS}
@@ -302,11 +318,11 @@ class Progress:
                 return [dict(zip(names, row, strict=True)) for row in cursor]
 
             db.execute("BEGIN")  # one view of the file for all the queries
-            data = {
+            data: dict[str, Any] = {
                 "format": FORMAT,
                 "version": SCHEMA_VERSION,
                 "exported": _now(),
-                "seed": int(db.execute("SELECT value FROM meta WHERE key='seed'").fetchone()[0]),
+                "seed": _seed(db),
                 "attempts": rows(
                     "SELECT lesson, exercise, at, verdict, rule, seconds, text FROM attempts ORDER BY at, id"
                 ),
@@ -319,15 +335,17 @@ class Progress:
                 ),
             }
             db.execute("COMMIT")
-            for entry in data["failing"]:
-                entry["ops"] = json.loads(entry["ops"])
             for entry in data["answers"]:
-                entry["answer"], entry["correct"] = json.loads(entry["answer"]), bool(entry["correct"])
+                entry["correct"] = bool(entry["correct"])
             return data
 
         return self._read(read)
 
     # ------------------------------------------------------------------ the file
+
+    def _set_aside(self, lesson: str, exercise: str, text: str) -> None:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        _write_text(self.home / "set_aside" / lesson / f"{exercise}-{stamp}.py", text)
 
     def _passed_file(self, lesson: str, exercise: str) -> Path:
         return self.passed_dir / lesson / f"{exercise}.py"
@@ -351,7 +369,7 @@ class Progress:
             try:
                 with closing(self._connect()) as db:
                     return work(db)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 if _is_busy(error):
                     if time.monotonic() < deadline:
                         time.sleep(pause)
@@ -371,6 +389,11 @@ class Progress:
                     f"Progress in {self.path} could not be read or written ({_reason(error)});"
                     " free disk space or set LABKIT_HOME to a folder you may write to."
                 ) from error
+            except UnicodeEncodeError as error:
+                raise ProgressError(
+                    f"Progress keeps text, and {error.object[error.start : error.end]!r:.20} in it is none;"
+                    " write the character itself."
+                ) from error
             except OSError as error:
                 raise ProgressError(
                     f"Progress could not be kept in {self.home} ({_reason(error)});"
@@ -378,8 +401,13 @@ class Progress:
                 ) from error
 
     def _connect(self) -> sqlite3.Connection:
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What somebody tried and got wrong is nobody else's business; SQLite gives its other files the same rights.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        if self.path.stat().st_mode & 0o077:
+            self.path.chmod(0o600)
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        db.row_factory = _whole_row
         try:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -416,10 +444,10 @@ class Progress:
         try:
             with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS)) as db:
                 return db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return False
 
-    def _put_aside(self, error: sqlite3.Error) -> ProgressError:
+    def _put_aside(self, error: Exception) -> ProgressError:
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         kept = self.home / f"progress.damaged-{stamp}.sqlite"
         try:
@@ -438,6 +466,8 @@ class Progress:
         )
 
 
+FIRST = datetime(2020, 1, 1, tzinfo=UTC)
+"""Nothing was done before."""
 _KINDS = ("attempts", "passes", "hints", "failing", "answers")
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "attempts": {"lesson": (str,), "exercise": (str,), "at": (str,), "verdict": (str,), "rule": (str, type(None)),
@@ -454,11 +484,9 @@ def _read_export(source: Path) -> dict[str, Any]:
     """Read and check a file that `export` wrote; every fault is named before anything is changed."""
     remedy = "give a file that `labkit progress export` wrote; nothing was changed."
     try:
-        data = json.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProgressError(f"{source} could not be read ({_reason(error)}); {remedy}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ProgressError(f"{source} is not JSON ({_reason(error)}); {remedy}") from error
+        data = read_json(source, EXPORT_BYTES)
+    except UnreadableError as error:
+        raise ProgressError(f"{source} could not be read ({error.reason}); {remedy}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ProgressError(f'{source} is not an export of progress (no "format": "{FORMAT}" in it); {remedy}')
     version = data.get("version")
@@ -484,13 +512,14 @@ def _fault(kind: str, entry: Any) -> str | None:
     for field, types in _FIELDS[kind].items():
         if field not in entry:
             return f'lacks "{field}"'
-        value = entry[field]
+        value: Any = entry[field]
         wrong_bool = isinstance(value, bool) and bool not in types and object not in types
-        if wrong_bool or not isinstance(value, types):
+        if wrong_bool or not any(isinstance(value, kind) for kind in types):
             return f'has a "{field}" of the wrong type ({type(value).__name__})'
         if field in ("lesson", "exercise", "question") and not _NAME.fullmatch(value):
             return f'has a "{field}" that is no name ({value!r})'
-        if field in ("level", "attempts") and not 0 <= value < 2**31:
+        most = {"level": 2**31 - 1, "attempts": 2**31 - 1, "seconds": 1e9, "score": 1}.get(field)
+        if most is not None and not 0 <= value <= most:
             return f'has a "{field}" out of range ({value})'
         if field == "at":
             try:
@@ -499,6 +528,9 @@ def _fault(kind: str, entry: Any) -> str | None:
                 return f'has an "at" that is no time ({value!r})'
             if parsed.tzinfo is None:
                 return f'has an "at" without a time zone ({value!r})'
+            # What lies ahead would win over everything that is done from now on; clocks differ by less than a day.
+            if not FIRST <= parsed <= datetime.now(UTC) + timedelta(days=1):
+                return f'has an "at" that cannot be ({value!r})'
             # Times are compared as text, so all of them are kept in one form.
             entry[field] = parsed.astimezone(UTC).isoformat(timespec="microseconds")
     return None
@@ -559,12 +591,58 @@ def _write_text(target: Path, text: str) -> None:
         raise
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _seed(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key='seed'").fetchone()
+    if row is None or not re.fullmatch("[0-9]{1,19}", row[0]):
+        raise _Damaged("the seed is gone")
+    return int(row[0])
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+class _Damaged(sqlite3.DatabaseError):
+    """SQLite reads the file without complaint, but what it reads was never written."""
+
+
+_COLUMNS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("lesson", "exercise", "question", "at", "verdict", "text", "ops", "answer", "value"), (str,)),
+    **dict.fromkeys(("level", "attempts", "correct"), (int,)),
+    **dict.fromkeys(("seconds", "score"), (int, float)),
+    "rule": (str, type(None)),
+}
+
+
+def _whole_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row as it was written: each value of its column's type, sequences and answers as the JSON that they are.
+
+    SQLite lets any type stand in any column, so one flipped bit makes a blob of a text.
+    """
+    names = [column[0] for column in cursor.description]
+    values = []
+    for name, value in zip(names, row, strict=True):
+        if name in _COLUMNS and not isinstance(value, _COLUMNS[name]):
+            raise _Damaged(f"a {type(value).__name__} stands where a {name} belongs")
+        if name in ("ops", "answer"):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                raise _Damaged(f"a {name} is no JSON") from None
+        values.append(value)
+    return tuple(values)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_busy(error: Exception) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is to blame: our statements do not change, so an error in one means that its tables did."""
+    damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR,
+              sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_FORMAT)  # fmt: skip
+    undecoded = isinstance(error, sqlite3.OperationalError) and "decode" in str(error).lower()
+    return isinstance(error, _Damaged | UnicodeDecodeError) or undecoded or _code(error) in damage
 
 
 def _name(value: str) -> str:
@@ -578,7 +656,9 @@ def _name(value: str) -> str:
 
 def _dump(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False)
+        text.encode()  # half of a surrogate pair is no text
+        return text
     except (TypeError, ValueError) as error:
         raise ProgressError(f"Progress keeps plain JSON values ({_reason(error)}); convert the value first.") from error
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, LessonError
 from labkit.grading.progress import Progress
 
 app = typer.Typer(help="What you have done so far: show it, take it to another machine.")
@@ -32,7 +32,7 @@ def show(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
     typer.echo(as_text(summary))
 
 
-def as_text(summary: dict) -> str:
+def as_text(summary: dict[str, Any]) -> str:
     """The summary as lines for a terminal."""
     if not summary["lessons"]:
         return "Nothing is recorded yet: `labkit lab` opens the first lesson."
@@ -58,10 +58,31 @@ def export(file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON fil
 
 @app.command("import")
 def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that export wrote.")]) -> None:
-    """Take in a file that export wrote, whole or not at all; what is newer here stays."""
-    counts = _or_exit(lambda: Progress().import_(file))
+    """Take in a file that export wrote, whole or not at all; what is newer here stays. Passes are checked again."""
+    progress = Progress()
+    failed: list[str] = []
+    counts = _or_exit(lambda: progress.import_(file, lambda *entry: _still_passes(failed, *entry)))
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     typer.echo(f"Taken in from {file}: {kinds}.")
+    if failed:
+        typer.echo(
+            f"Not taken as passed: {', '.join(failed)}. Their code is kept in {progress.home / 'set_aside'}; "
+            "run it in its cell to see what the check says."
+        )
+
+
+def _still_passes(failed: list[str], lesson: str, exercise: str, text: str) -> bool:
+    """Whether code passes its check here and now; what does not is added to `failed`."""
+    from labkit.grading.runner import check
+
+    typer.echo(f"Checking {lesson}/{exercise} ...", err=True)
+    try:
+        passed = check(lesson, exercise, text, over=("reference",), keep_spare=False).passed
+    except LessonError:  # of another version of the course
+        passed = False
+    if not passed:
+        failed.append(f"{lesson}/{exercise}")
+    return passed
 
 
 def reset(lesson: str, exercise: str | None = None) -> int:

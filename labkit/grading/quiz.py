@@ -79,6 +79,7 @@ from labkit.errors import LessonError
 from labkit.grading.quiz_file import QuizSource, quiz_path, read
 from labkit.grading.quiz_grade import Feedback, Outcome, grade
 from labkit.grading.quiz_question import Instance, Option, Question
+from labkit.paths import quizzes_dir
 
 __all__ = ["Feedback", "Instance", "Option", "Outcome", "Question", "QuizFile", "Skip", "grade", "load", "load_all"]
 
@@ -136,14 +137,20 @@ class QuizFile:
         )
 
 
-def load(lesson: str | Path) -> QuizFile:
+def load(lesson: str | Path, validate: bool | None = None) -> QuizFile:
     """Read the quiz of a lesson ("04", "04_block_pool", "block_pool", "final", "placement") or a quiz file.
+
+    Args:
+        lesson: which.
+        validate: whether to hold the file to the schema; by default where it is not one of the course, whose files
+            are held to it when the course is tested and built.
 
     Raises:
         LessonError: there is no such quiz.
         QuizFileError: the file is malformed; the message names file, line, field and remedy.
     """
-    source = read(quiz_path(lesson))
+    path = quiz_path(lesson)
+    source = read(path, path.parent != quizzes_dir() if validate is None else validate)
     data = source.data
     questions = tuple(
         Question(data["lesson"], raw, source, ("questions", i)) for i, raw in enumerate(data["questions"])
@@ -154,6 +161,4 @@ def load(lesson: str | Path) -> QuizFile:
 
 def load_all() -> list[QuizFile]:
     """Every quiz file of the course, in the order of their names."""
-    from labkit.paths import quizzes_dir
-
     return [load(path) for path in sorted(quizzes_dir().glob("*.yaml"))]

@@ -9,15 +9,19 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import AnswerError
-from labkit.grading.quiz_question import Instance, plain, same_value
+from labkit.grading.quiz_question import Instance, Option, plain, same_value
+
+LONGEST = 200
+"""Characters of a number as it is typed."""
 
 _BYTES = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 _BYTES |= {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _FAMILIES: tuple[dict[str, float], ...] = (
-    {name.lower(): factor for name, factor in _BYTES.items()} | {"byte": 1},
+    {name.lower(): float(factor) for name, factor in _BYTES.items()} | {"byte": 1.0},
     {"s": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "us": 1e-6, "µs": 1e-6, "microsecond": 1e-6,
      "min": 60.0, "minute": 60.0},
     {"%": 0.01, "percent": 0.01, "share": 1.0},
@@ -86,12 +90,14 @@ def _option(instance: Instance, answer: Any) -> str:
         raise AnswerError(f"the answer to '{instance.question.id}' is no option; {expected(instance)}")
     text = plain(str(answer))
     # An option's own text wins over a letter: an option may read "a".
-    for test in (
+    letter = text.lower().strip("().")
+    tests: tuple[Callable[[Option], bool], ...] = (
         lambda o: o.plain == text,
         lambda o: o.id == text,
         lambda o: o.plain.casefold() == text.casefold(),
-        lambda o: o.id == text.lower().strip("()."),
-    ):
+        lambda o: o.id == letter,
+    )
+    for test in tests:
         for option in instance.options:
             if test(option):
                 return option.plain
@@ -130,9 +136,15 @@ def number(instance: Instance, answer: Any) -> float:
     """
     name = instance.question.id
     if isinstance(answer, int | float) and not isinstance(answer, bool):
+        if isinstance(answer, int) and abs(answer) >= 1 << 1000:
+            raise AnswerError(f"the answer to '{name}' is larger than any number here; {expected(instance)}")
         if not math.isfinite(answer):
             raise AnswerError(f"the answer to '{name}' is {answer}, which is no finite number; {expected(instance)}")
         return float(answer)
+    if isinstance(answer, str) and len(answer) > LONGEST:
+        raise AnswerError(
+            f"the answer to '{name}' has {len(answer):,} characters, too many for a number; {expected(instance)}"
+        )
     match = _NUMBER.match(answer) if isinstance(answer, str) else None
     digits = re.sub(r"[,_ \u202f]", "", match.group(1)) if match else ""
     try:

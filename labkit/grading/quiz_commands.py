@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from labkit.errors import AnswerError, LabkitError
+from labkit.errors import AnswerError, LabkitError, UnreadableError
+from labkit.reading import read_json
+
+ANSWERS_BYTES = 1 << 20
 
 app = typer.Typer(help="Quizzes: lint the files, show one as text, grade answers.", no_args_is_help=True)
 
@@ -119,12 +122,10 @@ def read_answers(path: Path) -> dict[str, Any]:
     """
     wanted = "write one JSON object, question id -> answer"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise AnswerError(f"the answers file {path} cannot be read ({reason}); {wanted}") from None
-    except json.JSONDecodeError as error:
-        raise AnswerError(f"{path}:{error.lineno}: this is no JSON ({error.msg}); {wanted}") from None
+        data = read_json(path, ANSWERS_BYTES)
+    except UnreadableError as error:
+        where = f"{path}:{error.line}" if error.line else f"{path}"
+        raise AnswerError(f"the answers file {where} cannot be read ({error.reason}); {wanted}") from None
     if not isinstance(data, dict):
         raise AnswerError(f"{path} holds a JSON {type(data).__name__}; {wanted}")
     return data

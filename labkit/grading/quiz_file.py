@@ -7,7 +7,6 @@ up by its path. YAML is read by the safe loader; a key that stands twice is refu
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +15,11 @@ from typing import Any
 
 import yaml
 
-from labkit.errors import LessonError, QuizFileError
+from labkit.errors import LessonError, QuizFileError, UnreadableError
+from labkit.reading import parse_yaml, read_json, read_text
 
 Key = tuple[str | int, ...]
+MOST_BYTES = 1 << 20
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,36 +82,32 @@ def quiz_path(lesson: str | Path) -> Path:
     raise LessonError(f"there is no quiz for '{lesson}'; the quizzes are: {known}. Name one of these")
 
 
-def read(path: Path) -> QuizSource:
+def read(path: Path, validate: bool = True) -> QuizSource:
     """The file as data with lines, obeying the schema.
+
+    Args:
+        path: the file.
+        validate: whether to hold it to the schema, for which jsonschema takes a second to load. The course's own files
+            have been held to it when they were built.
 
     Raises:
         QuizFileError: with file, line, field and remedy.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise QuizFileError(str(path), 1, "file", "is not UTF-8 text", "save it as UTF-8") from None
-    except OSError as error:
-        raise QuizFileError(str(path), 1, "file", f"cannot be read ({error.strerror})", "make it readable") from None
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        lines: dict[Key, int] = {}
-        if node is not None:
-            _lines(node, (), lines, path)
-        data = yaml.load(text, Loader=_Loader)  # a safe loader: no tag makes an object
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        remedy = "mind the indentation, and put text that holds ': ', '#', '{' or '[' in double quotes"
-        problem = f"is not YAML: {error.problem or error.context}"
-        raise QuizFileError(str(path), mark.line + 1 if mark else 1, "file", problem, remedy) from None
-    except yaml.YAMLError as error:
-        problem = f"is not YAML: {str(error).splitlines()[0]}"
-        raise QuizFileError(str(path), 1, "file", problem, "remove what is no text") from None
+        node, data = parse_yaml(read_text(path, MOST_BYTES), _Loader)
+    except UnreadableError as error:
+        yaml_rules = "mind the indentation, and put text that holds ': ', '#', '{' or '[' in double quotes"
+        remedy = yaml_rules if "not YAML" in error.reason else "save it as an ordinary YAML file in UTF-8"
+        problem = error.reason.removeprefix("it ")
+        raise QuizFileError(str(path), error.line or 1, "file", problem, remedy) from None
+    lines: dict[Key, int] = {}
+    if node is not None:
+        _lines(node, (), lines, path)
     source = QuizSource(path, data if isinstance(data, dict) else {}, lines)
     if not isinstance(data, dict):
         raise source.error((), "holds no fields", "begin with `lesson:`, `title:` and `questions:`")
-    _validate(source)
+    if validate:
+        _validate(source)
     _agree(source)
     return source
 
@@ -140,7 +137,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema that every quiz file obeys (`quizzes/schema.json`)."""
     from labkit.paths import quizzes_dir
 
-    return json.loads((quizzes_dir() / "schema.json").read_text(encoding="utf-8"))
+    return read_json(quizzes_dir() / "schema.json")
 
 
 @lru_cache(maxsize=1)
@@ -176,7 +173,7 @@ def _explain(source: QuizSource, error: Any) -> QuizFileError:
     match error.validator:
         case "required":
             name = next(n for n in want if n not in value)
-            return source.error((*key, name), "is missing", f"add `{name}:`{_hint(source, key, name)}")
+            return source.error((*key, name), "is missing", f"add `{name}:`{_hint(name)}")
         case "additionalProperties" if isinstance(value, dict):
             allowed = list(error.schema.get("properties", {}))
             name = next(n for n in value if n not in allowed)
@@ -226,7 +223,7 @@ def _kind(value: Any) -> str:
     return next((name for kind, name in kinds if isinstance(value, kind)), "")
 
 
-def _hint(source: QuizSource, key: Key, name: str) -> str:
+def _hint(name: str) -> str:
     hints = {
         "feedback": " with the consequence of this choice",
         "otherwise": " with what to say to any other number",

@@ -154,41 +154,51 @@ def _walk(node: ast.expr, values: Mapping[str, Any]) -> Any:
             a, b = _walk(left, values), _walk(right, values)
             _guard(op, a, b)
             return _BINARY[type(op)](a, b)
-        case ast.BoolOp(op=op, values=parts):
-            want = isinstance(op, ast.Or)
-            value: Any = not want
-            for part in parts:
-                value = _walk(part, values)
-                if bool(value) is want:
-                    break
-            return value
-        case ast.Compare(left=left, ops=ops, comparators=rights):
-            a = _walk(left, values)
-            for op, right in zip(ops, rights, strict=True):
-                if type(op) not in _COMPARE:
-                    raise ExpressionError("`is` has no meaning in a quiz expression; use ==")
-                b = _walk(right, values)
-                if not _COMPARE[type(op)](a, b):
-                    return False
-                a = b
-            return True
+        case ast.BoolOp():
+            return _either(node, values)
+        case ast.Compare():
+            return _compared(node, values)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return _walk(body if _walk(test, values) else orelse, values)
         case ast.Subscript(value=base, slice=index) if isinstance(base, ast.Name | ast.List | ast.Tuple | ast.Call):
             return _walk(base, values)[_walk(index, values)]
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
-            function = _function(name)
-            if function is None:
-                raise ExpressionError(
-                    f"`{name}` is no function that a quiz may call; those are: {', '.join(function_names())}"
-                )
-            if any(k.arg is None for k in keywords) or any(isinstance(a, ast.Starred) for a in args):
-                raise ExpressionError("`*` and `**` have no meaning in a quiz expression; write the arguments out")
-            return function(*[_walk(a, values) for a in args], **{str(k.arg): _walk(k.value, values) for k in keywords})
+            return _called(name, args, keywords, values)
     raise ExpressionError(
         f"`{ast.unparse(node)}` is not allowed in a quiz expression: only arithmetic, comparisons and calls of "
         "named functions are"
     )
+
+
+def _either(node: ast.BoolOp, values: Mapping[str, Any]) -> Any:
+    want = isinstance(node.op, ast.Or)
+    value: Any = not want
+    for part in node.values:
+        value = _walk(part, values)
+        if bool(value) is want:
+            break
+    return value
+
+
+def _compared(node: ast.Compare, values: Mapping[str, Any]) -> bool:
+    a = _walk(node.left, values)
+    for op, right in zip(node.ops, node.comparators, strict=True):
+        if type(op) not in _COMPARE:
+            raise ExpressionError("`is` has no meaning in a quiz expression; use ==")
+        b = _walk(right, values)
+        if not _COMPARE[type(op)](a, b):
+            return False
+        a = b
+    return True
+
+
+def _called(name: str, args: list[ast.expr], keywords: list[ast.keyword], values: Mapping[str, Any]) -> Any:
+    function = _function(name)
+    if function is None:
+        raise ExpressionError(f"`{name}` is no function that a quiz may call; those are: {', '.join(function_names())}")
+    if any(k.arg is None for k in keywords) or any(isinstance(a, ast.Starred) for a in args):
+        raise ExpressionError("`*` and `**` have no meaning in a quiz expression; write the arguments out")
+    return function(*[_walk(a, values) for a in args], **{str(k.arg): _walk(k.value, values) for k in keywords})
 
 
 def _guard(op: ast.operator, a: Any, b: Any) -> None:
@@ -197,7 +207,7 @@ def _guard(op: ast.operator, a: Any, b: Any) -> None:
         _too_big()
     if isinstance(op, ast.Mult):
         for text, count in ((a, b), (b, a)):
-            if isinstance(text, str | list | tuple) and (not isinstance(count, int) or count > 10_000):
+            if isinstance(text, str | list | tuple) and (not isinstance(count, int) or count * len(text) > 10_000):
                 _too_big()
 
 
@@ -252,7 +262,7 @@ def shuffled(items: Sequence[Any], seed: int, key: Sequence[str], fixed_order_is
     """`items` in an order that depends on the seed; never the given order if that order would be the answer."""
     order = list(range(len(items)))
     for attempt in range(100):
-        order.sort(key=lambda i, attempt=attempt: stable_hash(seed, *key, "order", attempt, i))
+        order.sort(key=lambda i: stable_hash(seed, *key, "order", attempt, i))
         if not fixed_order_is_key or len(items) < 2 or order != list(range(len(items))):
             break
     return [items[i] for i in order]
@@ -261,7 +271,7 @@ def shuffled(items: Sequence[Any], seed: int, key: Sequence[str], fixed_order_is
 # --- text --------------------------------------------------------------------------------------------------
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_SPEC = re.compile(r"^(.*):([,_]?(?:\.\d+)?[dfeg%]?|,)$", re.DOTALL)
+_SPEC = re.compile(r"^(.*):([,_]?(?:\.\d{1,2})?[dfeg%]?|,)$", re.DOTALL)
 
 
 def show(value: Any) -> str:

@@ -6,12 +6,16 @@ one.
 
 from __future__ import annotations
 
+import re
 import textwrap
 
-from labkit.grading.verdict import Counterexample, Verdict
+from labkit.grading.verdict import WORDS, Counterexample, Verdict
 
 WIDTH = 96
 PRINTED_LINES = 12
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""All but tab and end of line; also what turns the direction of writing."""
 
 
 def headline(verdict: Verdict) -> str:
@@ -27,26 +31,6 @@ def headline(verdict: Verdict) -> str:
     if verdict.verdict == "fail":
         return f"{name}: {max(broken, 1)} of {len(verdict.rules)} rules broken"
     return f"{name}: {WORDS.get(verdict.kind, verdict.verdict)}"
-
-
-WORDS = {
-    "syntax": "not readable as Python",
-    "endless-loop": "does not come back",
-    "memory": "runs out of memory",
-    "output": "prints without end",
-    "exit": "ended the program",
-    "missing-method": "a part is missing",
-    "hidden-method": "a method is hidden",
-    "missing-name": "the name is missing",
-    "wrong-parameters": "other parameters than the stub",
-    "undefined-name": "uses a name that is not there",
-    "raised-at-top-level": "the cell itself fails",
-    "empty": "nothing to check yet",
-    "wrong-operations": "not a list of operations",
-    "tampering": "changes what the check stands on",
-    "internal": "the check itself failed",
-}
-"""What the kinds of verdict are called in a headline."""
 
 
 def render(verdict: Verdict) -> str:
@@ -70,7 +54,12 @@ def render(verdict: Verdict) -> str:
         printed = verdict.printed.rstrip().splitlines()
         more = [f"... and {len(printed) - PRINTED_LINES} lines more"] if len(printed) > PRINTED_LINES else []
         lines += ["", "Your code printed:", *(f"  {line}" for line in printed[:PRINTED_LINES] + more)]
-    return "\n".join(lines)
+    return visible("\n".join(lines))
+
+
+def visible(text: str) -> str:
+    """A text with its control characters written out: what code prints must not steer the terminal that shows it."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def trace_lines(trace: Counterexample) -> list[str]:

@@ -1,8 +1,9 @@
 """What a check says: plain data that the notebook, the terminal and the tests all read.
 
-A verdict is one of five words. `pass`: every rule held. `fail`: a rule is broken and a shortest sequence of operations
+A verdict is one of six words. `pass`: every rule held. `fail`: a rule is broken and a shortest sequence of operations
 shows it. `error`: the code could not be judged (syntax, a missing name, wrong parameters, memory, a dead process).
-`timeout`: an operation did not come back. `missing`: there is nothing to judge. `kind` says which sort of each.
+`timeout`: an operation did not come back. `missing`: there is nothing to judge. `machine`: this machine, not the code,
+kept the check from its end; such a verdict is no attempt. `kind` says which sort of each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,29 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-VerdictWord = Literal["pass", "fail", "error", "timeout", "missing"]
+VerdictWord = Literal["pass", "fail", "error", "timeout", "missing", "machine"]
+
+WORDS = {
+    "syntax": "not readable as Python",
+    "endless-loop": "does not come back",
+    "memory": "runs out of memory",
+    "output": "prints without end",
+    "exit": "ended the program",
+    "missing-method": "a part is missing",
+    "hidden-method": "a method is hidden",
+    "missing-name": "the name is missing",
+    "wrong-parameters": "other parameters than the stub",
+    "undefined-name": "uses a name that is not there",
+    "raised-at-top-level": "the cell itself fails",
+    "empty": "nothing to check yet",
+    "wrong-operations": "not a list of operations",
+    "tampering": "changes what the check stands on",
+    "internal": "the check itself failed",
+    "slow": "too slow to be judged",
+    "busy": "not judged, the machine is busy",
+    "no-room": "not judged, the machine has no room",
+}
+"""What the kinds of verdict that name no rule are called, at the head of a report."""
 
 
 @dataclass
@@ -66,7 +89,7 @@ class Verdict:
     Attributes:
         lesson: full lesson key, e.g. "04_block_pool".
         exercise: exercise id.
-        verdict: pass, fail, error, timeout or missing.
+        verdict: pass, fail, error, timeout, missing or machine.
         rule: name of the worst broken rule, None unless one is broken.
         kind: finer word, e.g. "rule", "not-written", "syntax", "missing-method", "endless-loop", "memory".
         message: one sentence: the cause, or what to do.
@@ -78,6 +101,7 @@ class Verdict:
         seconds: time from asking to verdict.
         top_level_ran: whether the text came through its top level within limits, so that a notebook may run it.
         notes: further sentences (how short a break-it was, say).
+        isolation: what held the code: "bubblewrap", a namespace of its own, or "process".
     """
 
     lesson: str
@@ -94,6 +118,7 @@ class Verdict:
     seconds: float = 0.0
     top_level_ran: bool = False
     notes: list[str] = field(default_factory=list)
+    isolation: str = "process"
 
     @property
     def passed(self) -> bool:

@@ -1,6 +1,6 @@
 """The event log: everything that happens to the cache, as small records of fixed width.
 
-A part of the engine never draws and never counts; it is watched (see `labkit.observe.record`) and what it did is
+A part of the engine never draws and never counts; it is watched (see `labkit.observe.recorder`) and what it did is
 appended here. Widgets, counters and replays are views of this log. One record is 16 bytes, so that a whole log
 reaches the browser as one binary buffer and scrubbing happens there.
 
@@ -17,34 +17,39 @@ from typing import Any
 
 import numpy as np
 
-RECORD = np.dtype(
-    [("step", "<u4"), ("kind", "u1"), ("flags", "u1"), ("seq", "<u2"), ("block", "<i4"), ("arg", "<i4")]
-)
-"""One event, 16 bytes, little endian. `seq` indexes `EventLog.names`; 0 is nobody. Fields without meaning are -1."""
+RECORD = np.dtype([("step", "<u4"), ("kind", "u1"), ("flags", "u1"), ("seq", "<u2"), ("block", "<i4"), ("arg", "<i4")])
+"""One event, 16 bytes, little endian. `seq` indexes `EventLog.names`. Fields without meaning are -1, flags 0."""
+
+UNNAMED = 0
+"""Index of the sequence that has no name: a block may be held without one."""
 
 
 class Kind(IntEnum):
-    """What happened. The comment says what `block` and `arg` hold."""
+    """What happened. The comment says what `block` and `arg` hold, and what flag there may be.
+
+    A new kind is a line here, a sentence in `labkit.observe.sentences`, and what it does to the pictures in
+    `labkit.observe.pool_state` and `static/replay.js`.
+    """
 
     ALLOCATE = 1  # block: given to seq; arg: logical index in the sequence, -1 if unknown
     SHARE = 2  # block: now also held by seq; arg: logical index
     COPY = 3  # block: the new private copy; arg: the block it was copied from
-    FREE = 4  # block: let go of by seq; arg: references left
+    FREE = 4  # block: let go of by seq; arg: references left; UNHELD: held by nobody, and not yet in the pool
     STORED = 5  # block: full and findable in the prefix cache; arg: the number of its content, -1 if none is kept
-    REMOVED = 6  # block: cached content dropped to make room (an eviction)
+    REMOVED = 6  # block: no longer findable, to make room (an eviction); TWIN: not so, another block has the content
     CLEARED = 7  # the whole prefix cache was dropped
     REUSE = 8  # block: a cached block hit by seq; arg: logical index
     FILL = 9  # block: now holds arg tokens of seq
-    ADMIT = 10  # arg: prompt tokens
     PREEMPT = 11  # arg: computed tokens lost
-    SWAP_OUT = 12
-    SWAP_IN = 13
-    STEP = 14  # arg: tokens scheduled
-    FINISH = 15  # arg: tokens generated
+    FINISH = 15  # seq was preempted and does not come back
     RESERVE = 16  # contiguous memory: seq holds slots [block, block + arg)
     RELEASE = 17  # contiguous memory: slots [block, block + arg) are free again
-    REFUSE = 18  # arg: what was wanted and could not be given
+    REFUSE = 18  # block: how many could be had; arg: how many were wanted; NEVER: not even by an empty memory
     USE = 19  # contiguous memory: seq has written arg slots of its reservation
+
+
+UNHELD = TWIN = NEVER = 1
+"""The one flag that a FREE, a REMOVED and a REFUSE may have."""
 
 
 class EventLog:
@@ -59,6 +64,7 @@ class EventLog:
 
     def __init__(self, **meta: int | str) -> None:
         self.meta: dict[str, int | str] = dict(meta)
+        self.recorder: Any = None  # what parts that are recorded here share, see `labkit.observe.recorder`
         self.names: list[str] = [""]
         self.labels: list[str] = []
         self._index: dict[str, int] = {"": 0}
@@ -98,6 +104,10 @@ class EventLog:
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell) if tell in self._listeners else None
 
+    def rows(self, start: int = 0) -> list[tuple[int, int, int, int, int, int]]:
+        """The events from number `start` on, each as (step, kind, flags, seq, block, arg)."""
+        return self._rows[start:]
+
     @property
     def records(self) -> np.ndarray:
         """All events as an array of `RECORD`, shape (len(self),)."""
@@ -108,7 +118,7 @@ class EventLog:
         return np.array(self._rows[start:], dtype=RECORD).tobytes()
 
     def to_data(self) -> dict[str, Any]:
-        """The log as JSON-able data, as a verdict carries it; `labkit.widgets.replay.LogData.of` reads it."""
+        """The log as JSON-able data, as a verdict carries it; `labkit.observe.pool_state.LogData.of` reads it."""
         data = base64.b64encode(self.to_bytes()).decode("ascii")
         return {"kind": "events", "data": data, "names": self.names, "labels": self.labels, "meta": self.meta}
 

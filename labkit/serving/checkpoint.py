@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from labkit.errors import CheckpointError
+from labkit.errors import CheckpointError, UnreadableError
+from labkit.reading import read_json
 from labkit.serving.config import ModelConfig
 from labkit.serving.model import LanguageModel
 
@@ -79,9 +79,9 @@ def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
             "only safetensors weights are loaded, so fetch or convert the checkpoint."
         )
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = read_json(index)["weight_map"]
         places = {name: str(weight_map[name]) for name in wanted if name in weight_map}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (UnreadableError, KeyError, TypeError) as error:
         raise CheckpointError(f"{index} is not a safetensors index ({error!r}): fetch the checkpoint again.") from None
     files: dict[Path, set[str]] = {}
     for name, file in places.items():
@@ -102,7 +102,7 @@ def _read(path: Path, names: set[str], layers: int) -> Iterator[tuple[str, torch
         raise CheckpointError(f"{path} is missing, but its index names it: fetch the checkpoint again.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            for name in file.keys():
+            for name in file.keys():  # noqa: SIM118  (no mapping)
                 if name in names:
                     yield name, file.get_tensor(name)
                 elif (match := _LAYER.match(name)) and int(match[1]) >= layers:

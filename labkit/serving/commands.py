@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,13 +49,13 @@ def info(json: Annotated[bool, typer.Option("--json", help="As one JSON object."
             typer.echo(f"  {field.replace('_', ' ')} {facts[field]:,}")
 
 
-def model_info() -> dict:
+def model_info() -> dict[str, Any]:
     """Facts about the course's model on this machine, for `info`, `doctor` and lesson 00; needs no torch."""
     from labkit.serving import weights
     from labkit.serving.config import ModelConfig
 
     folder = weights.model_dir()
-    facts: dict = {"name": weights.NAME, "folder": str(folder), "present": weights.is_present(folder)}
+    facts: dict[str, Any] = {"name": weights.NAME, "folder": str(folder), "present": weights.is_present(folder)}
     if not facts["present"]:
         return facts
     facts |= {

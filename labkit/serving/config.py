@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import CheckpointError
+from labkit.errors import CheckpointError, MissingFileError, UnreadableError
+from labkit.reading import read_json
 
 if TYPE_CHECKING:
     from labkit.cache.geometry import ModelShape
 
 LAYOUTS = ("llama", "qwen3")
 """The layouts that `labkit.serving.model` knows, by `model_type`. Qwen3 is Llama with a norm on each query and key."""
+MOST_LAYERS, MOST_WIDE = 1_000, 10_000_000
+"""More layers, or tokens of vocabulary and numbers of a layer, no model has; building one would take the machine."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,15 @@ class ModelConfig:
         """
         path = Path(folder) / "config.json"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            data = read_json(path, most=1 << 20)
+        except MissingFileError:
             raise CheckpointError(
                 f"{folder} has no config.json, so it is not a model folder in Hugging Face layout: "
                 "give the folder that holds config.json and the safetensors files."
             ) from None
-        except (OSError, ValueError) as error:
+        except UnreadableError as error:
             raise CheckpointError(
-                f"{path} cannot be read as JSON ({error}): copy or fetch the checkpoint again."
+                f"{path} cannot be read as JSON ({error.reason}): copy or fetch the checkpoint again."
             ) from None
         if not isinstance(data, dict):
             raise CheckpointError(f"{path} holds no JSON object: copy or fetch the checkpoint again.")
@@ -147,14 +149,14 @@ class ModelConfig:
                 f"{where} has no field {error.args[0]!r}, which the model cannot be built without: "
                 "fetch the checkpoint's own config.json."
             ) from None
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
             raise CheckpointError(
                 f"{where} has a field of the wrong kind ({error}): fetch the checkpoint's own config.json."
             ) from None
         for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
-            if getattr(config, field) < 1:
+            if not 1 <= getattr(config, field) <= (most := MOST_LAYERS if "layers" in field else MOST_WIDE):
                 raise CheckpointError(
-                    f"{where} has {field} = {getattr(config, field)}, but it must be at least 1: "
+                    f"{where} has {field} = {getattr(config, field)}, but it must be from 1 to {most:,}: "
                     "fetch the checkpoint's own config.json."
                 )
         if config.head_dim < 2 or config.head_dim % 2:
@@ -180,6 +182,11 @@ def _refuse(where: str, field: str, value: object, allowed: tuple[object, ...]) 
 def _rope(data: dict[str, Any], where: str) -> tuple[float, RopeScaling | None]:
     # Older files say rope_theta and rope_scaling; newer ones put both into rope_parameters.
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise CheckpointError(
+            f"{where} gives the rotary embedding as {rope!r:.40}, and an object is expected: fetch the checkpoint's "
+            "own config.json."
+        )
     theta = float(rope.get("rope_theta", data.get("rope_theta", 10000.0)))
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":

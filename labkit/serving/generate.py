@@ -79,6 +79,12 @@ class _Growing:
         self.answer.finish_reason = reason
         return rest
 
+    def goes_on(self, cache: KVCache | None) -> bool:
+        """Whether the text has not ended; if it has, its memory goes back to `cache`."""
+        if self.answer.finish_reason and cache is not None:
+            cache.drop(self.request.name)
+        return not self.answer.finish_reason
+
 
 def run(
     model: LanguageModel,
@@ -109,38 +115,23 @@ def run(
     if answers is not None:
         answers.extend(g.answer for g in growing)
     finished = False
+    given_back = cache if release else None
     try:
         active: list[_Growing] = []
         for g in growing:
-            if g.request.max_new_tokens < 1:
-                g.end("length")
-                continue
-            started = time.perf_counter()
-            logits = _prefill(model, cache, g.request, prefill_chunk)
-            if logits is None:
-                g.end("no_room")
-                if cache is not None:
-                    cache.drop(g.request.name)  # the chunks that did find room
-                continue
-            token = _choose(logits, [g])[0]
-            g.answer.prefill_s = time.perf_counter() - started
-            yield g.take(token, limit)
-            if not g.answer.finish_reason:
+            token = _first(model, cache, g, prefill_chunk)
+            if token is not None:
+                yield g.take(token, limit)
+            if g.goes_on(given_back):
                 active.append(g)
-            elif release and cache is not None:
-                cache.drop(g.request.name)
 
         while active:
             started = time.perf_counter()
-            with_room = []
             for g in active:
-                if _make_room(cache, g, tokenizer):
-                    with_room.append(g)
-                else:
+                if not _make_room(cache, g, tokenizer):
                     g.end("no_room")
-                    if release and cache is not None:
-                        cache.drop(g.request.name)
-            active = with_room
+                    g.goes_on(given_back)  # its memory may be the room of the next
+            active = [g for g in active if not g.answer.finish_reason]
             if not active:
                 break
             tokens = _choose(_decode(model, cache, active), active)
@@ -148,8 +139,7 @@ def run(
             for g, token in zip(active, tokens, strict=True):
                 g.answer.step_s.append(seconds)
                 yield g.take(token, limit)
-                if g.answer.finish_reason and release and cache is not None:
-                    cache.drop(g.request.name)
+                g.goes_on(given_back)
             active = [g for g in active if not g.answer.finish_reason]
         finished = True
     finally:
@@ -179,16 +169,36 @@ def _check(requests: Sequence[Request], cache: KVCache | None, vocab_size: int, 
                 )
 
 
+def _first(model: LanguageModel, cache: KVCache | None, g: _Growing, chunk: int) -> int | None:
+    """Compute the prompt and choose the first token; None, and the text ended, where none is wanted or nothing fits."""
+    if g.request.max_new_tokens < 1:
+        g.end("length")
+        return None
+    started = time.perf_counter()
+    logits = _prefill(model, cache, g.request, chunk)
+    if logits is None:
+        g.end("no_room")
+        if cache is not None:
+            cache.drop(g.request.name)  # the chunks that did find room
+        return None
+    token = _choose(logits, [g])[0]
+    g.answer.prefill_s = time.perf_counter() - started
+    return token
+
+
 def _prefill(model: LanguageModel, cache: KVCache | None, request: Request, chunk: int) -> torch.Tensor | None:
     """Compute the prompt; logits [1, vocab_size] of its last token, or None if the cache has no room for it."""
     tokens = torch.tensor(request.prompt_ids, device=model.device)
     if cache is None:
         return model(tokens)
-    logits = None
-    for part in tokens.split(chunk):
-        if not cache.extend(request.name, len(part)):
+    logits, done, computed = None, 0, cache.lookup(request.prompt_ids)
+    while computed < len(tokens):
+        part = tokens[computed : computed + chunk]
+        stop = computed + len(part)
+        if not cache.extend(request.name, request.prompt_ids[done:stop]):
             return None
         logits = model(part, cache, cache.plan([request.name], [len(part)]))
+        done = computed = stop
     return logits
 
 
@@ -196,7 +206,7 @@ def _make_room(cache: KVCache | None, g: _Growing, tokenizer: Tokenizer) -> bool
     """Room for the token chosen last: its key and value are computed in the step that is about to run."""
     if cache is None:
         return True
-    room = cache.extend(g.request.name, 1)
+    room = cache.extend(g.request.name, g.answer.token_ids[-1:])
     log = getattr(cache, "log", None)
     if log is not None and log.labels:
         log.relabel(f"{tokenizer.piece(g.answer.token_ids[-1])!r}: {log.labels[-1]}")

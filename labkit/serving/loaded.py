@@ -97,7 +97,7 @@ class LoadedModel:
     def paged_cache(
         self, num_blocks: int, block_size: int = 16, *, log: EventLog | None = None, **parts: Any
     ) -> PagedKVCache:
-        """An empty paged cache that fits this model; `pool=` and `table_cls=` replace the engine's parts."""
+        """An empty paged cache that fits this model; `parts` as for `PagedKVCache`."""
         return PagedKVCache(
             layers=self.config.num_hidden_layers,
             kv_heads=self.config.num_key_value_heads,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import CheckpointError
+from labkit.errors import CheckpointError, MissingFileError, UnreadableError
+from labkit.reading import read_bytes, read_json, read_text
+
+MOST_BYTES = 256 << 20
+"""Of a tokenizer.json. Those of vocabularies with 256,000 tokens have some 30 MB."""
 
 
 class Tokenizer:
@@ -43,26 +46,36 @@ class Tokenizer:
 
         folder = Path(folder)
         path = folder / "tokenizer.json"
-        if not path.exists():
+        try:
+            data = read_bytes(path, MOST_BYTES)
+        except MissingFileError:
             raise CheckpointError(
                 f"{folder} has no tokenizer.json, so text cannot be turned into tokens: fetch the checkpoint again."
-            )
+            ) from None
+        except UnreadableError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.reason}): fetch the checkpoint again.") from None
         try:
-            backend = Backend.from_file(str(path))
+            backend = Backend.from_str(data.decode())
         except Exception as error:  # the library raises bare Exception for every kind of damage
             raise CheckpointError(f"{path} is not a tokenizer file ({error}): fetch the checkpoint again.") from None
         settings: dict[str, Any] = {}
+        path = folder / "tokenizer_config.json"
         try:
-            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            found = read_json(path)
+            settings = found if isinstance(found, dict) else {}
+        except MissingFileError:
             pass
-        except ValueError as error:
+        except UnreadableError as error:
             raise CheckpointError(
-                f"{folder / 'tokenizer_config.json'} cannot be read as JSON ({error}): fetch the checkpoint again."
+                f"{path} cannot be read as JSON ({error.reason}): fetch the checkpoint again."
             ) from None
         template = folder / "chat_template.jinja"
-        if template.exists():
-            settings["chat_template"] = template.read_text(encoding="utf-8")
+        try:
+            settings["chat_template"] = read_text(template, most=1 << 20)
+        except MissingFileError:
+            pass
+        except UnreadableError as error:
+            raise CheckpointError(f"{template} cannot be read ({error.reason}): fetch the checkpoint again.") from None
         return cls(backend, settings)
 
     @property

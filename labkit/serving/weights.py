@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit import paths
-from labkit.errors import LabkitError, ModelFetchError
+from labkit.errors import LabkitError, ModelFetchError, UnreadableError
+from labkit.reading import read_json
 from labkit.serving import hub, wheel
 from labkit.serving.files import NoSpace, sha256_of
 
@@ -42,8 +43,8 @@ def is_present(folder: Path) -> bool:
 def manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a fetched model; {} for a folder that was not fetched by `fetch`."""
     try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = read_json(folder / MANIFEST, most=1 << 20)
+    except UnreadableError:
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -67,8 +68,9 @@ def damage(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != entry.get("bytes"):
-            return f"{name} has {path.stat().st_size:,} bytes, not {entry.get('bytes'):,}"
+        written = entry.get("bytes") if isinstance(entry, dict) else None
+        if path.stat().st_size != written:
+            return f"{name} has {path.stat().st_size:,} bytes, not {written}"
     return None
 
 

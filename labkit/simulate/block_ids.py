@@ -10,9 +10,10 @@ from itertools import chain
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-class BlockIds(Sequence):
+class BlockIds(Sequence[NDArray[np.int64]]):
     """A sequence of int64 arrays, one for each request: `ids[i]` is a view of the block ids of request i.
 
     Args:

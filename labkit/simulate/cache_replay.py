@@ -1,7 +1,7 @@
 """A trace's blocks through the real caches, under any eviction policy: hits, evictions, regret, distance to Belady.
 
 `labkit.simulate.hit_ratio` has models that are too plain to be wrong; here the parts that serve the engine do the work,
-`HashPrefixCache` or another `PrefixCache`, with a policy of `labkit.cache.eviction_policies` or of your own. Three
+put together by `labkit.engine`, with a policy of `labkit.cache.eviction_policies` or of your own. Three
 replays, from the plainest to the one closest to a server:
 
 **`demand_replay`**: the policy alone. All block references of all requests are one string; a reference hits or evicts
@@ -14,27 +14,23 @@ prompt longer than the cache the front is kept. Under LRU this gives the publish
 **`manager_replay`**: `KVCacheManager`, with an engine's rules. Only full blocks are cached, the last token is always
 computed, and a prompt that does not fit is refused; it counts as looked up in vain.
 
-Regret is counted where it is felt: a block that is asked for in vain and had been evicted before. It is remembered
-however long ago that was, so it can be more than the counter of a running cache says, whose memory is bounded.
+Regret is counted by the one meter of `labkit.observe.regret`: a content that was evicted and is computed again. What a
+block holds is told by its id here, and by its tokens in the manager; the count is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.cache.allocation import Allocation
+from labkit.cache.base import Allocation, EvictionPolicy
 from labkit.cache.belady import Belady
-from labkit.cache.block_pool import BlockPool
 from labkit.cache.checks import whole_number
-from labkit.cache.eviction import EvictionPolicy
-from labkit.cache.hash_prefix_cache import HashPrefixCache
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.prefix_cache import PrefixCache
-from labkit.cache.ref_counts import RefCounts
-from labkit.cache.tokens import BLOCK_ID_BYTES, block_id_bytes
+from labkit.cache.tokens import BLOCK_ID_BYTES, TOKEN_BYTES, block_id_bytes
+from labkit.engine import kv_cache_manager, prefix_cache
 from labkit.errors import LabkitError, PolicyError
+from labkit.observe.regret import Regret
 from labkit.simulate.hit_ratio import Requests
 from labkit.simulate.traces import Trace
 
@@ -50,7 +46,7 @@ class Outcome:
         looked_up: blocks that were asked for.
         hits: of them, found.
         evictions: cached blocks evicted.
-        regret: blocks that were asked for in vain and had been evicted before.
+        regret: evicted blocks whose content was computed again.
         refused: requests that did not fit.
     """
 
@@ -75,24 +71,11 @@ class Outcome:
         return best.hit_ratio - self.hit_ratio
 
 
-class _Regret:
-    """Evicted contents, and which of them were asked for afterwards."""
-
-    def __init__(self) -> None:
-        self.gone: set[int] = set()
-        self.count = 0
-
-    def asked(self, missed: Iterable[int]) -> None:
-        back = self.gone.intersection(missed)
-        self.count += len(back)
-        self.gone -= back
-
-
 def cache_replay(
     requests: Requests,
     num_blocks: int,
     make_policy: MakePolicy | None = None,
-    make_cache: Callable[..., PrefixCache] = HashPrefixCache,
+    kind: str = "hash",
     on_request: Callable[[int, Sequence[int], int, list[int]], Any] | None = None,
 ) -> Outcome:
     """One request after another through a prefix cache; see the top of this file.
@@ -101,7 +84,7 @@ def cache_replay(
         requests: block ids of each request's prompt (`labkit.simulate.hit_ratio.requests_of`).
         num_blocks: blocks of the cache.
         make_policy: the policy for a cache of so many blocks; Belady's optimum if None.
-        make_cache: the cache, from (refs, page_bytes, policy).
+        kind: "hash" or "radix".
         on_request: told of each request: its number, its block ids, how many of them hit, and the contents evicted
             for it, in order.
 
@@ -111,37 +94,35 @@ def cache_replay(
     num_blocks = whole_number(num_blocks, "num_blocks", at_least=1, error=LabkitError)
     policy = Belady(requests) if make_policy is None else make_policy(num_blocks)
     begin = getattr(policy, "begin", None)
-    refs = RefCounts(BlockPool(num_blocks))
-    cache = make_cache(refs, BLOCK_ID_BYTES, policy)
+    cache = prefix_cache(num_blocks, BLOCK_ID_BYTES, kind, policy=policy)
     content = [0] * num_blocks
-    regret = _Regret()
+    regret = Regret()
     looked_up = hits = 0
     for number, ids in enumerate(requests):
         if begin is not None:
             begin()
-        chain = cache.chain(block_id_bytes(ids))
-        hit = cache.lookup(chain, len(ids))
-        cache.hold(chain, hit)
+        tokens = block_id_bytes(ids)
+        hit = cache.lookup(tokens, b"", len(ids))
         missed = ids[len(hit) : num_blocks]
-        short = len(missed) - refs.num_free
+        place = cache.hold(hit)
+        short = len(missed) - cache.refs.num_free
         gone = [content[block] for block in cache.evict(short)] if short > 0 else []
         looked_up += len(ids)
         hits += len(hit)
-        regret.asked(ids[len(hit) :])
-        regret.gone.update(gone)
-        blocks = hit + (refs.allocate(len(missed)) or [])
-        for block, key in zip(blocks[len(hit) :], missed, strict=True):
+        regret.removed(gone)
+        regret.stored(missed)
+        fresh = cache.allocate(len(missed)) or []
+        for block, key in zip(fresh, missed, strict=True):
             content[block] = key
-        cache.register(chain, blocks, len(blocks))
-        cache.release(chain, blocks)
+        cache.register(place, tokens[BLOCK_ID_BYTES * len(hit) : BLOCK_ID_BYTES * num_blocks], fresh)
+        cache.free([*hit, *fresh][::-1])
+        cache.leave(place)
         if on_request is not None:
             on_request(number, ids, len(hit), gone)
     return Outcome(looked_up, hits, cache.evictions, regret.count)
 
 
-def manager_replay(
-    trace: Trace, num_blocks: int, make_policy: MakePolicy | None = None, prefix_cache: Any = "hash"
-) -> Outcome:
+def manager_replay(trace: Trace, num_blocks: int, make_policy: MakePolicy | None = None, kind: str = "hash") -> Outcome:
     """One request after another through a `KVCacheManager`, by an engine's rules; see the top of this file.
 
     Only full blocks are counted as looked up. Prompts are served and freed; nothing is generated.
@@ -150,7 +131,7 @@ def manager_replay(
         trace: one with hash_ids and block_tokens.
         num_blocks: blocks of the manager.
         make_policy: as for `cache_replay`.
-        prefix_cache: as for `KVCacheManager`.
+        kind: "hash" or "radix".
 
     Raises:
         LabkitError: the trace does not say which prompts begin alike, or how many tokens one id stands for.
@@ -165,7 +146,8 @@ def manager_replay(
     prompts = [ids[: n // size].tolist() for ids, n in zip(trace.hash_ids, tokens, strict=True)]
     policy = Belady(prompts) if make_policy is None else make_policy(num_blocks)
     begin = getattr(policy, "begin", None)
-    manager = KVCacheManager(num_blocks, size, keyed_by="blocks", policy=policy, prefix_cache=prefix_cache)
+    # An id of 8 bytes is two tokens, and so a block has two; what does not fill one is a single token at the end.
+    manager = kv_cache_manager(num_blocks, BLOCK_ID_BYTES // TOKEN_BYTES, policy=policy, prefix_cache=kind, regret=True)
     looked_up = hits = refused = 0
     for number, (ids, n) in enumerate(zip(prompts, tokens, strict=True)):
         if begin is not None:
@@ -173,14 +155,13 @@ def manager_replay(
         looked_up += len(ids)
         if not n:
             continue
-        got = manager.allocate(number, ids, num_tokens=n)
+        got = manager.allocate(number, block_id_bytes(ids) + bytes(TOKEN_BYTES) * (n % size > 0))
         if isinstance(got, Allocation):
-            hits += got.num_cached_tokens // size
+            hits += got.num_cached_tokens // manager.block_size
             manager.free(number)
         else:
             refused += 1
-    counters = manager.counters
-    return Outcome(looked_up, hits, counters.cached_blocks_evicted, counters.regretted_evictions, refused)
+    return Outcome(looked_up, hits, manager.cache.evictions, manager.regret.count if manager.regret else 0, refused)
 
 
 def demand_replay(requests: Requests, num_blocks: int, make_policy: MakePolicy | None = None) -> Outcome:
@@ -197,7 +178,7 @@ def demand_replay(requests: Requests, num_blocks: int, make_policy: MakePolicy |
     begin = getattr(policy, "begin", None)
     block_of: dict[int, int] = {}
     content: list[int | None] = []
-    regret = _Regret()
+    regret = Regret()
     hits = evictions = 0
     for key, depth in references:
         if begin is not None:
@@ -208,7 +189,6 @@ def demand_replay(requests: Requests, num_blocks: int, make_policy: MakePolicy |
             policy.remove(block)
             policy.hit((block,))
         else:
-            regret.asked((key,))
             if len(content) < num_blocks:
                 block = len(content)
                 content.append(key)
@@ -217,11 +197,14 @@ def demand_replay(requests: Requests, num_blocks: int, make_policy: MakePolicy |
                 evictions += 1
                 old = content[block] if type(block) is int and 0 <= block < num_blocks else None
                 if old is None or block_of.pop(old, None) != block:
-                    raise PolicyError(f"{type(policy).__name__} named block {block!r}, which is not cached: evict() "
-                                      "returns a block that was added and not removed since.")
-                regret.gone.add(old)
+                    raise PolicyError(
+                        f"{type(policy).__name__} named block {block!r}, which is not cached: evict() "
+                        "returns a block that was added and not removed since."
+                    )
+                regret.removed((old,))
                 content[block] = key
             block_of[key] = block
+            regret.stored((key,))
             policy.stored((block,), depth)
         policy.released((block,))
         policy.add(block)
@@ -233,7 +216,7 @@ class _DeepBelady(Belady):
 
     def __init__(self, references: Sequence[tuple[int, int]]) -> None:
         super().__init__([(key,) for key, _ in references])
-        self._depth = {key: depth for key, depth in references}
+        self._depth = dict(references)
 
     def stored(self, blocks: Sequence[int], depth: int) -> None:
         super().stored(blocks, 0)

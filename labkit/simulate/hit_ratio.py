@@ -53,6 +53,7 @@ from typing import Literal, Protocol
 
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
+from labkit.observe.regret import Regret
 from labkit.simulate.traces import MOONCAKE_BLOCK_TOKENS, Trace
 
 Policy = Literal["lru", "random", "belady"]
@@ -123,8 +124,8 @@ def replay(requests: Requests, capacity: int | None, policy: Policy = "lru", see
     parents = _parents(requests)
     cache = _order(policy, requests, parents, seed)
     cached: set[int] = set()
-    thrown_out: set[int] = set()
-    looked_up = hits = evicted = regret = 0
+    regret = Regret()
+    looked_up = hits = evicted = 0
 
     for now, blocks in enumerate(requests):
         matched = 0
@@ -132,17 +133,15 @@ def replay(requests: Requests, capacity: int | None, policy: Policy = "lru", see
             matched += 1
         looked_up += len(blocks)
         hits += matched
-        regret += sum(block in thrown_out for block in blocks[matched:])
-
+        regret.stored(set(blocks) - cached)
         cached.update(blocks)
-        thrown_out.difference_update(blocks)
         cache.use(blocks, now)
         while len(cached) > limit:
             victim = cache.pop()
             cached.remove(victim)
-            thrown_out.add(victim)
+            regret.removed((victim,))
             evicted += 1
-    return HitCount(looked_up, hits, evicted, regret)
+    return HitCount(looked_up, hits, evicted, regret.count)
 
 
 def demand_replay(requests: Requests, capacity: int | None, policy: Policy = "lru", seed: int = 0) -> HitCount:
@@ -163,25 +162,24 @@ def demand_replay(requests: Requests, capacity: int | None, policy: Policy = "lr
     depths = {block: depth for blocks in requests for depth, block in enumerate(blocks)}
     cache = _order(policy, references, {}, seed, depths)
     cached: set[int] = set()
-    thrown_out: set[int] = set()
-    hits = evicted = regret = 0
+    regret = Regret()
+    hits = evicted = 0
 
     for now, reference in enumerate(references):
         block = reference[0]
         if block in cached:
             hits += 1
         else:
-            regret += block in thrown_out
             if len(cached) >= limit:
                 # Before the new block comes in: in demand replay it always stays for a while.
                 victim = cache.pop()
                 cached.remove(victim)
-                thrown_out.add(victim)
+                regret.removed((victim,))
                 evicted += 1
             cached.add(block)
-            thrown_out.discard(block)
+            regret.stored((block,))
         cache.use(reference, now)
-    return HitCount(len(references), hits, evicted, regret)
+    return HitCount(len(references), hits, evicted, regret.count)
 
 
 # ----- in which order blocks leave -----------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from labkit.cache.base import ContiguousAllocator
 from labkit.cache.contiguous import Hole, Reservation, Waste
-from labkit.cache.protocols import ContiguousAllocator
 from labkit.errors import ReservationError
 from labkit.simulate.replay import ContiguousMemory, replay
 from labkit.simulate.traces import Trace
@@ -46,9 +46,9 @@ class _Watched(ContiguousMemory):
 
     def waste(self, wanted: int) -> Waste:
         if wanted:
-            holes = tuple(self.allocator.holes())
+            holes = tuple(Hole(*hole) for hole in self.allocator.holes())
             if self.worst is None or _free(holes) > self.worst.free:
-                held = sorted(self.allocator.reservations().values())  # type: ignore[attr-defined]
+                held = sorted(self.allocator.reservations().values())
                 self.worst = Refusal(self.num_slots, wanted, tuple(held), holes)
         return super().waste(wanted)
 

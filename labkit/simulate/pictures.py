@@ -88,16 +88,38 @@ def moment(refusal: Refusal) -> Picture:
         _box(axes, start + final, length - final, "internal")
     for start, length in refusal.holes:
         _box(axes, start, length, "external" if length < refusal.wanted else "free")
-        axes.text(start + length / 2, -0.62, f"{length:,}", ha="center", va="top", fontsize=7.5,
-                  color=theme.LIGHT["dim"], rotation=0 if length > refusal.num_slots / 25 else 90)
+        axes.text(
+            start + length / 2,
+            -0.62,
+            f"{length:,}",
+            ha="center",
+            va="top",
+            fontsize=7.5,
+            color=theme.LIGHT["dim"],
+            rotation=0 if length > refusal.num_slots / 25 else 90,
+        )
     at = next((start for start, length in refusal.holes if length == refusal.longest), 0)
     at = min(at, refusal.num_slots - refusal.wanted)  # where the hole ends memory, the frame reaches into its neighbour
-    axes.barh(1.05, refusal.wanted, left=at, height=0.55, facecolor="none", edgecolor=theme.LIGHT["bad"],
-              linestyle="--", linewidth=1.4)
+    axes.barh(
+        1.05,
+        refusal.wanted,
+        left=at,
+        height=0.55,
+        facecolor="none",
+        edgecolor=theme.LIGHT["bad"],
+        linestyle="--",
+        linewidth=1.4,
+    )
     side = "left" if at + refusal.wanted * 2.6 < refusal.num_slots else "right"
-    axes.text(at + refusal.wanted * (1.06 if side == "left" else -0.06), 1.05,
-              f"wanted: {refusal.wanted:,} slots in one piece", va="center", ha=side, fontsize=9,
-              color=theme.LIGHT["bad"])
+    axes.text(
+        at + refusal.wanted * (1.06 if side == "left" else -0.06),
+        1.05,
+        f"wanted: {refusal.wanted:,} slots in one piece",
+        va="center",
+        ha=side,
+        fontsize=9,
+        color=theme.LIGHT["bad"],
+    )
     axes.set(xlim=(0, refusal.num_slots), ylim=(-1.15, 1.5), yticks=[], xlabel="slot (tokens)")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(False)
@@ -117,11 +139,23 @@ def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ())
     # Only the system that reserves a maximum: to one that knows every length no reservation corresponds.
     paper = 100 * PAPER_SHARES[0]
     axes.axhline(paper, color=theme.LIGHT["dim"], linestyle=":", linewidth=1.2)
-    axes.text(maxima[-1], paper + 1, f"PagedAttention paper, Orca (Max): {paper:.1f} %  ", va="bottom", ha="right",
-              fontsize=8.5, color=theme.LIGHT["dim"])
+    axes.text(
+        maxima[-1],
+        paper + 1,
+        f"PagedAttention paper, Orca (Max): {paper:.1f} %  ",
+        va="bottom",
+        ha="right",
+        fontsize=8.5,
+        color=theme.LIGHT["dim"],
+    )
     axes.plot(maxima, 100 * useful_share(trace, maxima), color=theme.sequence_color("A"), label="when a request ends")
-    axes.plot(maxima, 100 * useful_share_over_time(trace, maxima), color=theme.sequence_color("B"), linestyle="--",
-              label="over its whole life")
+    axes.plot(
+        maxima,
+        100 * useful_share_over_time(trace, maxima),
+        color=theme.sequence_color("B"),
+        linestyle="--",
+        label="over its whole life",
+    )
     for maximum, share in zip(marked, 100 * useful_share(trace, list(marked)), strict=True):
         axes.plot([maximum], [share], "o", color=theme.sequence_color("A"), markersize=5)
         axes.annotate(f"{share:.0f} %", (maximum, share), xytext=(5, 5), textcoords="offset points", fontsize=9)
@@ -129,8 +163,12 @@ def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ())
     axes.set_xticks([2**k for k in range(9, 16) if maxima[0] <= 2**k <= maxima[-1]])
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
-    axes.set(xlabel="slots reserved for every request (tokens)", ylabel="slots that hold a token (%)", ylim=(0, 70),
-             xlim=(maxima[0], maxima[-1]))
+    axes.set(
+        xlabel="slots reserved for every request (tokens)",
+        ylabel="slots that hold a token (%)",
+        ylim=(0, 70),
+        xlim=(maxima[0], maxima[-1]),
+    )
     axes.set_title("What a reservation is worth")
     axes.legend(loc="upper right")
     ends = f"{100 * float(useful_share(trace, maxima[0])):.0f} % at {maxima[0]:,} slots to "
@@ -147,8 +185,15 @@ def by_kind(runs: Sequence[Replay]) -> Picture:
         for kind, share in run.shares().items():
             _box(axes, left, 100 * share, kind, y=row, height=0.62)
             if kind == "used":
-                axes.text(left + 50 * share, row, f"{100 * share:.0f} %", ha="center", va="center", fontsize=9,
-                          color=theme.LIGHT["onaccent"])
+                axes.text(
+                    left + 50 * share,
+                    row,
+                    f"{100 * share:.0f} %",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color=theme.LIGHT["onaccent"],
+                )
             left += 100 * share
         axes.text(102, row, f"{run.mean_running():.1f}", va="center", fontsize=10)
     axes.text(102, -0.62, "requests\nat once", va="bottom", fontsize=8.5, color=theme.LIGHT["dim"])

@@ -1,12 +1,15 @@
 """The process in which somebody's eviction policy runs: it is told what happens and names victims, and has no future.
 
-Started as `python -P -m labkit.simulate.policy_worker`. One line of JSON on standard input is the job; each line after
-it is what has happened since the last victim and, at its end, what is wanted: another victim, or the final count. The
-trace, its seed and its file are known to the other process alone. Lines out: {"victim": block} or {"refused": reason}.
+It has the environment and the supervisor of a sandbox (`labkit.sandbox`), but unlike a sandbox's job it answers many
+times. Started as `python -P -m labkit.simulate.policy_worker`. One line of JSON on standard input is the job;
+each line after it is what has happened since the last victim, and asks for another. The trace, its seed and its file
+are known to the other process alone. Lines out: {"victim": block} or {"refused": reason}.
 
-The policy's text is held to the rules of `labkit.simulate.policy_meter`, which count its operations. Behind them stands
-an audit hook: whoever gets around the rules still cannot open a file, list a folder, start a process, or look through
-the collector's objects.
+Before the text runs, the process gives up what it could look around with (`give_up`): no file can be opened, so neither
+/proc nor the trace's file, nor any module that is not loaded yet; no process can be started; processor time and memory
+are limited. These are limits of the operating system, which hold whatever Python code is tricked into. Where there are
+none, on Windows, a policy is trusted. A policy could still send signals as the user who runs the tournament; somebody
+else's belongs into a container.
 """
 
 from __future__ import annotations
@@ -14,131 +17,81 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 from labkit.errors import PolicyError
-from labkit.simulate.policy_meter import ALLOWED_MODULES, FILENAME, Meter, TooMuch, load, state_size
+from labkit.simulate.policy_bounds import MODULES, OWN_PARTS, memory_growth, names_lru, reaches_beyond
 
-OPERATIONS = 30
-"""Operations that a policy may spend for each block that it is told of or asked for, on the average so far."""
-
-HEAD_START = 20_000
-"""Operations that it may be ahead of that."""
-
-THINGS = 32
-"""Things that it may keep (`state_size`) for each block of the cache, beside THINGS_AT_LEAST."""
-
-THINGS_AT_LEAST = 2_000
-
-_WATCHED = (
-    "open", "os.", "gc.", "socket.", "subprocess.", "ctypes.", "shutil.", "mmap.", "pty.", "winreg.", "tempfile.",
-    "glob.", "sqlite3.", "urllib.", "http.", "sys.settrace", "sys.setprofile", "sys._current_frames",
-)  # fmt: skip
+FILENAME = "<policy>"
+MEMORY_BYTES = 2 << 30
 
 
-class Refused(BaseException):
-    """The policy broke a rule; the message is the reason.
-
-    Attributes:
-        rule: "operations", "state", "reach" (out of the policy), "victim" (no block), "unwritten" or "raised".
-        short: the reason in two or three words, or "".
-    """
-
-    def __init__(self, reason: str, rule: str = "raised", short: str = "") -> None:
-        super().__init__(reason)
-        self.rule = rule
-        self.short = short
+class Refused(Exception):
+    """The policy broke a rule; the message is the reason."""
 
 
 class Host:
-    """Runs one policy and keeps its account.
+    """Runs one policy.
 
     Args:
-        text, prelude, parts: see `policy_meter.load`.
-        target: the class that `text` defines.
-        num_blocks: blocks of the cache; handed to the class if its constructor takes anything.
+        text: Python that defines the class `target`.
+        target: the class. Its constructor takes the number of blocks, or nothing.
+        num_blocks: blocks of the cache.
+        prelude: import lines to run before the text.
+        parts: what `from labkit.mine import NAME` gives, by name, as text; the course's own LRU where there is none.
 
     Raises:
-        Refused: with the reason.
+        Refused: with the reason; so does every method.
     """
 
-    def __init__(self, text: str, target: str, num_blocks: int, prelude: str = "", parts: dict[str, str] | None = None,
-                 guard: Guard | None = None) -> None:
+    def __init__(
+        self, text: str, target: str, num_blocks: int, prelude: str = "", parts: Mapping[str, str] | None = None
+    ) -> None:
         self.target = target
-        self.num_blocks = num_blocks
-        self.meter = Meter(HEAD_START)
-        self.told = 0  # blocks that it was told of or asked for
-        self.victims = 0
-        self.guard = guard or Guard()
-        self.namespace: dict[str, Any] = {}
-        self.namespace = self._run("the text", lambda: load(text, self.meter, prelude, parts))
-        if not isinstance(self.namespace.get(target), type):
+        namespace = self._run("the text", lambda: _load(text, prelude, parts or {}))
+        cls = namespace.get(target)
+        if not isinstance(cls, type):
             raise Refused(f"The text does not define a class {target}: keep the name of the stub.")
-        self.call = self.namespace["__call__"]  # counts also what is not of this text, such as the course's LRU
-        cls = self.namespace[target]
-        takes = cls.__init__ is not object.__init__ and getattr(cls.__init__, "__code__", None) is not None \
-            and cls.__init__.__code__.co_argcount > 1  # fmt: skip
-        self.policy = self._run(f"{target}()", lambda: cls(num_blocks) if takes else cls())
+        code = getattr(getattr(cls, "__init__"), "__code__", None)  # noqa: B009  (any class)
+        takes = code is not None and code.co_argcount > 1
+        self.make: Callable[[int], Any] = lambda blocks: cls(blocks) if takes else cls()
+        self.policy = self._run(f"{target}()", lambda: self.make(num_blocks))
         for name in ("add", "remove", "evict"):
             if not callable(getattr(self.policy, name, None)):
                 raise Refused(f"{target} has no method {name}, which the cache calls: write it.")
 
     def tell(self, event: str, *args: Any) -> None:
         """Something has happened: stored(blocks, depth), hit(blocks), released(blocks), add(block), remove(block)."""
-        self._earn(len(args[0]) if isinstance(args[0], list) else 1)
         method = getattr(self.policy, event, None)
         if method is not None:
-            self._run(event, lambda: self.call(method, *args))
+            self._run(event, lambda: method(*args))
 
     def victim(self) -> int:
         """Whom it would evict."""
-        self._earn(1)
-        self.victims += 1
-        block = self._run("evict", lambda: self.call(self.policy.evict))
+        block = self._run("evict", self.policy.evict)
         if type(block) is not int:
-            raise Refused(f"{self.target}.evict() returned {block!r:.60}: it returns a block's number.", "victim")
-        if self.victims % (4 * self.num_blocks) == 0:
-            self.check_state()
+            raise Refused(f"{self.target}.evict() returned {block!r:.60}: it returns a block's number.")
         return block
 
-    def check_state(self) -> int:
-        """How many things it keeps; refused where they are too many."""
-        own = {key: value for key, value in self.namespace.items() if not key.startswith("__")}
-        things, most = state_size([self.policy, own]), THINGS * self.num_blocks + THINGS_AT_LEAST
-        if things > most:
-            raise Refused(
-                f"{self.target} keeps {things:,} things after {self.victims:,} evictions from a cache of "
-                f"{self.num_blocks:,} blocks, and {most:,} are allowed: forget what has been evicted.", "state",
-                f"{things:,} things kept",
-            )
-        return things
-
-    def account(self) -> dict[str, int]:
-        """What it has spent in all."""
-        things = self.check_state()
-        return {"operations": self.meter.spent, "told": self.told, "victims": self.victims, "things": things}
-
-    def _earn(self, blocks: int) -> None:
-        self.told += blocks
-        self.meter.most = HEAD_START + OPERATIONS * self.told
+    def check_memory(self) -> None:
+        """Whether another policy of the class keeps more and more."""
+        growth = self._run("a long run", lambda: memory_growth(self.make))
+        if growth.sentence:
+            raise Refused(f"{self.target} keeps more and more. {growth.sentence}")
 
     def _run(self, what: str, call: Callable[[], Any]) -> Any:
-        self.guard.begin()
         try:
             return call()
-        except TooMuch:
-            raise self._too_much() from None
         except Refused:
             raise
         except PolicyError as error:
-            short = re.sub(r"^line \d+ ", "", str(error)).partition(",")[0].rstrip(".")
-            raise Refused(f"{self.target}: {error}", "reach", short) from None
+            raise Refused(f"{self.target}: {error}") from None
         except NotImplementedError:
-            raise Refused(f"{what} is not written yet: it ends in NotImplementedError.", "unwritten") from None
+            raise Refused(f"{what} is not written yet: it ends in NotImplementedError.") from None
         except SyntaxError as error:
             raise Refused(f"Python cannot read line {error.lineno}: {error.msg}.") from None
         except MemoryError:
@@ -146,25 +99,29 @@ class Host:
         except BaseException as error:
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__, -30) if f.filename == FILENAME]
             where = f" in line {lines[-1]}" if lines else ""
-            name = type(error).__name__
-            raise Refused(f"{self.target} raised {name}{where}, in {what}{_message(error)}.", short=name) from None
-        finally:
-            reason = self.guard.end()
-            if reason:
-                raise Refused(
-                    f"{self.target} {reason}, and may not: a policy works with what it is told.", "reach", reason
-                )
-            if self.meter.spent > self.meter.most:  # it caught what should have stopped it
-                raise self._too_much()
+            raised = f"{type(error).__name__}{where}, in {what}{_message(error)}"
+            raise Refused(f"{self.target} raised {raised}.") from None
 
-    def _too_much(self) -> Refused:
-        evictions = f"{self.victims:,} eviction{'' if self.victims == 1 else 's'}"
-        return Refused(
-            f"{self.target} needs more than {OPERATIONS} operations for each block that it is told of or asked for: "
-            f"{self.meter.spent:,} for {self.told:,} blocks so far, {evictions} among them. Look for a "
-            "loop over all blocks, or for min, sorted, `in` or remove on a list.",
-            "operations", f"{self.meter.spent:,} operations",
-        )
+
+def _load(text: str, prelude: str, parts: Mapping[str, str]) -> dict[str, Any]:
+    """The names that a policy's text defines."""
+    builds_on_lru = names_lru(text)
+    own = parts.get("LRU") if builds_on_lru else None
+    for source, whose in ((text, ""), (own or "", "your LRU")):
+        if sentence := reaches_beyond(source, whose):
+            raise Refused(sentence)
+    mine = sys.modules[OWN_PARTS] = ModuleType(OWN_PARTS)
+    mine.__dict__["LRU"] = importlib.import_module("labkit.cache.eviction").LRU
+    if own is not None:
+        mine.__dict__["LRU"] = _execute(own, prelude)["LRU"]
+    return _execute(text, prelude)
+
+
+def _execute(text: str, prelude: str) -> dict[str, Any]:
+    module = sys.modules["labkit_policy"] = ModuleType("labkit_policy")  # dataclasses look their module up there
+    exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), module.__dict__)
+    exec(compile(text, FILENAME, "exec", dont_inherit=True), module.__dict__)
+    return module.__dict__
 
 
 def _message(error: BaseException) -> str:
@@ -174,71 +131,57 @@ def _message(error: BaseException) -> str:
     return f": {error}"[:160].rstrip(".")
 
 
-class Guard:
-    """What the audit hook has seen while the policy was running."""
-
-    def __init__(self) -> None:
-        self.watching = False
-        self.reason = ""
-
-    def begin(self) -> None:
-        self.watching, self.reason = True, ""
-
-    def end(self) -> str:
-        self.watching = False
-        return self.reason
-
-    def hook(self, event: str, args: tuple[Any, ...]) -> None:
-        """For sys.addaudithook."""
-        if not self.watching or not event.startswith(_WATCHED):
-            return
-        if event == "open" and isinstance(args[0], str) and args[0].endswith((".py", ".pyc", ".so", ".pyd")):
-            return  # an import
-        if event == "open" and str(args[0]).startswith("<"):
-            return  # Python looks for the line of an error
-        what = f"opens {os.path.basename(str(args[0]))}" if event == "open" else f"calls {event}"
-        self.reason = self.reason or what
-        raise Refused(what)
+def give_up(seconds: float) -> None:
+    """Give up files, processes, and all but `seconds` of processor time; what is open stays open."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + seconds) + 1
+    for limit, value in (
+        (resource.RLIMIT_CPU, most),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NOFILE, 0),
+    ):
+        try:
+            resource.setrlimit(limit, (value, value))
+        except (ValueError, OSError):
+            continue  # this system has no such limit, or a lower one
 
 
 def main() -> None:
     """Serve one policy until the end of standard input."""
     lines, out = sys.stdin, os.fdopen(os.dup(1), "w", encoding="utf-8")
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+    os.close(null)
     job = json.loads(lines.readline())
-    _limit_memory()
-    for name in ALLOWED_MODULES:
-        importlib.import_module(name)  # beforehand: Python lists folders to find them
-    guard = Guard()
-    sys.addaudithook(guard.hook)
+    for name in MODULES:
+        importlib.import_module(name)
+    give_up(job.pop("seconds"))
 
     def say(**answer: Any) -> None:
         out.write(json.dumps(answer) + "\n")
         out.flush()
 
     try:
-        host = Host(job["text"], job["target"], job["num_blocks"], job["prelude"], job["parts"], guard)
+        check_memory = job.pop("check_memory")
+        host = Host(**job)
+        if check_memory:
+            host.check_memory()
         say(ready=True)
         for line in lines:
-            *events, wanted = json.loads(line)
-            for event in events:
+            for event in json.loads(line):
                 host.tell(*event)
-            if wanted == "victim":
-                say(victim=host.victim())
-            else:
-                say(**host.account())
+            say(victim=host.victim())
     except Refused as refused:
         say(refused=str(refused))
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-    except (ImportError, ValueError, OSError):
-        pass  # elsewhere the watchdog of the other process is the limit
+    out.flush()
+    os._exit(0)  # threads and atexit hooks of the policy must not hold the process
 
 
 if __name__ == "__main__":

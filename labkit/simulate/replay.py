@@ -15,11 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from labkit.cache.block_pool import BlockPool
-from labkit.cache.block_table import BlockTable
+from labkit.cache.base import BlockPoolLike, BlockTableLike, ContiguousAllocator
 from labkit.cache.checks import whole_number
 from labkit.cache.contiguous import Waste, waste_by_kind
-from labkit.cache.protocols import BlockPoolLike, BlockTableLike, ContiguousAllocator
+from labkit.engine import part
 from labkit.errors import ReservationError
 from labkit.simulate.traces import Trace
 
@@ -130,8 +129,8 @@ class PagedMemory:
     Args:
         num_slots: all of memory; what does not fill a block is not used.
         block_size: tokens a block.
-        pool: another pool of num_slots // block_size blocks, for instance yours; by default a `BlockPool`.
-        table: makes the table of a sequence, given the pool, the block size and the sequence's name.
+        pool: another pool of num_slots // block_size blocks; by default the `BlockPool` of the engine.
+        table: makes the table of a sequence, given the pool, the block size and the sequence's name; the same.
     """
 
     def __init__(
@@ -142,9 +141,10 @@ class PagedMemory:
         table: Callable[[BlockPoolLike, int, str], BlockTableLike] | None = None,
     ) -> None:
         self.block_size = whole_number(block_size, "block_size", at_least=1, error=ReservationError)
-        self.pool = BlockPool(num_slots // block_size) if pool is None else pool
+        self.pool = part("BlockPool")(num_slots // block_size) if pool is None else pool
         self.num_slots = self.pool.num_blocks * block_size
-        self._new_table = table or (lambda pool, block_size, seq: BlockTable(pool, block_size))
+        make = part("BlockTable")
+        self._new_table = table or (lambda pool, block_size, seq: make(pool, block_size))
         self._tables: dict[str, tuple[BlockTableLike, int]] = {}
 
     def admit(self, seq: str, tokens: int, final: int) -> bool:

@@ -1,38 +1,46 @@
-"""The tournament: a policy against the built-in ones, on a trace that it has not seen.
+"""The tournament: a policy against the built-in ones, on traces that it has not seen.
 
-The trace is drawn afresh (`labkit.simulate.prefix_workload`), or is a file that somebody gives. Every policy serves it
-through the real hash cache (`labkit.simulate.cache_replay`). Ranked is the share of blocks that hit; where that is
-equal, regret. Beside it stands how far Belady's optimum is ahead, which knows the future of the trace.
+The traces are drawn afresh (`labkit.simulate.prefix_workload`), some of one kind, since the order of policies that are
+nearly as good changes from one to the next; or there is one, a file that somebody gives. Every policy serves them by
+the real hash cache (`labkit.simulate.cache_replay`). Ranked is the share of blocks that hit, on the average over the
+traces. Two policies share a place where the mean of their difference is not larger than its standard deviation over the
+traces: one trace more could have put them the other way round. Beside the hits stand regret, the share of the blocks
+asked for that had been evicted before, and how far Belady's optimum is ahead, which knows the future of the trace.
 
 A policy that is not one of ours runs in a process of its own, which is told what happens as it happens: there is no
-future in it to peek at. It is refused, with the reason, if it reaches out of that process, spends more than
-`OPERATIONS` operations for each block that it is told of or asked for, keeps more than the cache is large, names a
-block that may not go, or raises. Operations are counted and not timed (`labkit.simulate.policy_meter`), so the verdict
-is the same on every machine.
+future in it to peek at (`labkit.simulate.policy_worker`). It is refused, with the reason, if it reaches out of that
+process, takes too long, keeps more and more, names a block that may not go, or raises.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
 from typing import Any
 
+from labkit.cache.base import EvictionPolicy
 from labkit.cache.checks import whole_number
-from labkit.cache.eviction import EvictionPolicy
 from labkit.cache.eviction_policies import POLICIES
 from labkit.errors import LabkitError, PolicyError
+from labkit.sandbox import isolation
+from labkit.sandbox.host import CLOSE_SECONDS
 from labkit.simulate.cache_replay import Outcome, cache_replay
 from labkit.simulate.hit_ratio import Requests
 
 BOUND = "Belady"
-SECONDS = 120.0
-"""A replay that has not ended by then is given up; multiplied by LABKIT_PATIENCE where that is set. The counter refuses
-whatever loops long before, so this is for what no counter sees."""
+SECONDS, SECONDS_PER_BLOCK = 10.0, 200e-6
+"""Processor time that a policy may take for a replay, and more for each block that is asked for."""
+WALL_FACTOR = 4
+"""A replay that has not ended after this many times its processor time by the clock on the wall is given up."""
+_OUT_OF_TIME = {-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)}
 
 
 class Entrant:
@@ -40,32 +48,40 @@ class Entrant:
 
     Args:
         name: how it is called in the standings.
-        text: Python that defines the class `target`; see `labkit.simulate.policy_meter` for what it may say.
+        text: Python that defines the class `target`; see `labkit.simulate.policy_bounds` for what it may import.
         target: the class. Its constructor takes the number of blocks, or nothing.
         prelude: import lines that stand before the text.
         parts: what `from labkit.mine import NAME` gives, as text.
     """
 
-    def __init__(self, name: str, text: str, target: str = "MyPolicy", prelude: str = "",
-                 parts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, text: str, target: str = "MyPolicy", prelude: str = "", parts: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self.target = target
         self.job = {"text": text, "target": target, "prelude": prelude, "parts": dict(parts or {})}
 
-    def replay(self, requests: Requests, num_blocks: int) -> tuple[Outcome, dict[str, int]]:
-        """The trace under this policy, and what it spent.
+    def replay(self, requests: Requests, num_blocks: int, check_memory: bool = True) -> Outcome:
+        """The trace under this policy.
+
+        Args:
+            requests: block ids of each request's prompt.
+            num_blocks: blocks of the cache.
+            check_memory: whether to look first, on a trace of its own, that it does not keep more and more.
 
         Raises:
             PolicyError: it was refused; the message is the reason.
         """
+        seconds = SECONDS + SECONDS_PER_BLOCK * sum(map(len, requests))
+        job = {**self.job, "num_blocks": num_blocks, "seconds": seconds, "check_memory": check_memory}
         remote: list[_Remote] = []
 
-        def make(blocks: int) -> EvictionPolicy:
-            remote.append(type(self.job["target"], (_Remote,), {})(self.job, blocks))  # errors of the cache name it
+        def make(_blocks: int) -> EvictionPolicy:
+            remote.append(type(self.target, (_Remote,), {})(job))  # errors of the cache name it
             return remote[0]
 
         try:
-            outcome = cache_replay(requests, num_blocks, make)
-            return outcome, remote[0].account()
+            return cache_replay(requests, num_blocks, make)
         finally:
             if remote:
                 remote[0].close()
@@ -74,22 +90,21 @@ class Entrant:
 class _Remote:
     """The `EvictionPolicy` that a cache sees: it passes everything on to the policy's process."""
 
-    def __init__(self, job: dict[str, Any], num_blocks: int) -> None:
-        env = {key: value for key, value in os.environ.items() if not key.startswith("LABKIT")}
-        env |= {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    def __init__(self, job: dict[str, Any]) -> None:
         self.target = job["target"]
+        self.seconds = job["seconds"]
+        supervisor = ["-P", "-m", "labkit.sandbox.supervisor"] if hasattr(os, "fork") else []
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "labkit.simulate.policy_worker"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, text=True, encoding="utf-8",
+            [sys.executable, *supervisor, "-P", "-m", "labkit.simulate.policy_worker"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8", start_new_session=True,
+            env=isolation.environment(),
         )  # fmt: skip
-        self.late = False
-        seconds = SECONDS * float(os.environ.get("LABKIT_PATIENCE", "1"))
-        self.watchdog = threading.Timer(seconds, self._give_up)
+        self.watchdog = threading.Timer(WALL_FACTOR * self.seconds, self._end)
         self.watchdog.daemon = True
         self.watchdog.start()
         self.events: list[Any] = []
         try:
-            self._ask({**job, "num_blocks": num_blocks})
+            self._ask(job)
         except BaseException:
             self.close()
             raise
@@ -111,67 +126,72 @@ class _Remote:
 
     def evict(self) -> int:
         events, self.events = self.events, []
-        return self._ask([*events, "victim"])["victim"]
-
-    def account(self) -> dict[str, int]:
-        """What the policy has spent: operations, blocks told, victims, things kept."""
-        events, self.events = self.events, []
-        return self._ask([*events, "account"])
+        return self._ask(events).get("victim", -1)
 
     def close(self) -> None:
         self.watchdog.cancel()
+        self._end()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _end(self) -> None:
+        """Closing its input tells the supervisor to end whatever the policy started, and then itself."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(CLOSE_SECONDS)
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                try:
-                    pipe.close()
-                except OSError:
-                    pass
-
-    def _give_up(self) -> None:
-        self.late = True
-        self.process.kill()
 
     def _ask(self, line: Any) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             self.process.stdin.write(json.dumps(line) + "\n")
             self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except (OSError, ValueError):
-            answer = ""
-        if not answer:
-            raise PolicyError(
-                f"{self.target} had not come to an end after {SECONDS:g} s: look for a loop that does not end."
-                if self.late else f"{self.target} brought its process down: look for a recursion without end."
-            )
-        said = json.loads(answer)
-        if "refused" in said:
-            raise PolicyError(said["refused"])
+            said = json.loads(self.process.stdout.readline().strip() or self.process.stdout.readline())
+        except (OSError, ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict) or not {"victim", "ready"} & said.keys():
+            raise PolicyError(self._refused(said if isinstance(said, dict) else {}))
         return said
+
+    def _refused(self, said: dict[str, Any]) -> str:
+        """Why there is no answer: what the policy's process says, or its supervisor."""
+        if "refused" in said:
+            return str(said["refused"])
+        ended = said.get("ended")
+        code = ended.get("code") if isinstance(ended, dict) else None  # none: the watchdog has ended the supervisor
+        if not hasattr(os, "fork"):
+            code = self.process.wait()
+        if code is None or code in _OUT_OF_TIME:
+            return (
+                f"{self.target} had not come to an end after {self.seconds:.0f} s of processor time: look for a loop "
+                "that does not end, or one over all blocks."
+            )
+        return f"{self.target} brought its process down: look for a recursion without end."
 
 
 @dataclass(frozen=True)
 class Row:
-    """One policy at one capacity. Shares are of the blocks that were asked for.
+    """One policy at one capacity, or over all of them; means over the traces. Shares are of the blocks asked for.
 
     Attributes:
-        place: 1 for the most hits; Belady, which knows the future, has 0. None for one that was refused.
+        capacity: blocks of the cache; None for all capacities together.
+        place: 1 for the most hits, shared by those whom the traces do not tell apart; Belady, which knows the future,
+            has 0.
         behind: how much more of the blocks Belady finds.
-        operations: for each block told of or asked for; None for the course's own, which are not counted.
-        refused: the reason, or "".
+        spread: standard deviation of `behind` over the traces; 0 where there is one trace.
     """
 
     policy: str
-    capacity: int
-    place: int | None
+    capacity: int | None
+    place: int
     hit_ratio: float
     regret_ratio: float
-    evictions: int
+    evictions: float
     behind: float
-    operations: float | None = None
-    refused: str = ""
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -180,23 +200,24 @@ class Standings:
 
     Attributes:
         trace: what was replayed, in words.
+        traces: how many traces.
+        looked_up: blocks that were asked for, in all of them.
         rows: by capacity, then place.
-        overall: policy names with their hit ratio over all capacities, best first; Belady and the refused left out.
+        overall: the same over all capacities.
         refused: name to reason.
     """
 
     trace: str
-    requests: int
+    traces: int
     looked_up: int
     capacities: tuple[int, ...]
     rows: tuple[Row, ...]
-    overall: tuple[tuple[str, float], ...]
+    overall: tuple[Row, ...]
     refused: dict[str, str]
 
     def place_of(self, name: str) -> int | None:
-        """Overall place, from 1, shared by equals; None for one that was refused."""
-        hits = dict(self.overall)
-        return 1 + sum(other > hits[name] + 1e-12 for other in hits.values()) if name in hits else None
+        """Overall place, from 1, shared by those whom the traces do not tell apart; None for one that was refused."""
+        return next((row.place for row in self.overall if row.policy == name), None)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -204,61 +225,80 @@ class Standings:
 
 
 def tournament(
-    requests: Requests,
+    traces: Sequence[Requests],
     capacities: Sequence[int],
     entrants: Sequence[Entrant] = (),
     trace: str = "",
     progress: Callable[[str], None] = lambda text: None,
 ) -> Standings:
-    """Replay a trace under every policy and rank them; see the top of this file.
+    """Replay traces of one kind under every policy and rank them; see the top of this file.
 
     Args:
-        requests: block ids of each request's prompt.
+        traces: of each, the block ids of each request's prompt.
         capacities: blocks of the cache, one tournament each.
         entrants: the policies that stand against the built-in ones.
-        trace: what it is, in words.
+        trace: what they are, in words.
         progress: told, now and then, what is being replayed.
 
     Raises:
         LabkitError: no request, no capacity, or two policies of one name.
     """
     capacities = [whole_number(c, "capacity", at_least=1, error=LabkitError) for c in capacities]
-    if not requests or not capacities:
+    if not traces or not all(traces) or not capacities:
         raise LabkitError("A tournament needs a request and a capacity at least: give a trace that is not empty.")
-    names = [*POLICIES, BOUND, *(entrant.name for entrant in entrants)]
+    names = [BOUND, *POLICIES, *(entrant.name for entrant in entrants)]
     if len(set(names)) < len(names):
         raise LabkitError(f"Two policies have the same name among {', '.join(names)}: give each its own.")
-    rows: list[Row] = []
-    hits: dict[str, float] = {}
+    outcomes: dict[str, list[list[Outcome]]] = {name: [] for name in names}  # one list a capacity, of one a trace
     refused: dict[str, str] = {}
-    looked_up = 0
     for capacity in capacities:
-        progress(f"{capacity:,} blocks: {BOUND}")
-        best = cache_replay(requests, capacity)
-        looked_up = best.looked_up
-        outcomes: dict[str, tuple[Outcome, float | None]] = {}
-        for name, make in POLICIES.items():
-            progress(f"{capacity:,} blocks: {name}")
-            outcomes[name] = cache_replay(requests, capacity, make), None
-        for entrant in entrants:
-            if entrant.name in refused:
-                continue
-            progress(f"{capacity:,} blocks: {entrant.name}")
-            try:
-                outcome, account = entrant.replay(requests, capacity)
-                outcomes[entrant.name] = outcome, account["operations"] / max(1, account["told"])
-            except PolicyError as error:
-                refused[entrant.name] = str(error)
-        rows.append(Row(BOUND, capacity, 0, best.hit_ratio, best.regret_ratio, best.evictions, 0.0))
-        ranked = sorted(outcomes.items(), key=lambda item: (-item[1][0].hits, item[1][0].regret))
-        for name, (outcome, operations) in ranked:
-            place = 1 + sum(other.hits > outcome.hits for other, _ in outcomes.values())
-            rows.append(Row(name, capacity, place, outcome.hit_ratio, outcome.regret_ratio, outcome.evictions,
-                            outcome.behind(best), operations))
-            hits[name] = hits.get(name, 0) + outcome.hit_ratio / len(capacities)
-    rows = [row for row in rows if row.policy not in refused]
-    overall = sorted(((n, h) for n, h in hits.items() if n not in refused), key=lambda item: -item[1])
-    return Standings(trace, len(requests), looked_up, tuple(capacities), tuple(rows), tuple(overall), refused)
+        for name in names:
+            outcomes[name].append([])
+        for number, requests in enumerate(traces, 1):
+            progress(f"{capacity:,} blocks, trace {number} of {len(traces)}")
+            outcomes[BOUND][-1].append(cache_replay(requests, capacity))
+            for name, make in POLICIES.items():
+                outcomes[name][-1].append(cache_replay(requests, capacity, make))
+            for entrant in entrants:
+                if entrant.name not in refused:
+                    first = not outcomes[entrant.name][0]
+                    try:
+                        outcomes[entrant.name][-1].append(entrant.replay(requests, capacity, check_memory=first))
+                    except PolicyError as error:
+                        refused[entrant.name] = str(error)
+    for name in refused:
+        del outcomes[name]
+    rows = [
+        row
+        for i, capacity in enumerate(capacities)
+        for row in _ranked({name: [[each] for each in by[i]] for name, by in outcomes.items()}, capacity)
+    ]
+    overall = _ranked({name: list(zip(*by, strict=True)) for name, by in outcomes.items()}, None)[1:]
+    looked_up = sum(len(ids) for requests in traces for ids in requests)
+    return Standings(trace, len(traces), looked_up, tuple(capacities), tuple(rows), tuple(overall), refused)
+
+
+def _ranked(outcomes: Mapping[str, Sequence[Sequence[Outcome]]], capacity: int | None) -> list[Row]:
+    """Belady and then the policies by their hits, each a trace's outcomes at one or more capacities."""
+    hits = {name: [fmean(o.hit_ratio for o in each) for each in by] for name, by in outcomes.items()}
+    order = [BOUND, *sorted((n for n in hits if n != BOUND), key=lambda name: -fmean(hits[name]))]
+    rows: list[Row] = []
+    place, leader = 0, BOUND
+    for number, name in enumerate(order):
+        mean, spread = _difference(hits[leader], hits[name])
+        if number == 1 or (number and mean > spread + 1e-12):
+            place, leader = number, name
+        behind, spread = _difference(hits[BOUND], hits[name])
+        flat = [o for each in outcomes[name] for o in each]
+        regret, evictions = fmean(o.regret_ratio for o in flat), fmean(o.evictions for o in flat)
+        rows.append(Row(name, capacity, place, fmean(hits[name]), regret, evictions, behind, spread))
+    return rows
+
+
+def _difference(more: Sequence[float], less: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of the differences, trace by trace."""
+    differences = [a - b for a, b in zip(more, less, strict=True)]
+    return fmean(differences), stdev(differences) if len(differences) > 1 else 0.0
 
 
 def curves(

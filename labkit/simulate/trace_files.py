@@ -59,6 +59,8 @@ def chunks(
     Raises:
         TraceFileError: the file cannot be read, or a line has no end.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise trace_error(path, None, "it is no ordinary file", "save the trace in a file first")
     try:
         with path.open("rb") as file:
             size = path.stat().st_size

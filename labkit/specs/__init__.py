@@ -9,12 +9,9 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from labkit.errors import LessonError
-
-if TYPE_CHECKING:
-    from labkit.grading.specification import Specification
 
 KEYS = (
     "00_start_here",
@@ -27,6 +24,7 @@ KEYS = (
     "07_hash_prefix_cache",
     "08_radix_prefix_cache",
     "09_eviction_tournament",
+    "16_continuous_batching",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""
 
@@ -39,10 +37,10 @@ class Exercise:
         id: what stands after `%%exercise`; also the name the learner defines (unless the specification says otherwise).
         title: a few words for the report and the progress overview.
         minutes, difficulty (1-5), importance (1-5): shown above the cell.
-        spec: its specification.
+        spec: its `labkit.grading.specification.Specification`; this page, which all may read, names no room above.
         reference: "module:name" of the implementation that stands in until the learner's passes; "" for break-it
             exercises, which nothing later builds on.
-        slot: the slot of the engine that it fills (see `labkit.parts.SLOTS`), or None.
+        slot: the slot of the engine that it fills (see `labkit.engine.SLOTS`), or None.
         stretch: True for exercises that fold and count towards nothing.
         kind: "function", "class" or "break".
         module: name of the spec module; filled in by the registry.
@@ -53,7 +51,7 @@ class Exercise:
     minutes: int
     difficulty: int
     importance: int
-    spec: Specification
+    spec: Any
     reference: str = ""
     slot: str | None = None
     stretch: bool = False
@@ -72,7 +70,6 @@ class Lesson:
         minutes: core minutes, everything that does not fold.
         builds: one sentence: what the learner will have built.
         symptom: one sentence from the world of eviction storms that opens the lesson.
-        lights: the slot of the engine map that lights up, or "".
         exercises: in the order of the notebook.
         paths: which of the paths storms, kernels, whole go through it.
     """
@@ -83,7 +80,6 @@ class Lesson:
     minutes: int
     builds: str
     symptom: str
-    lights: str = ""
     exercises: tuple[Exercise, ...] = ()
     paths: tuple[str, ...] = ("storms", "kernels", "whole")
 
@@ -93,8 +89,13 @@ class Lesson:
         return self.key.split("_", 1)[0]
 
     @property
+    def lights(self) -> str:
+        """The slot of the engine map that its exercises fill, or ""."""
+        return next((exercise.slot for exercise in self.exercises if exercise.slot), "")
+
+    @property
     def module(self) -> str:
-        """Name of the spec module and of the mutant module, e.g. "block_pool"."""
+        """Name of the folder of rules and mistakes below `labkit/specs`, e.g. "block_pool"."""
         return self.key.split("_", 1)[1]
 
     def exercise(self, id: str) -> Exercise:

@@ -21,6 +21,7 @@ _MODULES = {
     "ProgressOverview": "progress_overview",
     "QuizWidget": "quiz",
     "RadixTree": "radix_tree",
+    "RequestTimeline": "request_timeline",
     "TokenCost": "token_cost",
     "TournamentBoard": "tournament_board",
 }

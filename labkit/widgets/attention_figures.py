@@ -42,8 +42,17 @@ def _figure(width: float, height: float, panels: int = 1) -> Iterator[Any]:
 def _cell(axes: Axes, row: int, column: int, face: str, edge: str = "none", hatched: bool = False) -> None:
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((column + 0.04, row + 0.04), 0.92, 0.92, facecolor=face, edgecolor=edge, linewidth=0.8,
-                             hatch="///" if hatched else None))
+    axes.add_patch(
+        Rectangle(
+            (column + 0.04, row + 0.04),
+            0.92,
+            0.92,
+            facecolor=face,
+            edgecolor=edge,
+            linewidth=0.8,
+            hatch="///" if hatched else None,
+        )
+    )
 
 
 def _names(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float = 0.0) -> None:
@@ -61,9 +70,16 @@ def seen_table(n: int) -> None:
             for j in range(n):
                 seen = j <= i
                 _cell(axes, i, j, FULL if seen else _C["free"], "none" if seen else _C["faint"], hatched=not seen)
-                axes.text(j + 0.5, i + 0.52, "seen" if seen else "\u2212\u221e", ha="center", va="center", fontsize=9,
-                          color=_C["onfill"] if seen else _C["ink"],
-                          bbox=None if seen else {"facecolor": _C["free"], "edgecolor": "none", "pad": 1.5})
+                axes.text(
+                    j + 0.5,
+                    i + 0.52,
+                    "seen" if seen else "\u2212\u221e",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color=_C["onfill"] if seen else _C["ink"],
+                    bbox=None if seen else {"facecolor": _C["free"], "edgecolor": "none", "pad": 1.5},
+                )
         _names(axes, [f"q{i}" for i in range(n)], [f"k{j}" for j in range(n)])
         axes.set_title("Which query sees which key", pad=22)
 
@@ -86,8 +102,15 @@ def weight_table(weights: Any) -> None:
                     continue
                 weight = float(weights[i][j])
                 _cell(axes, i, j, shades(weight))
-                axes.text(j + 0.5, i + 0.52, f"{weight:.2f}", ha="center", va="center", fontsize=9,
-                          color=_C["onfill"] if weight > 0.6 else _C["ink"])
+                axes.text(
+                    j + 0.5,
+                    i + 0.52,
+                    f"{weight:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color=_C["onfill"] if weight > 0.6 else _C["ink"],
+                )
         _names(axes, [f"q{i}" for i in range(n)], [f"k{j}" for j in range(n)])
         axes.set_title("Weights: each row sums to 1", pad=22)
 
@@ -120,8 +143,9 @@ def two_phases(prompt: int, answer: int) -> None:
     """Every score of a request as a cell: the prompt's rows at once, then a row a step.
 
     Args:
-        prompt: tokens of the prompt. answer: tokens written; the prefill yields the first and each decode step one
-            more, so the last of them is never fed.
+        prompt: tokens of the prompt.
+        answer: tokens written; the prefill yields the first and each decode step one more, so the last of them is
+            never fed.
     """
     steps = answer - 1
     total = prompt + steps
@@ -132,8 +156,13 @@ def two_phases(prompt: int, answer: int) -> None:
                 _cell(axes, i, j, FULL if first else _C["panel"], FULL if first else OTHER, hatched=not first)
         _names(axes, [str(i) for i in range(total)], [str(j) for j in range(total)], room=6.5)
         scores = prompt * (prompt + 1) // 2
-        axes.text(total + 0.4, prompt / 2, f"step 1, prefill: {prompt} rows at once,\n{scores} scores; answer token 1",
-                  va="center", color=FULL)
+        axes.text(
+            total + 0.4,
+            prompt / 2,
+            f"step 1, prefill: {prompt} rows at once,\n{scores} scores; answer token 1",
+            va="center",
+            color=FULL,
+        )
         for step in range(steps):
             words = f"step {step + 2}, decode: {prompt + step + 1} scores; answer token {step + 2}"
             axes.text(total + 0.4, prompt + step + 0.5, words, va="center", color=OTHER)
@@ -147,7 +176,8 @@ def shared_steps(prompt: int, before: int = 4, after: int = 5) -> None:
     A step is drawn as long as it has rows, with every row taking the same time. Other work of a step is left out.
 
     Args:
-        prompt: tokens of the prompt that arrives. before, after: steps of the other answer before and after it.
+        prompt: tokens of the prompt that arrives.
+        before, after: steps of the other answer before and after it.
     """
     from matplotlib.patches import Rectangle
 
@@ -160,14 +190,30 @@ def shared_steps(prompt: int, before: int = 4, after: int = 5) -> None:
                 if rows[who]:
                     hatch = "///" if who == "other" else None
                     face = _C["panel"] if hatch else color
-                    axes.add_patch(Rectangle((time + 0.08, y + 0.12), length - 0.16, 0.62, linewidth=0.9,
-                                             edgecolor=color, facecolor=face, hatch=hatch))
+                    axes.add_patch(
+                        Rectangle(
+                            (time + 0.08, y + 0.12),
+                            length - 0.16,
+                            0.62,
+                            linewidth=0.9,
+                            edgecolor=color,
+                            facecolor=face,
+                            hatch=hatch,
+                        )
+                    )
                     axes.plot(time + length, y + 0.02, marker="v", markersize=5, color=_C["ink"], clip_on=False)
             if step == before:
                 for y, words in ((0, "the same step: no word until it ends"), (1, f"prefill: {prompt} rows")):
-                    axes.text(time + length / 2, y + 0.44, words, ha="center", va="center", fontsize=9,
-                              color=_C["onfill"] if y else _C["ink"],
-                              bbox=None if y else {"facecolor": _C["panel"], "edgecolor": "none", "pad": 2})
+                    axes.text(
+                        time + length / 2,
+                        y + 0.44,
+                        words,
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        color=_C["onfill"] if y else _C["ink"],
+                        bbox=None if y else {"facecolor": _C["panel"], "edgecolor": "none", "pad": 2},
+                    )
             time += length
         axes.set(xlim=(0, time + 0.3), ylim=(1.95, -0.25))
         axes.set_xlabel("time, in rows computed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import traitlets
@@ -11,12 +11,9 @@ import traitlets
 from labkit import theme
 from labkit.cache.block_table import blocks_needed
 from labkit.errors import LabkitError
-from labkit.simulate.block_size import cost_of_block_sizes
 from labkit.simulate.replay import sequence_name
+from labkit.specs.block_tables.block_size import cost_of_block_sizes
 from labkit.widgets.base import LabWidget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """What the number in the sentence can be."""
@@ -27,7 +24,7 @@ MOST = 16
 class BlockSizePlay(LabWidget):
     """A sentence with one number to drag, the tokens a block, over bars of a few sequences cut into blocks.
 
-    The arithmetic is `labkit.simulate.block_size`, run here in Python for every size; the page only shows it.
+    The arithmetic is `labkit.specs.block_tables.block_size`, run here in Python for every size; the page only shows it.
 
     Args:
         lengths: tokens of each sequence, 1 or more; 1 to 16 of them.
@@ -69,31 +66,6 @@ class BlockSizePlay(LabWidget):
     def summary(self) -> str:
         return f"BlockSizePlay({len(self.rows)} sequences; {sentence(self.block_size, self.answers, len(self.rows))})"
 
-    def static_figure(self) -> Figure:
-        from labkit.widgets import still
-
-        lines = still.wrap(sentence(self.block_size, self.answers, len(self.rows)), 104)
-        top = 56 + 20 * len(lines)
-        figure, axes = still.canvas(top + 22 * len(self.rows) + 16)
-        still.text(axes, 16, 22, "What a block size does to the last block", 14, weight="bold")
-        for i, line in enumerate(lines):
-            still.text(axes, 16, 50 + 20 * i, line, 13)
-        left, width = 40, still.WIDTH - 40 - 240
-        blocks = self.answers[str(self.block_size)]["blocks"]
-        for i, (row, count) in enumerate(zip(self.rows, blocks, strict=True)):
-            y, held = top + 22 * i, count * self.block_size
-            one = width / self.scale
-            color = theme.SEQUENCE_LIGHT[row["slot"]]
-            still.text(axes, 18, y + 8, row["name"], 12, color, weight="bold")
-            still.rects(axes, [(left, y, held * one, 16, still.tint(color, 0.2))])
-            still.rects(axes, [(left, y, row["tokens"] * one, 16, color)])
-            if self.block_size * one >= 3:
-                seams = [left + self.block_size * one * k for k in range(1, count + 1)]
-                still.rects(axes, [(x - 0.6, y, 1.2, 16, theme.LIGHT["panel"]) for x in seams])
-            words = row_words(row["tokens"], count, self.block_size)
-            still.text(axes, left + held * one + 8, y + 8, words, 11.5, "dim")
-        return figure
-
 
 def _answer(tokens: list[int], size: int, needed: Callable[[int, int], int]) -> dict[str, Any]:
     (cost,) = cost_of_block_sizes(tokens, [size], needed)
@@ -106,12 +78,6 @@ def _answer(tokens: list[int], size: int, needed: Callable[[int, int], int]) -> 
         "rule": f"{cost.expected_empty:,.1f}",
         "share": f"{cost.empty_share:.1%}",
     }
-
-
-def row_words(tokens: int, blocks: int, block_size: int) -> str:
-    """What stands behind the bar of one sequence."""
-    count = "1 block" if blocks == 1 else f"{blocks:,} blocks"
-    return f"{tokens:,} tokens, {count}, {blocks * block_size - tokens:,} empty"
 
 
 def sentence(block_size: int, answers: dict[str, Any], count: int) -> str:

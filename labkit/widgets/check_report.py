@@ -4,33 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
+from labkit.grading.verdict import WORDS
 from labkit.observe.events import EventLog
-from labkit.observe.tree_log import TreeLog
-from labkit.widgets import report_replay, still, still_cards
+from labkit.observe.trees import TreeLog
+from labkit.widgets import report_replay
 from labkit.widgets.base import LabWidget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-STOPPED = {
-    "syntax": "not readable as Python",
-    "endless-loop": "does not come back",
-    "memory": "runs out of memory",
-    "output": "prints without end",
-    "exit": "ended the program",
-    "missing-method": "a part is missing",
-    "missing-name": "the name is missing",
-    "wrong-parameters": "other parameters than the stub",
-    "undefined-name": "uses a name that is not there",
-    "raised-at-top-level": "the cell itself fails",
-    "wrong-operations": "not a list of operations",
-    "internal": "the check itself failed",
-}
-"""What the tag says where no rule could be judged."""
 
 OVER_MINE = "It passes over the reference parts and fails over your own earlier ones: look there first."
 
@@ -47,14 +29,11 @@ class CheckReport(LabWidget):
         on_hint: opens the next hint and returns its text.
         on_solution: returns the solution's text; None shows no button.
         on_replay: returns a log to replay, for a verdict that carries none.
-        difference: after a pass, a unified diff from the learner's text to the reference.
+        difference: after a pass, a unified diff from the learner's text to the solution.
         next_step: after a pass, what comes next, in a few words.
     """
 
     _name: ClassVar[str] = "check_report"
-    _parts: ClassVar[tuple[str, ...]] = (
-        "replay", "transport", "page_board", "memory_board", "tree_replay", "tree_fold", "tree_paint", "tree_board",
-    )  # fmt: skip
 
     verdict = traitlets.Dict({}).tag(sync=True)
     tag = traitlets.Dict({}).tag(sync=True)
@@ -89,17 +68,19 @@ class CheckReport(LabWidget):
         example = data["counterexample"]
         self._carried = (example or {}).get("replay") or {}
         self._setup = (example or {}).get("setup") or ""
+        replay = self._replay()
         super().__init__(
             verdict={**data, "counterexample": example and {**example, "replay": None}},
             tag=tag_of(data),
             heading=heading or data.get("exercise", ""),
             sentences=sentences_of(data),
-            replay=self._replay(),
+            replay=replay,
             hints=hints,
             opened=list(opened)[:hints],
             has_solution=on_solution is not None,
             can_replay=on_replay is not None,
-            replay_from=replay_line(example) if example else 0,
+            # As the replay numbers its steps: an operation may be several lines of the trace.
+            replay_from=replay.get("step") or (replay_line(example) if example else 0),
             difference=difference,
             next_step=next_step,
         )
@@ -129,15 +110,6 @@ class CheckReport(LabWidget):
                 self.replay = replay
             else:
                 self.send({"type": "problem", "text": "There is nothing to draw for this sequence of operations."})
-
-    def static_figure(self) -> Figure:
-        report = still_cards.check_report(self.verdict, self.tag, self.heading, self.sentences, self.next_step)
-        if not self.replay:
-            return report
-        try:
-            return still.stacked(report, report_replay.picture(self._carried, self._setup))
-        except Exception:
-            return report
 
     def _replay(self) -> dict[str, Any]:
         """The replay as the page draws it; {} where there is none, or none that can be drawn."""
@@ -171,9 +143,11 @@ def tag_of(verdict: dict[str, Any]) -> dict[str, str]:
         broken = max(1, sum(rule["state"] == "broken" for rule in rules))
         words = f"{broken} of {max(len(rules), broken)} rules broken"
         return {"mark": "✕", "words": words, "tone": "bad"}
+    if word == "machine":
+        return {"mark": "○", "words": WORDS.get(kind, "not judged"), "tone": "sub"}
     if word == "timeout":
-        return {"mark": "✕", "words": STOPPED.get(kind, "ran out of time"), "tone": "bad"}
-    return {"mark": "✕", "words": STOPPED.get(kind, "could not be judged"), "tone": "bad"}
+        return {"mark": "✕", "words": WORDS.get(kind, "ran out of time"), "tone": "bad"}
+    return {"mark": "✕", "words": WORDS.get(kind, "could not be judged"), "tone": "bad"}
 
 
 def sentences_of(verdict: dict[str, Any]) -> list[str]:

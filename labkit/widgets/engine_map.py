@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
-from labkit.widgets import still_cards
 from labkit.widgets.base import LabWidget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PATHS: dict[str, tuple[str, frozenset[int]]] = {
     "storms": (
@@ -30,13 +26,12 @@ class EngineMap(LabWidget):
     Args:
         highlight: name of the slot that this lesson lights up, or "".
         path: "storms", "kernels" or "whole": boxes off the path are dimmed.
-        boxes: instead of `labkit.parts`, dicts {name, title, lesson, row, column, about, state}; state is "yours",
+        boxes: instead of `labkit.engine`, dicts {name, title, lesson, row, column, about, state}; state is "yours",
             "reference" or "later".
         links: pairs of names, with `boxes`.
     """
 
     _name: ClassVar[str] = "engine_map"
-    _parts: ClassVar[tuple[str, ...]] = ("engine_board",)
 
     data = traitlets.Dict({}).tag(sync=True)
     path = traitlets.Unicode("whole").tag(sync=True)
@@ -63,16 +58,13 @@ class EngineMap(LabWidget):
         which = f": {', '.join(yours)}" if yours else ""
         return f"EngineMap({len(yours)} of {len(boxes)} parts are yours{which})"
 
-    def static_figure(self) -> Figure:
-        return still_cards.engine_map(self.data)
-
 
 def map_data(
     highlight: str = "", boxes: Sequence[dict[str, Any]] | None = None, links: Sequence[tuple[str, str]] = ()
 ) -> dict[str, Any]:
     """What the page draws: boxes with their state and paths, links, the highlighted box, a headline."""
     if boxes is None:
-        boxes, links = _from_parts()
+        boxes, links = _from_engine()
     shown = [dict(box, paths=_paths_of(box["lesson"])) for box in boxes]
     mine = sum(box["state"] == "yours" for box in shown)
     following = sorted((box for box in shown if box["state"] != "yours"), key=lambda box: box["lesson"])
@@ -93,14 +85,12 @@ def _paths_of(lesson: str) -> list[str]:
     return [name for name, (_, lessons) in PATHS.items() if number in lessons]
 
 
-def _from_parts() -> tuple[list[dict[str, Any]], Sequence[tuple[str, str]]]:
-    from labkit import parts
+def _from_engine() -> tuple[list[dict[str, Any]], Sequence[tuple[str, str]]]:
+    from labkit import engine
 
     boxes = []
-    for slot in parts.SLOTS:
-        state = parts.owner(slot.name)
-        if state == "reference" and not slot.exercise and slot.name not in parts.REFERENCES:
-            state = "later"
+    for slot in engine.SLOTS:
+        parts = [exercise.spec.target for _, exercise in engine.exercises(slot.name)]
         boxes.append(
             {
                 "name": slot.name,
@@ -108,8 +98,8 @@ def _from_parts() -> tuple[list[dict[str, Any]], Sequence[tuple[str, str]]]:
                 "lesson": slot.lesson,
                 "row": slot.row,
                 "column": slot.column,
-                "about": slot.about,
-                "state": state,
+                "about": slot.about + (f" Parts: {', '.join(parts)}." if parts else ""),
+                "state": engine.owner(slot.name),
             }
         )
-    return boxes, parts.LINKS
+    return boxes, engine.LINKS

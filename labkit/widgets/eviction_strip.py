@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import traitlets
@@ -12,10 +12,6 @@ from labkit.errors import BoardError
 from labkit.observe.events import EventLog
 from labkit.observe.evictions import Eviction, evictions_of
 from labkit.widgets.base import LabWidget
-from labkit.widgets.strip_layout import overview
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RECORD = np.dtype([("step", "<i4"), ("block", "<i4"), ("wanted", "<i4"), ("label", "<i4")])
 """One eviction as the page reads it; `wanted` is -1 where the content never was, `label` indexes `labels`."""
@@ -84,13 +80,6 @@ class EvictionStrip(LabWidget):
     def summary(self) -> str:
         return f"EvictionStrip({self.overview.rstrip('.')})"
 
-    def static_figure(self) -> Figure:
-        from labkit.widgets import still_strip
-
-        return still_strip.strip(
-            self.evictions, self.steps, self.only_regretted, self.overview, self.title, self.subtitle
-        )
-
 
 def _checked(evictions: list[Eviction], steps: int | None) -> int:
     """The length of the log in steps, once every eviction lies within it."""
@@ -112,3 +101,22 @@ def _checked(evictions: list[Eviction], steps: int | None) -> int:
         before = e.step
         last = max(last, e.step, e.wanted_again or 0)
     return max(0, steps if steps is not None else last + 1 if evictions else 0)
+
+
+def overview(evictions: Sequence[Eviction], steps: int) -> str:
+    """One sentence about all of them."""
+    count = len(evictions)
+    if not count:
+        return f"Nothing was evicted in {_count(steps, 'step')}."
+    gaps = sorted(e.wanted_again - e.step for e in evictions if e.wanted_again is not None)
+    if not gaps:
+        return f"{_count(count, 'eviction')} in {_count(steps, 'step')}, and nothing that was evicted was wanted again."
+    head = f"Of {_count(count, 'eviction')} {len(gaps):,} ({100 * len(gaps) / count:.1f}%) were regretted: "
+    if len(gaps) == 1:
+        return head.replace("were", "was") + f"the content was wanted again {_count(gaps[0], 'step')} later."
+    half = gaps[(len(gaps) - 1) // 2]
+    return head + f"their content was wanted again, for half of them within {_count(half, 'step')}."
+
+
+def _count(number: int, word: str) -> str:
+    return f"1 {word}" if number == 1 else f"{number:,} {word}s"

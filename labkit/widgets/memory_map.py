@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
 from labkit import theme
 from labkit.observe.events import EventLog
-from labkit.widgets import still_boards
+from labkit.observe.pool_state import LogData
 from labkit.widgets.base import LabWidget
 from labkit.widgets.memory_state import MemoryState, memory_state
-from labkit.widgets.replay import LogData
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,6 @@ class MemoryMap(LabWidget):
     """
 
     _name: ClassVar[str] = "memory_map"
-    _parts: ClassVar[tuple[str, ...]] = ("replay", "transport", "page_board", "memory_board")
 
     layouts = traitlets.List([]).tag(sync=True)
     logs = traitlets.List([]).tag(sync=True)
@@ -99,11 +94,6 @@ class MemoryMap(LabWidget):
             counts = ", ".join(f"{kind} {count}" for kind, count in state.counts().items())
             parts.append(f"{shown['name'] or 'memory'}: {counts}")
         return f"MemoryMap({'; '.join(parts) or 'nothing'})"
-
-    def static_figure(self) -> Figure:
-        return still_boards.memory_map(
-            self._logs, self.layouts, self.states(), self.shown_step, self.title, self.subtitle
-        )
 
 
 def shown_layout(layout: Layout, log: LogData) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where memory goes after so many operations of an event log, by what becomes of each slot.
 
-The same as `static/memory_board.js`, for still pictures and for the text form. The kinds are those of
-`labkit.cache.waste`, judged in hindsight: how far a reservation gets filled is known from the rest of the log.
+The same as `static/memory_replay.js`, for the text form. The kinds are those of `labkit.cache.waste`, judged in
+hindsight: how far a reservation gets filled is known from the rest of the log.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from labkit.observe.events import Kind
-from labkit.widgets.replay import LogData
+from labkit.observe.pool_state import LogData
 
 KINDS = ("used", "reservation", "internal", "external", "free")
 """In the order in which figures stack them."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
-from labkit.widgets import still_cards
 from labkit.widgets.base import LabWidget
 from labkit.widgets.engine_map import map_data
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class OpeningCard(LabWidget):
@@ -26,7 +22,6 @@ class OpeningCard(LabWidget):
     """
 
     _name: ClassVar[str] = "opening_card"
-    _parts: ClassVar[tuple[str, ...]] = ("engine_board",)
 
     lesson = traitlets.Dict({}).tag(sync=True)
     map = traitlets.Dict({}).tag(sync=True)
@@ -49,9 +44,6 @@ class OpeningCard(LabWidget):
         lines += [self.lesson["symptom"]] if self.lesson["symptom"] else []
         lines += [f"You build: {self.lesson['builds']}"] if self.lesson["builds"] else []
         return "\n".join(lines)
-
-    def static_figure(self) -> Figure:
-        return still_cards.opening_card(self.lesson, self.map)
 
 
 _BLANK: dict[str, Any] = {

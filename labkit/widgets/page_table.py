@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
 from labkit import theme
-from labkit.observe.events import EventLog, Kind
-from labkit.widgets import still_boards
+from labkit.observe.events import EventLog
+from labkit.observe.pool_state import LogData, PoolState, pool_state
 from labkit.widgets.base import LabWidget
-from labkit.widgets.replay import LogData, PoolState, pool_state, seen
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 BATCH_SECONDS = 0.1
 """A live board sends at most ten batches a second: Jupyter Server stops all output past 1,000 messages a second."""
@@ -37,7 +33,6 @@ class PageTable(LabWidget):
     """
 
     _name: ClassVar[str] = "page_table"
-    _parts: ClassVar[tuple[str, ...]] = ("replay", "transport", "page_board")
 
     records = traitlets.Bytes(b"").tag(sync=True)
     names = traitlets.List([]).tag(sync=True)
@@ -63,7 +58,6 @@ class PageTable(LabWidget):
         if live and not isinstance(log, EventLog):
             raise TypeError("live=True follows a log that grows: give it an EventLog, not a copy of one.")
         self._source = log
-        self._state: tuple[tuple[int, int], PoolState] | None = None
         data = LogData.of(log)
         if num_blocks is None:
             num_blocks = data.num_blocks
@@ -99,35 +93,17 @@ class PageTable(LabWidget):
     def state(self, step: int | None = None) -> PoolState:
         """The pool after `step` operations, by default those at which the picture opens."""
         log = self.log_data()
-        step = self.shown_step(log) if step is None else step
-        # The text and the picture of one display ask for the same state.
-        key = (len(log.records), step)
-        if self._state is None or self._state[0] != key:
-            self._state = (key, pool_state(log, step, self.num_blocks))
-        return self._state[1]
+        return pool_state(log, self.shown_step(log) if step is None else step, self.num_blocks)
 
     def summary(self) -> str:
         log = self.log_data()
-        free, held, cached = self.state().counts()
-        lost = len(self.state().lost(log.names))
+        state = self.state()
+        free, held, cached = state.counts()
+        lost = len(state.lost(log.names))
         blocks = "1 block" if self.num_blocks == 1 else f"{self.num_blocks} blocks"
         gone = f", {lost} lost" if lost else ""
         where = f"step {self.shown_step(log)} of {log.num_steps}"
         return f"PageTable({blocks}: {held - lost} held, {cached} cached, {free} free{gone}; {where})"
-
-    def static_figure(self) -> Figure:
-        log = self.log_data()
-        step = self.shown_step(log)
-        return still_boards.page_table(
-            log,
-            self.state(),
-            step,
-            block_size=self.block_size,
-            title=self.title,
-            subtitle=self.subtitle,
-            focus=step_focus(log, step),
-            legend=seen(log, self.num_blocks),
-        )
 
     # The page's side.
 
@@ -244,23 +220,3 @@ class _Feed:
 
 def _slots(names: list[str]) -> list[int]:
     return [theme.sequence_slot(name) if name else 0 for name in names]
-
-
-def step_focus(log: LogData, step: int) -> tuple[list[int], tuple[str, int] | None]:
-    """What the `step`-th operation (from 1) touched: (blocks, (sequence name, block) that it gave or None)."""
-    rows = log.records[log.records["step"] == step - 1] if step >= 1 else log.records[:0]
-    touched: list[int] = []
-    given: tuple[str, int] | None = None
-    for row in rows.tolist():
-        _, kind, _, seq, block, _ = row
-        if block < 0 or kind not in _TOUCHING:
-            continue
-        if block not in touched:
-            touched.append(block)
-        if seq and (kind == Kind.COPY or (given is None and kind in _GIVING)):
-            given = (log.names[seq], block)
-    return touched, given
-
-
-_GIVING = {Kind.ALLOCATE, Kind.SHARE, Kind.REUSE, Kind.COPY}
-_TOUCHING = {*_GIVING, Kind.FILL, Kind.STORED}

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
-from labkit.widgets import still_cards
 from labkit.widgets.base import LabWidget
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from labkit.grading.progress import Progress
 
 
@@ -61,9 +58,6 @@ class ProgressOverview(LabWidget):
         if self.data["next"]:
             lines.append(f"Next: {self.data['next']}")
         return "\n".join(lines)
-
-    def static_figure(self) -> Figure:
-        return still_cards.progress_overview(self.data)
 
 
 def overview(rows: Sequence[dict[str, Any]], one_lesson: bool) -> dict[str, Any]:

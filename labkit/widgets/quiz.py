@@ -18,11 +18,8 @@ from labkit.grading.quiz import Instance, Outcome, QuizFile, load
 from labkit.grading.quiz_grade import grade_instance, key_outcome
 from labkit.grading.quiz_question import plain
 from labkit.widgets.base import LabWidget
-from labkit.widgets.quiz_still import draw_questions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from labkit.grading.progress import Progress
 
 Mode = Literal["lesson", "prediction", "placement", "final"]
@@ -248,7 +245,7 @@ class QuizWidget(LabWidget):
         outcome = grade_instance(instance, instance.from_ids(before["answer"]))
         self._set(id, self._state_of(instance, outcome, before["attempts"], compared=True))
 
-    # -- text and still picture -----------------------------------------------------------------------------
+    # -- text ------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """One line: title and number of questions."""
@@ -262,10 +259,6 @@ class QuizWidget(LabWidget):
         several = len(self._instances) > 1
         parts = [i.as_text(f"{n}. " if several else "") for n, i in enumerate(self._instances.values(), 1)]
         return "\n\n".join([self.summary(), *parts])
-
-    def static_figure(self) -> Figure:
-        """Every question with its options, one below the other, without the key."""
-        return draw_questions(self._quiz.title, self._mode, list(self._instances.values()))
 
 
 def _state(**given: Any) -> dict[str, Any]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 import traitlets
 
 from labkit.errors import TreeLogError
-from labkit.observe.tree_log import ROOT, TreeLog
-from labkit.widgets import still_tree
+from labkit.observe.trees import ROOT, TreeLog
 from labkit.widgets.base import LabWidget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from labkit.words import plural
 
 LONGEST_TEXT = 2000
 """Characters of one edge's text that travel to the page."""
@@ -37,9 +34,11 @@ class RadixTree(LabWidget):
     """
 
     _name: ClassVar[str] = "radix_tree"
-    _parts: ClassVar[tuple[str, ...]] = ("transport", "tree_replay", "tree_fold", "tree_paint", "tree_board")
 
     records = traitlets.Bytes(b"").tag(sync=True)
+    trees = traitlets.Bytes(b"").tag(sync=True)
+    tree_ends = traitlets.Bytes(b"").tag(sync=True)
+    tree_of = traitlets.Bytes(b"").tag(sync=True)
     texts = traitlets.List([]).tag(sync=True)
     pages = traitlets.Bytes(b"").tag(sync=True)
     blocks = traitlets.Bytes(b"").tag(sync=True)
@@ -78,7 +77,6 @@ class RadixTree(LabWidget):
             title=title,
             subtitle=subtitle,
         )
-        self._text_of = dict(zip(log.keys, self.texts, strict=True))
 
     @property
     def shown_step(self) -> int:
@@ -90,11 +88,8 @@ class RadixTree(LabWidget):
         locked = sum(len(node.blocks) for node in nodes if node.locks > 0)
         total = sum(len(node.blocks) for node in nodes)
         free = total - locked
-        counted = f"{_plural(len(nodes), 'node')}, {_plural(total, 'block')}: {locked:,} locked, {free:,} evictable"
+        counted = f"{plural(len(nodes), 'node')}, {plural(total, 'block')}: {locked:,} locked, {free:,} evictable"
         return f"RadixTree({counted}; step {self.shown_step} of {self._steps})"
-
-    def static_figure(self) -> Figure:
-        return still_tree.tree_at(self._log, self.shown_step, self._text_of, self.title, self.subtitle)
 
 
 def board_data(log: TreeLog, show: Callable[[bytes], str] | None = None) -> dict[str, Any]:
@@ -102,11 +97,12 @@ def board_data(log: TreeLog, show: Callable[[bytes], str] | None = None) -> dict
     lists = log.block_lists
     return {
         "records": log.records.tobytes(),
-        "texts": [
-            text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…" for text in _texts(log, show)
-        ],
-        "pages": np.array([-(-len(key) // log.page_bytes) for key in log.keys], dtype="<i4").tobytes(),
-        "blocks": np.array([block for blocks in lists for block in blocks], dtype="<i4").tobytes(),
+        "trees": _int32(index for tree in log.trees for index in tree),
+        "tree_ends": np.cumsum([len(tree) for tree in log.trees], dtype="<i4").tobytes(),
+        "tree_of": _int32(log.tree_of),
+        "texts": [text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…" for text in _texts(log, show)],
+        "pages": _int32(-(-len(key) // log.page_bytes) for key in log.keys),
+        "blocks": _int32(block for blocks in lists for block in blocks),
         "block_ends": np.cumsum([len(blocks) for blocks in lists], dtype="<i4").tobytes(),
         "labels": list(log.labels),
         "notes": list(log.notes),
@@ -114,6 +110,10 @@ def board_data(log: TreeLog, show: Callable[[bytes], str] | None = None) -> dict
         "page_bytes": log.page_bytes,
         "max_depth": log.max_depth,
     }
+
+
+def _int32(numbers: Iterable[int]) -> bytes:
+    return np.fromiter(numbers, dtype="<i4").tobytes()
 
 
 def token_ids(key: bytes) -> str:
@@ -136,7 +136,3 @@ def _texts(log: TreeLog, show: Callable[[bytes], str] | None) -> list[str]:
             raise TreeLogError(f"`show` gave a {type(text).__name__} for {key[:16]!r}: it must give text (str).")
         texts.append(text)
     return texts
-
-
-def _plural(count: int, one: str) -> str:
-    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"

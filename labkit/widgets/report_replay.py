@@ -1,4 +1,4 @@
-"""The replay of a check report: the log that a verdict carries, for the page and as a still picture.
+"""The replay of a check report: the log that a verdict carries, for the page.
 
 What a verdict carries says which log it is ("kind"): the events of a pool, drawn as a page table or as strips of
 memory, or the history of a radix tree.
@@ -6,20 +6,12 @@ memory, or the history of a radix tree.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit import theme
-from labkit.observe.events import Kind
-from labkit.observe.tree_log import TreeLog
-from labkit.widgets import still_boards, still_tree
-from labkit.widgets.memory_map import Layout, shown_layout
-from labkit.widgets.memory_state import memory_state
-from labkit.widgets.page_table import step_focus
+from labkit.observe.pool_state import LogData
+from labkit.observe.trees import TreeLog
 from labkit.widgets.radix_tree import board_data
-from labkit.widgets.replay import LogData, pool_state, seen
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TITLE = "Replay"
 
@@ -41,30 +33,6 @@ def for_page(carried: dict[str, Any], setup: str) -> dict[str, Any]:
     }
 
 
-def picture(carried: dict[str, Any], setup: str) -> Figure:
-    """The picture at which the replay opens."""
-    step, subtitle = _opens_at(carried), _subtitle(setup)
-    if carried.get("kind") == "tree":
-        tree = TreeLog.from_data(carried)
-        return still_tree.tree_at(tree, step, {key: _word(key) for key in tree.keys}, TITLE, subtitle)
-    log = LogData.of(carried)
-    if {int(Kind.RESERVE), int(Kind.RELEASE)}.intersection(log.records["kind"].tolist()):
-        shown = shown_layout(Layout("", log, block_size=0), log)
-        state = memory_state(log, step, shown["num_slots"], shown["block_size"], shown["wanted"])
-        return still_boards.memory_map([log], [shown], [state], step, TITLE, subtitle)
-    blocks = log.num_blocks
-    return still_boards.page_table(
-        log,
-        pool_state(log, step, blocks),
-        step,
-        block_size=int(log.meta.get("block_size") or 0),
-        title=TITLE,
-        subtitle=subtitle,
-        focus=step_focus(log, step),
-        legend=seen(log, blocks),
-    )
-
-
 def _opens_at(carried: dict[str, Any]) -> int:
     """How many steps have been taken when the replay opens; where the log does not say, all."""
     steps = len(carried["labels"])
@@ -72,7 +40,7 @@ def _opens_at(carried: dict[str, Any]) -> int:
 
 
 def _subtitle(setup: str) -> str:
-    return f"What your code did on {setup or 'the part'}."
+    return f"What the code did on {setup or 'the part'}."
 
 
 def _tree_board(carried: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
-from labkit import theme
 from labkit.cache.geometry import (
     MODELS,
     GiB,
@@ -19,9 +18,6 @@ from labkit.cache.geometry import (
 )
 from labkit.errors import GeometryError
 from labkit.widgets.base import LabWidget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 KiB, MiB = 2**10, 2**20
 BLOCK_SIZE = 16
@@ -87,33 +83,6 @@ class TokenCost(LabWidget):
         start = f"TokenCost({c['model']}, {c['gpus']} x {c['gpu_gib']} GiB, {c['context']:,} tokens: "
         return start + (a["problem"] if a["problem"] else f"{a['token']} a token, {a['requests']} requests") + ")"
 
-    def static_figure(self) -> Figure:
-        from labkit.widgets import still
-
-        a, c = self.answer, self.choice
-        lines = still.wrap(sentence(c, a), 96)
-        figure, axes = still.canvas(150 + 20 * len(lines) + 18 * len(a["parts"]))
-        still.text(axes, 16, 22, "What a token costs", 14, weight="bold")
-        for i, line in enumerate(lines):
-            still.text(axes, 16, 50 + 20 * i, line, 13)
-        y, width = 50 + 20 * len(lines) + 14, still.WIDTH - 32
-        if a["parts"]:
-            still.text(axes, 16, y, "memory of one GPU", 11, "dim")
-        x = 16.0
-        for part in a["parts"]:
-            w = part["share"] * width
-            color = {"weights": "held", "peak": "warn", "cache": theme.SEQUENCE_LIGHT[0], "rest": "free"}[part["kind"]]
-            still.rects(axes, [(x, y + 14, w, 34, theme.LIGHT.get(color, color))])
-            if part["kind"] == "cache" and not a["crowd"]:
-                marks = [x + a["each_share"] * width * i for i in range(1, int(w / (a["each_share"] * width)) + 1)]
-                still.rects(axes, [(m - 0.5, y + 14, 1.0, 34, theme.LIGHT["panel"]) for m in marks])
-            x += w
-        for i, part in enumerate(a["parts"]):
-            color = {"weights": "held", "peak": "warn", "cache": theme.SEQUENCE_LIGHT[0], "rest": "free"}[part["kind"]]
-            still.rects(axes, [(16, y + 58 + 18 * i, 11, 11, theme.LIGHT.get(color, color))])
-            still.text(axes, 34, y + 64 + 18 * i, f"{part['size']}  {part['words']}", 11.5, "dim")
-        return figure
-
 
 def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
     """What follows from a choice, as texts and shares ready to be shown. `for` repeats the choice it answers."""
@@ -176,9 +145,12 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         for kind, size, words in (
             ("weights", plan.weights_bytes, "weights"),
             ("peak", plan.activation_peak_bytes, "kept free for the largest step"),
-            ("cache", plan.kv_cache_bytes,
-             f"keys and values; one request of {context:,} tokens takes {size_text(each)}"
-             + (f" ({out['crowd']})" if out["crowd"] else "")),
+            (
+                "cache",
+                plan.kv_cache_bytes,
+                f"keys and values; one request of {context:,} tokens takes {size_text(each)}"
+                + (f" ({out['crowd']})" if out["crowd"] else ""),
+            ),
             ("rest", rest, "left to others"),
         )
     ]
@@ -198,18 +170,3 @@ def size_text(size: int) -> str:
             value = size / unit
             return f"{value:,.0f} {word}" if value == int(value) or value >= 1000 else f"{value:,.1f} {word}"
     return f"{size} B"
-
-
-def sentence(choice: dict[str, Any], answer: dict[str, Any]) -> str:
-    """The sentence of the page as plain text."""
-    gpus = "1 GPU" if choice["gpus"] == 1 else f"{choice['gpus']} GPUs"
-    text = (f"One token of {choice['model']}, with a cache in {8 * choice['bytes_per_value']}-bit numbers, on {gpus} "
-            f"of {choice['gpu_gib']} GiB")  # fmt: skip
-    if answer["problem"]:
-        return f"{text}: {answer['problem']}"
-    return (
-        f"{text}, costs {answer['token']} on each GPU. With {choice['share']:.0%} of the memory to use, the weights "
-        f"take {answer['weights']} and the largest step {answer['peak']}; {answer['cache']} are left, "
-        f"{answer['blocks']} blocks of {BLOCK_SIZE} tokens. Of requests of {choice['context']:,} tokens, "
-        f"{answer['requests']} fit at once."
-    )

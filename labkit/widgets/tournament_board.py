@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import traitlets
 
@@ -23,9 +23,6 @@ from labkit.widgets.tournament_results import (
     shown_capacities,
     standings,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Compute = Callable[[str, list[int]], Mapping[str, Mapping[str, Any]]]
 BATCH_SECONDS = 0.4
@@ -294,13 +291,6 @@ class TournamentBoard(LabWidget):
         sizes = "1 capacity" if len(known) == 1 else f"{len(known)} capacities"
         problem = f"; {self.answer['problem']}" if self.answer["problem"] else ""
         return f"TournamentBoard({trace}, {sizes}; hit rate at {known[index]:,} blocks: {rows}{problem})"
-
-    def static_figure(self) -> Figure:
-        from labkit.widgets import still_tournament
-
-        return still_tournament.tournament(
-            self.answer, self.at(), self.bound, self.traces[self.choice["trace"]], self.title, self.subtitle
-        )
 
 
 __all__ = ["MOST_CAPACITIES", "MOST_POLICIES", "TournamentBoard"]

@@ -63,14 +63,14 @@ questions = {
 # %% id="destination-live" tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from labkit import parts
+from labkit import engine
 
 table = PageTable(log, live=True, title=model.name, subtitle="Three requests share 24 blocks.")
 display(table)
 answers = model.generate_many(list(questions.values()), requests=list(questions),
                               max_new_tokens=48, num_blocks=24, log=log, release=False)
 table.close_live()
-print("The pool that handed out the blocks:", parts.owner("block_pool"), end="\n\n")
+print("The pool that handed out the blocks:", engine.owner("block_pool"), end="\n\n")
 for name, answer in zip(questions, answers):
     print(f"{name}: {questions[name]}\n   {answer.text.strip()}\n")
 

@@ -628,9 +628,9 @@ ops = [("feed", 1), ("feed", 2)]
 # | GQA | PyTorch: `scaled_dot_product_attention(..., enable_gqa=True)`; in a model's `config.json`: `num_attention_heads` and `num_key_value_heads` |
 # | the long prompt that holds everyone up | chunked prefill: a prompt is fed in pieces under a token budget (`--max-num-batched-tokens` in vLLM), lesson 16 |
 #
-# Read in: vLLM `docs/design/metrics.md`, `vllm/v1/metrics/loggers.py` and `vllm/v1/core/sched/scheduler.py` on the main
-# branch, mid-2026 (older versions call the second metric `vllm:time_per_output_token_seconds`); SGLang's metrics, mid-2026;
-# the docstrings of PyTorch 2.13.0.
+# Read in: vLLM 0.33.0, `vllm/v1/metrics/loggers.py` and `vllm/v1/core/sched/scheduler.py` (older versions call the second
+# metric `vllm:time_per_output_token_seconds`); SGLang 0.5.23, `srt/observability/metrics_collector.py`; the docstrings of
+# PyTorch 2.13.0.
 
 # %% [markdown] id="verify-fold" tags=["fold"]
 # ## Verify it

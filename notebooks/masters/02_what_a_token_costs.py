@@ -535,9 +535,9 @@ for gib in (16, 24, 48, 80):
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# - **vLLM** does the sum in `determine_available_memory` (`vllm/v1/worker/gpu_worker.py`, read in mid-2026): a trial step on
+# - **vLLM** does the sum in `determine_available_memory` (`vllm/v1/worker/gpu_worker.py`, 0.33.0 read): a trial step on
 #   made-up inputs, then the share of the whole GPU less what that step showed. The share is `--gpu-memory-utilization`; 0.9
-#   for years, 0.92 in newer versions, so look at yours. `vllm/v1/core/kv_cache_utils.py` then logs *GPU KV cache size: ...
+#   for years, 0.92 in 0.33.0, so look at yours. `vllm/v1/core/kv_cache_utils.py` then logs *GPU KV cache size: ...
 #   tokens* and *Maximum concurrency for ... tokens per request*. It is the first line to read when a server seems small.
 # - The share is not the same thing everywhere. In vLLM and in **SGLang** (`--mem-fraction-static`) it is a share of all
 #   memory, weights included. **TensorRT-LLM**'s `free_gpu_memory_fraction` is a share of what is *free*, by default 0.9

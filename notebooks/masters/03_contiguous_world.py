@@ -27,7 +27,7 @@ start("03")
 # nobody has written, and what K waits for in the strip called *First fit*.
 
 # %% id="play-widget"
-from labkit.simulate.side_by_side import side_by_side, small_trace
+from labkit.specs.contiguous_world.side_by_side import side_by_side, small_trace
 from labkit.widgets import MemoryMap
 
 # A to L, a row each: step of arrival, tokens of the prompt, tokens of the answer
@@ -470,7 +470,7 @@ print(f"the paper's Oracle: of what is held, {paper:.0%} is written")
 # %% id="where-it-does-not-matter"
 from dataclasses import replace
 
-from labkit.simulate.side_by_side import small_trace
+from labkit.specs.contiguous_world.side_by_side import small_trace
 
 rng = np.random.default_rng(0)
 total = rng.choice([256, 512, 1024, 2048, 4096], 400, p=[0.3, 0.25, 0.2, 0.15, 0.1])

@@ -27,14 +27,14 @@ start("04")
 # %% id="play-widget"
 from labkit.mine import BlockPool, BlockTable
 from labkit.observe.events import EventLog
-from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 from labkit.widgets import PageTable
 
 BLOCK_SIZE = 4
 log = EventLog(num_blocks=16, block_size=BLOCK_SIZE)
-shared_pool = RecordingPool(BlockPool(16), log)
+shared_pool = record(BlockPool(16), log)
 tables = {
-    name: RecordingTable(BlockTable(shared_pool, BLOCK_SIZE), log, seq=name)
+    name: record(BlockTable(shared_pool, BLOCK_SIZE), log, name)
     for name in "ABCD"
 }
 for name, tokens in [("A", 10), ("B", 18), ("C", 7), ("A", 6), ("B", 2)]:
@@ -176,12 +176,12 @@ class BlockPool:
 # that finds no room is turned away.
 
 # %% id="a-day"
-from labkit import parts
+from labkit import engine
 from labkit.mine import BlockPool
-from labkit.simulate.leak import a_day
+from labkit.specs.block_pool.leak import a_day
 
 day = a_day(BlockPool(200))
-print("The pool at work:", parts.owner("block_pool"))
+print("The pool at work:", engine.owner("block_pool"))
 print(len(day.served), "requests served,", len(day.refused), "turned away")
 print("Held + free, over all steps:", sorted({h + f for h, f in zip(day.held, day.free)}))
 
@@ -354,7 +354,7 @@ ops = [
 
 # %% id="leak-figure"
 from labkit.mine import BlockPool
-from labkit.simulate.leak import a_day, leak_picture
+from labkit.specs.block_pool.leak import a_day, leak_picture
 
 days = {
     "every request returns its blocks": a_day(BlockPool(200)),
@@ -426,17 +426,19 @@ print(find_leak(8, free_blocks=[6, 2], tables=[[0, 1, 5], [0, 7]]))
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# - **vLLM** keeps the pool in `vllm/v1/core/block_pool.py` (read in mid-2026, V1 engine). Block 0 is taken out at
+# - **vLLM** keeps the pool in `vllm/v1/core/block_pool.py` (version 0.33.0 read). Block 0 is taken out at
 #   start-up and never freed: it is the *null block* that stands for positions a sliding window has passed. So its
 #   invariant reads free + held + null = N.
 # - Its free list is a doubly linked list, `FreeKVCacheBlockQueue`, so that a block can be taken out of the middle in
 #   constant time. Why anybody would want that is the subject of lesson 07: free blocks may still hold something useful.
 # - **nano-vllm** keeps a deque of free ids and a set of used ones (`nanovllm/engine/block_manager.py`), and asserts where
-#   you raise. Run with a 200-token prompt on a pool of 8 blocks of 16, it ends in an `AssertionError` on the first step.
+#   you raise. Its configuration takes block sizes that 256 divides; its scheduler, called by hand with a 200-token prompt
+#   on a pool of 8 blocks of 16, ends in an `AssertionError` on the first step.
 # - *No room* as a value: vLLM's `allocate_slots` returns `None`, and the scheduler preempts somebody.
 # - Accounting errors in the wild: SGLang issue 35270 (evictable memory counted twice). And a fragmentation claim that
 #   measuring disproved: LMCache issue 3187 turned out to be plain exhaustion of the pool.
-# - vLLM's `vllm:kv_cache_usage_perc` counts held blocks only; blocks that are free but still cached look free.
+# - vLLM's `vllm:kv_cache_usage_perc` is 1 less the share of free blocks (`get_usage`): what is lost counts as used, and
+#   a leak shows as a floor that rises while nothing runs. Blocks that are free but still cached look free.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it

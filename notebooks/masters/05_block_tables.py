@@ -28,14 +28,14 @@ start("05")
 # %% id="play-widget"
 from labkit.mine import BlockPool, BlockTable
 from labkit.observe.events import EventLog
-from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 from labkit.widgets import PageTable
 
 BLOCK_SIZE = 4
 log = EventLog(num_blocks=12, block_size=BLOCK_SIZE)
-shared_pool = RecordingPool(BlockPool(12), log)
+shared_pool = record(BlockPool(12), log)
 tables = {
-    name: RecordingTable(BlockTable(shared_pool, BLOCK_SIZE), log, seq=name)
+    name: record(BlockTable(shared_pool, BLOCK_SIZE), log, name)
     for name in "ABC"
 }
 for name, tokens in [("A", 6), ("B", 3), ("A", 1), ("A", 1), ("A", 1), ("B", 6)]:
@@ -178,7 +178,8 @@ def slot_mapping(blocks: list[int], start: int, stop: int, block_size: int) -> l
         block_size: tokens a block, 1 or more.
 
     Returns:
-        stop - start slots; the empty list where start equals stop.
+        stop - start slots; the empty list where start equals stop (outside of the
+        table, BlockError is right as well).
         slot_mapping([7, 1, 3], 6, 10, block_size=4) is [6, 7, 12, 13].
 
     Raises:
@@ -316,7 +317,8 @@ class BlockTable:
         """The slots of tokens start to stop - 1.
 
         Raises:
-            BlockError: unless 0 <= start <= stop <= num_tokens.
+            BlockError: unless 0 <= start <= stop <= num_tokens (below 0, the empty list is
+            right as well where start equals stop).
         """
         # BEGIN SOLUTION
         if stop > self.num_tokens:
@@ -344,15 +346,15 @@ class BlockTable:
 # the thirteen tokens cost a block.
 
 # %% id="decode-widget"
-from labkit import parts
+from labkit import engine
 from labkit.mine import BlockPool, BlockTable
 from labkit.observe.events import EventLog
-from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 from labkit.widgets import PageTable
 
-print("The table at work:", parts.owner("block_table"))
+print("The table at work:", engine.owner("block_table"))
 log = EventLog(num_blocks=6, block_size=4)
-table = RecordingTable(BlockTable(RecordingPool(BlockPool(6), log), 4), log, seq="A")
+table = record(BlockTable(record(BlockPool(6), log), 4), log, "A")
 for _ in range(13):
     table.append()
 
@@ -382,7 +384,7 @@ BlockSizePlay(requests.total_tokens[:10], block_size=128, needed=blocks_needed)
 # bill, the entries of their tables.
 
 # %% id="block-size-costs"
-from labkit.simulate.block_size import block_size_picture, cost_of_block_sizes
+from labkit.specs.block_tables.block_size import block_size_picture, cost_of_block_sizes
 
 sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 costs = cost_of_block_sizes(requests.total_tokens, sizes, needed=blocks_needed)
@@ -581,12 +583,12 @@ finish("05")
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# - **vLLM** (V1, read in mid-2026) keeps the tables of all running requests in one tensor, a row for each request, of type
+# - **vLLM** (0.33.0 read) keeps the tables of all running requests in one tensor, a row for each request, of type
 #   int32, and the slot mapping of the step in another, of type int64; a small Triton kernel computes the mapping from the
 #   positions on the GPU (`vllm/v1/worker/block_table.py`). Slots that pad a step have the number of `PAD_SLOT_ID`.
-# - The block size is `--block-size`; the documentation of `CacheConfig` gives 16 tokens as the default. A kernel may want
+# - The block size is `--block-size`; 16 tokens unless told otherwise (`CacheConfig`). A kernel may want
 #   another one than the allocator: then one block of memory stands for several entries in the table that the kernel reads
-#   (the same file, `kernel_block_size`).
+#   (`prepare_kernel_block_sizes` in `vllm/v1/worker/utils.py`).
 # - **SGLang** calls a block a page, `--page-size`, and was built around pages of one token: its `req_to_token` has one entry
 #   a token. When larger pages came, page sizes of 1, 4, 8 and 16 showed no difference in speed, because the bookkeeping
 #   is hidden behind the work of the GPU; the reason to have them was attention kernels that demand pages (pull request

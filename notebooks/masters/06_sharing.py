@@ -28,11 +28,13 @@ start("06")
 # %% id="play-widget"
 from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
 from labkit.observe.events import EventLog
-from labkit.observe.record_sharing import RecordingSharing
+from labkit.observe.recorder import record
+from labkit.specs.sharing.drafts import Drafts
 from labkit.widgets import PageTable
 
 log = EventLog(num_blocks=24, block_size=4)
-drafts = RecordingSharing(RefCounts(BlockPool(24)), log, BlockTable, fork, append_cow)
+refs = record(RefCounts(BlockPool(24)), log)
+drafts = record(Drafts(refs, 4, BlockTable, fork, append_cow), log)
 drafts.prompt("A", 10)
 drafts.fork("A", "B")
 drafts.fork("A", "C")
@@ -349,7 +351,8 @@ print("two:", read(two))
 
 # %% id="beams-widget"
 beam_log = EventLog(num_blocks=24, block_size=4)
-beams = RecordingSharing(RefCounts(BlockPool(24)), beam_log, BlockTable, fork, append_cow)
+beam_refs = record(RefCounts(BlockPool(24)), beam_log)
+beams = record(Drafts(beam_refs, 4, BlockTable, fork, append_cow), beam_log)
 beams.prompt("A", 6)
 beams.fork("A", "B")
 beams.fork("A", "C")
@@ -376,7 +379,7 @@ PageTable(beam_log, step=37, title="Three beams",
 
 # %% id="saving-run"
 from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
-from labkit.simulate.sampling_memory import (
+from labkit.specs.sharing.sampling_memory import (
     ALPACA,
     SHAREGPT,
     Parts,
@@ -475,13 +478,16 @@ finish("06")
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# - **vLLM** has no copy-on-write any more (V1 engine, read in mid-2026). Several answers to one prompt (`n` above 1)
-#   share it through the prefix cache of lesson 07, which shares full blocks only, so each answer computes the tokens
-#   of the part-filled block again. Beam search was moved out of the core. What is left of this lesson is the count:
-#   in `vllm/v1/core/block_pool.py`, `touch` adds a reference and `free_blocks` takes one away. Since
-#   only full blocks are shared and tables grow at their end alone, no shared block is ever written.
-# - So copy-on-write is history that still teaches: the rule *write only where you are the only holder* is what every
-#   cache of the following lessons obeys, in whatever way.
+# - **vLLM** (0.33.0 read) writes no shared block where every layer attends to the whole text. Several answers to one
+#   prompt (`n` above 1) share it through the prefix cache of lesson 07, which shares full blocks only there, so each
+#   answer computes the tokens of the part-filled block again. Beam search was moved out of the core. What is left of
+#   this lesson is the count: in `vllm/v1/core/block_pool.py`, `touch` adds a reference and `free_blocks` takes one away.
+# - Copy-on-write was gone from there, and is back for hybrid models: their Mamba layers make blocks of a thousand tokens
+#   and more, so a hit may end inside a block (`--prefix-match-unit`), and whoever goes on from there gets a copy of it
+#   (`_apply_cow` in `vllm/v1/core/single_type_kv_cache_manager.py`). `is_block_writable` asks what you asked: is the
+#   count 1? And: has nobody published it? Lesson 07 comes to the second.
+# - The rule *write only where you are the only holder* is what every cache of the following lessons obeys, in whatever
+#   way.
 # - **SGLang** shares through its radix tree (lesson 08); `inc_lock_ref` and `dec_lock_ref` count along a whole path
 #   to the root.
 # - **TensorRT-LLM** reuses part-filled blocks by copying them, which is copy-on-write for prefixes.

@@ -15,7 +15,7 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("07")
 
 # %% id="symptom-numbers"
-from labkit.simulate.prompt_heads import hit_rate
+from labkit.specs.hash_prefix_cache.prompt_heads import hit_rate
 
 for head in ("nothing volatile", "a request id in front"):
     print(f"{head:24} hit rate {hit_rate(head):.3f}")
@@ -31,17 +31,13 @@ for head in ("nothing volatile", "a request id in front"):
 # uses the block again, and when it goes away because the room was needed.
 
 # %% id="play-widget"
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
-from labkit.mine import QueuePrefixCache
+from labkit.engine import kv_cache_manager
 from labkit.observe.events import EventLog
-from labkit.observe.record_manager import RecordingManager
+from labkit.observe.recorder import record
 from labkit.widgets import PageTable
 
 log = EventLog()
-manager = RecordingManager(
-    KVCacheManager(12, block_size=4,
-                   prefix_cache=queue_backed(QueuePrefixCache)), log)
+manager = record(kv_cache_manager(12, block_size=4), log)
 instructions = list(range(1, 9))  # two blocks that everybody sends
 
 manager.allocate("A", instructions + [20, 21, 22])
@@ -139,9 +135,9 @@ for text in (prompt, prompt.replace(b"dog", b"cow"),
 # values goes in with it, the name of an adapter, say, or an image; engines call these *extra keys*.
 
 # %% id="salts"
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
-manager = KVCacheManager(16, block_size=4)
+manager = kv_cache_manager(16, block_size=4)
 manager.allocate("one", range(13), salt=b"tenant 1")
 
 for words, keys in [
@@ -162,9 +158,9 @@ for words, keys in [
 predict("07", "p1")
 
 # %% id="reveal-p1"
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
-manager = KVCacheManager(64, block_size=16)
+manager = kv_cache_manager(64, block_size=16)
 manager.allocate("first", range(96))
 manager.free("first")
 again = manager.allocate("again", range(96))
@@ -218,7 +214,7 @@ def longest_hit(hashes, cached, limit: int) -> list[int]:
 # the prompt. The tokens are nearly the same in all of them; what differs is **where** the part stands that changes.
 
 # %% id="volatile-heads"
-from labkit.simulate.prompt_heads import HEADS, hit_rate
+from labkit.specs.hash_prefix_cache.prompt_heads import HEADS, hit_rate
 
 for head in HEADS:
     rate = hit_rate(head)
@@ -331,22 +327,18 @@ class QueuePrefixCache(QueueCacheBase):
 # %% id="at-work"
 import random
 
-from labkit import parts
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
-from labkit.mine import QueuePrefixCache
+from labkit import engine
 
 rng = random.Random(7)
 heads = [[1000 + i] * 128 for i in range(10)]
-yours = KVCacheManager(150, block_size=16,
-                       prefix_cache=queue_backed(QueuePrefixCache))
+yours = engine.kv_cache_manager(150, block_size=16, regret=True)
 for i in range(2000):
     question = [rng.randrange(900) for _ in range(24)]
     yours.allocate(i, rng.choice(heads) + question)
     yours.free(i)
 
 counters = yours.counters
-print("The prefix cache at work:", parts.owner("prefix_cache"))
+print("The prefix cache at work:", engine.owner("prefix_cache"))
 print(f"hit rate {counters.hit_tokens / counters.queried_tokens:.3f}")
 print("evicted:", counters.cached_blocks_evicted,
       " of these computed again:", counters.regretted_evictions)
@@ -357,11 +349,11 @@ print("free + held + cached:",
 # That cache evicts all day and is healthy: most of what goes is somebody's question, which nobody will ask again. Lesson
 # 09 is about what is computed again.
 #
-# **Why the library has two caches.** Yours is vLLM's: the order is built into the queue, the hash is trusted. The engine's
-# own, `HashPrefixCache`, runs on your `chain_hashes` and `longest_hit`, lets any policy choose the victim (lesson 09 needs
-# that), and compares tokens, so that it gets by with a faster hash. Both stand behind one protocol
-# (`labkit/cache/prefix_cache.py`), and without memory pressure they find the same. The proof that yours needs no rule
-# about parents and children, and the engine's does, is folded at the end.
+# **What runs here.** `engine.kv_cache_manager` puts the parts together, in the one place that does
+# (`labkit/engine.py`): your `chain_hashes` and `longest_hit` find a prefix, your `register` and `release` keep blocks
+# findable, over your block tables, your counts and your pool. The order of eviction is built into the queue. Where
+# another order is wanted, a policy stands in the queue's place, and everything else stays as it is; then a rule is
+# needed about parents and children, which the queue does without. The proof is folded at the end.
 #
 # Taking a block out of the middle must not cost a walk through the queue. A cell to convince you, with a plain deque
 # beside the given queue:
@@ -391,9 +383,9 @@ for size in (1_000, 10_000, 100_000):
 # run. So two equal prompts that arrive in the same step look like this:
 
 # %% id="publish-demo"
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
-manager = KVCacheManager(16, block_size=4)
+manager = kv_cache_manager(16, block_size=4)
 computed = set()  # blocks whose keys and values are there: none so far
 
 for name in ("first", "second"):
@@ -413,7 +405,8 @@ for name in ("first", "second"):
 #
 # A user reports an answer with a stranger's address in it. The engine's blocks were all accounted for, and its lookups
 # were right in every test. It was the class that you have just written, with an `evict` that somebody had rewritten to be
-# careful with twins. (vLLM once had a stale hash after an eviction as well, issue 44237.)
+# careful with twins. (kvcached, an allocator that takes the place of vLLM's, kept a block's hash after its eviction as
+# well: ovg-project/kvcached, pull request 363, June 2026.)
 #
 # ```python
 # class QueuePrefixCache(QueueCacheBase):
@@ -444,8 +437,7 @@ ops = [
     ("request", "a"),
     ("request", "a"),
     ("finish", 1),
-    ("finish", 0),
-    ("request", "bc"),
+    ("request", "a"),
 ]
 # END SOLUTION
 # BEGIN STUB
@@ -460,9 +452,10 @@ ops = [
 # ## A hash is not a proof
 #
 # The chain stands on one sentence: equal hashes mean equal prefixes. For a hash that anybody can compute and that is short
-# or simple, it is false, and not only by bad luck. Until early 2025 vLLM hashed with Python's built-in `hash`, whose value
-# for `None` had become predictable; whoever could guess a victim's prompt could look for one of their own with the same
-# hash (CVE-2025-25183; fixes 12621 and 15297, SHA-256 by default since v0.10.2).
+# or simple, it is false, and not only by bad luck. vLLM hashed with Python's built-in `hash`, whose value for
+# `None`, the root of every chain, had become predictable; whoever could guess a victim's prompt could look for one of their
+# own with the same hash (CVE-2025-25183). Early in 2025 the root became random (pull request 12621) and SHA-256 a choice
+# (15297); it is the default since v0.10.2.
 #
 # Break one yourself. `weak_block` is a checksum cut to 16 bits, so it has 65,536 values. Bad luck comes first: how many
 # random prompts does a server see before *any* two of them have the same hash? Guess before you run the cell, and change
@@ -504,29 +497,22 @@ print("forged:", forged)
 
 # %% [markdown] id="after-collision"
 # Now the attacker sends the forged prompt first, and then the victim comes. Three caches: one that trusts the weak
-# hash, the engine's own on the same weak hash, and one that trusts SHA-256.
+# hash, the same one with SHA-256, and one that has no hash at all: the tree of the next lesson, which compares tokens.
 
 # %% id="use-collision"
-from labkit.cache.hash_prefix_cache import HashPrefixCache
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
-
-
-def compares_tokens(refs, page_bytes, policy):
-    return HashPrefixCache(refs, page_bytes, policy, hash_block=weak_block)
-
+from labkit.engine import kv_cache_manager
 
 caches = {
-    "trusts a weak hash": queue_backed(hash_block=weak_block),
-    "weak hash, compares tokens": compares_tokens,
-    "trusts SHA-256": queue_backed(),
+    "trusts a weak hash": {"hash_block": weak_block},
+    "trusts SHA-256": {},
+    "compares tokens": {"prefix_cache": "radix"},
 }
-for name, prefix_cache in caches.items():
-    manager = KVCacheManager(32, 8, prefix_cache=prefix_cache)
+for name, settings in caches.items():
+    manager = kv_cache_manager(32, 8, **settings)
     theirs = manager.allocate("attacker", forged + [1])
     mine = manager.allocate("victim", instructions + [2])
     shared = mine.blocks[0] == theirs.blocks[0]
-    print(f"{name:27} the victim reads",
+    print(f"{name:20} the victim reads",
           "the attacker's block" if shared else "its own block")
 
 # %% [markdown] id="after-use-collision"
@@ -534,9 +520,9 @@ for name, prefix_cache in caches.items():
 # even looks good on the dashboard.
 #
 # There are two ways out, and each costs something. A **cryptographic hash** can be trusted alone, because nobody knows how
-# to find such a pair; it takes a little longer for each block. Or the cache **compares tokens** at a hit: then any hash
-# will do, and what is paid is the memory for the tokens. A longer checksum is no way out: checksums are made to notice
-# accidents, and can be solved for the value that one wants.
+# to find such a pair; it takes a little longer for each block. The cache of this lesson does that, as vLLM does. Or the
+# cache **compares tokens** at a hit: what is paid is the memory for the tokens. A longer checksum is no way out: checksums
+# are made to notice accidents, and can be solved for the value that one wants.
 
 # %% [markdown] id="side-channel"
 # ## The clock tells
@@ -552,8 +538,8 @@ for name, prefix_cache in caches.items():
 # %% id="steal"
 import random
 
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.simulate.side_channel import Clock, Server, dictionary, steal
+from labkit.engine import kv_cache_manager
+from labkit.specs.hash_prefix_cache.side_channel import Clock, Server, dictionary, steal
 
 words = dictionary(20, block_size=16)
 rng = random.Random(7)
@@ -562,7 +548,7 @@ sent = [token for number in secret for token in words[number]]
 
 print("secret            ", secret)
 for salts in (False, True):
-    server = Server(KVCacheManager(4096, 16), Clock(), salts)
+    server = Server(kv_cache_manager(4096, 16), Clock(), salts)
     server.ask("victim", sent + [1])
     guesses, probes = steal(server, words, blocks=5)
     asked = sum(len(block) for block in probes)
@@ -575,7 +561,7 @@ for salts in (False, True):
 # is a number: the **AUC**, the probability that a right guess was faster than a wrong one. 0.5 is a coin, 1 is certainty.
 
 # %% id="auc-picture"
-from labkit.simulate.side_channel import measure, side_channel_picture
+from labkit.specs.hash_prefix_cache.side_channel import measure, side_channel_picture
 
 side_channel_picture({
     "no salt": measure(block_size=8, salts=False),
@@ -583,7 +569,7 @@ side_channel_picture({
 })
 
 # %% id="auc-numbers"
-from labkit.simulate.side_channel import auc, measure
+from labkit.specs.hash_prefix_cache.side_channel import auc, measure
 
 print("tokens guessed    no salt   a salt per tenant")
 for size in (1, 2, 4, 8, 16):
@@ -685,23 +671,23 @@ for hashes, tokens in [(["a", "ab", "abc"], 12), (["a", "ab"], 9),
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# Read in mid-2026.
+# Read in vLLM 0.33.0; the other projects in mid-2026.
 #
 # - **vLLM**: `vllm/v1/core/block_pool.py` (blocks, the map from hash to blocks, `touch` and `free_blocks`) and
 #   `kv_cache_utils.py` (`FreeKVCacheBlockQueue`, `hash_block_tokens`). Freed blocks that carry a hash go to the back of the
-#   queue; newer versions put those without one in front (pull request 51482), which is what your pool does by being asked
-#   first. With caching off all go to the front.
+#   queue, those without one to its front (since pull request 42656), which is what your pool does by being asked first.
+#   With caching off all go to the front.
 # - At most `num_tokens - 1` tokens may be hits; extra keys are the adapter's name, hashes and offsets of images, prompt
 #   embeddings. The salt enters block 0 only. Equal blocks are not merged: tables only ever grow, so one hash may stand for
 #   several ids.
 # - SHA-256 is the default since v0.10.2, after CVE-2025-25183 (pull requests 12621 and 15297). The per-request salt came
-#   with CVE-2025-46570 (pull requests 16016 and 17045).
+#   with CVE-2025-46570 (proposed in issue 16016, built in pull request 17045).
 # - Metrics: counters `vllm:prefix_cache_queries` and `vllm:prefix_cache_hits`, both in **tokens**; the hit rate is the
-#   ratio of their rates. `vllm:kv_cache_usage_perc` counts held blocks only, so a full cache of reference-0 blocks looks
-#   empty. `vllm:prompt_tokens_recomputed` is the last token of a full hit, and not what preemption wastes.
+#   ratio of their rates. `vllm:kv_cache_usage_perc` counts what is not free, so a full cache of reference-0 blocks looks
+#   empty. What was not computed is `vllm:prompt_tokens_cached`. What preemption computes again is in no counter of tokens.
 # - Exact events, where enabled: `BlockStored`, `BlockRemoved`, `AllBlocksCleared`. The pictures of this course use the same
 #   names.
-# - A hit rate can be faked: vLLM issues 25780 and 25787 tell of 30% on random data, which was preempted requests finding
+# - A hit rate can be faked: vLLM issue 25780 and pull request 25787 tell of 30% on random data, which was preempted requests finding
 #   their own blocks again. Without them it was 0.2%.
 # - **nano-vllm** keeps an xxh64 chain and compares tokens; its queue is a deque, and taking a block out of its middle is
 #   O(n). It publishes after the step; issues 219 and 243 are twins of the same step.
@@ -720,8 +706,8 @@ predict("07", "verify")
 # ## Why this queue needs no rule about children
 #
 # A content is the *child* of the one that it continues by a block: `abc` is the child of `ab`. A child whose parent is gone
-# can never be found again, because lookup stops at the first miss; it would hold memory for nothing. Claim: **with tail-first release
-# the queue never evicts a parent before its child.**
+# cannot be found until somebody computes the parent again, because lookup stops at the first miss; until then it holds
+# memory for nothing. Claim: **with tail-first release the queue never evicts a parent before its child.**
 #
 # Take a findable block $c$ in the queue, and let $S$ be the last sequence that held it. $S$ held the blocks of its whole
 # prefix, so it held some block $p$ with the parent's content, and $p$ was registered, before $c$ or together with it. $S$
@@ -736,5 +722,5 @@ predict("07", "verify")
 # registered like any other.
 #
 # The argument uses that the order in the queue is the order of release. A policy that ranks by anything else, how often a
-# block was hit, say, or at random, may put a parent first. That is why the engine's own cache, which takes any policy,
-# offers it only blocks without cached children. Lesson 09 builds on that.
+# block was hit, say, or at random, may put a parent first. That is why a policy that stands in the queue's place is
+# offered only blocks without cached children. Lesson 09 builds on that.

@@ -7,8 +7,10 @@
 # blocks.
 #
 # The cell after the opening card asks two caches the same question and times the answer. Both have the instructions, and
-# both find all of them. Neither time looks long. But a scheduler that wants to know what is cached asks for every
-# request that waits, and may ask again at its next step.
+# both find all of them. More than half of the first time goes into hashing the prompt, which a server may do once for a
+# request and keep, as vLLM does; the rest is a look in a dictionary for every block. Neither time looks long. But a
+# scheduler that lets those go first of whom most is cached (SGLang's `lpm`) asks for every request that waits, and
+# again at its next step.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -19,18 +21,18 @@ start("08")
 import timeit
 from array import array
 
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
 instructions = list(range(8000))
 known = array("I", [*instructions, 9001]).tobytes()
 
 
 def look(cache):
-    return cache.lookup(cache.chain(known), 500)
+    return cache.lookup(known, b"", 500)
 
 
 for kind in ("hash", "radix"):
-    manager = KVCacheManager(1024, block_size=16, prefix_cache=kind)
+    manager = kv_cache_manager(1024, block_size=16, prefix_cache=kind)
     manager.allocate("before", [*instructions, 9000])
     times = timeit.repeat(lambda m=manager: look(m.cache), number=20, repeat=20)
     print(f"{kind:6} {len(look(manager.cache))} blocks found "
@@ -49,15 +51,13 @@ for kind in ("hash", "radix"):
 # %% id="play-widget"
 from array import array
 
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.tree_backed_cache import tree_backed
-from labkit.mine import evict_leaf, insert, match, split
-from labkit.observe.tree_log import TreeLog
+from labkit.engine import kv_cache_manager
+from labkit.mine import match
+from labkit.observe.trees import TreeLog
 from labkit.widgets import RadixTree
 
 PAGE = 4
-manager = KVCacheManager(
-    14, PAGE, prefix_cache=tree_backed(match, split, insert, evict_leaf))
+manager = kv_cache_manager(14, PAGE, prefix_cache="radix")
 log = TreeLog(page_bytes=4 * PAGE)  # a letter is a token, of four bytes
 
 
@@ -191,9 +191,9 @@ for prompt in (b"aabbccdd", b"aabbccxx", b"aabbc", b"xxbbcc"):
 predict("08", "p1")
 
 # %% id="reveal-p1"
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
-manager = KVCacheManager(256, block_size=16, prefix_cache="radix")
+manager = kv_cache_manager(256, block_size=16, prefix_cache="radix")
 first = list(range(62 * 16))
 second = first[:647] + list(range(5000, 5000 + 20 * 16 - 7))
 manager.allocate("first", first)
@@ -299,23 +299,20 @@ def insert(root, tokens: bytes, blocks: list[int], page_bytes: int):
 # %% [markdown] id="two-caches"
 # ## Two caches on one trace
 #
-# `RadixPrefixCache` is the engine's cache; it runs on the three functions that you have just written, and the picture
-# at the top of this lesson runs on yours once they have passed. It stands behind the same protocol as the hash cache of
-# the last lesson, so the manager can take either. Sixty conversations behind six system prompts, each turn sending all
+# `RadixPrefixCache` does the rest, and runs on the functions that you have passed, as the picture at the top of this
+# lesson does. It stands behind the same protocol as the hash cache of the last lesson (`labkit/cache/base.py`), so the
+# manager can take either. Sixty conversations behind six system prompts, each turn sending all
 # earlier turns again, and one request in six sent twice, because a client lost its patience:
 
 # %% id="one-trace"
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.tree_backed_cache import tree_backed
-from labkit.mine import insert, match, split
-from labkit.simulate.chats import chats, serve
+from labkit.engine import kv_cache_manager
+from labkit.specs.radix_prefix_cache.chats import chats, serve
 
 prompts = chats()
-yours = tree_backed(match, split, insert)
 print(len(prompts), "requests of", sum(map(len, prompts)) // len(prompts),
       "tokens on average")
-for name, prefix_cache in (("hash", "hash"), ("radix", yours)):
-    manager = KVCacheManager(4000, 16, prefix_cache=prefix_cache)
+for name in ("hash", "radix"):
+    manager = kv_cache_manager(4000, 16, prefix_cache=name)
     rate = serve(manager, prompts)
     entries = (manager.num_cached if name == "hash"
                else manager.cache.num_nodes)
@@ -328,27 +325,27 @@ for name, prefix_cache in (("hash", "hash"), ("radix", yours)):
 # one prompt adds at most two nodes, the cut and the rest.
 #
 # And the hash cache holds a few blocks more. Those are the impatient clients. Where a prompt of whole blocks is known
-# to its end, one token must be computed all the same (lesson 07), into a block of its own, whose content is then there
-# twice. The hash cache keeps such twins, since one hash may lead to several blocks. A tree has one place for
-# one content: the second block stays private to its request and goes back to the pool.
+# to its end, one token at least must be computed all the same (lesson 07), and a hit is whole blocks: so the last block is
+# computed again, all of it, into a block of its own, whose content is then there twice. The hash cache keeps such twins, since one hash may lead to several blocks. A tree has one place for
+# one content: while somebody holds the tree's block, the second one stays private to its request and goes back to the
+# pool; if nobody does, the tree takes the new block and gives its own back.
 
 # %% [markdown] id="pressure"
 # ## Under pressure
 #
 # Now with less memory than the conversations need. Each number of blocks gives both caches the same trace. The last two
-# columns count the blocks that were evicted and soon had to be computed once more: a cache remembers about as many
-# evictions as it has blocks, and what comes back later than that is not counted.
+# columns count the blocks that were evicted and had to be computed once more.
 
 # %% id="under-pressure"
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.simulate.chats import serve
+from labkit.engine import kv_cache_manager
+from labkit.specs.radix_prefix_cache.chats import serve
 
 print("blocks   hit rate hash  radix    evicted hash  radix"
       "    computed again hash  radix")
 for blocks in (600, 400, 300, 200):
     row = []
     for kind in ("hash", "radix"):
-        manager = KVCacheManager(blocks, 16, prefix_cache=kind)
+        manager = kv_cache_manager(blocks, 16, prefix_cache=kind, regret=True)
         rate = serve(manager, prompts)
         row.append((rate, manager.counters.cached_blocks_evicted,
                     manager.counters.regretted_evictions))
@@ -371,11 +368,11 @@ for blocks in (600, 400, 300, 200):
 # anywhere. The same conversations, with room for everything:
 
 # %% id="page-sizes"
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.simulate.chats import serve
+from labkit.engine import kv_cache_manager
+from labkit.specs.radix_prefix_cache.chats import serve
 
 for page in (1, 4, 16, 64):
-    manager = KVCacheManager(64_000 // page, page, prefix_cache="radix")
+    manager = kv_cache_manager(64_000 // page, page, prefix_cache="radix")
     rate = serve(manager, prompts)
     print(f"page of {page:2} tokens: hit rate {rate:.4f}, "
           f"{manager.cache.num_nodes} nodes, {manager.num_cached:6,} blocks")
@@ -508,7 +505,7 @@ def evict_leaf(leaf, n: int, page_bytes: int) -> list[int]:
 from labkit.cache.radix_node import RadixNode
 from labkit.cache.radix_tree import lock
 from labkit.mine import evict_leaf, insert, match
-from labkit.observe.tree_log import TreeLog
+from labkit.observe.trees import TreeLog
 from labkit.widgets import RadixTree
 
 
@@ -538,18 +535,22 @@ RadixTree(evictions, show=bytes.decode, step=1, title="Leaves first",
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# Read in mid-2026.
+# Read in SGLang 0.5.23; the other projects in mid-2026.
 #
-# - **SGLang** keeps its prefix cache in a tree: `srt/mem_cache/radix_cache.py`, the RadixAttention of Zheng et al.
-#   (arXiv 2312.07104; the paper reports hit rates of 50 to 99% and up to 6.4 times the throughput). Its `inc_lock_ref`
-#   and `dec_lock_ref` walk to the root and move tokens between *evictable* and *protected*; a split copies the count.
+# - **SGLang** keeps its prefix cache in a tree, the RadixAttention of Zheng et al. (arXiv 2312.07104; the paper reports
+#   hit rates of 50 to 99% and up to 6.4 times the throughput). `srt/mem_cache/radix_cache.py` is the plain one to read; a
+#   server runs `UnifiedRadixCache` (`srt/mem_cache/unified_radix_cache.py`), which also serves layers with windows or
+#   states, over a core in Rust (`SGLANG_UNIFIED_RADIX_TREE_CORE_BACKEND`). `inc_lock_ref` and `dec_lock_ref` walk to the
+#   root and move tokens between *evictable* and *protected*; a split copies the count.
+# - Its `match_prefix` splits a node where a match ends inside it, and refreshes the times of access, on purpose. Its
+#   `evict` frees a whole leaf at a time; yours shortens one.
 # - Matching is page-aligned. The key of a request can carry an `extra_key` (an adapter, a salt), as the hash chain's
 #   does. Here each salt has a root of its own.
 # - A prefix becomes findable when it is inserted, after its keys and values are computed; the cache of this lesson
 #   publishes at allocation, as vLLM does, so that the two of ours can be compared. A duplicate that a finished request
 #   brings is freed in favour of the tree's block.
-# - There is no global free queue: a heap over evictable leaves names the victim. Policies: `lru`, `lfu`, `fifo`, `mru`,
-#   `filo`, `priority`, `slru`. Lesson 09 builds some of them.
+# - There is no global free queue: a heap over evictable leaves names the victim. `--radix-eviction-policy` takes `lru`,
+#   `lfu`, `slru`, `priority` and `tlru`. Lesson 09 builds some of them.
 # - The tree also serves the scheduler: with the queue policy `lpm`, longest prefix match, waiting requests that share
 #   what is cached go first; above 128 waiting requests it falls back to `fcfs`, because matching all of them costs too
 #   much.

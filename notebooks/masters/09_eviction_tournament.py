@@ -15,7 +15,7 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("09")
 
 # %% id="symptom-numbers"
-from labkit.simulate.eviction_scenes import come_back, come_once
+from labkit.specs.eviction_tournament.eviction_scenes import come_back, come_once
 
 for day, scene in [("Monday", come_once()), ("Tuesday", come_back())]:
     print(f"{day:8} evicted {scene.counters.cached_blocks_evicted:5,} cached blocks")
@@ -65,9 +65,9 @@ TournamentBoard(
 # none is free, and then one of the cached blocks that nobody holds has to go. Memory that is *full* is the normal state:
 
 # %% id="full-cache"
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 
-manager = KVCacheManager(num_blocks=6, block_size=4)
+manager = kv_cache_manager(num_blocks=6, block_size=4)
 
 
 def state(what):
@@ -89,8 +89,10 @@ for name, first in [("A", 100), ("B", 200), ("C", 300)]:
 # not been held for longest goes first. vLLM has no other evictor.
 #
 # Here the choice becomes a part of its own, so that it can be another one. The cache still decides which blocks *may* go:
-# those that nobody holds and that have no cached children, because a child without its parent can never be found again.
-# The policy only says which of them goes first. So a bad policy costs time, and never a wrong answer.
+# those that nobody holds and that have no cached children, because a child without its parent
+# cannot be found until somebody computes the parent again.
+# The policy only says which of them goes first. So a bad policy costs time, and never a wrong answer; nor does it ever
+# decide who finds room, since whatever nobody holds can go, under any policy.
 #
 # The cache tells a policy what happens, in five words, and asks one question:
 #
@@ -166,15 +168,16 @@ class LRU(Policy):
 # %% [markdown] id="your-lru-at-work"
 # ## Your policy at work
 #
-# The manager takes the policy as an argument. The next cell lets yours (the reference, until it has passed) serve twenty
-# prompts that come back in random order, and counts what was found.
+# Once it has passed, your policy stands where the free queue of lesson 07 stood, in every manager of this course that is
+# not given another one. The next cell lets it (the reference, until it has passed) serve twenty prompts that come back in
+# random order, and counts what was found.
 
 # %% id="lru-at-work"
-from labkit import parts
+from labkit import engine
 from labkit.mine import LRU
 
 served = come_back(LRU).counters
-print("The policy at work:", parts.owner("eviction"))
+print("The policy at work:", engine.owner("eviction"))
 print(f"{served.hit_tokens:,} of {served.queried_tokens:,} prompt tokens were found;",
       f"{served.cached_blocks_evicted} blocks were evicted")
 
@@ -303,7 +306,7 @@ print(f"{misses} misses; LRU has {lru.looked_up - lru.hits} of {lru.looked_up}")
 # moment when its content was wanted again; where that never happened there is none.
 
 # %% id="strip-once"
-from labkit.simulate.eviction_scenes import evictions_of_replay
+from labkit.specs.eviction_tournament.eviction_scenes import evictions_of_replay
 from labkit.widgets import EvictionStrip
 
 once = requests_of(cyclic_scan(200, rounds=1, blocks_per_prompt=4))
@@ -327,7 +330,7 @@ EvictionStrip(
 # found, such as the part-filled last block of a prompt:
 
 # %% id="counters"
-from labkit.simulate.eviction_scenes import grow_too_large
+from labkit.specs.eviction_tournament.eviction_scenes import grow_too_large
 
 scenes = {
     "prompts come once": come_once(),
@@ -348,7 +351,9 @@ row = [f"{scene.full:24.0%}" for scene in scenes.values()]
 print(f"{'time without free memory':26}" + "".join(row))
 
 # %% [markdown] id="after-counters"
-# The last line is what a gauge of free memory shows, and it tells nobody apart. *Blocks recycled* and *cached
+# The last line counts the time in which no block lay in the pool, and it tells nobody apart. (The gauges of real servers
+# leave cached blocks out that nobody holds: they point at the third server, and show the other two as nearly empty.)
+# *Blocks recycled* and *cached
 # blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
 # recomputed tokens the third. (No prompt comes twice in the third; what it regrets is what a sequence that gave way had
 # left in the cache, and wanted when it came back.) The cures differ as well: for the second a better policy or a little
@@ -437,12 +442,11 @@ finish("09")
 # Anything that keeps the law passes: whoever is named may go. How good it is shows afterwards, in the tournament.
 #
 # Three limits keep it fair, and the check holds you to them. Your policy works with what it is told: it imports
-# `heapq`, `collections`, `random`, `math` and the like, and your own `LRU`, and nothing that could look at the trace. It
-# may spend 30 operations, on the average, for each block that it is told of or asked for. Operations are counted in your
-# code and not timed, so the verdict is the same on every machine; `min` over a thousand blocks counts as a thousand, also
-# inside your own `LRU` if you build on it (one that uses `min` is too slow for that). A check begins with the course's `LRU`,
-# so use its methods and not what yours keeps inside. And what a policy remembers may not grow with what has passed through
-# the cache.
+# `heapq`, `collections`, `random`, `math` and the like, and your own `LRU`, and nothing that could look at the trace. Its
+# time may not grow with the cache: the check lets it evict and hit in a cache of 512 blocks and in one of 4,096, and
+# compares. A `min` over all blocks takes eight times as long there, also inside your own `LRU` if you build on it. (A check
+# begins with the course's `LRU`, so use its methods and not what yours keeps inside.) And what a policy remembers may not
+# grow with what has passed through the cache, neither while it evicts nor while everything hits and nobody evicts at all.
 #
 # What could a policy know that LRU ignores? How often a block was hit. How deep it lies: the front of a prompt is shared
 # by many, and the end of a very long one by hardly anybody. What it would cost to compute it again:
@@ -512,6 +516,9 @@ class MyPolicy(Policy):
             rank += self.patience
         self.rank[block] = rank
         heapq.heappush(self.heap, (rank, block))
+        if len(self.heap) > 4 * len(self.rank) + 64:
+            # Most of it is outdated: hits leave entries that nobody takes out.
+            self.heap = sorted((rank, block) for block, rank in self.rank.items())
         # END SOLUTION
 
     def remove(self, block: int) -> None:
@@ -551,36 +558,40 @@ TournamentBoard(
 )
 
 # %% [markdown] id="about-hold"
-# And now on a trace that neither you nor your policy has seen. Each run of `labkit tournament` in a terminal draws a fresh
-# one, with another seed, and your policy runs in a process in which that trace does not exist; `--trace FILE` takes a
-# trace of your own. This cell does the same with a given seed, on a small trace. Regret stands beside hits here and is, like
-# them, a share of the blocks that were asked for; on the board it is a share of the evictions.
+# And now on traces that neither you nor your policy has seen. Each run of `labkit tournament` in a terminal draws ten fresh
+# ones, each with a seed of its own, and your policy runs in a process in which these traces do not exist; `--trace FILE`
+# takes a trace of your own. This cell does the same with given seeds, on small traces. Why ten? One trace puts policies into
+# an order by chance, and the next one into another. So means are ranked, and policies share a place where the difference
+# between them is no larger than what it changes by from trace to trace. Regret stands beside hits here and is, like them, a
+# share of the blocks that were asked for; what Belady regrets is the floor, which more memory lowers and no policy does.
 
 # %% id="tournament"
 from labkit.grading.tournament_command import hold, text_of
 
-standings = hold(seed=2026, requests=500, capacities=(300, 1500))
+standings = hold(seed=2026, requests=150, capacities=(150, 500))
 print(text_of(standings))
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# Read in mid-2026; versions move.
+# Read in vLLM 0.33.0 and SGLang 0.5.23; versions move.
 #
 # - **vLLM** (V1, `vllm/v1/core`) evicts LRU and nothing else. Its evictor is the free
 #   queue, `FreeKVCacheBlockQueue`, a doubly linked list from whose middle a block that is hit can be taken in constant time.
-#   Freed blocks are put back in reverse, so the tail of a sequence goes first. Newer versions put blocks without a hash to
-#   the front (#51482).
-# - **SGLang** (`srt/mem_cache`) keeps a heap over the evictable leaves of its radix tree and lets you choose among lru, lfu,
-#   fifo, mru, filo, priority and slru. `sglang:evicted_tokens_total` counts what goes.
+#   Freed blocks are put back in reverse, so the tail of a sequence goes first. Blocks without a hash go to the
+#   front (since pull request 42656).
+# - **SGLang** (`srt/mem_cache`) keeps a heap over the evictable leaves of its radix tree and lets you choose,
+#   `--radix-eviction-policy`: lru, lfu, slru, priority or tlru, which spares what bounds the slowest answers (arXiv
+#   2510.15152). `sglang:evicted_tokens_total` counts what goes.
 # - vLLM's Prometheus metrics have **no counter of evictions on the GPU**. With `--kv-cache-metrics`,
 #   `rate(vllm:kv_block_lifetime_seconds_count[5m])` divided by the sample rate is near, but counts every recycled block.
 #   Exact are the KV events: `BlockRemoved` is sent when a cached block is evicted, `BlockStored` when a content is stored;
-#   the two together give regret.
-# - `vllm:kv_cache_usage_perc` counts held blocks only. Cached blocks that nobody holds look free there.
-# - **A dead evictor** looks like this: LMCache #4817, where the eviction thread died in its first cycle and the hit rate
+#   the two together give regret. Mind the twins: a removal is sent for each block, also where another one with the same
+#   content stays, so where prompts are computed side by side the pair counts too much.
+# - `vllm:kv_cache_usage_perc` counts what is not free. Cached blocks that nobody holds look free there.
+# - **A dead evictor** looks like this: LMCache issue 4817, where the eviction thread died in its first cycle and the hit rate
 #   froze. A count of evictions that stays at *zero* on a full cache is an alarm too.
-# - The well-known measurements of vLLM #44594 (1,065 preemptions against 168, at nearly the same throughput) were made with
+# - The well-known measurements of vLLM pull request 44594 (1,065 preemptions against 168, at nearly the same throughput) were made with
 #   prefix caching off. They are about preemption, and say nothing of cached evictions.
 
 # %% [markdown] id="verify-it" tags=["fold"]

@@ -12,11 +12,11 @@ from labkit.cache import radix_tree
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.contiguous import FirstFit, ReserveMax
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 from labkit.cache.radix_node import RadixNode
 from labkit.observe.events import EventLog, Kind
-from labkit.observe.record import RecordingAllocator, RecordingPool, RecordingTable
-from labkit.observe.tree_log import TreeLog
+from labkit.observe.recorder import record
+from labkit.observe.trees import TreeLog
 from labkit.widgets import (
     CheckReport,
     EngineMap,
@@ -79,8 +79,8 @@ PageTable(fork, title="The same, at the end of its log")
 
 # %% id="page-table-recorded"
 log = EventLog(num_blocks=16, block_size=4)
-pool = RecordingPool(BlockPool(16), log)
-tables = {name: RecordingTable(BlockTable(pool, 4), log, seq=name) for name in "ABC"}
+pool = record(BlockPool(16), log)
+tables = {name: record(BlockTable(pool, 4), log, name) for name in "ABC"}
 for name, tokens in (("A", 10), ("B", 18), ("C", 7), ("A", 6), ("C", 40)):
     tables[name].append(tokens)
 tables["B"].release()
@@ -89,7 +89,7 @@ PageTable(log, title="Recorded from a real pool", subtitle="One request in it wa
 
 # %% id="page-table-nobody"
 plain_log = EventLog(num_blocks=4)
-plain = RecordingPool(BlockPool(4), plain_log)
+plain = record(BlockPool(4), plain_log)
 held = plain.allocate(3)
 plain.allocate(2)
 plain.free(held[:1])
@@ -179,8 +179,8 @@ PageTable(busy_log(10_000, 20_000, 110), title="10,000 blocks, 110 sequences, 20
 
 # %% id="page-table-live"
 live = EventLog(num_blocks=64, block_size=4)
-live_pool = RecordingPool(BlockPool(64), live)
-live_tables = {name: RecordingTable(BlockTable(live_pool, 4), live, seq=name) for name in "ABC"}
+live_pool = record(BlockPool(64), live)
+live_tables = {name: record(BlockTable(live_pool, 4), live, name) for name in "ABC"}
 board = PageTable(live, live=True, title="Live", subtitle="The next cell makes it grow.")
 board
 
@@ -199,7 +199,7 @@ WORKLOAD = [("A", 96, 40), ("B", 30, 24), ("C", 64, 64), ("D", 50, 18), ("E", 12
 def run(make, slots: int, last: int = 120) -> EventLog:
     """The workload on one allocator: prompts arrive, grow, every other one leaves, one more wants in."""
     log = EventLog(num_slots=slots)
-    memory = RecordingAllocator(make(slots), log)
+    memory = record(make(slots), log)
     placed = []
     for name, tokens, final in WORKLOAD:
         if memory.reserve(name, tokens) is not None:
@@ -214,8 +214,8 @@ def run(make, slots: int, last: int = 120) -> EventLog:
 
 
 paged_log = EventLog(num_blocks=32, block_size=16)
-paged_pool = RecordingPool(BlockPool(32), paged_log)
-paged = {name: RecordingTable(BlockTable(paged_pool, 16), paged_log, seq=name) for name, _, _ in WORKLOAD}
+paged_pool = record(BlockPool(32), paged_log)
+paged = {name: record(BlockTable(paged_pool, 16), paged_log, name) for name, _, _ in WORKLOAD}
 done = dict.fromkeys(paged, 0)
 for share in (0.3, 0.6, 1.0):
     for name, _, final in WORKLOAD:
@@ -281,7 +281,7 @@ RadixTree(tree_log, show=bytes.decode, step=12, subtitle="D leaves the way of A 
 RadixTree(tree_log, show=bytes.decode, title="The same, at the end of its log")
 
 # %% id="radix-tree-managed"
-managed = KVCacheManager(24, 4, prefix_cache="radix")
+managed = kv_cache_manager(24, 4, prefix_cache="radix")
 managed_log = TreeLog(page_bytes=16)
 stem = [*range(100, 108)]
 for name, prompt in (("A", [*stem, 1, 2, 3, 4, 5]), ("B", [*stem, 6, 7, 8, 9, 1]), ("C", [*range(40, 59)])):
@@ -462,7 +462,7 @@ report({**failed, "over": "mine", "printed": "taking 3\ntaking 2\n", "notes": ["
 
 # %% id="check-report-passed"
 DIFF = """--- yours
-+++ reference
++++ solution
 @@ -3,5 +3,4 @@
  def allocate(self, n):
 -    if len(self.free_blocks) < n:

@@ -6,7 +6,8 @@
         browse.cell(page, "ex-blocks-needed")        # a locator, by the id that the master gives the cell
         browse.assert_clean(page)
 
-`lab` is one server for the whole test session; it serves a folder of its own. `page` is a fresh browser profile.
+`lab` is one server for the whole test session; it serves a folder of its own. `page` is a new page of the file's one
+browser; every kernel ends with the test that started it.
 `browse` holds the helper functions of this module. `lab.write_notebook(name, cells)` makes a notebook for one test.
 
 Screenshots go to the git-ignored `test-results/`. Where there is no Chromium the tests skip, and fail instead under
@@ -16,15 +17,15 @@ LABKIT_REQUIRE_BROWSER=1; CHROME names another browser binary.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,8 +46,9 @@ CHROME_ARGS = [
 ]
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:")
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"
-# JupyterLab asks for a language server it does not have and for icons; that says nothing of a notebook or a widget.
-HARMLESS = ("/lsp/status", "favicon", "ResizeObserver loop")
+# JupyterLab asks for a language server it does not have and for icons, and its debugger complains of a kernel that is
+# restarted under it; that says nothing of a notebook or a widget.
+HARMLESS = ("/lsp/status", "favicon", "ResizeObserver loop", "Could not restore the debugger state")
 
 
 @dataclass
@@ -74,6 +76,11 @@ class Lab:
         write(new_notebook(cells=nodes, metadata={"kernelspec": kernel}), self.work / name)
         return name
 
+    def start_over(self) -> None:
+        """The learner has done nothing, whatever other tests have passed: pictures run on what has."""
+        shutil.rmtree(self.home)
+        _prepare(self.home)
+
     def fresh_copy(self, key: str, name: str | None = None, solved: bool = False) -> str:
         """Write a lesson's notebook into the served folder as its master gives it now, without outputs; its name."""
         from labkit.authoring import build, layout, master
@@ -84,49 +91,21 @@ class Lab:
         return name
 
 
-def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome binary, or None."""
-    named = os.environ.get("CHROME")
-    for candidate in (named, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"):
-        if candidate and Path(candidate).exists():
-            return candidate
-    return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-
-
-def need_browser() -> str:
-    """The browser to drive; skips the test where there is none, or fails it under LABKIT_REQUIRE_BROWSER=1."""
-    chromium = find_chromium()
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        chromium, missing = None, "the playwright package is not installed (pip install -e '.[dev]')"
-    else:
-        missing = "no Chromium found (apt install chromium, or set CHROME to a browser's path)"
-    if chromium is None:
-        if os.environ.get("LABKIT_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"LABKIT_REQUIRE_BROWSER=1, but {missing}")
-        pytest.skip(missing)
-    return chromium
-
-
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One JupyterLab for the session, with no settings, extensions' state or kernels of the person who runs it."""
-    need_browser()
+def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
+    """One JupyterLab for the session, started as `labkit lab` does, with nothing of the person who runs it."""
+    from labkit.lab import server_command, server_environment
+
     root = tmp_path_factory.mktemp("lab")
     work, home = root / "work", root / "home"
     work.mkdir()
     _prepare(home)
-    settings = root / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    # The command-line switch for the news prompt does not stop it; this setting does.
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews":"false","checkForUpdates":false}')
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     env = {
-        **os.environ,
+        **server_environment(token),
         "JUPYTER_CONFIG_DIR": str(root / "config"),
         "JUPYTER_DATA_DIR": str(root / "data"),
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
@@ -136,24 +115,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "IPYTHONDIR": str(root / "ipython"),
         "LABKIT_HOME": str(home),
         "LABKIT_NO_BROWSER": "1",
-        "LABKIT_PATIENCE": "8",
         "OMP_NUM_THREADS": "1",
     }
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={work}",
-        f"--IdentityProvider.token={token}",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.expose_app_in_browser=True",
-    ]
+    command = [*server_command(work, port), "--LabApp.expose_app_in_browser=True"]
     log = root / "lab.log"
     with open(log, "wb") as sink:
         process = subprocess.Popen(command, env=env, stdout=sink, stderr=subprocess.STDOUT, cwd=work)
@@ -190,39 +154,68 @@ def _wait_for_server(lab: Lab, seconds: float = 90) -> None:
     raise RuntimeError(f"JupyterLab did not answer within {seconds:.0f} s:\n{lab.log.read_text()[-4000:]}")
 
 
-@pytest.fixture
-def page(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page in a fresh browser profile that records external requests, page errors and console errors.
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A browser profile for the session: JupyterLab's code, compiled once, is found there again."""
+    return tmp_path_factory.mktemp("profile")
 
-    They are kept as `page.external`, `page.page_errors` and `page.console_errors`; `assert_clean(page)` looks at all
-    three. Where the test fails, what the page showed is kept as a screenshot.
-    """
-    chromium = need_browser()
-    from playwright.sync_api import sync_playwright
 
+@pytest.fixture(scope="module")
+def context(profile: Path, chromium: str) -> Iterator[Any]:
+    """One browser for the tests of a file. No longer: beside its event loop nothing else can run one."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)  # what is expected comes at once on an idle machine, and late on a busy one
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"),
+            str(profile),
             executable_path=chromium,
             headless=True,
             args=CHROME_ARGS,
             viewport={"width": 1280, "height": 1000},
             reduced_motion="reduce",
         )
-        opened = context.new_page()
-        opened.set_default_timeout(30_000)
-        opened.external, opened.page_errors, opened.console_errors = [], [], []
-        opened.on("request", lambda r: None if r.url.startswith(LOCAL) else opened.external.append(r.url))
-        opened.on("websocket", lambda w: None if w.url.startswith(LOCAL) else opened.external.append(w.url))
-        opened.on("pageerror", lambda e: opened.page_errors.append(str(e)))
-        opened.on("console", lambda m: opened.console_errors.append(_said(m)) if m.type == "error" else None)
-        try:
-            yield opened
-            report = getattr(request.node, "call_report", None)
-            if report is not None and report.failed:
-                shoot(opened, f"failed-{request.node.name}")
-        finally:
-            context.close()
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(context: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that records external requests, page errors and console errors.
+
+    They are kept as `page.external`, `page.page_errors` and `page.console_errors`; `assert_clean(page)` looks at all
+    three. Where the test fails, what the page showed is kept as a screenshot. Afterwards the page is closed, and the
+    kernels that it used are ended.
+    """
+    opened = context.new_page()
+    opened.set_default_timeout(60_000)
+    opened.external, opened.page_errors, opened.console_errors = [], [], []
+    opened.on("request", lambda r: None if r.url.startswith(LOCAL) else opened.external.append(r.url))
+    opened.on("websocket", lambda w: None if w.url.startswith(LOCAL) else opened.external.append(w.url))
+    opened.on("pageerror", lambda e: opened.page_errors.append(str(e)))
+    opened.on("console", lambda m: opened.console_errors.append(_said(m)) if m.type == "error" else None)
+    try:
+        yield opened
+        report = getattr(request.node, "call_report", None)
+        if report is not None and report.failed:
+            shoot(opened, f"failed-{request.node.name}")
+    finally:
+        opened.close()
+        context.set_offline(False)
+        context.clear_cookies()
+        if "lab" in request.fixturenames:
+            _end_sessions(request.getfixturevalue("lab"))
+
+
+def _end_sessions(lab: Lab) -> None:
+    """End every kernel: idle ones wake up now and then, and each keeps a worker ready."""
+    headers = {"Authorization": f"token {lab.token}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{lab.url}/api/sessions", headers=headers)) as answer:
+        sessions = json.load(answer)
+    for session in sessions:
+        address = f"{lab.url}/api/sessions/{session['id']}"
+        with suppress(urllib.error.HTTPError):  # it ended meanwhile
+            urllib.request.urlopen(urllib.request.Request(address, headers=headers, method="DELETE")).close()
 
 
 def _said(message: Any) -> str:
@@ -237,7 +230,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     return report
 
 
-def open_notebook(page: Any, lab: Lab, name: str, seconds: float = 60) -> Any:
+def open_notebook(page: Any, lab: Lab, name: str, seconds: float = 120) -> Any:
     """Open a notebook of the served folder and wait until its kernel is idle; returns the panel's locator.
 
     Where the name is a lesson's (`04_block_pool.ipynb` or `04`) and the file is not there yet, the learner's form is
@@ -269,7 +262,7 @@ def command(page: Any, name: str, args: dict[str, Any] | None = None) -> None:
     page.evaluate(f"() => {{ window.jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(args or {})}); }}")
 
 
-def run_all(page: Any, seconds: float = 120) -> None:
+def run_all(page: Any, seconds: float = 600) -> None:
     """Run every cell of the open notebook and wait until the last has finished."""
     count = page.evaluate(
         """() => {
@@ -298,7 +291,7 @@ def run_all(page: Any, seconds: float = 120) -> None:
     )
 
 
-def wait_idle(page: Any, seconds: float = 60) -> None:
+def wait_idle(page: Any, seconds: float = 300) -> None:
     """Wait until the open notebook's kernel has nothing more to do."""
     page.wait_for_timeout(150)  # a request that was just sent has not turned the kernel busy yet
     page.wait_for_function(
@@ -352,7 +345,7 @@ def set_source(page: Any, cell_id: str, source: str) -> None:
     )
 
 
-def run_cell(page: Any, cell_id: str, seconds: float = 60) -> Any:
+def run_cell(page: Any, cell_id: str, seconds: float = 300) -> Any:
     """Run one cell and wait for it; returns its locator."""
     located = cell(page, cell_id)
     page.evaluate(

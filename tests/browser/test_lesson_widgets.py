@@ -1,4 +1,4 @@
-"""The calculators of lessons 01 and 02 in a real JupyterLab: by keyboard and by drag, in both themes."""
+"""The calculators of lessons 01, 02 and 05 in a real JupyterLab: by keyboard and by drag."""
 
 from __future__ import annotations
 
@@ -60,8 +60,12 @@ def shown_of_play(card: Any) -> dict[str, Any]:
     rows = card.locator("tbody tr:first-child")
     cells = [[number(t) for t in rows.nth(i).locator("td").all_inner_texts()[-3:]] for i in range(rows.count())]
     mixture = re.search(r"\(([^,]+), ([^)]+)\)", card.locator(".lka-key").inner_text())
-    return {"products": [c[0] for c in cells], "scores": [c[1] for c in cells], "weights": [c[2] for c in cells],
-            "mixture": [number(mixture.group(1)), number(mixture.group(2))]}
+    return {
+        "products": [c[0] for c in cells],
+        "scores": [c[1] for c in cells],
+        "weights": [c[2] for c in cells],
+        "mixture": [number(mixture.group(1)), number(mixture.group(2))],
+    }
 
 
 def assert_play_agrees(card: Any, python: dict[str, Any]) -> None:
@@ -171,8 +175,10 @@ def test_attention_and_cost_by_keyboard_and_by_drag(lab: Any, page: Any, browse:
     expect(cost.locator(".lk-bar")).to_be_hidden()
 
     # The dark theme: other colours, the same numbers, and both still move.
-    light = [play.evaluate("(n) => getComputedStyle(n).backgroundColor"), cost.evaluate(
-        "(n) => getComputedStyle(n).color")]
+    light = [
+        play.evaluate("(n) => getComputedStyle(n).backgroundColor"),
+        cost.evaluate("(n) => getComputedStyle(n).color"),
+    ]
     browse.set_theme(page, dark=True)
     assert light[0] != play.evaluate("(n) => getComputedStyle(n).backgroundColor")
     assert light[1] != cost.evaluate("(n) => getComputedStyle(n).color")
@@ -188,4 +194,23 @@ def test_attention_and_cost_by_keyboard_and_by_drag(lab: Any, page: Any, browse:
     assert_play_agrees(play, python)
     browse.shoot(page, "attention-play-dark", play)
     browse.shoot(page, "token-cost-dark", cost)
+    browse.assert_clean(page)
+
+
+def test_the_block_size_follows_keys_and_pointer_and_the_sentence_follows_it(lab: Any, page: Any, browse: Any) -> None:
+    size = "from labkit.widgets import BlockSizePlay\nBlockSizePlay([17, 64, 100])"
+    panel = browse.open_notebook(page, lab, lab.write_notebook("block-size.ipynb", [size]))
+    browse.run_all(page)
+    number = panel.get_by_role("slider", name="tokens a block")
+    number.focus()
+    page.keyboard.press("Home")
+    expect(number).to_have_attribute("aria-valuetext", "1 token a block")
+    expect(panel).to_contain_text("leave 0 slots empty")
+    box = number.bounding_box()
+    page.mouse.move(box["x"] + 4, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4 + 18 * 4, box["y"] + 8, steps=6)
+    page.mouse.up()
+    expect(number).to_have_text("16")
+    expect(panel).to_contain_text("(B \N{MINUS SIGN} 1) / 2 is 7.5")
     browse.assert_clean(page)

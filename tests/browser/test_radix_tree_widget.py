@@ -16,11 +16,10 @@ TREE = (Path(__file__).resolve().parents[1] / "unit" / "test_radix_tree_widget.p
 SCENE = "\n".join(
     [
         "import random",
-        "from labkit.observe.tree_log import TreeLog",
+        "from labkit.cache.radix_node import RadixNode",
+        "from labkit.observe.trees import TreeLog",
         "from labkit.widgets import RadixTree",
-        "from labkit.widgets.tree_layout import tidy",
-        "class Node"
-        + TREE.split("class Node", 1)[1].split("\ndef story", 1)[0].replace("Node | None", "'Node | None'"),
+        "class Tree" + TREE.split("class Tree", 1)[1].split("\ndef story", 1)[0],
         """
 def story():
     tree, log = Tree(4), TreeLog(page_bytes=4)
@@ -105,7 +104,7 @@ def test_steps_by_keyboard_stay_in_the_widget(show, page, browse):
     page.keyboard.press("Home")
     expect(card).to_have_attribute("data-step", "0")
     page.keyboard.press("Space")
-    expect(card).to_have_attribute("data-step", "6", timeout=15_000)
+    expect(card).to_have_attribute("data-step", "6")
     assert active_cell(page) == before
     browse.assert_clean(page)
 
@@ -158,7 +157,7 @@ def test_arrows_walk_the_tree_once_it_was_entered(show, page, browse):
 def test_pointing_at_a_node_or_its_edge_tells_of_it(show, page, browse):
     card = show("RadixTree(story(), show=bytes.decode)").locator(".lk-radix-tree")
     expect(card).to_have_attribute("data-step", "6")
-    spots = dict((i, (x, y)) for i, x, y in card.evaluate("(root) => root.lkBoard.spots()"))
+    spots = {i: (x, y) for i, x, y in card.evaluate("(root) => root.lkBoard.spots()")}
     canvas, facts = card.locator("canvas"), card.locator(".lk-tree-facts")
     x, y = spots[1]
     canvas.hover(position={"x": x + 20, "y": y})
@@ -183,30 +182,24 @@ def test_the_page_and_python_agree_on_every_step(show, page):
 import json
 def plain(log, step):
     state = log.state(step)
-    children = {}
-    for node in sorted(state, key=lambda n: (n.order, n.node)):
-        children.setdefault(node.parent, []).append(node.node)
-    nodes = [[n.node, n.parent, len(n.key) // 2, list(n.blocks), n.locks, n.last_used, n.gone] for n in state]
-    place = sorted([node, *at] for node, at in tidy(children, 0).items()) if state else []
-    return [nodes, place, sorted(map(list, log.path(step).items()))]
+    nodes = sorted([n.node, n.parent, len(n.key) // 2, list(n.blocks), n.locks, n.last_used, n.gone] for n in state)
+    return [nodes, sorted([n.node, n.found] for n in state if n.found >= 0)]
 print("TRUTH" + json.dumps([plain(log, step) for step in range(0, log.num_steps + 1, 3)]))
 """
     panel = show("log = grown(60, 400, page=2, lock=0.2)\nRadixTree(log)", told)
     truth = json.loads(panel.locator(".jp-OutputArea-output", has_text="TRUTH").inner_text().split("TRUTH", 1)[1])
     ask = """
       (root, steps) => steps.map((step) => {
-        const { replay, tidy } = root.lkBoard;
+        const { replay } = root.lkBoard;
         const tree = replay.tree(step);
         const nodes = [...tree.row].sort((a, b) => a[0] - b[0]).map(([id, i]) => [id, replay.parent[i],
           replay.pages[replay.key[i]], [...replay.blocksOf(i)], replay.locks[i], replay.used[i], tree.gone.has(id)]);
-        const spots = tree.empty ? [] : [...tidy(tree.children, 0)];
-        const place = spots.map(([id, at]) => [id, ...at]).sort((a, b) => a[0] - b[0]);
-        return [nodes, place, [...tree.path].sort((a, b) => a[0] - b[0])];
+        return [nodes, [...tree.path].sort((a, b) => a[0] - b[0])];
       })"""
     card = panel.locator(".lk-radix-tree")
     steps = list(range(0, 401, 3))
     assert len(truth) == len(steps) and len(truth[-1][0]) > 60
-    assert card.evaluate(ask, steps[::-1])[::-1] == truth  # backwards, so that keyframes are used
+    assert card.evaluate(ask, steps[::-1])[::-1] == truth
     assert card.evaluate(ask, steps) == truth
 
 
@@ -233,6 +226,7 @@ async (root, moves) => {
 
 def test_any_way_to_a_step_gives_the_pixels_of_a_full_redraw(show, page, browse):
     panel = show("RadixTree(story(), show=bytes.decode)", "RadixTree(grown(250, 60))")
+    expect(panel.locator(".lk-radix-tree")).to_have_count(2)
     small, large = panel.locator(".lk-radix-tree").all()
     for card in (small, large):
         card.scroll_into_view_if_needed()

@@ -20,12 +20,12 @@ SCENE = """
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable
 from labkit.observe.events import EventLog, Kind
-from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 from labkit.widgets import CheckReport, EngineMap, PageTable
 
 log = EventLog(num_blocks=16, block_size=4)
-pool = RecordingPool(BlockPool(16), log)
-tables = {name: RecordingTable(BlockTable(pool, 4), log, seq=name) for name in "AB"}
+pool = record(BlockPool(16), log)
+tables = {name: record(BlockTable(pool, 4), log, name) for name in "AB"}
 for name, tokens in (("A", 10), ("B", 18), ("A", 6)):
     tables[name].append(tokens)
 tables["B"].release()
@@ -153,7 +153,7 @@ def test_steps_by_keyboard_stay_in_the_widget(show, page, browse):
     page.keyboard.press("Home")
     expect(card).to_have_attribute("data-step", "0")  # else the 4 below may still be the one above
     page.keyboard.press("Space")
-    expect(card).to_have_attribute("data-step", "4", timeout=10_000)
+    expect(card).to_have_attribute("data-step", "4")
     back = card.get_by_role("button", name="One step back")
     back.focus()
     page.keyboard.press("Space")
@@ -358,7 +358,7 @@ def test_arrows_step_after_a_click_and_walk_after_tab_or_enter(show, page, brows
     page.keyboard.press("Home")
     expect(card).to_have_attribute("data-step", "0")
     page.keyboard.press("Space")
-    expect(card).to_have_attribute("data-step", "4", timeout=10_000)
+    expect(card).to_have_attribute("data-step", "4")
     browse.assert_clean(page)
 
 
@@ -426,13 +426,13 @@ def test_a_live_board_follows_its_log(show, page, browse):
     panel = show(
         SCENE,
         "live = EventLog(num_blocks=64, block_size=4)\n"
-        "live_table = RecordingTable(BlockTable(RecordingPool(BlockPool(64), live), 4), live, seq='A')\n"
+        "live_table = record(BlockTable(record(BlockPool(64), live), 4), live, 'A')\n"
         "board = PageTable(live, live=True)\nboard",
         "import time\nfor _ in range(100):\n    live_table.append(1)\n    time.sleep(0.01)",
         "",
     )
     card = panel.locator(".lk-page-table")
-    expect(card).to_have_attribute("data-step", "100", timeout=10_000)
+    expect(card).to_have_attribute("data-step", "100")
     expect(card).to_have_attribute("data-held", "25")
     expect(card.locator(".lk-live")).to_be_visible()
     browse.set_source(page, "cell-3", "board.close_live()")
@@ -503,8 +503,8 @@ def test_engine_map_by_keyboard(show, page, browse):
     card = panel.locator(".lk-engine-map")
     expect(card.locator(".lk-map-detail h4")).to_have_text("Block pool")
     card.locator('[data-box="block_pool"]').focus()
-    page.keyboard.press("ArrowRight")
-    expect(card.locator(".lk-map-detail h4")).to_have_text("Eviction")
+    page.keyboard.press("ArrowLeft")
+    expect(card.locator(".lk-map-detail h4")).to_have_text("Sharing")
     card.get_by_role("radio", name="storms").check(force=True)
     expect(card.locator(".lk-map-off")).not_to_have_count(0)
     page.keyboard.press("ArrowRight")

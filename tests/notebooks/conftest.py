@@ -33,7 +33,7 @@ class Kernel:
         self.manager.start_kernel(env=kernel_environment(home, scratch) | QUIET, cwd=str(scratch))
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=300)
 
     @property
     def pid(self) -> int:
@@ -44,7 +44,7 @@ class Kernel:
         """Send a cell; the id of the request."""
         return self.client.execute(code)
 
-    def wait(self, request: str, timeout: float = 120) -> str:
+    def wait(self, request: str, timeout: float = 600) -> str:
         """Wait for a sent cell; the text it showed. AssertionError where it raised."""
         shown: list[str] = []
         deadline = time.monotonic() + timeout
@@ -62,7 +62,7 @@ class Kernel:
             elif kind == "status" and content["execution_state"] == "idle":
                 return "\n".join(shown)
 
-    def run(self, code: str, timeout: float = 120) -> str:
+    def run(self, code: str, timeout: float = 600) -> str:
         """Run a cell to its end; the text it showed."""
         return self.wait(self.send(code), timeout)
 
@@ -146,13 +146,13 @@ def nbval(prepared_home: Path, tmp_path: Path) -> Callable[..., None]:
     In a process, because nbval keeps its kernel in the collecting pytest, and that one may be a worker of xdist.
     """
 
-    def run(path: Path, form: str, seconds: int = 280) -> None:
+    def run(path: Path, form: str, seconds: int = 850) -> None:
         assert path.is_file(), f"{path} is not built; run `labkit author build`."
         copy = tmp_path / "nbval" / path.name
         copy.parent.mkdir()
         copy.write_bytes(path.read_bytes())
         command = [
-            sys.executable, "-m", "pytest", form, str(copy), "--nbval-cell-timeout=120", "--nbval-current-env",
+            sys.executable, "-m", "pytest", form, str(copy), "--nbval-cell-timeout=600", "--nbval-current-env",
             f"--nbval-sanitize-with={SANITIZE}", "--rootdir", str(copy.parent), "-c", os.devnull,
             "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:timeout", "-q", "--tb=short",
         ]  # fmt: skip

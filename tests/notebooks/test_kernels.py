@@ -1,11 +1,13 @@
-"""Progress under real kernels: two that write at once, and one that dies in the middle of a check."""
+"""Real kernels: two that write progress at once, one that dies in the middle of a check, one that is interrupted."""
 
 from __future__ import annotations
 
 import time
 
 import psutil
+import pytest
 
+from labkit.exercise_magic import INTERRUPTED
 from labkit.grading.progress import Progress
 
 START = 'from labkit.lesson import start\nstart("04")'
@@ -85,3 +87,53 @@ def test_a_kernel_killed_in_the_middle_of_a_check_harms_nothing(kernel, prepared
     second.run(START)
     assert "passed" in second.run(exercise_text("04", "BlockPool", solved=True))
     assert Progress(prepared_home).passed("04_block_pool", "BlockPool")
+
+
+ENDLESS = """\
+%%exercise blocks_needed
+import subprocess
+from pathlib import Path
+
+
+def begun():
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    Path({file!r}).write_text(str(child.pid) + "\\n")
+
+
+def blocks_needed(num_tokens, block_size):
+    begun()
+    while True:
+        {inside}
+
+
+{top}
+"""
+
+
+@pytest.mark.parametrize(
+    ("inside", "top"),
+    [
+        ("pass", ""),
+        ("pass", "blocks_needed(1, 1)"),
+        ("try:\n            while True: pass\n        except BaseException: pass", ""),
+    ],
+    ids=["in a call", "at the top level", "swallowing every signal"],
+)
+def test_an_interrupt_ends_a_check_with_all_that_it_started(
+    kernel, prepared_home, exercise_text, no_children, tmp_path, inside, top
+):
+    file = tmp_path / "begun"
+    first = kernel()
+    first.run(START)
+    request = first.send(ENDLESS.format(file=str(file), inside=inside, top=top))
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert time.monotonic() < deadline, "the code under check never began"
+        time.sleep(0.02)
+    started = [child.pid for child in psutil.Process(first.pid).children(recursive=True)]
+    assert int(file.read_text()) in started
+    first.manager.interrupt_kernel()
+    assert first.wait(request).strip() == INTERRUPTED
+    no_children(started)
+    assert not Progress(prepared_home).summary()["lessons"], "an interrupted check is no attempt"
+    assert "passed" in first.run(exercise_text("04", "blocks_needed", solved=True))

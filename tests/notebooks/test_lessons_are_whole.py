@@ -31,7 +31,7 @@ def test_no_notebook_without_a_master():
 
 
 @pytest.mark.parametrize("key", ["04_block_pool"])
-def test_a_lesson_executed_again_gives_the_same_bytes(key, tmp_path):
+def test_a_lesson_executed_again_gives_the_same_bytes(key, tmp_path, chromium):
     lesson = master.read(layout.files(key).master)
     stored = build.load(layout.files(key).solved)
     texts = [build.dumps(build.keep_ignored_outputs(build.execute(lesson), stored)) for _ in range(2)]

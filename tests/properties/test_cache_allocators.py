@@ -118,6 +118,7 @@ class BuddyMemory(Memory):
         assert not any((start ^ length, length) in holes for start, length in holes)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("machine", [FirstFitMemory, ReserveMaxMemory, BuddyMemory])
 def test_any_sequence_of_calls(machine):
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -9,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from labkit.cache.block_pool import CheckedPool, find_leak
 from labkit.cache.block_table import BlockTable, blocks_needed
 from labkit.observe.events import EventLog, Kind
-from labkit.observe.record import RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 
 NUM_BLOCKS = 7
 BLOCK_SIZE = 3
@@ -24,12 +26,15 @@ class PoolAndTables(RuleBasedStateMachine):
         super().__init__()
         self.log = EventLog(num_blocks=NUM_BLOCKS, block_size=BLOCK_SIZE)
         self.pool = CheckedPool(NUM_BLOCKS)
-        self.alive: list[RecordingTable] = []
+        self.alive: list[Any] = []
+        self.names: dict[int, str] = {}
         self.born = 0
 
     @rule(target=tables)
     def new_table(self):
-        table = RecordingTable(BlockTable(RecordingPool(self.pool, self.log), BLOCK_SIZE), self.log, f"S{self.born}")
+        name = f"S{self.born}"
+        table = record(BlockTable(record(self.pool, self.log), BLOCK_SIZE), self.log, name)
+        self.names[id(table)] = name
         self.born += 1
         self.alive.append(table)
         return table
@@ -69,17 +74,17 @@ class PoolAndTables(RuleBasedStateMachine):
     def the_log_tells_the_same_story(self):
         owner: dict[int, str] = {}
         fill: dict[int, int] = {}
-        for record in self.log.records:
-            block, name = int(record["block"]), self.log.names[record["seq"]]
-            if record["kind"] == Kind.ALLOCATE:
+        for event in self.log.records:
+            block, name = int(event["block"]), self.log.names[event["seq"]]
+            if event["kind"] == Kind.ALLOCATE:
                 assert block not in owner
                 owner[block] = name
-            elif record["kind"] == Kind.FREE:
+            elif event["kind"] == Kind.FREE:
                 assert owner.pop(block) == name
                 fill.pop(block, None)
-            elif record["kind"] == Kind.FILL:
-                fill[block] = int(record["arg"])
-        assert owner == {block: table.seq for table in self.alive for block in table.blocks}
+            elif event["kind"] == Kind.FILL:
+                fill[block] = int(event["arg"])
+        assert owner == {block: self.names[id(table)] for table in self.alive for block in table.blocks}
         for table in self.alive:
             assert sum(fill.get(block, 0) for block in table.blocks) == table.num_tokens
 

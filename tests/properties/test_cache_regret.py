@@ -1,4 +1,4 @@
-"""Regret is counted exactly as long as the cache remembers what it evicted, whatever cache, policy and pool."""
+"""Regret is counted exactly, whatever cache, policy and pool; by one meter, which replays use as well."""
 
 from __future__ import annotations
 
@@ -6,32 +6,24 @@ import random
 
 import pytest
 
+from labkit.bench.shadow import Shadow, random_operations
 from labkit.cache.eviction_policies import POLICIES
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
-from labkit.cache.swap import SwapPool
-from labkit.simulate.shadow import Shadow, random_operations
-
-EVER = 10**9
+from labkit.engine import kv_cache_manager
+from labkit.observe.regret import Regret
 
 
-def shadow(num_blocks, block_size, kind, policy=None, host=None):
-    cache = queue_backed() if kind == "queue" else kind
-    manager = KVCacheManager(
-        num_blocks, block_size, prefix_cache=cache, policy=policy, swap_pool=None if host is None else SwapPool(host)
-    )
-    manager.cache._ghosts.size = EVER  # it never forgets, so the model, which does not forget either, must agree
-    return Shadow(manager, remembered=EVER)
+def shadow(num_blocks, block_size, kind, policy=None):
+    return Shadow(kv_cache_manager(num_blocks, block_size, prefix_cache=kind, policy=policy, regret=True, yours=False))
 
 
-@pytest.mark.parametrize("kind, name", [("queue", None), *((k, n) for k in ("hash", "radix") for n in POLICIES)])
+@pytest.mark.parametrize("kind", ["hash", "radix"])
+@pytest.mark.parametrize("name", [None, *POLICIES])
 def test_regret_is_what_was_evicted_and_came_back(kind, name):
     regretted = 0
     for seed in range(12):
         rng = random.Random(seed)
         num_blocks = rng.choice([1, 2, 3, 4, 6, 9, 16])
-        policy = POLICIES[name](num_blocks) if name else None
-        side = shadow(num_blocks, rng.choice([1, 1, 2, 3]), kind, policy, host=rng.randint(0, 12))
+        side = shadow(num_blocks, rng.choice([1, 1, 2, 3]), kind, POLICIES[name](num_blocks) if name else None)
         random_operations(side, rng, 250, tokens=rng.choice([1, 2, 2, 3]), longest=rng.choice([3, 8, 24]))
         side.finish()
         regretted += side.regretted
@@ -54,3 +46,17 @@ def test_two_evicted_runs_that_begin_alike_are_both_remembered():
         side.free(name)
     # [1, 1, 1] comes back whole: 3. Of [0, 1, 1] and [0, 0] only what was there before: 1, and 2.
     assert side.manager.counters.regretted_evictions == 6
+
+
+def test_of_two_copies_the_last_one_counts():
+    regret = Regret()
+    regret.stored("aab"), regret.removed("a"), regret.stored("a")
+    assert regret.count == 0
+    regret.removed("aab"), regret.stored("ba")
+    assert regret.count == 2
+    regret.removed("a"), regret.cleared(), regret.stored("a")
+    assert regret.count == 2  # all is forgotten: what comes back is something else
+
+
+def test_without_a_meter_the_counter_says_that_nobody_counts():
+    assert kv_cache_manager(4, 4).counters.regretted_evictions is None

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from labkit.cache.block_pool import CheckedPool
 from labkit.cache.block_table import BlockTable, blocks_needed
 from labkit.cache.copy_on_write import append_cow, fork
-from labkit.cache.ref_counts import RefCounts
+from labkit.cache.ref_counts import CheckedRefCounts
 from labkit.errors import BlockError
 
 NUM_BLOCKS = 9
@@ -28,7 +28,7 @@ class SharedTables(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.refs = RefCounts(CheckedPool(NUM_BLOCKS))
+        self.refs = CheckedRefCounts(CheckedPool(NUM_BLOCKS))
         self.memory = [""] * (NUM_BLOCKS * BLOCK_SIZE)
         self.texts: dict[BlockTable, list[str]] = {}  # what each sequence should read
         self.aside: list[int] = []  # dropped and not recycled, as a prefix cache keeps them

@@ -58,15 +58,14 @@ def secrets(question: Question, seed: int) -> set[str]:
     return {text for text in out if text}
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 2**31))
 def test_nothing_of_the_key_is_in_the_state_before_an_answer(data: st.DataObject, seed: int) -> None:
     quiz, question = data.draw(st.sampled_from(questions()))
     mode = "prediction" if question.prediction else "lesson"
     widget = QuizWidget(quiz, [question.id], mode=mode, seed=seed)
     state = widget.get_state()
-    static = {name: state.pop(name) for name in ("_esm", "_css")}
-    assert all(static.values())
+    assert state.pop("_esm")
     text = json.dumps(state, default=str, ensure_ascii=False)
     for secret in secrets(question, seed):
         assert json.dumps(secret, ensure_ascii=False)[1:-1] not in text
@@ -97,7 +96,7 @@ def test_the_place_of_an_option_does_not_tell_the_key(kind: str) -> None:
     assert min(counts) > (12 if kind == "o" else 40), counts
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 2**31))
 def test_the_key_grades_as_right_and_what_is_kept_grades_the_same(data: st.DataObject, seed: int) -> None:
     _, question = data.draw(st.sampled_from(questions()))
@@ -122,7 +121,7 @@ def test_the_key_grades_as_right_and_what_is_kept_grades_the_same(data: st.DataO
         assert instance.from_ids(instance.to_ids(outcome.answer)) == outcome.answer
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.data(),
     answer=st.recursive(

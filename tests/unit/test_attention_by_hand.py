@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 
 import pytest
 import torch
-from matplotlib import image as mpl_image
 from torch.nn.functional import scaled_dot_product_attention
 
 from labkit.attention import by_hand
@@ -52,7 +49,7 @@ def test_pieces_of_any_size_give_the_rows_of_the_whole(cut: tuple[int, ...]) -> 
 
 def test_the_bug_of_the_break_it_is_torchs_upper_left_mask() -> None:
     spec = exercise("01", "break_the_mask").spec
-    head = Source(spec.base, spec.bug, "<bug>").namespace()["CachedAttention"]()
+    head = Source(spec.base, spec.wrong_one(), "<bug>").namespace()["CachedAttention"]()
     Q, K, V = draw(5, 4), draw(5, 4, seed=1), draw(5, 2, seed=2)
     head.feed(Q[:3], K[:3], V[:3])
     expected = scaled_dot_product_attention(Q[None, 3:], K[None], V[None], is_causal=True)[0]
@@ -78,16 +75,20 @@ def test_picture_computes_what_the_lesson_teaches() -> None:
     torch.testing.assert_close(torch.tensor(hidden.mixture(), dtype=torch.float64), by_hand.attend(q, K[:2], V[:2]))
 
 
-def test_picture_has_a_stable_text_and_a_still() -> None:
+def test_the_play_has_a_stable_text() -> None:
     assert repr(AttentionPlay()) == repr(AttentionPlay()) == "AttentionPlay(query=(1, 1), weights: 79%, 19%, 2%)"
-    data, _ = AttentionPlay(hidden=[2])._repr_mimebundle_()
-    pixels = mpl_image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert pixels.shape[1] == 900 and pixels[..., :3].std() > 0.02
 
 
-@pytest.mark.parametrize("wrong", [
-    {"keys": ((1, 2),)}, {"query": (1, 2, 3)}, {"query": (4, 0)}, {"hidden": [0, 1, 2]}, {"hidden": [3]},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"keys": ((1, 2),)},
+        {"query": (1, 2, 3)},
+        {"query": (4, 0)},
+        {"hidden": [0, 1, 2]},
+        {"hidden": [3]},
+    ],
+)
 def test_picture_refuses_what_it_cannot_draw(wrong: dict) -> None:
     with pytest.raises(LabkitError):
         AttentionPlay(**wrong)
@@ -99,12 +100,15 @@ def test_one_query_among_all_keys_is_refused_by_the_reference() -> None:
         by_hand.causal_attend(Q, K, V)
 
 
-@pytest.mark.parametrize(("body", "words"), [
-    ("s -= s[0]\n    return torch.softmax(s, 0) @ V", "make a new tensor"),
-    ("return torch.tensor([1.0] * len(s)) @ V", "float32"),
-    ("return torch.exp(s - s[:0].max(dim=0).values) @ V", "sees no key"),
-    ("return torch.cat([V, s]).sum(0)", "one row"),
-])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("s -= s[0]\n    return torch.softmax(s, 0) @ V", "make a new tensor"),
+        ("return torch.tensor([1.0] * len(s)) @ V", "float32"),
+        ("return torch.exp(s - s[:0].max(dim=0).values) @ V", "sees no key"),
+        ("return torch.cat([V, s]).sum(0)", "one row"),
+    ],
+)
 def test_what_torch_refuses_is_said_in_plain_words(body: str, words: str) -> None:
     spec = exercise("01", "attend").spec
     text = f"def attend(q, K, V):\n    s = scores(q, K)\n    {body}\n"

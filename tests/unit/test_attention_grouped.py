@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from labkit.attention import ContiguousKVCache, KVCache, PagedKVCache, attend, grouped_attention
 from labkit.attention.plan import hidden_positions
 from labkit.cache.block_pool import CheckedPool
-from labkit.cache.block_table import BlockTable
 
 
 def by_the_formula(q, k, v, lengths):
@@ -59,7 +58,7 @@ def make(kind: str, layers: int = 2):
     common = {"layers": layers, "kv_heads": 2, "head_dim": 4, "dtype": torch.float64}
     if kind == "contiguous":
         return ContiguousKVCache(max_seqs=3, max_tokens=12, **common)
-    return PagedKVCache(num_blocks=9, block_size=4, pool=CheckedPool(9), table_cls=BlockTable, **common)
+    return PagedKVCache(num_blocks=9, block_size=4, pool=CheckedPool(9), **common)
 
 
 @pytest.mark.parametrize("kind", ["paged", "contiguous"])
@@ -70,7 +69,7 @@ def test_what_is_written_is_what_is_read(kind):
     truth: dict[str, list[torch.Tensor]] = {"A": [], "B": []}
     for names, counts in [(["A"], [5]), (["A", "B"], [1, 6]), (["B", "A"], [1, 1]), (["A"], [3])]:
         for name, n in zip(names, counts, strict=True):
-            assert cache.extend(name, n)
+            assert cache.extend(name, [0] * n)
         plan = cache.plan(names, counts)
         k = torch.randn(sum(counts), 2, 4, generator=random, dtype=torch.float64)
         for part, name in zip(k.split(counts), names, strict=True):
@@ -102,7 +101,7 @@ def test_attending_in_pieces_is_attending_at_once(kind):
     pieces = []
     start = 0
     for n in (3, 1, 4, 1, 2):
-        assert cache.extend("A", n)
+        assert cache.extend("A", [0] * n)
         rows = slice(start, start + n)
         pieces.append(attend(q[rows], k[rows], v[rows], cache, 1, cache.plan(["A"], [n])))
         start += n
@@ -111,31 +110,19 @@ def test_attending_in_pieces_is_attending_at_once(kind):
 
 def test_a_refused_extend_changes_nothing():
     paged, contiguous = make("paged"), make("contiguous")
-    assert paged.extend("A", 30)
-    assert not paged.extend("A", 7) and not paged.extend("B", 5)
-    assert (paged.length("A"), paged.length("B"), paged.pool.num_free) == (30, 0, 1)
-    assert "B" not in paged.tables
-    assert contiguous.extend("A", 12)
-    assert not contiguous.extend("A", 1) and not contiguous.extend("B", 13)
+    assert paged.extend("A", [0] * 30)
+    assert not paged.extend("A", [0] * 7) and not paged.extend("B", [0] * 5)
+    assert (paged.length("A"), paged.length("B"), paged.manager.num_free) == (30, 0, 1)
+    assert contiguous.extend("A", [0] * 12)
+    assert not contiguous.extend("A", [0] * 1) and not contiguous.extend("B", [0] * 13)
     assert (contiguous.length("A"), contiguous.length("B")) == (12, 0)
     for cache in (paged, contiguous):
         cache.drop("nobody")
         cache.drop("A")
         assert cache.length("A") == 0
-        assert cache.extend("A", 12)
+        assert cache.extend("A", [0] * 12)
 
 
 def test_sizes_in_bytes():
     # 2 (K and V) x 2 layers x 36 slots x 2 heads x 4 numbers x 8 bytes
     assert make("paged").num_bytes == make("contiguous").num_bytes == 2 * 2 * 36 * 2 * 4 * 8
-
-
-def test_tables_of_a_scheduler_can_be_used():
-    """A scheduler that keeps the tables itself puts them into the cache and never calls extend."""
-    cache = make("paged")
-    table = BlockTable(cache.pool, 4)
-    assert table.append(6)
-    cache.tables["A"] = table
-    q = torch.randn(6, 2, 4, dtype=torch.float64)
-    out = attend(q, q, q, cache, 0, cache.plan(["A"], [6]))
-    torch.testing.assert_close(out, attend(q, q, q))

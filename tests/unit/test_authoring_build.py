@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from labkit.authoring import build, drift
+from labkit import writing
+from labkit.authoring import build, drift, photographs
 from labkit.authoring.environment import SEED, prepare_home
 from labkit.authoring.master import parse, read
 from labkit.errors import AuthorError
 from labkit.grading.progress import Progress
+from labkit.widgets import mount
+from labkit.widgets.base import VIEW_MIME
 
 TINY = Path(__file__).parents[1] / "notebooks" / "fixtures" / "tiny.py"
 PLAIN = """\
@@ -165,14 +170,14 @@ def test_prepared_home_has_the_seed_and_nothing_else(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.ipynb"
-    build.write_atomically(path, "old\n")
+    writing.write_atomically(path, "old\n")
 
     def refuse(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(build.os, "replace", refuse)
+    monkeypatch.setattr(writing.os, "replace", refuse)
     with pytest.raises(OSError, match="no space"):
-        build.write_atomically(path, "new\n")
+        writing.write_atomically(path, "new\n")
     assert path.read_text() == "old\n" and list(tmp_path.iterdir()) == [path]
 
 
@@ -214,6 +219,13 @@ def shown(text: str | None = None, **data):
     return [{"output_type": "display_data", "data": data, "metadata": {}}]
 
 
+def photographed(pixels: str | None, alt: str):
+    """An output that showed a widget, as a build stores it."""
+    data = {"image/png": base64.b64encode(png(pixels)).decode()} if pixels else {"text/plain": "Pool"}
+    metadata = {build.WIDGET_MARK: True, "image/png": {"alt": alt}}
+    return [{"output_type": "display_data", "data": data, "metadata": metadata}]
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
@@ -232,7 +244,11 @@ def shown(text: str | None = None, **data):
         ),
         ({"outputs": shown(**{"image/png": base64.b64encode(png("white")).decode()})}, [("a", "blank-picture")]),
         ({"outputs": shown(**{"image/png": base64.b64encode(png("drawn")).decode()})}, []),
-        ({"outputs": shown(**{build.WIDGET_VIEW: {"model_id": "x"}})}, [("a", "widget-view")]),
+        ({"outputs": shown(**{VIEW_MIME: {"model_id": "x"}})}, [("a", "widget-view")]),
+        ({"outputs": photographed("drawn", "A pool.")}, []),
+        ({"outputs": photographed("drawn", " ")}, [("a", "no-alternative-text")]),
+        ({"outputs": photographed("white", "A pool.")}, [("a", "blank-picture")]),
+        ({"outputs": photographed(None, "A pool.")}, [("a", "lost-picture")]),
     ],
 )
 def test_stored_outputs_are_inspected(tmp_path, changes, found):
@@ -253,3 +269,96 @@ def test_learner_notebook_with_an_output_is_said(tmp_path):
     path = tmp_path / "50_plain.ipynb"
     path.write_text(json.dumps(node))
     assert [f.rule for f in drift.learner(master, path)] == ["stored-output"]
+
+
+WIDGET = """\
+# %% [markdown] id="title"
+# # One widget
+
+# %% id="shown"
+from labkit.widgets import BlockSizePlay
+
+BlockSizePlay([5, 9])
+"""
+
+
+def test_a_widget_is_photographed_and_its_state_left_out(tmp_path, chromium):
+    master = parse(WIDGET, "50_plain.py")
+    node = build.execute(master)
+    (output,) = outputs(node, "shown")
+    assert set(output.data) == {"text/plain", "image/png"} and "widgets" not in node.metadata
+    assert not drift.is_blank(base64.b64decode(output.data["image/png"]))
+    assert output.metadata["image/png"]["alt"].startswith("What a block size does to the last block")
+    assert build.differing_cells(node, build.execute(master)) == []
+    path = tmp_path / "50_plain.ipynb"
+    path.write_text(build.dumps(node))
+    assert list(drift.solved(master, path)) == []
+
+
+def without_a_browser(monkeypatch):
+    monkeypatch.delenv("CHROME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+
+def test_without_a_browser_a_solved_notebook_is_refused_in_a_sentence_and_nothing_is_written(tmp_path, monkeypatch):
+    pytest.importorskip("playwright")
+    monkeypatch.setattr(build, "run", lambda node, *_, **__: stored_widget(node))
+    without_a_browser(monkeypatch)
+    with pytest.raises(AuthorError, match=r"there is no Chromium .*--learner-only"):
+        build.build(parse(WIDGET, "50_plain.py"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    build.build(parse(WIDGET, "50_plain.py"), tmp_path, learner_only=True)
+
+
+def stored_widget(node):
+    """Stands for an execution: the last cell shows a widget whose state was saved."""
+    from nbformat.v4 import new_output
+
+    state = {"w": {"model_module": "anywidget", "state": {}}}
+    node.metadata["widgets"] = {mount.STATE_MIME: {"state": state}}
+    node.cells[-1].outputs = [new_output("display_data", data={VIEW_MIME: {"model_id": "w"}})]
+
+
+def test_author_build_asks_for_the_browser_before_it_executes_anything(monkeypatch):
+    from typer.testing import CliRunner
+
+    from labkit.authoring.commands import app
+
+    pytest.importorskip("playwright")
+    monkeypatch.setattr(build, "build", lambda *_, **__: pytest.fail("it began to build"))
+    without_a_browser(monkeypatch)
+    done = CliRunner().invoke(app, ["build", "04"])
+    assert done.exit_code == 1 and "there is no Chromium" in done.output
+
+
+def marked_run(text: str, **of_the_widget: dict[str, str]):
+    def output(kind, **metadata):
+        return nbformat.v4.new_output(kind, {"text/plain": text, "image/png": text}, metadata=metadata)
+
+    outputs = [output("display_data"), output("execute_result", **{build.WIDGET_MARK: True}, **of_the_widget)]
+    cell = nbformat.v4.new_code_cell("measure()", id="a", metadata={"tags": [build.IGNORE_OUTPUT]}, outputs=outputs)
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def test_a_recorded_run_stays_where_each_photograph_has_its_text() -> None:
+    text = {"image/png": {"alt": "what is to be seen"}}
+    kept = build.keep_ignored_outputs(marked_run("new", **text), marked_run("old", **text))
+    assert kept.cells[0].outputs[0].data["text/plain"] == "old"
+    taken = build.keep_ignored_outputs(marked_run("new", **text), marked_run("old"))
+    assert taken.cells[0].outputs[0].data["text/plain"] == "new"
+
+
+def test_fewer_colours_are_not_seen() -> None:
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (400, 200), "white")
+    draw = ImageDraw.Draw(picture)
+    for i in range(12):
+        draw.rectangle((20 * i, 30, 20 * i + 15, 60), fill=(20 * i, 90, 255 - 20 * i))
+    draw.text((10, 100), "Blocks that nobody holds", fill="#1b2330", font_size=20)
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    smaller = photographs.in_256_colours(png.getvalue())
+    seen = np.asarray(Image.open(io.BytesIO(smaller)).convert("RGB")).astype(int)
+    assert np.abs(seen - np.asarray(picture)).max() < 16 and not drift.is_blank(smaller)

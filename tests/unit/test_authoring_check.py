@@ -11,8 +11,9 @@ from labkit import specs
 from labkit.authoring import check, layout, names, new, rooms, shape, templates
 from labkit.authoring.master import parse
 from labkit.errors import AuthorError
-from labkit.grading.mutants import Mutant, Right
-from labkit.grading.specification import Rule, Specification, Witness, op
+from labkit.grading.language import Rule
+from labkit.grading.mistakes import Bank, Mistake, Right
+from labkit.grading.specification import Specification
 
 WHOLE = '''\
 # %% [markdown] id="symptom"
@@ -103,8 +104,7 @@ def more(n: int) -> int:
 
 
 class Spec(Specification):
-    rules = (Rule("holds", "It holds."),)
-    witnesses = (Witness("holds", op("call", n=1)),)
+    rules = (Rule("holds", "It holds.", witnesses=("1",)),)
     hints = ("A question?", "An invariant.", "code ____")
     prelude = "import math"
 
@@ -189,15 +189,15 @@ def test_no_exercise_of_kind_break_is_found():
 
 def room_findings(monkeypatch, lesson=LESSON, wrong=None, right=None) -> list[tuple[str, str]]:
     bank = (
-        [Mutant(id, f"m{i}", "holds", "It is wrong.", "") for id in ("first", "second", "more") for i in range(10)],
+        [Mistake(id, f"m{i}", "holds", "It is wrong.", "") for id in ("first", "second", "more") for i in range(10)],
         [Right(id, f"r{i}", "") for id in ("first", "second", "more") for i in range(2)],
     )
     monkeypatch.setattr(
-        "labkit.grading.mutants.bank", lambda module: (bank[0] if wrong is None else wrong, right or bank[1])
+        "labkit.grading.mistakes.bank", lambda lesson: Bank(bank[0] if wrong is None else wrong, right or bank[1])
     )
     files = layout.files("60_whole")
     here = Path(__file__)
-    monkeypatch.setattr(layout, "files", lambda key: replace(files, mutants=here, spec=files.spec, quiz=files.quiz))
+    monkeypatch.setattr(layout, "files", lambda key: replace(files, mistakes=here, spec=files.spec, quiz=files.quiz))
     return [(f.rule, f.message) for f in rooms.check(parse(WHOLE, "60_whole.py"), lesson)]
 
 
@@ -236,7 +236,7 @@ def test_core_minutes_have_a_limit(monkeypatch):
     [
         ("hints", ("one", "two", ""), "hints"),
         ("hints", ("one", "two", "two"), "hints"),
-        ("witnesses", (), "witness"),
+        ("rules", (Rule("holds", "It holds."),), "witness"),
         ("rules", (), "spec"),
         ("exercise", "else", "spec"),
     ],
@@ -249,15 +249,15 @@ def test_specifications_are_inspected(monkeypatch, field, value, rule):
 
 
 def test_small_or_wrong_banks_are_found(monkeypatch):
-    nine = [Mutant("first", f"m{i}", "holds", "Wrong.", "") for i in range(9)]
-    texts = [text for _, text in room_findings(monkeypatch, wrong=[*nine, Mutant("gone", "x", "holds", "No.", "")])]
-    assert any("first has 9 wrong implementations" in text for text in texts)
-    assert any("second has 0 wrong implementations" in text for text in texts)
+    nine = [Mistake("first", f"m{i}", "holds", "Wrong.", "") for i in range(9)]
+    texts = [text for _, text in room_findings(monkeypatch, wrong=[*nine, Mistake("gone", "x", "holds", "No.", "")])]
+    assert any("first has 9 known mistakes" in text for text in texts)
+    assert any("second has 0 known mistakes" in text for text in texts)
     assert any("is for 'gone', which is no exercise" in text for text in texts)
-    other = [Mutant("first", "y", "holds", "", "")]
+    other = [Mistake("first", "y", "holds", "", "")]
     texts = [text for _, text in room_findings(monkeypatch, wrong=other, right=[Right("first", "r", "")])]
     assert any("does not say why" in text for text in texts)
-    assert any("first has 1 right ones" in text for text in texts)
+    assert any("first has 1 right answers" in text for text in texts)
 
 
 def test_unregistered_lesson_is_found():
@@ -319,8 +319,8 @@ def lay_out_in(tmp_path, monkeypatch):
             learner=tmp_path / f"{key}.ipynb",
             solved=tmp_path / "solved" / f"{key}.ipynb",
             quiz=tmp_path / f"{key}.yaml",
-            spec=tmp_path / f"{name}.py",
-            mutants=tmp_path / "mutants" / f"{name}.py",
+            spec=tmp_path / name / "__init__.py",
+            mistakes=tmp_path / name / "mistakes.diff",
         )
 
     monkeypatch.setattr(layout, "files", files)
@@ -332,10 +332,10 @@ def test_new_lays_out_files_that_can_be_read(tmp_path, monkeypatch):
     registry = lay_out_in(tmp_path, monkeypatch)
     written = new.lay_out("61_new_thing", "A new thing")
     files = layout.files("61_new_thing")
-    assert written == [files.master, files.spec, files.mutants, files.quiz, registry]
+    assert written == [files.master, files.spec, files.mistakes, files.quiz, registry]
     master = check.masters.read(files.master)
     assert master.cells[0].source.startswith("# 61. A new thing")
-    for path in (files.spec, files.mutants, registry):
+    for path in (files.spec, registry):
         compile(path.read_text(), str(path), "exec")
         assert all(len(line) <= 120 for line in path.read_text().splitlines()), path
     from labkit.grading import quiz
@@ -374,7 +374,7 @@ def test_new_refuses_other_keys(tmp_path, monkeypatch, key):
 
 
 def test_templates_say_nothing_unfinished():
-    for text in (templates.MASTER, templates.SPEC, templates.MUTANTS, templates.QUIZ):
+    for text in (templates.MASTER, templates.SPEC, templates.MISTAKES, templates.QUIZ):
         assert "TODO" not in text and "«" in text
 
 

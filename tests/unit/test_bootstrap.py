@@ -120,7 +120,7 @@ def test_a_python_without_venv_is_told_which_package(bootstrap, monkeypatch: pyt
 
 def test_a_second_run_does_nothing(bootstrap, capsys: pytest.CaptureFixture[str]) -> None:
     bootstrap.ensure_environment(dev=False)
-    assert ["-e", bootstrap.ROOT] == installs(bootstrap)[-1][-2:]
+    assert installs(bootstrap)[-1][-2:] == ["-e", bootstrap.ROOT]
     assert "-c" in installs(bootstrap)[-1]
     bootstrap.calls.clear()
     bootstrap.ensure_environment(dev=False)
@@ -234,7 +234,7 @@ def test_one_failing_group_fails_the_whole_and_hides_no_other(bootstrap, monkeyp
     assert "===== 1 failed, 5 passed in 0s =====" in out and "FAILED" in out
     ends["library"] = (0, "2 passed")
     assert bootstrap.run_tests() == 0
-    ends.update({name: (5, "no tests ran") for name in ends})
+    ends.update(dict.fromkeys(ends, (5, "no tests ran")))
     assert bootstrap.run_tests() == 1
 
 

@@ -34,7 +34,7 @@ def test_the_last_request_goes_to_the_last_server() -> None:
 
 def test_a_server_alone_wants_a_request_and_a_request_a_server() -> None:
     assert "add a request" in verdict(("Gate", 4, 1, 1, 16)).message
-    assert "begin with a tuple" in verdict(("request", 64)).message
+    assert 'begin with ("Gate", 100, 2, 2, 64)' in verdict(("request", 64)).message
 
 
 def test_small_letters_are_understood() -> None:

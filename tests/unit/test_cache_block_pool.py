@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from labkit.cache.base import BlockPoolLike
 from labkit.cache.block_pool import BlockPool, CheckedPool, find_leak
-from labkit.cache.protocols import BlockPoolLike
 from labkit.errors import BlockError, DoubleFreeError, ForeignBlockError
 
 POOLS = pytest.mark.parametrize("Pool", [BlockPool, CheckedPool])
@@ -79,7 +79,7 @@ def test_a_plain_pool_trusts_its_caller_and_pays_for_it():
 
 
 @pytest.mark.parametrize(
-    "blocks, error",
+    ("blocks", "error"),
     [
         ([0], DoubleFreeError),  # given back before
         ([3], DoubleFreeError),  # never handed out: it is free already

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.cache.base import BlockTableLike
 from labkit.cache.block_pool import BlockPool, CheckedPool
 from labkit.cache.block_table import BlockTable, blocks_needed, slot_mapping, slot_of
-from labkit.cache.protocols import BlockTableLike
 from labkit.errors import BlockError, DoubleFreeError
 
 
 @pytest.mark.parametrize(
-    "tokens, size, blocks",
+    ("tokens", "size", "blocks"),
     [(0, 16, 0), (1, 16, 1), (15, 16, 1), (16, 16, 1), (17, 16, 2), (5, 1, 5), (10**18 + 1, 2, 5 * 10**17 + 1)],
 )
 def test_blocks_needed_rounds_up(tokens, size, blocks):
     assert blocks_needed(tokens, size) == blocks
 
 
-@pytest.mark.parametrize("tokens, size", [(-1, 16), (1, 0), (1, -2), (1.5, 16), (1, 2.0)])
+@pytest.mark.parametrize(("tokens", "size"), [(-1, 16), (1, 0), (1, -2), (1.5, 16), (1, 2.0)])
 def test_blocks_needed_refuses_what_is_not_a_count(tokens, size):
     with pytest.raises(BlockError):
         blocks_needed(tokens, size)
@@ -40,7 +40,7 @@ def test_a_position_outside_the_blocks_is_an_error(position):
         slot_of([7, 1, 3], position, 16)
 
 
-@pytest.mark.parametrize("start, stop", [(-1, 2), (0, 49), (5, 4)])
+@pytest.mark.parametrize(("start", "stop"), [(-1, 2), (0, 49), (5, 4)])
 def test_a_range_outside_the_blocks_is_an_error(start, stop):
     with pytest.raises(BlockError):
         slot_mapping([7, 1, 3], start, stop, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.cache.base import ContiguousAllocator
 from labkit.cache.contiguous import (
     Buddy,
     FirstFit,
@@ -14,10 +15,9 @@ from labkit.cache.contiguous import (
     release_coalesce,
     waste_by_kind,
 )
-from labkit.cache.protocols import ContiguousAllocator
 from labkit.errors import ReservationError
 from labkit.observe.events import EventLog, Kind
-from labkit.observe.record import RecordingAllocator
+from labkit.observe.recorder import record
 
 
 def everyone():
@@ -25,7 +25,7 @@ def everyone():
 
 
 @pytest.mark.parametrize(
-    "holes, size, start",
+    ("holes", "size", "start"),
     [
         ([(0, 8)], 8, 0),
         ([(0, 8)], 9, None),
@@ -40,7 +40,7 @@ def test_first_fit(holes, size, start):
 
 
 @pytest.mark.parametrize(
-    "holes, start, length, after",
+    ("holes", "start", "length", "after"),
     [
         ([], 3, 2, [(3, 2)]),
         ([(0, 2)], 4, 2, [(0, 2), (4, 2)]),  # touches nothing
@@ -57,7 +57,7 @@ def test_release_coalesce(holes, start, length, after):
     assert holes == given
 
 
-@pytest.mark.parametrize("start, length", [(0, 1), (3, 2), (7, 3), (4, 10), (9, 1)])
+@pytest.mark.parametrize(("start", "length"), [(0, 1), (3, 2), (7, 3), (4, 10), (9, 1)])
 def test_what_is_free_already_cannot_be_released(start, length):
     holes = [(0, 4), (9, 2)]
     with pytest.raises(ReservationError, match="free already"):
@@ -199,8 +199,7 @@ def test_another_rule_can_be_plugged_in():
 
 def test_recording_an_allocator():
     log = EventLog(num_slots=16)
-    memory = RecordingAllocator(Buddy(16), log)
-    assert isinstance(memory, ContiguousAllocator)
+    memory = record(Buddy(16), log)
     memory.reserve("A", 5)
     memory.use("A", 4)
     assert memory.reserve("B", 9) is None
@@ -210,7 +209,7 @@ def test_recording_an_allocator():
     assert [(Kind(r["kind"]).name, log.names[r["seq"]], int(r["block"]), int(r["arg"])) for r in log.records] == [
         ("RESERVE", "A", 0, 8),
         ("USE", "A", 0, 4),
-        ("REFUSE", "B", -1, 9),
+        ("REFUSE", "B", 8, 9),
         ("RELEASE", "A", 0, 8),
     ]
     assert log.labels[:4] == [

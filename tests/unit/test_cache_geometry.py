@@ -21,7 +21,7 @@ from labkit.errors import GeometryError
 
 
 @pytest.mark.parametrize(
-    "name, attention, a_token",
+    ("name", "attention", "a_token"),
     [
         ("SmolLM2-135M", "GQA", 2 * 30 * 3 * 64 * 2),
         ("Llama-2-7B", "MHA", 512 * 1024),
@@ -89,7 +89,9 @@ def test_a_latent_vector_is_kept_whole_on_every_gpu():
     assert kv_bytes_per_token(shape, tensor_parallel=8) == kv_bytes_per_token(shape)
 
 
-@pytest.mark.parametrize("name, gpus", [("Llama-3.1-8B", 3), ("Falcon-7B", 2), ("Llama-3.1-8B", 0), ("DeepSeek-V3", 3)])
+@pytest.mark.parametrize(
+    ("name", "gpus"), [("Llama-3.1-8B", 3), ("Falcon-7B", 2), ("Llama-3.1-8B", 0), ("DeepSeek-V3", 3)]
+)
 def test_heads_that_do_not_divide_are_an_error(name, gpus):
     with pytest.raises(GeometryError):
         kv_bytes_per_token(model(name), tensor_parallel=gpus)

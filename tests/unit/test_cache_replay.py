@@ -12,7 +12,7 @@ from labkit.cache.block_table import BlockTable
 from labkit.cache.contiguous import Buddy, FirstFit, ReserveMax
 from labkit.errors import ReservationError
 from labkit.observe.events import EventLog
-from labkit.observe.record import RecordingAllocator, RecordingPool, RecordingTable
+from labkit.observe.recorder import record
 from labkit.simulate.replay import (
     KINDS,
     ContiguousMemory,
@@ -134,14 +134,14 @@ def test_a_replay_can_be_recorded():
     memory = PagedMemory(
         32,
         4,
-        pool=RecordingPool(CheckedPool(8), log),
-        table=lambda pool, block_size, seq: RecordingTable(BlockTable(pool, block_size), log, seq),
+        pool=record(CheckedPool(8), log),
+        table=lambda pool, block_size, seq: record(BlockTable(pool, block_size), log, seq),
     )
     replay(made((0, 3, 2), (0, 5, 1)), memory)
     assert log.names[1:] == ["A", "B"]
     assert "release(B) -> blocks 2, 1 back in the pool" in log.labels
     log = EventLog(num_slots=32)
-    replay(made((0, 3, 2), (0, 5, 1)), ContiguousMemory(RecordingAllocator(Buddy(32), log)))
+    replay(made((0, 3, 2), (0, 5, 1)), ContiguousMemory(record(Buddy(32), log)))
     assert "reserve(A, 5) -> slots 0 to 7" in log.labels
 
 

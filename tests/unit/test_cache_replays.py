@@ -59,8 +59,15 @@ def test_random_beats_lru_on_mooncake(mooncake):
 def trace(*requests: list[int], block_tokens: int | None = 4) -> Trace:
     n = len(requests)
     tokens = np.array([4 * len(ids) for ids in requests], np.int64)
-    return Trace("made", "by hand", np.arange(n, dtype=float), tokens, np.ones(n, np.int64),
-                 hash_ids=BlockIds.of(requests), block_tokens=block_tokens)
+    return Trace(
+        "made",
+        "by hand",
+        np.arange(n, dtype=float),
+        tokens,
+        np.ones(n, np.int64),
+        hash_ids=BlockIds.of(requests),
+        block_tokens=block_tokens,
+    )
 
 
 def test_counts_by_hand():

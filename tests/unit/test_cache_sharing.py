@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from labkit.cache.base import BlockPoolLike
 from labkit.cache.block_pool import BlockPool, CheckedPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.copy_on_write import append_cow, fork
-from labkit.cache.protocols import BlockPoolLike
-from labkit.cache.ref_counts import RefCounts
+from labkit.cache.ref_counts import CheckedRefCounts, RefCounts
 from labkit.errors import BlockError, DoubleFreeError, ForeignBlockError
 
 
 def refs_of(num_blocks: int = 6) -> RefCounts:
-    return RefCounts(CheckedPool(num_blocks))
+    return CheckedRefCounts(CheckedPool(num_blocks))
 
 
 def counts(refs: RefCounts) -> list[int]:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.engine import kv_cache_manager
 from labkit.errors import LabkitError
-from labkit.simulate.chats import chats, serve
+from labkit.specs.radix_prefix_cache.chats import chats, serve
 
 
 def test_equal_seeds_give_equal_prompts():
@@ -26,7 +26,7 @@ def test_turns_repeat_what_came_before_and_some_are_sent_twice():
 
 
 def test_serve_gives_the_share_of_tokens_that_were_hit():
-    manager = KVCacheManager(64, block_size=4)
+    manager = kv_cache_manager(64, block_size=4)
     assert serve(manager, [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]) == 4 / 10
     assert len(manager) == 0
 
@@ -35,4 +35,4 @@ def test_bad_input_is_named():
     with pytest.raises(LabkitError, match="conversations is 0"):
         chats(conversations=0)
     with pytest.raises(LabkitError, match="does not fit in 2 blocks"):
-        serve(KVCacheManager(2, block_size=4), [[1] * 20])
+        serve(kv_cache_manager(2, block_size=4), [[1] * 20])

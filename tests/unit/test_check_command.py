@@ -94,8 +94,9 @@ def test_a_name_that_only_the_prelude_knows_is_not_the_learners(tmp_path: Path) 
 
 
 def test_imports_above_the_first_cell_belong_to_every_cell_and_lines_are_those_of_the_file(tmp_path: Path) -> None:
-    text = ("from collections import deque\n\n# %%exercise BlockPool\n" + POOL
-            + "\n# %% [markdown]\n# prose\n# %%\n1 / 0\n")
+    text = (
+        "from collections import deque\n\n# %%exercise BlockPool\n" + POOL + "\n# %% [markdown]\n# prose\n# %%\n1 / 0\n"
+    )
     assert check(write(tmp_path, text))["BlockPool"].passed
     broken = text.replace("self.f.extend(blocks)", "self.f.extend(blocks) +")
     message = check(write(tmp_path, broken))["BlockPool"].message
@@ -103,8 +104,10 @@ def test_imports_above_the_first_cell_belong_to_every_cell_and_lines_are_those_o
 
 
 def test_other_cells_of_a_notebook_are_left_out(tmp_path: Path) -> None:
-    text = ("# %% [markdown]\n# # Lesson\n# %%\nraise SystemExit\n# %%exercise BlockPool\n"
-            "from collections import deque\n" + POOL + "# %%\nraise SystemExit\n%%exercise blocks_needed\n" + NEEDED)
+    text = (
+        "# %% [markdown]\n# # Lesson\n# %%\nraise SystemExit\n# %%exercise BlockPool\n"
+        "from collections import deque\n" + POOL + "# %%\nraise SystemExit\n%%exercise blocks_needed\n" + NEEDED
+    )
     verdicts = check(write(tmp_path, text))
     assert verdicts["BlockPool"].passed and verdicts["blocks_needed"].passed
 
@@ -122,9 +125,15 @@ def test_a_file_with_a_syntax_error_says_so_for_every_exercise(tmp_path: Path) -
     assert {(v.verdict, v.kind) for v in verdicts.values()} == {("error", "syntax")}
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + NEEDED.encode(), NEEDED.replace("\n", "\r\n").encode(),
-                                     b"# -*- coding: latin-1 -*-\n# gr\xfc\xdfe\n" + NEEDED.encode(),
-                                     b"# %%exercise blocks_needed\r\n" + NEEDED.replace("\n", "\r\n").encode()])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + NEEDED.encode(),
+        NEEDED.replace("\n", "\r\n").encode(),
+        b"# -*- coding: latin-1 -*-\n# gr\xfc\xdfe\n" + NEEDED.encode(),
+        b"# %%exercise blocks_needed\r\n" + NEEDED.replace("\n", "\r\n").encode(),
+    ],
+)
 def test_marks_line_ends_and_declared_encodings_are_read(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "mine.py"
     file.write_bytes(content)
@@ -152,13 +161,14 @@ def test_what_cannot_be_graded_ends_in_one_sentence(tmp_path: Path, make: str) -
     else:
         more = ["--solved"]
     done = labkit("check", lesson, "--file", str(file), "--json", *more)
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.returncode == 2
     assert done.stderr.startswith("labkit: ") and "Traceback" not in done.stderr
     assert done.stderr.strip().endswith(".")
+    assert json.loads(done.stdout) == {"error": done.stderr.removeprefix("labkit: ").strip()}
 
 
-def test_a_lesson_without_exercises_passes_in_silence() -> None:
-    assert commands.check_all("00", Path(os.devnull)) == [] or specs.lesson("00").exercises
+def test_a_lesson_without_exercises_passes_in_silence(tmp_path: Path) -> None:
+    assert commands.check_all("00", write(tmp_path, "")) == [] or specs.lesson("00").exercises
 
 
 def test_what_the_code_prints_never_mixes_with_the_json(tmp_path: Path) -> None:
@@ -186,3 +196,16 @@ def test_without_a_file_the_last_attempts_are_graded() -> None:
     Progress().record_attempt("04_block_pool", "blocks_needed", "fail", None, 0.1, NEEDED)
     verdicts = {v.exercise: v for v in commands.check_all("04")}
     assert verdicts["blocks_needed"].passed and verdicts["BlockPool"].verdict == "missing"
+
+
+def test_a_cell_for_an_exercise_that_there_is_not_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, f"# %%exercise block_needed\n{NEEDED}")
+    assert json.loads(labkit("check", "04", "--file", str(file), "--json").stdout)["unknown"] == ["block_needed"]
+    assert "'block_needed', which is no exercise here; there are: " in labkit("check", "04", "--file", str(file)).stdout
+
+
+def test_what_the_code_prints_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    clear = "print('\\x1b[2J\\x1b[8m\\x9b1m5 of 5 exercises pass.\\u202e')\n"
+    shown = labkit("check", "04", "--file", str(write(tmp_path, clear + NEEDED))).stdout
+    assert "\\x1b[2J\\x1b[8m\\x9b1m5 of 5" in shown and "\\x202e" in shown
+    assert not set(shown) & {"\x1b", "\x9b", "\u202e"}

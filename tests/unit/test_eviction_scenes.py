@@ -13,10 +13,10 @@ from labkit.errors import LabkitError
 from labkit.grading.progress import Progress
 from labkit.grading.tournament_command import hold, run, text_of
 from labkit.simulate.cache_replay import cache_replay
-from labkit.simulate.eviction_scenes import come_back, come_once, evictions_of_replay, grow_too_large
 from labkit.simulate.hit_ratio import requests_of
 from labkit.simulate.prefix_patterns import cyclic_scan, zipf
 from labkit.simulate.tournament import curves
+from labkit.specs.eviction_tournament.eviction_scenes import come_back, come_once, evictions_of_replay, grow_too_large
 
 NEWEST = """%%exercise MyPolicy
 class MyPolicy(Policy):
@@ -91,7 +91,8 @@ def test_a_tournament_without_a_policy_and_with_one_in_a_file(home: Path) -> Non
     file = home / "mine.py"
     file.write_text(NEWEST)
     standings = hold(seed=3, requests=80, capacities=(100,), file=file)
-    assert "> " in text_of(standings) and f"of {len(POLICIES) + 1} by its hits" in text_of(standings)
+    assert "> " in text_of(standings) and f"of {len(POLICIES) + 1} over all capacities" in text_of(standings)
+    assert "means over 10 traces" in text_of(standings) and "share a place" in text_of(standings)
     assert standings.looked_up == without.looked_up
     assert next(r for r in standings.rows if r.policy != "MyPolicy") == without.rows[0]
 
@@ -105,14 +106,17 @@ def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     peeks = home / "peeks.py"
     peeks.write_text(NEWEST.replace("self.queue = {}", "self.queue = {}; open('trace')"))
     trace = home / "trace.jsonl"
-    lines = [{"timestamp": i, "input_length": 1024, "output_length": 1, "hash_ids": [i % 900, 1000 + i % 900]}
-             for i in range(2000)]
+    lines = [
+        {"timestamp": i, "input_length": 1024, "output_length": 1, "hash_ids": [i % 900, 1000 + i % 900]}
+        for i in range(2000)
+    ]
     trace.write_text("\n".join(map(json.dumps, lines)))
     assert run(peeks, trace, None, True) == 1
     said = json.loads(capsys.readouterr().out)
     assert "uses open" in said["refused"]["MyPolicy"] and said["seed"] is None
     assert run(None, trace, None, False) == 0
-    assert "trace.jsonl: 4,000 blocks asked for" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "trace.jsonl: 4,000 blocks asked for" in said and "This is one trace" in said and "+-" not in said
     with pytest.raises(LabkitError, match="not both"):
         run(None, trace, 3, False)
     with pytest.raises(LabkitError, match="give a Python file"):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import image as mpl_image
 
 from labkit.cache.eviction import LRU
 from labkit.cache.eviction_policies import SLRU
@@ -21,8 +18,7 @@ from labkit.simulate.cache_replay import cache_replay
 from labkit.simulate.hit_ratio import requests_of
 from labkit.simulate.prefix_patterns import one_time_scan
 from labkit.widgets import EvictionStrip
-from labkit.widgets.eviction_strip import RECORD
-from labkit.widgets.strip_layout import ARC_BINS, ROWS, TICK_PITCH, bins, overview, places, regret_so_far, tick_rows
+from labkit.widgets.eviction_strip import RECORD, overview
 
 
 def lru(trace: list[int], capacity: int) -> tuple[list[tuple[int, int, int]], int]:
@@ -47,10 +43,6 @@ def lru(trace: list[int], capacity: int) -> tuple[list[tuple[int, int, int]], in
 def popular(count: int, seed: int = 1) -> list[int]:
     draw = random.Random(seed)
     return [min(400, int(draw.paretovariate(0.6))) for _ in range(count)]
-
-
-def picture(widget: EvictionStrip) -> np.ndarray:
-    return mpl_image.imread(io.BytesIO(widget.static_png()))
 
 
 @pytest.mark.parametrize(("seed", "capacity"), [(1, 4), (2, 16), (3, 40)])
@@ -152,65 +144,6 @@ def test_a_log_without_contents_is_refused_not_guessed() -> None:
         evictions_of(log)
 
 
-def test_evictions_of_one_step_share_its_width() -> None:
-    assert places([0, 2, 2, 2, 2, 5]).tolist() == [0.5, 2.125, 2.375, 2.625, 2.875, 5.5]
-    assert places([]).shape == (0,)
-
-
-def test_ticks_never_touch_or_there_are_none() -> None:
-    draw = random.Random(4)
-    drawn = 0
-    for _ in range(300):
-        x = sorted(draw.uniform(0, 800) for _ in range(draw.randint(0, 400)))
-        rows = tick_rows(x)
-        if rows is None:
-            # Some ROWS + 1 ticks lie within one pitch of each other: there is no way to draw them apart.
-            assert any(x[i + ROWS] - x[i] < TICK_PITCH for i in range(len(x) - ROWS))
-            continue
-        drawn += 1
-        for row in range(ROWS):
-            mine = [place for place, r in zip(x, rows, strict=True) if r == row]
-            assert all(b - a >= TICK_PITCH for a, b in pairwise(mine))
-    assert 0 < drawn < 300, "both layouts were met"
-
-
-@pytest.mark.parametrize(("start", "stop", "width"), [(0, 900, 822.0), (200, 260, 500.0), (899, 900, 300.0)])
-def test_bins_count_every_eviction_once(start: float, stop: float, width: float) -> None:
-    trace = popular(900)
-    found = pair_evictions(lru(trace, 12)[0], enumerate(trace))
-    at = places([e.step for e in found])
-    wanted = np.array([-1 if e.wanted_again is None else e.wanted_again for e in found])
-    counted = bins(at, wanted, start, stop, width)
-    count = len(counted.total)
-    groups = -(-count // ARC_BINS)
-    total, regretted, arcs = [0] * count, [0] * count, {}
-    for place, again in zip(at.tolist(), wanted.tolist(), strict=True):
-        if not start <= place < stop:
-            continue
-        b = int((place - start) / (stop - start) * count)
-        total[b] += 1
-        if again >= 0:
-            regretted[b] += 1
-            goal = groups if again >= stop else int((again - start) / (stop - start) * count) // ARC_BINS
-            arcs[b // ARC_BINS, goal] = arcs.get((b // ARC_BINS, goal), 0) + 1
-    assert counted.total.tolist() == total and counted.regretted.tolist() == regretted
-    assert {(a, b): many for a, b, many in counted.arcs} == arcs
-    assert sum(many for _, _, many in counted.arcs) == sum(regretted)
-
-
-def test_the_share_so_far_is_what_was_known_then() -> None:
-    trace = popular(400)
-    found = pair_evictions(lru(trace, 12)[0], enumerate(trace))
-    steps = np.array([e.step for e in found])
-    wanted = np.array([-1 if e.wanted_again is None else e.wanted_again for e in found])
-    shares = regret_so_far(steps, wanted, range(400))
-    for step in range(400):
-        made = [e for e in found if e.step <= step]
-        again = [e for e in found if e.wanted_again is not None and e.wanted_again <= step]
-        assert np.isnan(shares[step]) if not made else shares[step] == len(again) / len(made)
-    assert shares[-1] == EvictionStrip(found).regret
-
-
 def test_what_reaches_the_page() -> None:
     found = [Eviction(1, 3, "x", 4), Eviction(2, 5, "y"), Eviction(6, 3, "x", 9)]
     strip = EvictionStrip(found)
@@ -246,23 +179,3 @@ def test_the_sentence_about_all() -> None:
 def test_evictions_that_cannot_be_are_refused(found: list, steps: int | None, words: str) -> None:
     with pytest.raises(BoardError, match=words):
         EvictionStrip(found, steps)
-
-
-def many(count: int) -> list[Eviction]:
-    draw = random.Random(9)
-    return [Eviction(i, i % 64, f"content {i}", i + draw.randint(1, 500) if draw.random() < 0.4 else None)
-            for i in range(count)]  # fmt: skip
-
-
-@pytest.mark.parametrize("only", [False, True])
-@pytest.mark.parametrize("count", [0, 1, 40, 20_000])
-def test_the_picture_is_drawn_for_any_number(count: int, only: bool) -> None:
-    strip = EvictionStrip(many(count), only_regretted=only, subtitle="A subtitle.")
-    pixels = picture(strip)
-    assert pixels.shape[1] == 900 and pixels[..., :3].std() > 0.02
-    assert np.array_equal(pixels, picture(strip))
-
-
-def test_the_filter_changes_the_picture() -> None:
-    pictures = [picture(EvictionStrip(many(60), only_regretted=only)) for only in (False, True)]
-    assert not np.array_equal(*pictures)

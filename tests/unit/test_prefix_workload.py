@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.bench.token_workload import TokenWorkload, ids_of_prompts, system_prompts
 from labkit.errors import LabkitError
 from labkit.simulate.hit_ratio import replay, requests_of
 from labkit.simulate.prefix_patterns import cyclic_scan, multi_turn, one_time_scan, zipf
 from labkit.simulate.prefix_workload import MOONCAKE_CONVERSATION, draw_conversations
-from labkit.simulate.token_workload import TokenWorkload, ids_of_prompts, system_prompts
 from labkit.simulate.traces import Trace
 from labkit.simulate.workload import draw
 
@@ -203,7 +203,7 @@ def test_system_prompts():
         assert len(prompt) == 4 * (inputs + 512 * (group >= 0))
         assert len(answer) == 4 * outputs
         tokens = np.frombuffer(prompt, "<i4")
-        assert 0 <= tokens.min() and tokens.max() < 50_000
+        assert tokens.min() >= 0 and tokens.max() < 50_000
         if group >= 0:
             assert systems.setdefault(int(group), prompt[:2048]) == prompt[:2048]
     assert len(set(systems.values())) == 20

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -16,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from labkit.errors import ProgressError
+from labkit.errors import LabkitError, ProgressError
 from labkit.grading import progress as module
 from labkit.grading.progress import Progress
 
@@ -150,7 +153,7 @@ def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     for process in both:
         go(process)
     for process in both:
-        _, errors = process.communicate(timeout=240)
+        _, errors = process.communicate(timeout=850)
         assert process.returncode == 0, errors
     progress = Progress(tmp_path)
     for who in ("a", "b"):
@@ -287,6 +290,84 @@ def test_damage_inside_the_file_is_found_too(tmp_path: Path) -> None:
     assert progress.open_hint(LESSON, "pool") == 1
 
 
+def test_flipped_bytes_are_never_more_than_a_sentence(tmp_path: Path) -> None:
+    """Every file that a bad disk may leave is read as it stands, or put aside; the next call finds a new one."""
+    made = Progress(tmp_path / "made")
+    made.record_attempt(
+        "04_block_pool", "BlockPool", "fail", "no-double-free", 0.5, "class BlockPool: pass  # \u00e9" * 20
+    )
+    made.record_attempt("04_block_pool", "find_leak", "error", None, 1.5, "def find_leak(): ...")
+    made.save_pass("04_block_pool", "BlockPool", "class BlockPool: ...\n")
+    made.open_hint("04_block_pool", "BlockPool")
+    made.save_failing("04_block_pool", "find_leak", [{"op": "new", "args": {"n": 3}}])
+    made.save_answer("04_block_pool", "q1", {"a": "b"}, True, 1.0)
+    with closing(sqlite3.connect(made.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert db.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    whole = made.path.read_bytes()
+    used = [i for i, byte in enumerate(whole) if byte]
+    dice = random.Random(8)
+    home = tmp_path / "home"
+    progress = Progress(home)
+    aside = 0
+    for number in range(300):
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        damaged = bytearray(whole)
+        for at in dice.sample(used, dice.choice((1, 1, 3, 30))):
+            damaged[at] = dice.randrange(256)
+        progress.path.write_bytes(damaged)
+        try:
+            json.dumps([progress.summary(), progress._snapshot()])
+            if number % 10 == 0:
+                progress.open_hint("04_block_pool", "BlockPool")
+        except ProgressError as error:
+            said = str(error)
+            assert ("is damaged" in said and "was kept as" in said) or "newer labkit" in said
+            if "is damaged" in said:
+                aside += 1
+                assert progress.seed() >= 0 and list(home.glob("progress.damaged-*.sqlite"))
+    assert aside > 100
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM meta", "UPDATE meta SET value='x'", "UPDATE failing SET ops='{'", "UPDATE answers SET answer='['",
+        "UPDATE passes SET text=x'ff00'", "UPDATE attempts SET text=CAST(x'ff' AS TEXT)", "UPDATE hints SET level='a'",
+        "DROP TABLE hints", "UPDATE answers SET correct='yes'",
+    ],
+)  # fmt: skip
+def test_values_that_were_never_written_are_damage(tmp_path: Path, statement: str) -> None:
+    progress = Progress(tmp_path)
+    progress.record_attempt("04_block_pool", "BlockPool", "fail", None, 0.5, "text")
+    progress.save_pass("04_block_pool", "BlockPool", "class BlockPool: ...\n")
+    progress.open_hint("04_block_pool", "BlockPool")
+    progress.save_failing("04_block_pool", "find_leak", [])
+    progress.save_answer("04_block_pool", "q1", 1, True, 1.0)
+    with closing(sqlite3.connect(progress.path)) as db, db:
+        db.execute(statement)
+    with pytest.raises(ProgressError, match=r"is damaged .* was kept as progress\.damaged"):
+        progress._snapshot()
+    assert progress.passed("04_block_pool", "BlockPool") == "class BlockPool: ...\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+def test_what_was_tried_is_nobody_elses_business(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "home")
+    progress.open_hint("04_block_pool", "BlockPool")
+    assert stat.S_IMODE(progress.home.stat().st_mode) == 0o700
+    progress.path.chmod(0o644)  # as earlier versions left it
+    progress.open_hint("04_block_pool", "BlockPool")
+    assert stat.S_IMODE(progress.path.stat().st_mode) == 0o600
+
+
+def test_a_home_that_no_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_HOME", "~nobody-of-this-name/x")
+    with pytest.raises(LabkitError, match="LABKIT_HOME is '~nobody-of-this-name/x', which is no folder"):
+        Progress()
+
+
 def test_a_home_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
@@ -338,6 +419,10 @@ def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
     progress = Progress(tmp_path)
     with pytest.raises(ProgressError, match="plain JSON"):
         progress.save_answer(LESSON, "q1", object(), True, 1.0)
+    with pytest.raises(ProgressError, match="plain JSON"):
+        progress.save_answer(LESSON, "q1", "\ud800", True, 1.0)
+    with pytest.raises(ProgressError, match="keeps text"):
+        progress.record_attempt(LESSON, "pool", "error", None, 1.0, "x = '\ud800'")
     assert progress.answers(LESSON) == {}
 
 
@@ -380,6 +465,8 @@ def test_import_keeps_what_is_newer_here(tmp_path: Path) -> None:
     assert one.hint_level(LESSON, "pool") == 2
 
 
+AT = """{"format": "labkit-progress", "version": 1, "seed": 1, "attempts": [], "hints": [], "failing": [],
+"answers": [], "passes": [{"lesson": "a", "exercise": "b", "at": "%s", "text": ""}]}"""
 FAULTS = {
     "not json": ("{", "is not JSON"),
     "a list": ("[]", "is not an export"),
@@ -400,7 +487,17 @@ FAULTS = {
         {"passes": [{"lesson": "a", "exercise": "b", "at": "2026-01-01T00:00:00", "text": ""}]},
         "time zone",
     ),
-}
+    "the year 1": (AT % "0001-01-01T00:00:00+14:00", "cannot be"),
+    "the year 9999": (AT % "9999-12-31T23:59:59-14:00", "cannot be"),
+    "a time ahead": (AT % "2999-01-01T00:00:00+00:00", "cannot be"),
+    "half of a surrogate pair": (AT % "\\ud800", "surrogate"),
+    "more than 64 bits": ({"hints": [{"lesson": "a", "exercise": "b", "level": 1 << 64}]}, "64 bits"),
+    "a score of 999": (
+        {"answers": [{"lesson": "a", "question": "b", "at": "2026-01-01T00:00:00+00:00", "answer": 1, "correct": True,
+                      "score": 999, "attempts": 1}]},
+        "out of range",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -443,6 +540,19 @@ def test_the_commands(fresh_home: Path, tmp_path: Path) -> None:
     target = tmp_path / "p.json"
     assert runner.invoke(app, ["export", str(target)]).exit_code == 0
     assert runner.invoke(app, ["import", str(target)]).exit_code == 0
+    # What is said to pass is checked before it is believed; what does not is kept, and is no pass.
+    lie = json.loads(target.read_text())
+    entry = {"lesson": LESSON, "at": "2026-01-01T00:00:00+00:00"}
+    lie["passes"] = [
+        {**entry, "exercise": "blocks_needed", "text": "def blocks_needed(*args):\n    return 1\n"},
+        {**entry, "exercise": "no_such_exercise", "text": "x = 1\n"},
+    ]
+    target.write_text(json.dumps(lie))
+    done = runner.invoke(app, ["import", str(target)])
+    assert done.exit_code == 0 and "0 passes" in done.output
+    assert f"Not taken as passed: {LESSON}/blocks_needed, {LESSON}/no_such_exercise." in done.output
+    assert Progress().passed(LESSON, "blocks_needed") is None
+    assert len(list((fresh_home / "set_aside" / LESSON).glob("blocks_needed-*.py"))) == 1
     target.write_text("{")
     refused = runner.invoke(app, ["import", str(target)])
     assert refused.exit_code == 1 and "is not JSON" in refused.output

@@ -6,19 +6,18 @@ import random
 
 import pytest
 
+from labkit.bench.audit import audit
+from labkit.bench.shadow import Shadow, random_operations
 from labkit.cache.block_hashes import sha256_block, weak_block
 from labkit.cache.block_pool import BlockPool
-from labkit.cache.eviction import LRU
+from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.free_queue import FreeQueue
-from labkit.cache.hash_prefix_cache import HashPrefixCache, chain_hashes
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
+from labkit.cache.hash_prefix_cache import chain_hashes
 from labkit.cache.queue_prefix_cache import QueuePrefixCache, allocate_prompt
 from labkit.cache.ref_counts import RefCounts
-from labkit.cache.swap import SwapPool
 from labkit.cache.tokens import token_bytes
+from labkit.engine import kv_cache_manager
 from labkit.errors import CacheError
-from labkit.simulate.shadow import Shadow, random_operations
 
 
 def prefixes(prompt: str) -> list[str]:
@@ -108,53 +107,34 @@ def test_no_block_is_lost_and_no_child_outlives_its_parent(seed: int):
         assert all(len(key) == 1 or key[:-1] in cache.by_hash for key in cache.hash_of.values())
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_manager_runs_on_it_and_finds_what_the_engines_own_cache_finds(seed: int):
-    """Without memory pressure both caches report the same hits; under pressure nothing is lost."""
-    rng = random.Random(seed)
-    wide = [KVCacheManager(4000, 2, prefix_cache=kind) for kind in ("hash", queue_backed())]
-    tight = KVCacheManager(12, 2, prefix_cache=queue_backed())
+@pytest.mark.parametrize("name", [None, *POLICIES])
+def test_any_policy_stands_in_the_queues_place_and_without_pressure_all_find_the_same(name):
+    rng = random.Random(3)
+    managers = [kv_cache_manager(4000, 2), kv_cache_manager(4000, 2, policy=POLICIES[name](4000) if name else None)]
     for i in range(300):
         prompt = [rng.randint(0, 1) for _ in range(rng.randint(1, 9))]
-        salt = rng.choice([b"", b"x"])
-        hits = [m.allocate(i, prompt, salt=salt).num_cached_tokens for m in wide]
+        hits = [m.allocate(i, prompt).num_cached_tokens for m in managers]
         assert hits[0] == hits[1]
-        name, grows = rng.choice(wide[0].sequences()), rng.random() < 0.6
-        for manager in wide:
+        name, grows = rng.choice(managers[0].sequences()), rng.random() < 0.6
+        for manager in managers:
             manager.append(name, 1) if grows else manager.free(name)
-        if not tight.allocate(i, prompt, salt=salt):
-            tight.free(rng.choice(tight.sequences()))
-        for name in rng.sample(tight.sequences(), min(len(tight), 2)):
-            tight.append(name, 1) if rng.random() < 0.6 else tight.free(name)
-        assert tight.num_free + tight.num_held + tight.num_cached == 12
-    for name in tight.sequences():
-        tight.free(name)
-    assert tight.num_held == 0 and tight.counters.cached_blocks_evicted > 0
-    assert 0 < tight.counters.regretted_evictions <= tight.counters.cached_blocks_evicted
+    for manager in managers:
+        audit(manager.cache)
 
 
-def test_a_policy_is_refused():
-    with pytest.raises(CacheError, match="evicts by age alone"):
-        KVCacheManager(4, prefix_cache=queue_backed(), policy=LRU())
-
-
-def test_a_weak_hash_hands_out_anothers_block_unless_tokens_are_compared():
+def test_a_weak_hash_hands_out_anothers_block_and_sha_256_does_not():
     def last_token(pair):  # a hash that sees the last token alone
         return pair[1][-4:]
 
-    fooled = KVCacheManager(8, 2, prefix_cache=queue_backed(hash_block=last_token))
-    careful = KVCacheManager(8, 2, prefix_cache=lambda refs, size, policy: HashPrefixCache(refs, size, policy,
-                                                                                         last_token))
-    for manager, cached in ((fooled, 2), (careful, 0)):
+    for manager, cached in ((kv_cache_manager(8, 2, hash_block=last_token), 2), (kv_cache_manager(8, 2), 0)):
         manager.allocate("A", [1, 7, 0])
         assert manager.lookup([2, 7, 0]) == cached
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_behind_the_manager_every_answer_is_that_of_the_model(seed: int):
-    """Forks, growth, preemption and swapping on the queue: nothing lost, no orphan, no wrong block, nothing missed."""
-    rng = random.Random(seed)
-    shadow = Shadow(KVCacheManager(rng.randint(3, 24), rng.choice([1, 2, 4]), prefix_cache=queue_backed(),
-                                   swap_pool=SwapPool(rng.randint(0, 12))), thorough=True)
-    assert random_operations(shadow, rng, 200) > 30
+@pytest.mark.parametrize("name", ["LRU", "FIFO", "Random"])
+def test_a_policy_is_offered_no_parent_before_its_child(name):
+    """The rule that the queue does without: whatever the policy ranks by, no content outlives its beginning."""
+    rng = random.Random(5)
+    shadow = Shadow(kv_cache_manager(12, 2, policy=POLICIES[name](12), yours=False))
+    assert random_operations(shadow, rng, 400) > 100
     shadow.finish()

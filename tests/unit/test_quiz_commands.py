@@ -75,7 +75,11 @@ def test_seed_changes_the_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("[1, 2]", "holds a JSON list; write one JSON object"), ("{", "this is no JSON"), (None, "cannot be read")],
+    [
+        ("[1, 2]", "holds a JSON list; write one JSON object"),
+        ("{", "answers.json:1 cannot be read (it is not JSON"),
+        (None, "cannot be read"),
+    ],
 )
 def test_answers_files_that_cannot_be_graded(tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path / "answers.json"
@@ -103,6 +107,38 @@ def test_lint(tmp_path: Path) -> None:
     code, out = run("lint", str(bad), "--json")
     assert json.loads(out)[0]["field"] == "questions[0].options"
     assert run("lint", str(tmp_path / "none.yaml"))[0] == 2
+
+
+HOSTILE = {
+    "exit": ("import sys; sys.exit(0)", "ends the program"),
+    "hard-exit": ("import os; os._exit(0)", "ends the program"),
+    "loop": ("while True: pass", "had not come to an end"),
+    "raises": ("1 / 0", "fails when it is run: ZeroDivisionError: division by zero"),
+    "memory": ("[0] * (1 << 34)", "MemoryError"),
+    "flood": ("print('x' * 10**7)", "shows `xxx"),
+    "answers-itself": ("import os; os.write(1, b'12')", "shows `2`"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_lint_survives_what_the_code_of_a_question_does(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that lint finds is never a success, whatever the code does to the process it runs in."""
+    from labkit.grading import quiz_run
+
+    monkeypatch.setattr(quiz_run, "SECONDS", 1.0)
+    code, problem = HOSTILE[name]
+    quiz = {
+        "lesson": "hostile", "title": "Hostile",
+        "questions": [{"id": "a", "type": "predict", "text": "What does it show?", "code": code, "output": "1",
+                       "feedback": "It shows that.", "otherwise": "Run it."}],
+    }  # fmt: skip
+    path = tmp_path / "hostile.yaml"
+    path.write_text(json.dumps(quiz))
+    status, out = run("lint", str(path), "--json")
+    (finding,) = [f for f in json.loads(out) if f["level"] == "error"]
+    assert status == 1 and finding["field"] == "questions[0].code" and problem in finding["problem"]
 
 
 def test_show_prints_no_key() -> None:

@@ -249,6 +249,8 @@ def test_short_finds_words_and_says_so(every: QuizFile, text: str, points: list[
         ("bytes", True, "is no number"),
         ("bytes", [1], "is no number"),
         ("bytes", "1e999", "no finite number"),
+        ("bytes", 10**400, "larger than any number"),
+        ("bytes", "9" * 5000, "5,000 characters"),
         ("show", 3, "is no text"),
         ("order", ["first", "second"], "each of the 4 items once"),
         ("order", ["first", "first", "third", "fourth"], "3 of them different"),

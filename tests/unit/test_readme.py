@@ -39,8 +39,10 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
 
 def test_files_that_the_pages_name_are_there() -> None:
     for page in ("README.md", "docs/architecture.md"):
-        for name in re.findall(r"`((?:labkit|tests|docs|notebooks|quizzes|kernels|benchmarks)/[\w./]*)`",
-                               (ROOT / page).read_text(encoding="utf-8")):
+        for name in re.findall(
+            r"`((?:labkit|tests|docs|notebooks|quizzes|kernels|benchmarks)/[\w./]*)`",
+            (ROOT / page).read_text(encoding="utf-8"),
+        ):
             assert (ROOT / name).exists(), f"{page} names {name}"
 
 

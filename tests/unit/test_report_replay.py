@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import image as mpl_image
 
 from labkit import specs
 from labkit.grading import runner
 from labkit.grading.judge import Judge
-from labkit.grading.mutants import bank
+from labkit.grading.mistakes import bank
 from labkit.grading.source import Source
 from labkit.grading.verdict import Verdict
 from labkit.observe.events import EventLog, Kind
-from labkit.observe.loose_tree_log import NOT_SEEN
-from labkit.observe.tree_log import TreeLog
+from labkit.observe.pool_state import LogData
+from labkit.observe.trees import NOT_SEEN, TreeLog
+from labkit.sandbox import host
 from labkit.widgets import CheckReport
-from labkit.widgets.replay import LogData
 
 LESSON = "08_radix_prefix_cache"
 INSERT = """
@@ -44,7 +42,7 @@ LEAF = "leaf = RadixNode(rest, blocks[len(there) :], node)"
 @pytest.fixture(scope="module", autouse=True)
 def end_spare():
     yield
-    runner.close()
+    host.close()
 
 
 def insert(leaf: str = LEAF, after: str = "pass") -> str:
@@ -64,10 +62,6 @@ def tree_of(verdict: Verdict) -> tuple[dict[str, Any], TreeLog]:
     return carried, TreeLog.from_data(carried)
 
 
-def picture(report: CheckReport) -> np.ndarray:
-    return mpl_image.imread(io.BytesIO(report.static_png()))
-
-
 def test_a_tree_travels_from_the_worker_to_the_report():
     verdict = runner.check("08", "insert", insert("leaf = RadixNode(rest, blocks, node)"), keep_spare=False)
     assert (verdict.verdict, verdict.rule) == ("fail", "all-of-it-is-found")
@@ -76,17 +70,19 @@ def test_a_tree_travels_from_the_worker_to_the_report():
     assert carried["step"] == len(lines) - 1 == 2
     assert carried["labels"] == [f"{line.label} → {line.seen}" for line in lines]
     assert log.notes == ["", "", "This step breaks all-of-it-is-found."]
-    assert log.faults[2] == "node 2: 1 page but 3 blocks"
+    assert log.faults[2] == "node 3: 1 page but 2 blocks"
     assert [[(n.key, n.blocks) for n in log.state(step)] for step in (1, 2, 3)] == [
         [(b"", ())],
-        [(b"", ()), (b"aabb", (4, 41))],
-        [(b"", ()), (b"aabb", (4, 41)), (b"cc", (78, 15, 52))],
+        [(b"", ()), (b"aabbcc", (4, 41, 78))],
+        [(b"", ()), (b"aa", (4,)), (b"bbcc", (41, 78)), (b"dd", (15, 52))],
     ]
-    assert log.path(3) == {0: 0, 1: 4, 2: 2}, "the way to the node of the answer"
+    assert {node.node: node.found for node in log.state(3) if node.found >= 0} == {0: 0, 2: 2, 3: 2}, (
+        "the way to the node of the answer"
+    )
     report = CheckReport(Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))))
     page = report.replay
-    assert (page["kind"], page["step"], page["texts"]) == ("tree", 3, ["", "aabb", "cc"])
-    assert page["subtitle"] == "What your code did on a tree with pages of 2 letters."
+    assert (page["kind"], page["step"], page["texts"]) == ("tree", 3, ["", "aabbcc", "aa", "bbcc", "dd"])
+    assert page["subtitle"] == "What the code did on a tree with pages of 2 letters."
     assert report.verdict["counterexample"]["replay"] is None, "it travels to the page once"
 
 
@@ -98,12 +94,12 @@ def match(root, tokens, page_bytes):
 """
     _, log = tree_of(judged("match", says_less))
     (leaf,) = [n for n in log.state() if n.key]
-    assert len(leaf.key) > len(leaf.key) // len(leaf.blocks) == log.path()[leaf.node], "one page of several"
+    assert len(leaf.key) > len(leaf.key) // len(leaf.blocks) == leaf.found, "one page of several"
 
 
 @pytest.mark.parametrize("exercise", ["match", "split", "insert", "evict_leaf"])
 def test_every_known_mistake_has_its_replay(exercise):
-    for mutant in [m for m in bank("radix_prefix_cache")[0] if m.exercise == exercise]:
+    for mutant in [m for m in bank("08").mistakes if m.exercise == exercise]:
         verdict = judged(exercise, mutant.source)
         if verdict.verdict != "fail":
             continue
@@ -135,14 +131,20 @@ HOSTILE = {
 }
 
 
+@pytest.fixture
+def unhurried(monkeypatch):
+    """What is asked here is what a verdict says, however long a call takes on a busy machine."""
+    monkeypatch.setattr(specs.exercise(LESSON, "insert").spec, "op_seconds", 60.0)
+
+
 @pytest.mark.parametrize("after", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.usefixtures("unhurried")
 def test_what_is_no_tree_is_named_by_a_rule_and_drawn(after):
     verdict = judged("insert", insert(after=after))
     assert (verdict.verdict, verdict.rule) == ("fail", "links-fit"), verdict.message
     _, log = tree_of(verdict)
     report = CheckReport(verdict)
     assert report.replay["kind"] == "tree" and log.faults[-1]
-    assert picture(report)[..., :3].std() > 0.02
 
 
 def test_a_match_that_leaves_no_tree_has_changed_it():
@@ -160,7 +162,7 @@ def evict_leaf(leaf, n, page_bytes):
 """
     verdict = judged("evict_leaf", text)
     assert (verdict.verdict, verdict.rule) == ("fail", "refused-means-unchanged")
-    assert "for its children" in verdict.message
+    assert "`children` is of type RadixNode" in verdict.message
 
 
 def test_a_call_that_does_not_come_back_is_told_in_the_replay():
@@ -208,29 +210,6 @@ def test_a_pool_s_log_is_carried_and_read_back():
     assert CheckReport(failed(log.to_data())).replay["step"] == 2, "where no step is said, the end"
 
 
-def slots_log() -> EventLog:
-    log = EventLog(num_slots=40)
-    log.begin("reserve")
-    log.emit(Kind.RESERVE, "A", 0, 20)
-    return log
-
-
-def tree_log() -> TreeLog:
-    _, log = tree_of(judged("insert", insert("leaf = RadixNode(rest, blocks, node)")))
-    return log
-
-
-@pytest.mark.parametrize("make", [pool_log, slots_log, tree_log])
-def test_the_still_picture_shows_the_replay_below_the_report(make):
-    alone = picture(CheckReport(failed(None)))
-    both = picture(CheckReport(failed(make().to_data())))
-    assert both.shape[1] == alone.shape[1] == 900 and both.shape[0] > alone.shape[0] + 100
-    top = alone.shape[0] - 4
-    assert np.allclose(both[8:top], alone[8:top], atol=0.02), "the report itself is drawn as it was"
-    assert both[alone.shape[0] :, :, :3].std() > 0.02
-    assert CheckReport(failed(make().to_data())).static_png() == CheckReport(failed(make().to_data())).static_png()
-
-
 @pytest.mark.parametrize(
     "replay",
     [
@@ -242,11 +221,13 @@ def test_the_still_picture_shows_the_replay_below_the_report(make):
 )
 def test_a_replay_that_cannot_be_drawn_is_left_out(replay):
     report = CheckReport(failed(replay))
-    assert report.replay == {} and picture(report).shape == picture(CheckReport(failed(None))).shape
+    assert report.replay == {}
 
 
-def test_a_letter_that_no_font_has_is_drawn_without_a_warning(recwarn):
-    data = tree_log().to_data()
-    data["keys"] = ["é😀".encode().decode("latin-1") if key else "" for key in data["keys"]]
-    CheckReport(failed(data)).static_png()
-    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+def test_the_replay_of_a_queue_opens_where_the_blocks_have_been_let_go_of() -> None:
+    wrong = next(m for m in bank("07").mistakes if m.name == "head-first")
+    spec = specs.exercise("07", wrong.exercise).spec
+    replay = Judge(spec, Source(spec, wrong.source, "<wrong>").namespace).verdict().counterexample.replay
+    freed = [record for record in LogData.of(replay).records if record["kind"] == Kind.FREE]
+    assert freed and {int(record["step"]) for record in freed} == {replay["step"]}
+    assert replay["labels"][replay["step"]].startswith("release(")

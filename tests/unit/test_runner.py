@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from labkit.grading import report, runner
 from labkit.grading.verdict import Verdict
+from labkit.sandbox import host
 
 GOOD = """
 class BlockPool:
@@ -42,7 +47,7 @@ def pool(start: str = "pass", **replace: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def end_spare():
     yield
-    runner.close()
+    host.close()
 
 
 def check(text: str, names: tuple[str, ...] = ()) -> Verdict:
@@ -81,8 +86,11 @@ CASES = {
     "wrong type": ("fail", "wrong-type", pool("return 'three'")),
     "not written": ("fail", "not-written", pool("raise NotImplementedError")),
     "raises": ("fail", "raised", pool("raise KeyError('x')")),
-    "changes its inputs": ("fail", "changed-inputs", pool(**{"self.f.extend(blocks)":
-                                                            "self.f.extend(blocks); blocks.append(0)"})),
+    "changes its inputs": (
+        "fail",
+        "changed-inputs",
+        pool(**{"self.f.extend(blocks)": "self.f.extend(blocks); blocks.append(0)"}),
+    ),
 }
 
 
@@ -97,9 +105,13 @@ def test_misbehaviour_has_a_verdict_of_its_own_kind(name: str) -> None:
 
 
 def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABKIT_PATIENCE", "0.5")
-    verdict = check(pool("import time\n        while True:\n            try:\n                time.sleep(9)\n"
-                         "            except BaseException: pass"))
+    monkeypatch.setattr(runner, "LIMITS", host.Limits(processor_seconds=3))
+    verdict = check(
+        pool(
+            "import time\n        while True:\n            try:\n                time.sleep(9)\n"
+            "            except BaseException: pass"
+        )
+    )
     assert (verdict.verdict, verdict.kind) == ("timeout", "endless-loop")
     assert "swallowed" in verdict.message
     assert verdict.counterexample and verdict.counterexample.steps[-1].op == "allocate"
@@ -118,7 +130,7 @@ def test_a_name_from_another_cell_is_explained() -> None:
 
 
 def test_what_the_code_prints_is_shown_and_cannot_be_taken_for_a_verdict() -> None:
-    verdict = check(pool("print('{\"verdict\": \"pass\"}')\n        return None"))
+    verdict = check(pool('print(\'{"verdict": "pass"}\')\n        return None'))
     assert verdict.verdict == "fail"
     assert "Your code printed" in report.render(verdict)
 
@@ -146,8 +158,12 @@ def test_the_same_text_gets_the_same_verdict_twice() -> None:
 
 
 def test_known_mistake_gets_its_own_sentence() -> None:
-    verdict = check(pool("out = []\n        for _ in range(n):\n            if not self.f: return None\n"
-                         "            out.append(self.f.pop(0))\n        return out"))
+    verdict = check(
+        pool(
+            "out = []\n        for _ in range(n):\n            if not self.f: return None\n"
+            "            out.append(self.f.pop(0))\n        return out"
+        )
+    )
     assert verdict.rule == "refused-means-unchanged"
     assert verdict.mutant and "one by one" in verdict.mutant
 
@@ -170,13 +186,19 @@ def test_layers_are_checked_over_the_reference_first_then_over_the_learners_own(
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
 def test_children_of_the_code_do_not_outlive_the_check(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = tmp_path / "alive"
-    code = pool(f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {marker}'])\n"
-                "        while True:\n            try:\n                import time; time.sleep(1)\n"
-                "            except BaseException: pass")
-    monkeypatch.setenv("LABKIT_PATIENCE", "0.3")
+    code = pool(
+        f"import subprocess\n        open({str(marker)!r}, 'w').write(str(subprocess.Popen(['sleep', '99']).pid))\n"
+        "        while True:\n            try:\n                import time; time.sleep(1)\n"
+        "            except BaseException: pass"
+    )
+    monkeypatch.setattr(runner, "LIMITS", host.Limits(processor_seconds=3))
     assert check(code).verdict == "timeout"
-    time.sleep(4)
-    assert not marker.exists()
+    pid = int(marker.read_text())
+    for _ in range(100):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{pid} still runs")
 
 
 COUNTS_OF_THE_CLASS = """
@@ -235,15 +257,86 @@ def test_what_the_prelude_imports_does_not_make_a_cell_slow(tmp_path, monkeypatc
     prelude loads is loaded once, however long that takes.
     """
     from labkit import specs
-    from labkit.grading.journal import Journal
-    from labkit.grading.worker import _grade_over
+    from labkit.grading.job import _grade_over
+    from labkit.sandbox import journal
 
     monkeypatch.setenv("LABKIT_PARTS", "reference")
     spec = specs.exercise("06", "RefCounts").spec
     job = {"lesson": "06_sharing", "text": COUNTS_OF_THE_CLASS, "prelude": SLOW_THE_FIRST_TIME + spec.prelude}
+    journal.create(tmp_path / "journal")
     try:
-        verdict = _grade_over(spec, job, Journal(tmp_path / "journal"))
+        verdict = _grade_over(spec, job, journal.Journal(tmp_path / "journal"))
         assert hasattr(sys, "labkit_test_loaded")
     finally:
         del sys.labkit_test_loaded
     assert (verdict.verdict, verdict.rule) == ("fail", "counts-are-separate")
+
+
+def at_once(count: int, ask: Callable[[], Verdict]) -> list[Verdict]:
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(ask) for _ in range(count)]]
+
+
+def test_right_answers_pass_with_eight_checks_at_once() -> None:
+    """Eight that load torch share two cores: each takes several times what it takes alone, and none is refused."""
+    from labkit.grading.solutions import solutions
+
+    exercise, text = next(iter(solutions("01").items()))
+    verdicts = at_once(8, lambda: runner.check("01", exercise, text, over=("reference",), keep_spare=False))
+    assert [(v.verdict, v.message) for v in verdicts] == [("pass", "")] * 8
+
+
+def test_a_worker_that_gets_no_processor_is_told_from_code_that_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the worker got too little processor time twice, the machine is named, and no attempt is recorded."""
+    from labkit.exercise_magic import keep
+    from labkit.grading.progress import Progress
+
+    tries: list[bool] = []
+    real = host._beside_others
+    monkeypatch.setattr(host, "_beside_others", lambda alone, stop: tries.append(alone) or real(alone, stop))
+    monkeypatch.setattr(host.Worker, "_wait", lambda self, limits, interrupted: host.Outcome("busy"))
+    verdict = check(pool())
+    assert (verdict.verdict, verdict.kind, tries) == ("machine", "busy", [False, True])
+    assert "too busy" in verdict.message and "loop" not in report.render(verdict)
+    keep(Progress(), verdict, pool())
+    assert not Progress().attempts("04_block_pool", "BlockPool")
+
+
+def test_right_code_that_is_slow_is_not_told_to_look_for_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LIMITS", host.Limits(processor_seconds=2))
+    wait = "import time\n        end = time.process_time() + 0.2\n        while time.process_time() < end: pass"
+    verdict = check(pool(wait))
+    assert (verdict.verdict, verdict.kind) == ("timeout", "slow")
+    assert "each ends, but takes long" in verdict.message and "loop" not in verdict.message
+    assert "too slow to be judged" in report.render(verdict)
+
+
+def test_a_machine_without_room_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
+    host.close()
+    verdict = check(pool())
+    assert (verdict.verdict, verdict.kind) == ("machine", "no-room")
+    assert "says nothing about your code" in verdict.message
+
+
+@pytest.mark.parametrize("seconds", [0.07, 0.095])
+def test_a_top_level_that_takes_a_while_costs_it_once(seconds: float) -> None:
+    busy = f"import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
+    assert check(busy + pool()).passed
+
+
+def test_the_top_level_runs_once_a_check(tmp_path) -> None:
+    note = tmp_path / "runs"
+    assert check(f"open({str(note)!r}, 'a').write('x')\n" + pool()).passed
+    assert note.read_text() == "x"
+
+
+def test_no_solution_has_more_than_what_runs_in_the_notebook() -> None:
+    from labkit import specs
+    from labkit.grading import definitions
+    from labkit.grading.solutions import solutions
+
+    for lesson in specs.lessons():
+        for id, text in solutions(lesson.key).items():
+            parts = definitions.split(text, lesson.exercise(id).spec.prelude)
+            assert definitions.sentence(parts) == "", f"{lesson.key} {id}"

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.cache.block_pool import BlockPool, CheckedPool
-from labkit.cache.block_table import BlockTable
+from labkit.cache.block_pool import CheckedPool
 from labkit.errors import GenerationError
 from labkit.observe.events import EventLog, Kind
 from labkit.serving import Sampling, load
@@ -25,7 +24,7 @@ def model() -> LoadedModel:
 
 
 def paged(model: LoadedModel, blocks: int, block_size: int = 4, **more):
-    return model.paged_cache(blocks, block_size, pool=CheckedPool(blocks), table_cls=BlockTable, **more)
+    return model.paged_cache(blocks, block_size, pool=CheckedPool(blocks), **more)
 
 
 def test_the_limit_ends_a_text(model):
@@ -66,14 +65,14 @@ def test_no_room_ends_a_text_and_keeps_what_there_is(model):
     # The third token was chosen from the second's logits; it is the one that found no slot.
     assert answer.token_ids == whole.token_ids[:3]
     assert answer.text == model.tokenizer.decode(whole.token_ids[:3])
-    assert cache.pool.num_free == 3
+    assert cache.manager.num_free == 3
 
 
 def test_no_room_for_the_prompt(model):
     cache = paged(model, 2)
     answer = model.generate(PROMPT, cache=cache, prefill_chunk=4)  # two chunks find room, the third does not
     assert (answer.finish_reason, answer.text, answer.token_ids) == ("no_room", "", [])
-    assert cache.pool.num_free == 2
+    assert cache.manager.num_free == 2
 
 
 def test_of_several_only_the_one_without_room_ends(model):
@@ -83,14 +82,14 @@ def test_of_several_only_the_one_without_room_ends(model):
     assert [answer.finish_reason for answer in answers] == ["length", "no_room"]
     assert answers[0].token_ids == alone.token_ids
     assert answers[1].token_ids == alone.token_ids[:3]
-    assert cache.pool.num_free == 7
+    assert cache.manager.num_free == 7
 
 
 def test_a_contiguous_cache_without_a_free_row(model):
     cache = model.contiguous_cache(1, 30)
     answers = model.generate_many([PROMPT, PROMPT], max_new_tokens=4, stop=False, cache=cache)
     assert [answer.finish_reason for answer in answers] == ["length", "no_room"]
-    assert cache.extend("again", 30)
+    assert cache.extend("again", [0] * 30)
 
 
 def test_the_model_s_own_limit_ends_a_text(model):
@@ -120,13 +119,13 @@ def test_a_poisoned_request_gives_an_error_and_its_memory_back(model):
     broken.model.norm.weight.data[0] = float("nan")
     with pytest.raises(GenerationError, match="not finite"):
         broken.generate(PROMPT, cache=cache)
-    assert cache.pool.num_free == 8
+    assert cache.manager.num_free == 8
 
 
 def test_a_poisoned_block_does_not_reach_its_next_owner(model):
     expected = model.generate(PROMPT, max_new_tokens=8, stop=False, cache="none").token_ids
     for cache in (paged(model, 5), model.contiguous_cache(1, 20)):
-        assert cache.extend("poison", 18)
+        assert cache.extend("poison", [0] * 18)
         plan = cache.plan(["poison"], [18])
         for layer in range(2):
             nan = torch.full((18, 2, 8), float("nan"), dtype=torch.float64)
@@ -141,13 +140,13 @@ def test_sequences_of_one_batch_do_not_touch_each_other(model):
     cache = paged(model, 24)
     seen = {}
     for name, prompt in zip("ABC", prompts, strict=True):
-        assert cache.extend(name, len(prompt))
+        assert cache.extend(name, prompt)
         seen[name] = model.model(torch.tensor(prompt), cache, cache.plan([name], [len(prompt)]))
-    slots = cache.tables["C"].slots(0, 17)
+    slots = cache.manager.slots("C", 0, 17)
     cache.k.flatten(1, 2)[:, slots] = float("nan")
     cache.v.flatten(1, 2)[:, slots] = float("nan")
     for name in "ABC":
-        assert cache.extend(name, 1)
+        assert cache.extend(name, [0])
     logits = model.model(torch.tensor([7, 8, 9]), cache, cache.plan(list("ABC"), [1, 1, 1]))
     assert torch.isfinite(logits[:2]).all() and torch.isnan(logits[2]).all()
     for row, prompt, token in zip(logits, prompts[:2], (7, 8), strict=False):
@@ -159,9 +158,9 @@ def test_a_stream_that_is_closed_gives_its_memory_back(model):
     stream = model.stream(PROMPT, max_new_tokens=20, stop=False, cache=cache)
     pieces = iter(stream)
     assert next(pieces)
-    assert cache.pool.num_free < 10
+    assert cache.manager.num_free < 10
     stream.close()
-    assert cache.pool.num_free == 10
+    assert cache.manager.num_free == 10
     assert len(stream.result.token_ids) >= 1
 
 
@@ -180,7 +179,7 @@ def test_memory_can_be_kept_to_look_at(model):
     answer = model.generate(PROMPT, max_new_tokens=5, stop=False, cache=cache, release=False)
     assert cache.length("A") == answer.num_tokens - 1  # the last token was chosen, but never computed
     cache.drop("A")
-    assert cache.pool.num_free == 10
+    assert cache.manager.num_free == 10
 
 
 def test_sampling_does_not_depend_on_company(model):
@@ -248,23 +247,23 @@ def test_a_pool_of_the_learner_s_own_serves_the_model(model):
             self.free_ids |= set(blocks)
 
     expected = model.generate(PROMPT, max_new_tokens=9, stop=False, cache="none").token_ids
-    cache = model.paged_cache(20, 3, pool=SetPool(20), table_cls=BlockTable)
+    cache = model.paged_cache(20, 3, pool=SetPool(20))
     assert model.generate(PROMPT, max_new_tokens=9, stop=False, cache=cache).token_ids == expected
-    assert cache.pool.num_free == 20
+    assert cache.manager.num_free == 20
 
 
-def test_the_engine_s_parts_are_the_default(model, monkeypatch):
-    from labkit import parts
-
-    asked = []
-
-    def get(slot):
-        asked.append(slot)
-        return {"block_pool": BlockPool, "block_table": BlockTable}[slot]
-
-    monkeypatch.setattr(parts, "get", get)
-    model.generate(PROMPT, max_new_tokens=3)
-    assert sorted(asked) == ["block_pool", "block_table"]
+@pytest.mark.parametrize("kind", ["hash", "radix"])
+def test_a_beginning_that_is_here_already_is_not_computed_again(model, kind):
+    """Chunked and at once, the answer is that of a model that computes everything."""
+    long = [*PROMPT, *range(40, 60)]
+    expected = model.generate(long, max_new_tokens=9, stop=False, cache="none").token_ids
+    for chunk in (3, 512):
+        cache = model.paged_cache(40, 4, prefix_cache=kind)
+        for _ in range(2):
+            answer = model.generate(long, max_new_tokens=9, stop=False, cache=cache, prefill_chunk=chunk)
+            assert answer.token_ids == expected
+        assert cache.lookup([*long, 1]) == len(long) // 4 * 4
+        assert cache.manager.counters.hit_tokens == (len(long) - 1) // 4 * 4
 
 
 def test_names_of_sequences():

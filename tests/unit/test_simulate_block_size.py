@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labkit.errors import BlockError, LabkitError
-from labkit.simulate.block_size import block_size_picture, cost_of_block_sizes
+from labkit.specs.block_tables.block_size import block_size_picture, cost_of_block_sizes
 
 
 def test_counts_empty_places_and_entries():

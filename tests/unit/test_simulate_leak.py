@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.cache.block_pool import BlockPool
-from labkit.simulate.leak import a_day, leak_picture
+from labkit.specs.block_pool.leak import a_day, leak_picture
 
 
 @pytest.mark.parametrize("forget", [0.0, 0.02, 0.2])

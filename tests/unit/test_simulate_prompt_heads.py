@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from labkit.errors import CacheError
-from labkit.simulate.prompt_heads import HEADS, INSTRUCTIONS, QUESTION, STAMP, TOOL, TOOLS, hit_rate, prompts
+from labkit.specs.hash_prefix_cache.prompt_heads import (
+    HEADS,
+    INSTRUCTIONS,
+    QUESTION,
+    STAMP,
+    TOOL,
+    TOOLS,
+    hit_rate,
+    prompts,
+)
 
 
 def test_the_head_alone_decides():

@@ -8,8 +8,7 @@ from labkit.cache.block_pool import BlockPool, CheckedPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.copy_on_write import append_cow, fork
 from labkit.cache.ref_counts import RefCounts
-from labkit.errors import LabkitError
-from labkit.simulate.sampling_memory import (
+from labkit.specs.sharing.sampling_memory import (
     ALPACA,
     SHAREGPT,
     Parts,
@@ -81,16 +80,14 @@ def test_the_shape_of_the_papers_figure():
     assert sampled[SHAREGPT.name] > sampled[ALPACA.name] and beams[SHAREGPT.name] > beams[ALPACA.name]
 
 
-@pytest.mark.parametrize("width", [0, -1, 1.5, 33])
-def test_a_width_that_makes_no_sense_is_refused(width):
-    with pytest.raises(LabkitError):
-        beam_search([(5, 5)], width, PARTS)
-
-
 def test_the_picture_says_what_is_on_it():
     lengths = [(40, 6)]
-    savings = {ALPACA.name: {"parallel sampling": {2: parallel_sampling(lengths, 2, FAST)},
-                             "beam search": {2: beam_search(lengths, 2, FAST)}}}
+    savings = {
+        ALPACA.name: {
+            "parallel sampling": {2: parallel_sampling(lengths, 2, FAST)},
+            "beam search": {2: beam_search(lengths, 2, FAST)},
+        }
+    }
     picture = saving_picture(savings, [ALPACA])
     assert "parallel sampling" in repr(picture) and "paper: 6.1 to 9.8 %" in repr(picture)
     assert picture._repr_png_().startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labkit.observe.events import Kind
-from labkit.simulate.side_by_side import side_by_side, small_trace
+from labkit.specs.contiguous_world.side_by_side import side_by_side, small_trace
 
 REQUESTS = [(0, 6, 3), (0, 3, 5), (0, 8, 4), (0, 4, 6), (1, 2, 4), (2, 8, 5), (3, 3, 8), (4, 9, 5)]
 
@@ -41,7 +41,7 @@ def test_the_last_token_of_everybody_is_seen(logs: dict) -> None:
         if name.startswith("Paged"):
             continue
         records = log.records
-        most = {seq: 0 for seq in range(1, len(REQUESTS) + 1)}
+        most = dict.fromkeys(range(1, len(REQUESTS) + 1), 0)
         for record in records[records["kind"] == Kind.USE]:
             most[int(record["seq"])] = max(most[int(record["seq"])], int(record["arg"]))
         assert sorted(most.values()) == sorted(p + a for _, p, a in REQUESTS)
@@ -59,8 +59,9 @@ def test_arrivals_may_be_counted_as_pictures_count_steps() -> None:
     assert trace.arrival_s.tolist() == small_trace(REQUESTS).arrival_s.tolist()
     log = side_by_side(trace, num_slots=64, max_tokens=16, block_size=4)["First fit"]
     for name, (step, _, _) in zip("ABCDEFGH", requests, strict=True):
-        heard = next(n for n, label in enumerate(log.labels, start=1) if f"{name} comes in" in label or
-                     f"{name} waits" in label)
+        heard = next(
+            n for n, label in enumerate(log.labels, start=1) if f"{name} comes in" in label or f"{name} waits" in label
+        )
         assert heard >= step and (heard == step or name not in "ABCDE")
 
 

@@ -8,19 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.cache.kv_cache_manager import KVCacheManager
-from labkit.cache.queue_backed_cache import queue_backed
+from labkit.engine import kv_cache_manager
 from labkit.errors import CacheError
-from labkit.simulate.side_channel import Clock, Server, auc, dictionary, measure, side_channel_picture, steal
+from labkit.specs.hash_prefix_cache.side_channel import (
+    Clock,
+    Server,
+    auc,
+    dictionary,
+    measure,
+    side_channel_picture,
+    steal,
+)
 
 
 def attacked(salts: bool, noise_ms: float, seed: int = 7) -> tuple[list[int], list[int]]:
     words = dictionary(12, 8)
     rng = random.Random(seed)
     secret = [rng.randrange(12) for _ in range(4)]
-    server = Server(KVCacheManager(4096, 8), Clock(noise_ms=noise_ms, seed=seed), salts)
+    server = Server(kv_cache_manager(4096, 8), Clock(noise_ms=noise_ms, seed=seed), salts)
     server.ask("victim", [t for s in secret for t in words[s]] + [1])
-    return steal(server, words, 4, secret=secret)[0], secret
+    return steal(server, words, 4)[0], secret
 
 
 def test_a_secret_falls_block_by_block_without_a_salt_and_not_with_one():
@@ -56,19 +63,22 @@ def test_the_picture_says_its_numbers():
 
 def test_a_prompt_that_does_not_fit_is_said():
     with pytest.raises(CacheError, match="no room"):
-        Server(KVCacheManager(1, 4), Clock()).ask("a", range(9))
+        Server(kv_cache_manager(1, 4), Clock()).ask("a", range(9))
 
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=9)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("AB"), prompts, st.integers(0, 5)), max_size=14),
-       st.sampled_from(["hash", "queue"]))
+@given(
+    st.lists(st.tuples(st.sampled_from("AB"), prompts, st.integers(0, 5)), max_size=14),
+    st.sampled_from(["hash", "radix"]),
+)
 def test_what_one_tenant_does_changes_nothing_for_another(traffic, kind: str):
     """With a salt for each tenant, a tenant's hits are those it would have alone, where memory is not short."""
-    def manager() -> KVCacheManager:
-        return KVCacheManager(400, 2, prefix_cache="hash" if kind == "hash" else queue_backed())
+
+    def manager():
+        return kv_cache_manager(400, 2, prefix_cache=kind, yours=False)
 
     shared, alone = manager(), {"A": manager(), "B": manager()}
     for i, (tenant, prompt, more) in enumerate(traffic):
@@ -83,16 +93,19 @@ def test_what_one_tenant_does_changes_nothing_for_another(traffic, kind: str):
         assert shared.lookup([*prompt, 1, 1, 1]) == 0  # nobody without a salt ever sees any of it
 
 
-@pytest.mark.parametrize("call, why", [
-    (lambda: dictionary(2, 0), "block_size is 0"),
-    (lambda: dictionary(49_901, 1), "there are 49,900"),
-    (lambda: dictionary(-1, 4), "size is -1"),
-    (lambda: measure(0, False), "block_size is 0"),
-    (lambda: measure(4, False, 0), "trials is 0"),
-    (lambda: Clock(ms_per_token=-1), "ms_per_token is -1"),
-    (lambda: Clock(noise_ms="loud"), "noise_ms is 'loud'"),
-    (lambda: Clock(base_ms=float("nan")), "base_ms is nan"),
-])
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (lambda: dictionary(2, 0), "block_size is 0"),
+        (lambda: dictionary(49_901, 1), "there are 49,900"),
+        (lambda: dictionary(-1, 4), "size is -1"),
+        (lambda: measure(0, False), "block_size is 0"),
+        (lambda: measure(4, False, 0), "trials is 0"),
+        (lambda: Clock(ms_per_token=-1), "ms_per_token is -1"),
+        (lambda: Clock(noise_ms="loud"), "noise_ms is 'loud'"),
+        (lambda: Clock(base_ms=float("nan")), "base_ms is nan"),
+    ],
+)
 def test_numbers_that_make_no_sense(call, why):
     with pytest.raises(CacheError, match=why):
         call()

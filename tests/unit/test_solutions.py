@@ -1,4 +1,4 @@
-"""The difference to the reference shows what two solutions do differently, and nothing else."""
+"""The difference to the solution shows what two solutions do differently, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from labkit.grading.solutions import difference, solution
 
 
 def test_only_what_computes_is_compared() -> None:
-    reference = solution("04", "blocks_needed")
-    assert reference is not None and '"""' in reference
-    assert difference("04", "blocks_needed", reference) == ""
+    solved = solution("04", "blocks_needed")
+    assert solved is not None and '"""' in solved
+    assert difference("04", "blocks_needed", solved) == ""
     bare = "def blocks_needed(num_tokens, block_size):\n    # mine\n    return -(-num_tokens // block_size)\n"
     changed = [line for line in difference("04", "blocks_needed", bare).splitlines() if line[:1] in "+-"]
-    assert changed[2:] == ["-    return -(-num_tokens // block_size)",
-                           "+    return (num_tokens + block_size - 1) // block_size"]
+    assert changed[2:] == [
+        "-    return -(-num_tokens // block_size)",
+        "+    return (num_tokens + block_size - 1) // block_size",
+    ]
 
 
 def test_an_exercise_without_a_solution_has_no_difference() -> None:

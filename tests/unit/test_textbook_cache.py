@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.bench.textbook_cache import TextbookCache
 from labkit.errors import BlockError, LabkitError
 from labkit.simulate.hit_ratio import replay, requests_of
-from labkit.simulate.textbook_cache import TextbookCache
 from labkit.simulate.traces import read_trace
 
 MOONCAKE = Path(__file__).resolve().parents[3] / "shared" / "data" / "mooncake_conversation.jsonl"

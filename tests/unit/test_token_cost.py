@@ -61,11 +61,11 @@ def test_a_choice_that_is_not_offered_is_refused() -> None:
         TokenCost(share=0.123)
 
 
-@pytest.mark.parametrize("name", ["Llama-3.1-8B", "Falcon-7B", "Llama-3.1-70B"])
-def test_still_picture(name: str) -> None:
-    assert len(TokenCost(model=name, gpus=2).static_png()) > 5_000
-
-
 def test_sizes_read_well() -> None:
-    assert [size_text(n) for n in (12, 1024, 23_040, 3 * 2**20, int(1.5 * GiB))] == \
-        ["12 B", "1 KiB", "22.5 KiB", "3 MiB", "1.5 GiB"]
+    assert [size_text(n) for n in (12, 1024, 23_040, 3 * 2**20, int(1.5 * GiB))] == [
+        "12 B",
+        "1 KiB",
+        "22.5 KiB",
+        "3 MiB",
+        "1.5 GiB",
+    ]

@@ -1,17 +1,32 @@
-"""The tournament: who is ranked, who is refused and why, and that the count is the same everywhere."""
+"""The tournament: who shares a place, who is refused and why, and what a policy cannot see."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from labkit.cache.eviction_policies import POLICIES
 from labkit.errors import LabkitError, PolicyError
+from labkit.grading.progress import Progress
+from labkit.grading.runner import check
+from labkit.sandbox import isolation
+from labkit.simulate import tournament as tournament_module
 from labkit.simulate.cache_replay import cache_replay
 from labkit.simulate.hit_ratio import requests_of
-from labkit.simulate.policy_meter import Meter, TooMuch, load, state_size
-from labkit.simulate.policy_worker import Guard, Host, Refused
+from labkit.simulate.policy_bounds import (
+    BLOCKS,
+    SLOWER,
+    Feed,
+    memory_growth,
+    names_lru,
+    reaches_beyond,
+    time_growth,
+)
 from labkit.simulate.prefix_patterns import cyclic_scan
 from labkit.simulate.prefix_workload import draw_conversations
 from labkit.simulate.tournament import Entrant, tournament
@@ -28,6 +43,8 @@ class MyPolicy:
     def add(self, block):
         self.may_go[block] = self.last[block]
         heapq.heappush(self.heap, (self.last[block], block))
+        if len(self.heap) > 4 * len(self.may_go) + 64:
+            self.heap = sorted((time, block) for block, time in self.may_go.items())
     def remove(self, block):
         del self.may_go[block]
     def evict(self):
@@ -54,175 +71,257 @@ def queue(evict: str = "return self.queue.popitem(last=False)[0]", top: str = ""
 
 
 @pytest.fixture(scope="module")
-def requests():
-    return requests_of(draw_conversations(250, seed=3), full_blocks_only=True)
+def traces():
+    return [requests_of(draw_conversations(120, seed=seed), full_blocks_only=True) for seed in (3, 4, 5)]
 
 
-def test_a_policy_by_anybody_is_ranked_like_the_built_in_ones(requests):
-    standings = tournament(requests, (200, 800), [Entrant("Mine", LRU)], "drawn")
-    for capacity in (200, 800):
+def policy(text: str):
+    """The class that a text defines."""
+    namespace: dict = {}
+    exec(text, namespace)
+    return namespace["MyPolicy"]
+
+
+# ----- who is ranked where --------------------------------------------------------------------------------------------
+
+
+def test_a_policy_by_anybody_is_ranked_like_the_built_in_ones(traces):
+    standings = tournament(traces, (100, 400), [Entrant("Mine", LRU)], "drawn")
+    for capacity in (100, 400):
         rows = {row.policy: row for row in standings.rows if row.capacity == capacity}
         assert set(rows) == {*POLICIES, "Belady", "Mine"}
         mine, ours = rows["Mine"], rows["LRU"]
-        assert (mine.hit_ratio, mine.evictions, mine.place) == (ours.hit_ratio, ours.evictions, ours.place)
-        assert all(row.behind >= 0 and (row.place or 0) >= 0 for row in rows.values())
-        assert rows["Belady"].place == 0 and 1 < mine.operations < 20
-        assert mine.hit_ratio == cache_replay(requests, capacity, POLICIES["LRU"]).hit_ratio
-    assert not standings.refused and standings.place_of("Mine") is not None
-    assert [h for _, h in standings.overall] == sorted((h for _, h in standings.overall), reverse=True)
-    assert json.loads(json.dumps(standings.to_dict()))["looked_up"] == sum(map(len, requests))
+        assert (mine.hit_ratio, mine.evictions, mine.regret_ratio) == (
+            ours.hit_ratio,
+            ours.evictions,
+            ours.regret_ratio,
+        )
+        assert mine.place == ours.place and rows["Belady"].place == 0
+        assert all(row.behind >= 0 and row.place >= 0 for row in rows.values())
+        outcomes = [cache_replay(requests, capacity, POLICIES["LRU"]) for requests in traces]
+        assert mine.hit_ratio == pytest.approx(sum(o.hit_ratio for o in outcomes) / 3)
+        # The floor of regret is Belady's: what it regrets nobody could have kept.
+        assert rows["Belady"].regret_ratio == min(row.regret_ratio for row in rows.values())
+    assert not standings.refused and standings.place_of("Mine") == standings.place_of("LRU")
+    assert [row.hit_ratio for row in standings.overall] == sorted(
+        (r.hit_ratio for r in standings.overall), reverse=True
+    )
+    assert json.loads(json.dumps(standings.to_dict()))["looked_up"] == sum(len(ids) for r in traces for ids in r)
 
 
-def test_the_count_is_the_same_at_every_run(requests):
-    first, second = (Entrant("Mine", LRU).replay(requests, 300)[1] for _ in range(2))
-    assert first == second and first["operations"] > first["told"] > first["victims"] > 100
+def test_what_the_traces_do_not_tell_apart_shares_a_place():
+    """One trace ranks by chance: here it puts one and the same policy first, and another puts it last."""
+    drawn = [requests_of(draw_conversations(150, seed=seed), full_blocks_only=True) for seed in (4, 5, 6)]
+    alone = {tournament([requests], (150,)).place_of("Random") for requests in drawn}
+    assert len(alone) > 1
+    together = {row.policy: row for row in tournament(drawn, (150,)).overall}
+    assert together["Random"].place == together["LRU"].place == 1
+    assert together["Random"].spread > 0 < together["LRU"].spread
 
 
-def test_the_count_is_the_same_on_every_machine_and_python():
-    """The same numbers in Python 3.11, 3.12 and 3.13; the trace has nothing random in it."""
-    account = Entrant("Mine", LRU).replay(requests_of(cyclic_scan(60, 3)), 40)[1]
-    assert account == {"operations": 4419, "told": 680, "victims": 140, "things": 295}
+def test_a_difference_that_every_trace_shows_is_a_rank():
+    """On a ring that is a little too large LRU finds nothing, and the newest-first policy nearly all."""
+    rings = [requests_of(cyclic_scan(60 + n, 6)) for n in range(3)]
+    newest = Entrant("Newest", queue("return self.queue.popitem()[0]"))
+    standings = tournament(rings, (55,), [newest])
+    assert standings.place_of("Newest") == 1 < standings.place_of("LRU")
+    assert next(row for row in standings.rows if row.policy == "LRU").hit_ratio == 0
 
 
-CHEATERS = {
-    # Peeking.
-    "collector": ("import gc\n", "return 0", "imports gc"),
-    "frames": ("import sys\n", "return 0", "imports sys"),
-    "file": ("", "return open('trace.jsonl').read()", "uses open"),
+def test_one_trace_has_no_spread_and_equal_hits_share_a_place():
+    standings = tournament([requests_of(cyclic_scan(60, 3))], (40,), [Entrant("Mine", LRU)])
+    assert {row.spread for row in standings.rows} == {0}
+    assert standings.place_of("Mine") == standings.place_of("LRU") == standings.place_of("FIFO")
+
+
+def test_bad_tournaments(traces):
+    for wrong in ([], [[]]):
+        with pytest.raises(LabkitError, match="a request and a capacity"):
+            tournament(wrong, (10,))
+    with pytest.raises(LabkitError, match="a request and a capacity"):
+        tournament(traces, ())
+    with pytest.raises(LabkitError, match="capacity is 0"):
+        tournament(traces, (0,))
+    with pytest.raises(LabkitError, match="same name"):
+        tournament(traces, (10,), [Entrant("LRU", LRU)])
+
+
+def test_one_that_is_refused_is_in_no_row(traces):
+    standings = tournament(traces, (50,), [Entrant("Mine", queue("return -1")), Entrant("Other", LRU)])
+    assert "named -1" in standings.refused["Mine"]
+    assert standings.place_of("Mine") is None and standings.place_of("Other") is not None
+    assert not [row for row in standings.rows if row.policy == "Mine"]
+
+
+# ----- who is refused -------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "collector": ("import gc\n", "return 0", "Line 1 imports gc"),
     "generator": ("from labkit.simulate.prefix_workload import draw_conversations\n", "return 0", "imports labkit.sim"),
+    "file": ("", "return open('trace.jsonl').read()", "uses open"),
     "import": ("", "return __import__('gc').get_objects()", "__import__"),
-    "globals": ("", "return self.evict.__func__", "__func__"),
-    "subclasses": ("", "return object.__subclasses__()", "__subclasses__"),
-    "traceback": ("", "\n        try:\n            1 / 0\n        except Exception as e:\n            return "
-                  "e.__traceback__", "__traceback__"),
-    "frame-attribute": ("", "return (i for i in ()).gi_frame", "gi_frame"),
-    "getattr": ("", "return getattr(self.evict, '__fu' + 'nc__')", "attribute __func__"),
-    "eval": ("", "return eval('1')", "uses eval"),
-    "module-behind-a-module": ("import random\n", "return random._os.listdir('.')", "AttributeError"),
-    "attrgetter": ("from operator import attrgetter\n", "return 0", "ImportError"),
-    "evaluates-text": ("from typing import ForwardRef\n", "return 0", "ImportError"),
-    "a-list-that-is-none": ("from collections import UserList\n", "return 0", "ImportError"),
-    "makes-a-class": ("", "return type('X', (), {})", "makes a class"),
-    "hides-in-a-module": ("import math\n", "math.kept = [1]; return 0", "sets kept in a module"),
-    "the-counter": ("", "return __tick__.__self__", "__self__"),
-    "replaces-the-counter": ("__tick__ = lambda n=1: True\n", "return 0", "uses __tick__"),
-    "clock": ("import time\n", "return 0", "imports time"),
-    # Breaking the law.
-    "not-offered": ("", "return -1", "named -1"),
-    "none": ("", "pass", "returned None"),
-    "text": ("", "return '3'", "returned '3'"),
-    # Falling over.
-    "raises": ("", "return {}[0]", "raised KeyError in line"),
-    "exits": ("", "raise SystemExit", "SystemExit"),
-    "recursion": ("", "return self.evict()", "operations|RecursionError"),
+    "text": ("", "return 'one'", "returned 'one'"),
+    "no-block": ("", "return -1", "named -1"),
+    "a-held-one": ("", "self.queue.popitem(); return 10**9", "named 1000000000"),
+    "raises": ("", "return [][0]", "raised IndexError in line 9, in evict: list index out of range"),
+    "leaves": ("", "raise SystemExit", "SystemExit"),
+    "recursion": ("", "return self.evict()", "RecursionError"),
+    "not-written": ("", "raise NotImplementedError", "not written yet"),
     "syntax": ("def :\n", "return 0", "cannot read line 1"),
-    "no-class": ("raise ValueError\n", "return 0", "raised ValueError"),
+    "at-the-top": ("raise ValueError\n", "return 0", "raised ValueError"),
+    "memory": ("", "self.more = [0] * (1 << 30); return 0", "ran out of memory"),
+    "keeps": ("LOG = []\n", "b = self.queue.popitem()[0]; LOG.append((b,)); return b", "forget what has been evicted"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CHEATERS)
+@pytest.mark.parametrize("name", REFUSED)
 def test_refused_with_the_reason(name):
-    top, evict, reason = CHEATERS[name]
+    top, evict, reason = REFUSED[name]
     scan = requests_of(cyclic_scan(60, 3))
     with pytest.raises(PolicyError, match=reason):
-        Entrant("Mine", queue(evict, top)).replay(scan, 40)
+        Entrant("Mine", queue(evict, top)).replay(scan, 40, check_memory=name == "keeps")
 
 
-SLOW = {
-    # Each looks at all blocks at every eviction; n is 2,000.
-    "min": "block = min(self.queue)",
-    "min-with-key": "block = min(self.queue, key=lambda b: -b)",
-    "sorted": "block = sorted(self.queue)[0]",
-    "list": "block = list(self.queue)[0]",
-    "display": "block = [*self.queue][0]",
-    "unpacking": "block, *_ = self.queue",
-    "comprehension": "block = [b for b in self.queue][0]",
-    "generator": "block = max(b for b in self.queue)",
-    "loop": "\n        for b in self.queue: block = b",
-    "reduce": "block = reduce(lambda a, b: a, self.queue)",
-    "reduce-in-c": "block = reduce(min, self.queue)",
-    "map": "block = min(map(abs, self.queue))",
-    "last-of-a-deque": "block = deque(self.queue, maxlen=1)[0]",
-    "islice": "block = next(islice(self.queue, len(self.queue) - 1, None))",
-    "copy": "block = next(iter(self.queue.copy()))",
-    "in-values": "block = next(iter(self.queue)); 5 in self.queue.values()",
-    "equal": "block = next(iter(self.queue)); self.queue == dict(self.queue)",
-    "dict-union": "block = next(iter({} | self.queue))",
-    "c-callback": "block = min(self.queue, key=tuple(self.queue).index)",
-    "format": "block = next(iter(self.queue)); f'{self.queue}'",
-    "times": "block = next(iter(self.queue)); [0] * 5000",
-    "swallows": "\n        block = next(iter(self.queue))\n        try:\n            sum(self.queue)\n        except:\n"
-                "            pass",
-    "finally": "\n        while True:\n            try:\n                sum(self.queue)\n            finally:\n"
-               "                continue",
-    "endless": "\n        while True: pass",
-    "long-number": "block = next(iter(self.queue)); self.bits = 1 << 500000",
-    "partial": "block = partial(min, self.queue)()",
-    "through-getattr": "block = getattr(self.queue, 'copy')() and next(iter(self.queue))",
-    "starred-call": "block = max(*self.queue)",
-    "match": "\n        match [*self.queue]:\n            case [block, *rest]: pass",
-}  # fmt: skip
-TOP = "from functools import partial, reduce\nfrom itertools import islice\nfrom collections import deque\n"
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on processor time")
+@pytest.mark.parametrize("evict", ["while True: pass", "1.5 in range(10**12)", "'x'.ljust(10**12)"])
+def test_what_does_not_end_is_stopped(evict, monkeypatch):
+    monkeypatch.setattr(tournament_module, "SECONDS", 0.5)
+    with pytest.raises(PolicyError, match=r"had not come to an end|ran out of memory"):
+        Entrant("Mine", queue(f"\n        {evict}")).replay(requests_of(cyclic_scan(60, 3)), 40, check_memory=False)
 
 
-@pytest.mark.parametrize("name", SLOW)
-def test_work_in_c_is_counted(name):
-    """Without a process, which only makes it slower: the counter is the same."""
-    lines = SLOW[name] if SLOW[name].startswith("\n") else "\n        " + SLOW[name]
-    host = Host(queue(lines + "\n        del self.queue[block]; return block", TOP), "MyPolicy", 2000)
-    with pytest.raises(Refused, match="operations for each block"):
-        for block in range(2000):
-            host.tell("stored", [block], 0)
-            host.tell("released", [block])
-            host.tell("add", block)
-        for _ in range(1500):
-            host.victim()
+LOOKS = """
+import random
+os, FOUND = random.Random.seed.__globals__["_os"], []
+def look(what):
+    try:
+        FOUND.append(str(what()))
+    except (OSError, ImportError):
+        pass
+def start():
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    return pid
+parent = os.getppid()
+for name in ("cmdline", "environ", "maps", "mem", "stat", "fd/0"):
+    look(lambda: os.read(os.open(f"/proc/{parent}/{name}", 0), 10))
+look(lambda: os.listdir(f"/proc/{parent}/fd"))
+look(lambda: os.open("/tmp/mine.py", os.O_CREAT | os.O_WRONLY))
+look(lambda: os.system("true") and 1 / 0 if os.getuid() else None)
+look(lambda: __builtins__["__import__"]("ctypes"))
+look(lambda: start() if os.getuid() else None)
+FOUND = [found for found in FOUND if found not in ("None", "0")]
+"""
 
 
-LISTS = {
-    "pop-front": ("add", "self.list.append(block)", "return self.list.pop(0)"),
-    "insert-front": ("add", "self.list.insert(0, block)", "return self.list.pop()"),
-    "del-front": ("add", "self.list.append(block)", "block = self.list[0]; del self.list[0]; return block"),
-    "slice": ("add", "self.list.append(block)", "block = self.list[0]; self.list = self.list[1:]; return block"),
-    "slice-store": ("add", "self.list[0:0] = [block]", "return self.list.pop()"),
-    "concatenate": ("add", "self.list = self.list + [block]", "return self.list.pop()"),
-    "tuple-grows": ("add", "self.kept += (block,)", "block, *self.list = self.kept; return block"),
-    "remove": ("add", "self.list.append(block); self.list.remove(self.list[-1]); self.list.append(block)",
-               "return self.list.pop()"),
-    "in": ("add", "block in self.list or self.list.append(block)", "return self.list.pop()"),
-    "index": ("add", "self.list.append(block); self.list.index(block)", "return self.list.pop()"),
-    "sort": ("add", "self.list.append(block); self.list.sort()", "return self.list.pop()"),
-    "insort": ("add", "insort(self.list, block)", "return self.list.pop()"),
-    "heapify": ("add", "self.list.append(block); heapify(self.list)", "return heappop(self.list)"),
-    "deque-middle": ("add", "self.deque.append(block); self.deque[len(self.deque) // 2]", "return self.deque.pop()"),
-    "deque-remove": ("add", "self.deque.append(block); self.deque.remove(block); self.deque.append(block)",
-                     "return self.deque.pop()"),
-    "unbound": ("add", "list.insert(self.list, 0, block)", "return self.list.pop()"),
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks through /proc")
+def test_a_policy_that_gets_hold_of_the_system_still_sees_nothing():
+    """The limits are the operating system's: it does not matter how the text came by `os`."""
+    text = queue("raise ValueError(','.join(FOUND) or 'nothing was found')", LOOKS)
+    with pytest.raises(PolicyError, match="nothing was found"):
+        Entrant("Mine", text).replay(requests_of(cyclic_scan(60, 3)), 40, check_memory=False)
+
+
+def test_neither_the_seed_nor_the_trace_is_told_to_the_process(monkeypatch):
+    """What the process gets: a command line without arguments of its own, a sandbox's environment, and the job."""
+    seen: list = []
+    popen = tournament_module.subprocess.Popen
+    monkeypatch.setattr(
+        tournament_module.subprocess, "Popen", lambda args, **kw: seen.append((args, kw["env"])) or popen(args, **kw)
+    )
+    monkeypatch.setenv("SEED", "7")
+    Entrant("Mine", LRU).replay(requests_of(cyclic_scan(60, 3)), 40, check_memory=False)
+    ((args, env),) = seen
+    assert args[-3:] == ["-P", "-m", "labkit.simulate.policy_worker"]
+    assert env == isolation.environment() and "SEED" not in env
+
+
+JOB = {
+    "text": LRU,
+    "target": "MyPolicy",
+    "prelude": "",
+    "parts": {},
+    "num_blocks": 8,
+    "seconds": 20.0,
+    "check_memory": False,
 }
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_lists_are_charged_for_what_they_move(name):
-    _, add, evict = LISTS[name]
-    text = f"""
-from bisect import insort
-from collections import deque
-from heapq import heapify, heappop
-class MyPolicy:
-    def __init__(self):
-        self.list, self.deque, self.kept = [], deque(), ()
-    def add(self, block):
-        {add}
-    def remove(self, block): pass
-    def evict(self):
-        {evict}
-"""
-    host = Host(text, "MyPolicy", 4000)
-    with pytest.raises(Refused, match="operations for each block"):
-        for block in range(4000):
-            host.tell("add", block)
-        for _ in range(4000):
-            host.victim()
+@pytest.mark.skipif(not hasattr(os, "fork") or not sys.platform.startswith("linux"), reason="looks through /proc")
+@pytest.mark.parametrize("how", ["its replay ends", "the tournament dies"])
+def test_nothing_that_a_policy_starts_outlives_it(tmp_path, how):
+    """As if a policy had got hold of `os` before the limits: a process in a session of its own."""
+    mark = f"labkit-left-{tmp_path.name}"
+    worker = tmp_path / "labkit_policy_worker_that_forks.py"
+    worker.write_text(
+        "import os, subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark!r}], start_new_session=True)\n"
+        "from labkit.simulate.policy_worker import main\nmain()\n"
+    )
+    code = (
+        "import sys, os\n"
+        "from labkit.simulate import tournament\n"
+        "popen = tournament.subprocess.Popen\n"
+        f"tournament.subprocess.Popen = lambda args, **kw: popen([*args[:-2], {str(worker)!r}], **kw)\n"
+        f"remote = tournament._Remote({JOB!r})\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "remote.close() if sys.argv[1] == 'its replay ends' else None\n"
+        "print('closed', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert asking.stdin is not None and asking.stdout is not None
+    assert asking.stdout.readline() == "ready\n"
+    left = [process for process in psutil.process_iter() if mark in " ".join(said(process))]
+    assert len(left) == 1
+    if how == "the tournament dies":
+        asking.kill()
+    else:
+        asking.stdin.write("\n")
+        asking.stdin.flush()
+        assert asking.stdout.readline() == "closed\n"
+    gone, alive = psutil.wait_procs(left, timeout=20)
+    asking.kill()
+    asking.communicate()
+    for process in alive:
+        process.kill()
+    assert len(gone) == 1
+
+
+def said(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+# ----- bounds ---------------------------------------------------------------------------------------------------------
+
+SLOW = {
+    # Each looks at all blocks, at every eviction or hit.
+    "min": "block = min(self.queue)",
+    "min-with-key": "block = min(self.queue, key=lambda b: -b)",
+    "list": "block = list(self.queue)[0]",
+    "loop": "\n        for b in self.queue: block = b",
+    "reduce-in-c": "block = reduce(min, self.queue)",
+    "last-of-a-deque": "block = deque(self.queue, maxlen=1)[0]",
+    "in-values": "block = next(iter(self.queue)); 5 in self.queue.values()",
+    "swallows": "\n        block = next(iter(self.queue))\n        try:\n            sum(self.queue)\n        except:\n"
+                "            pass",
+    "match": "\n        match [*self.queue]:\n            case [block, *rest]: pass",
+}  # fmt: skip
+TOP = "from functools import reduce\nfrom collections import deque\n"
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_look_at_all_blocks_shows_in_the_time_it_takes(name):
+    lines = SLOW[name] if SLOW[name].startswith("\n") else "\n        " + SLOW[name]
+    growth = time_growth(lambda blocks: policy(queue(lines + "\n        del self.queue[block]; return block", TOP))())
+    assert growth.ratio > SLOWER and "Look for a loop over all blocks" in growth.sentence
 
 
 FAST = {
@@ -234,7 +333,11 @@ FAST = {
 from collections import deque
 class MyPolicy:
     def __init__(self): self.queue, self.may_go = deque(), set()
-    def add(self, block): self.queue.append(block); self.may_go.add(block)
+    def add(self, block):
+        if len(self.queue) > 4 * len(self.may_go) + 64:
+            self.queue = deque(block for block in dict.fromkeys(self.queue) if block in self.may_go)
+        self.queue.append(block)
+        self.may_go.add(block)
     def remove(self, block): self.may_go.discard(block)
     def evict(self):
         while True:
@@ -274,6 +377,8 @@ class MyPolicy:
     def add(self, block):
         self.entries[block] = Entry(self.rng.random(), Pair(block, 0).a)
         heappush(self.heap, self.entries[block])
+        if len(self.heap) > 4 * len(self.entries) + 64:
+            self.heap = sorted(self.entries.values())
     def remove(self, block): self.entries.pop(block).gone = True
     def evict(self):
         while (entry := heappop(self.heap)).gone: pass
@@ -292,184 +397,113 @@ class MyPolicy(LRU):
 
 @pytest.mark.parametrize("name", FAST)
 def test_policies_of_a_logarithm_are_welcome(name):
-    scan = requests_of(cyclic_scan(900, 3))
-    outcome, account = Entrant("Mine", FAST[name]).replay(scan, 800)
-    assert outcome.evictions == account["victims"] > 250
-    assert account["operations"] < 20 * account["told"]
+    scan = requests_of(cyclic_scan(100, 3))
+    outcome = Entrant("Mine", FAST[name]).replay(scan, 80)
+    assert outcome.evictions > 20
 
 
-def test_own_lru_is_counted_too():
+@pytest.mark.parametrize("name", [name for name in FAST if name != "on-top-of-lru"])
+def test_their_time_and_memory_do_not_grow(name):
+    found = policy(FAST[name])
+    takes = found.__init__.__code__.co_argcount > 1
+    make = found if takes else lambda blocks: found()
+    assert time_growth(make).sentence == ""
+    assert memory_growth(make).sentence == ""
+
+
+def test_a_heap_that_is_cleaned_by_evictions_alone_grows_with_every_hit():
+    growth = memory_growth(policy(LRU.replace("> 4 * len(self.may_go)", "> 10**9 * len(self.may_go)")))
+    assert growth.phase == "hits" and "although nothing is evicted" in growth.sentence
+
+
+KEPT = {
+    "in-itself": ("self.log = []", "self.log.append(block)", "evictions"),
+    "behind-a-method": ("hidden = []; self.keep = hidden.append", "self.keep(block)", "evictions"),
+    "in-a-global": ("", "LOG.append(block)", "evictions"),
+    "in-the-class": ("", "MyPolicy.more = (block, MyPolicy.more)", "evictions"),
+    "in-bytes": ("self.log = bytearray()", "self.log += b'x'", "evictions"),
+    "in-a-generator": ("self.run = self.keeps(); next(self.run)", "self.run.send(block)", "evictions"),
+    "in-a-default": ("", "keep(block)", "evictions"),
+    "one-a-hit": ("self.log = []", "self.hits and self.log.append(block)", "hits"),
+    "nothing": ("", "pass", ""),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_is_measured_wherever_it_is(name):
+    init, add, phase = KEPT[name]
+    text = f"""
+LOG = []
+def keep(block, kept=[]):
+    kept.append(block)
+class MyPolicy:
+    more = ()
+    def __init__(self, num_blocks):
+        self.queue, self.hits = {{}}, 0
+        {init or "pass"}
+    def keeps(self):
+        kept = []
+        while True:
+            kept.append((yield))
+    def hit(self, blocks): self.hits += 1
+    def add(self, block):
+        self.queue[block] = None
+        {add}
+    def remove(self, block): del self.queue[block]
+    def evict(self): return self.queue.popitem()[0]
+"""
+    growth = memory_growth(policy(text))
+    assert bool(growth.sentence) == bool(phase)
+    if phase:
+        assert growth.phase == phase and f"for a cache of {BLOCKS} blocks" in growth.sentence.lower()
+
+
+def test_a_feed_tells_what_a_cache_tells():
+    told: list = []
+
+    class Listens:
+        def __getattr__(self, name):
+            return lambda *args: told.append((name, *args)) or 1
+
+    feed = Feed(Listens(), 2)
+    assert told == [
+        (name, *args) for b in (0, 1) for name, *args in (("stored", [b], 0), ("released", [b]), ("add", b))
+    ]
+    told.clear()
+    feed.hit(1)
+    assert told == [("remove", 1), ("hit", [1]), ("released", [1]), ("add", 1)]
+    told.clear()
+    feed.miss()
+    assert told == [("evict",), ("stored", [1], 0), ("released", [1]), ("add", 1)]
+    feed.num_blocks = 1
+    with pytest.raises(PolicyError, match="no block of the cache"):
+        feed.miss()
+
+
+# ----- an LRU of one's own --------------------------------------------------------------------------------------------
+
+
+def test_own_lru_is_loaded_only_where_the_text_builds_on_it():
     own = LRU.replace("MyPolicy", "LRU").replace("self, num_blocks", "self")
-    text = "from labkit.mine import LRU\nclass MyPolicy(LRU):\n    pass\n"
+    builds = "class MyPolicy(LRU):\n    pass\n"
+    prelude = "from labkit.mine import LRU\n"
     scan = requests_of(cyclic_scan(60, 3))
-    _, plain = Entrant("Mine", LRU).replay(scan, 40)
-    outcome, counted = Entrant("Mine", text, parts={"LRU": own}).replay(scan, 40)
-    assert counted["operations"] == plain["operations"] and outcome.hits == 0
-    slow = own.replace("        while True:", "        min(self.last.values())\n        while True:")
-    scan = requests_of(cyclic_scan(2200, 2))
-    with pytest.raises(PolicyError, match="operations"):
-        Entrant("Mine", text, parts={"LRU": slow}).replay(scan, 2000)
+    assert Entrant("Mine", builds, prelude=prelude, parts={"LRU": own}).replay(scan, 40, check_memory=False).hits == 0
+    with_numpy = {"LRU": "\nimport numpy as np\n" + own}
+    assert Entrant("Mine", queue(), prelude=prelude, parts=with_numpy).replay(scan, 40, check_memory=False).evictions
+    with pytest.raises(PolicyError, match="Line 2 of your LRU imports numpy"):
+        Entrant("Mine", builds, prelude=prelude, parts=with_numpy).replay(scan, 40)
+    assert names_lru("from labkit.mine import LRU as Mine") and not names_lru("# LRU\nx = 'LRU'")
+    assert reaches_beyond("import heapq\nfrom math import log\nfrom labkit.mine import LRU\n") == ""
 
 
-def test_what_is_kept_is_bounded():
-    hoards = queue("block = self.queue.popitem()[0]; self.log.append((block,)); return block", more="    log = []\n")
-    scan = requests_of(cyclic_scan(60, 100))
-    with pytest.raises(PolicyError, match="forget what has been evicted"):
-        Entrant("Mine", hoards).replay(scan, 30)
-    assert Entrant("Mine", queue()).replay(scan, 30)[1]["things"] < 200
-
-
-def test_state_is_found_wherever_it_is_kept():
-    namespace = load("""
-class Node:
-    __slots__ = ("next",)
-class A:
-    kept = [1] * 100
-    def __init__(self):
-        self.dict = dict.fromkeys(range(100))
-        self.node = Node()
-        self.node.next = (1,) * 100
-        hidden = set(range(100))
-        self.function = lambda: hidden
-        self.generator = self.run(list(range(100)))
-    def run(self, more):
-        yield more
-MODULE = list(range(100))
-""", Meter())
-    assert state_size([namespace["A"](), namespace]) > 700
-    assert state_size([1, 2.5, None, True]) == 4
-    assert state_size("x" * 800) == 100
-
-
-def test_what_gets_around_the_rules_is_seen_by_the_audit_hook():
-    guard = Guard()
-    guard.begin()
-    with pytest.raises(Refused):
-        guard.hook("open", ("/data/trace.jsonl", "r", 0))
-    assert guard.end() == "opens trace.jsonl"
-    guard.begin()
-    guard.hook("open", ("/lib/heapq.py", "r", 0))
-    guard.hook("exec", ())
-    with pytest.raises(Refused):
-        guard.hook("gc.get_objects", ())
-    assert guard.end() == "calls gc.get_objects"
-    guard.hook("open", ("/data/trace.jsonl", "r", 0))  # not while a policy runs
-
-
-def test_the_hook_stands_in_the_process(tmp_path):
-    """With a hole in the rules: what a policy reaches through it is refused all the same."""
-    from labkit.simulate import policy_worker
-
-    target = tmp_path / "future.txt"
-    target.write_text("3 1 2")
-    import subprocess
-    import sys
-
-    code = f"""
-import sys
-from labkit.simulate import policy_worker as w
-guard = w.Guard(); sys.addaudithook(guard.hook)
-host = w.Host({queue()!r}, "MyPolicy", 4, guard=guard)
-host.policy.evict = lambda: int(open({str(target)!r}).read()[0])
-host.tell("add", 3)
-try:
-    host.victim()
-except w.Refused as refused:
-    print(refused)
-import gc
-host.policy.evict = lambda: len(gc.get_objects())
-try:
-    host.victim()
-except w.Refused as refused:
-    print(refused)
-"""
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "opens future.txt" in said and "calls gc.get_objects" in said
-    assert policy_worker.OPERATIONS > 0
-
-
-def test_results_do_not_change_by_being_counted():
-    """A program of many kinds of statement gives the same with counters and without."""
-    text = """
-from collections import deque, OrderedDict, defaultdict, Counter
-from functools import partial, reduce
-from heapq import heappush, heappop, nsmallest
-from itertools import chain, islice
-import operator
-def f(*args, k=1, **more):
-    total = k
-    for i, x in enumerate(args):
-        if x % 3 == 0:
-            continue
-        total += x * i
-    else:
-        total -= 1
-    while total > 100:
-        total //= 2
-    return total, more
-class P:
-    limit = 3
-    def __init__(self): self.xs = [5, 3, 8]; self.d = defaultdict(list)
-    @property
-    def top(self): return max(self.xs)
-    def __len__(self): return len(self.xs)
-    def __contains__(self, x): return x in self.xs
-def g():
-    received = yield from range(3)
-    try:
-        yield 1 / 0
-    except ZeroDivisionError as error:
-        yield str(error)
-    finally:
-        yield "end"
-def run():
-    p = P(); q = deque([1, 2, 3]); q.rotate(1); h = []
-    for x in (4, 1, 3): heappush(h, x)
-    p.d["a"].append(1); p.d["a"] += [2]; p.xs[1:2] = [7, 7]; del p.xs[0]; del q[1], p.xs[-1:]
-    a, *b = islice(chain(p.xs, q), 3)
-    t = (1,); t += (2,); s = {1}; s |= {2}; n = 5; n <<= 70; n **= 2
-    match [1, 2, 3]:
-        case [first, *rest] if first < 2: m = rest
-        case _: m = None
-    word = "x"; word *= 3
-    return (f(1, 2, 3, k=5, z=1), f(*[3, 4], **{"k": 2}), p.top, len(p), 3 in p, 9 not in p.xs, list(g()), a, b, t, s,
-            n, m, word, q[0], q[-1], [heappop(h) for _ in range(2)], nsmallest(2, [3, 1, 2]), p.d["a"],
-            1 < 2 < 3 in [3],
-            {**{"a": 1}, "b": 2}, {x: y for x, y in zip("ab", [1, 2])}, sorted([3, 1], key=partial(operator.mul, -1)),
-            reduce(operator.add, [1, 2, 3]), f"{n:>5}{p.xs!r}", (lambda u=3: u + 1)(), Counter("aab").most_common(1),
-            isinstance(3, int), type(3) is int, p.xs[::-1], [1, 2] < [1, 3], not p.xs, "%d" % 3, -5 % 3, [*q, *h],
-            max([1, 2], default=0), any(x > 2 for x in p.xs), dict.fromkeys([1], 2), hasattr(p, "xs"),
-            getattr(p, "no", 1))
-"""
-    plain: dict = {}
-    exec(text, plain)
-    meter = Meter()
-    counted = load(text, meter)
-    assert counted["run"]() == plain["run"]()
-    assert meter.spent > 150
-
-
-def test_an_endless_loop_is_stopped_by_the_count():
-    meter = Meter(10_000)
-    namespace = load("def f():\n    while True:\n        try:\n            g()\n        except BaseException:\n"
-                     "            pass\ndef g(): pass\n", meter)
-    with pytest.raises(TooMuch):
-        namespace["f"]()
-
-
-def test_bad_tournaments(requests):
-    with pytest.raises(LabkitError, match="a request and a capacity"):
-        tournament([], (10,))
-    with pytest.raises(LabkitError, match="a request and a capacity"):
-        tournament(requests, ())
-    with pytest.raises(LabkitError, match="capacity is 0"):
-        tournament(requests, (0,))
-    with pytest.raises(LabkitError, match="same name"):
-        tournament(requests, (10,), [Entrant("LRU", LRU)])
-
-
-def test_one_that_is_refused_is_in_no_row(requests):
-    standings = tournament(requests, (200,), [Entrant("Mine", queue("return -1")), Entrant("Other", LRU)])
-    assert "named -1" in standings.refused["Mine"]
-    assert standings.place_of("Mine") is None and standings.place_of("Other") is not None
-    assert not [row for row in standings.rows if row.policy == "Mine"]
+def test_the_check_blames_the_cell_that_imports(tmp_path, monkeypatch):
+    """An LRU with NumPy has passed. A policy without it passes too, and one on top of it hears whose line it is."""
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    own = "\nimport numpy as np\n" + LRU.replace("MyPolicy", "LRU(Policy)").replace("self, num_blocks", "self")
+    Progress().save_pass("09_eviction_tournament", "LRU", own)
+    assert check("09", "MyPolicy", FAST["heap"].replace("MyPolicy:", "MyPolicy(Policy):"), keep_spare=False).passed
+    builds = "class MyPolicy(LRU):\n    def __init__(self, num_blocks):\n        super().__init__()\n"
+    verdict = check("09", "MyPolicy", builds, keep_spare=False)
+    assert verdict.rule == "works-with-what-it-is-told" and verdict.over == "mine"
+    assert "Line 2 of your LRU imports numpy" in verdict.message

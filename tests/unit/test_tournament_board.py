@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import threading
 import time
@@ -13,11 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import traitlets
-from matplotlib import image as mpl_image
 
 from labkit.errors import BoardError, LabkitError
 from labkit.widgets import TournamentBoard
-from labkit.widgets.still_tournament import spread
 from labkit.widgets.tournament_results import (
     Score,
     ordinal,
@@ -102,10 +99,6 @@ class Compute:
         return [c for trace, capacities in self.calls if trace == name for c in capacities]
 
 
-def picture(widget: TournamentBoard) -> np.ndarray:
-    return mpl_image.imread(io.BytesIO(widget.static_png()))
-
-
 def test_the_board_shows_what_the_replays_give() -> None:
     board = TournamentBoard(Compute(), ABOUT, SIZES, mine="MyPolicy", points=5)
     assert board.answer["capacities"] == SIZES and not board.answer["problem"]
@@ -180,7 +173,6 @@ def test_an_error_is_a_sentence_and_can_be_tried_again(error: BaseException, wor
     board = TournamentBoard(compute, ABOUT, SIZES)
     assert board.answer["problem"] == words and board.answer["capacities"] == [] and board.at() is None
     assert repr(board) == f"TournamentBoard(chat: {words})"
-    assert picture(board)[..., :3].std() > 0.01
     compute.fail = None
     board.handle({"type": "again"}, [])
     board.wait(20)
@@ -265,7 +257,6 @@ def test_a_refused_policy_has_a_reason_and_no_curve() -> None:
         {"name": "MyPolicy", "reason": "it asked for the next use of a block, which no server knows"}
     ]
     assert "MyPolicy" not in [p["name"] for p in board.answer["policies"]]
-    assert picture(board)[..., :3].std() > 0.02
 
 
 def test_the_same_policies_take_part_at_every_capacity() -> None:
@@ -384,37 +375,9 @@ def test_sentences() -> None:
     assert above.endswith("and none is pinned: for cheat one of these does not hold.")
 
 
-def test_labels_keep_their_order_and_their_distance() -> None:
-    draw = random.Random(5)
-    for _ in range(200):
-        wanted = [draw.choice([draw.uniform(0, 200), 50.0]) for _ in range(draw.randint(1, 9))]
-        got = spread(wanted, 13, 2, 206)
-        ordered = [place for _, _, place in sorted((w, i, p) for i, (w, p) in enumerate(zip(wanted, got, strict=True)))]
-        assert all(b - a >= 13 - 1e-6 for a, b in pairwise(ordered)), (wanted, got)
-        assert min(got) >= 2 - 1e-9 and max(got) <= 206 + 1e-9
-    assert spread([40.0, 100.0], 13, 2, 206) == [40.0, 100.0], "labels with room stay where they are"
-
-
 def test_the_repr_is_stable_and_follows_the_cursor() -> None:
     first, second = (TournamentBoard(Compute(), ABOUT, SIZES, mine="MyPolicy", cursor=16) for _ in range(2))
     assert repr(first) == repr(second)
     assert repr(first).startswith("TournamentBoard(chat, 9 capacities; hit rate at 16 blocks: Belady ")
     first.cursor = 70
     assert "at 64 blocks" in repr(first), "the nearest capacity that is drawn"
-
-
-@pytest.mark.parametrize("change", [{}, {"capacities": [16]}, {"trace": "cyclic scan", "subtitle": "In a ring."},
-                                    {"capacities": [128, 256], "trace": "cyclic scan", "points": 2}])  # fmt: skip
-def test_the_picture_is_drawn_in_every_state(change: dict[str, Any]) -> None:
-    board = TournamentBoard(Compute(), **{"traces": ABOUT, "capacities": SIZES, "mine": "MyPolicy", **change})
-    pixels = picture(board)
-    assert pixels.shape[1] == 900 and pixels[..., :3].std() > 0.02
-    assert np.array_equal(pixels, picture(board))
-
-
-def test_the_picture_follows_the_cursor() -> None:
-    board = TournamentBoard(Compute(), ABOUT, SIZES, mine="MyPolicy", cursor=8)
-    before = picture(board)
-    board.cursor = 64
-    after = picture(board)
-    assert before.shape != after.shape or not np.array_equal(before, after)

@@ -1,5 +1,30 @@
 // CheckReport: one broken rule, the operations that show it, one sentence of cause, and what to do next.
 
+/** Keep the place of a report that a second run of its cell takes away, until the next one stands there. */
+function holdPlace(root) {
+  let outputs = null;
+  let height = 0;
+  const observer = new ResizeObserver(() => {
+    if (!root.offsetHeight) return; // taken away
+    outputs = root.closest(".jp-Cell-outputWrapper");
+    height = outputs?.offsetHeight;
+  });
+  observer.observe(root);
+  return () => {
+    observer.disconnect();
+    const running = () => outputs.closest(".jp-Cell")?.querySelector(".jp-InputPrompt")?.textContent.includes("*");
+    if (!outputs?.isConnected || !running()) return;
+    outputs.style.minHeight = `${height}px`;
+    let quiet = 0; // looks since the cell has ended: a report may take a moment to be drawn, or never come
+    const look = setInterval(() => {
+      quiet = running() ? 0 : quiet + 1;
+      if (quiet < 15 && !outputs.querySelector(".lk-check-report")) return;
+      clearInterval(look);
+      outputs.style.minHeight = "";
+    }, 100);
+  };
+}
+
 function render({ model, el }) {
   const root = card(el, "check-report", "Check report");
   const say = liveRegion(root);
@@ -7,15 +32,19 @@ function render({ model, el }) {
   const replayBox = h("div", { class: "lk-report-replay" });
   const extras = h("div", { class: "lk-report-extras" });
   let board = null;
+  const letGo = holdPlace(root);
+  const kernel = kernelOf({ model, el }, problem);
+  const send = (content) => kernel.ask(() => model.send(content));
 
   root.append(head(), ...body(), actions(), extras, replayBox);
   root.classList.add(`lk-is-${verdict.verdict}`);
   replayBox.hidden = true;
   for (const text of model.get("opened")) showHint(text, false);
+  if (model.get("photo") && hasReplay()) root.querySelector('[data-key="replay"]').click();
 
   function head() {
     const tag = model.get("tag");
-    const time = verdict.seconds ? `${verdict.seconds < 10 ? verdict.seconds.toFixed(1) : Math.round(verdict.seconds)} s` : "";
+    const time = verdict.seconds && !model.get("photo") ? `${verdict.seconds < 10 ? verdict.seconds.toFixed(1) : Math.round(verdict.seconds)} s` : "";
     const setup = verdict.counterexample ? verdict.counterexample.setup : "";
     const sub = [setup, time].filter(Boolean).join(" · ");
     return h(
@@ -80,7 +109,7 @@ function render({ model, el }) {
     if (model.get("has_solution")) {
       const node = button("Solution", () => {
         node.disabled = true;
-        model.send({ type: "solution" });
+        send({ type: "solution" });
       }, { key: "solution" });
       row.append(node);
     }
@@ -91,12 +120,12 @@ function render({ model, el }) {
       bodies.push(box);
     };
     if (verdict.printed) fold(`Your code printed ${plural(verdict.printed.trimEnd().split("\n").length, "line")}`, h("pre", { class: "lk-well lk-report-printed", text: verdict.printed.trimEnd() }));
-    if (model.get("difference")) fold("Difference to the reference", diff(model.get("difference")));
+    if (model.get("difference")) fold("Difference to the solution", diff(model.get("difference")));
     const rules = verdict.rules.filter((r) => r.name !== verdict.rule);
     if (rules.length) fold(rulesLabel(rules), ruleList(rules));
     if (folds.childElementCount) row.append(folds);
     const next = model.get("next_step");
-    return [next ? h("p", { class: "lk-report-next" }, h("span", { class: "lk-report-next-word", text: "Next" }), next) : null, row.childElementCount ? row : null, ...bodies].filter(Boolean).reduce((box, node) => (box.append(node), box), h("div"));
+    return [next ? h("p", { class: "lk-report-next" }, h("span", { class: "lk-report-next-word", text: "Next" }), " ", next) : null, row.childElementCount ? row : null, ...bodies].filter(Boolean).reduce((box, node) => (box.append(node), box), h("div"));
   }
 
   function rulesLabel(rules) {
@@ -124,7 +153,7 @@ function render({ model, el }) {
   function diff(text) {
     const tone = (line) => (line.startsWith("+") ? "lk-diff-in" : line.startsWith("-") ? "lk-diff-out" : line.startsWith("@@") ? "lk-diff-at" : "");
     const lines = text.split("\n").filter((line) => !line.startsWith("+++") && !line.startsWith("---"));
-    return h("div", {}, h("p", { class: "lk-sub", text: "− is yours, + is the reference. Both are right; they are two ways to say it." }), h("pre", { class: "lk-well lk-diff" }, lines.map((line) => h("span", { class: tone(line), text: `${line}\n` }))));
+    return h("div", {}, h("p", { class: "lk-sub", text: "− is yours, + is the solution. Both are right; they are two ways to say it." }), h("pre", { class: "lk-well lk-diff" }, lines.map((line) => h("span", { class: tone(line), text: `${line}\n` }))));
   }
 
   // Hints and the solution: the words come from the kernel, one at a time, so that none is in the page before it is asked for.
@@ -132,7 +161,7 @@ function render({ model, el }) {
   function hintButton() {
     const node = button("", () => {
       node.disabled = true;
-      model.send({ type: "hint" });
+      send({ type: "hint" });
     }, { key: "hint" });
     const paint = () => {
       const shown = extras.querySelectorAll(".lk-hint").length;
@@ -178,7 +207,7 @@ function render({ model, el }) {
   function toggleReplay(node) {
     if (!board) {
       if (hasReplay()) openReplay();
-      else model.send({ type: "replay" });
+      else send({ type: "replay" });
     }
     replayBox.hidden = !replayBox.hidden;
     node.setAttribute("aria-expanded", String(!replayBox.hidden));
@@ -210,6 +239,13 @@ function render({ model, el }) {
     return top;
   }
 
+  function problem(text) {
+    extras.querySelector(".lk-report-problem")?.remove();
+    extras.append(h("p", { class: "lk-bad lk-report-problem", role: "alert", text }));
+    for (const node of root.querySelectorAll('[data-key="solution"]')) node.disabled = false;
+    hintButton.paint?.();
+  }
+
   const message = (content) => {
     if (!content) return;
     if (content.type === "hint") {
@@ -217,10 +253,7 @@ function render({ model, el }) {
       hintButton.paint();
       root.querySelector('[data-key="hint"]').focus({ preventScroll: true });
     } else if (content.type === "solution") showSolution(content.text);
-    else if (content.type === "problem") {
-      extras.append(h("p", { class: "lk-bad", role: "alert", text: content.text }));
-      for (const node of root.querySelectorAll("button[disabled]")) node.disabled = false;
-    }
+    else if (content.type === "problem") problem(content.text);
   };
   const replayed = () => hasReplay() && !board && openReplay();
   model.on("msg:custom", message);
@@ -228,6 +261,8 @@ function render({ model, el }) {
   return () => {
     model.off("msg:custom", message);
     model.off("change:replay", replayed);
+    kernel.close();
+    letGo();
     if (board) board.destroy();
   };
 }

@@ -179,8 +179,8 @@ const RECORD_BYTES = 16;
 
 /** The event log's kinds, as labkit.observe.events.Kind numbers them. */
 const KIND = Object.freeze({
-  ALLOCATE: 1, SHARE: 2, COPY: 3, FREE: 4, STORED: 5, REMOVED: 6, CLEARED: 7, REUSE: 8, FILL: 9, ADMIT: 10, PREEMPT: 11,
-  SWAP_OUT: 12, SWAP_IN: 13, STEP: 14, FINISH: 15, RESERVE: 16, RELEASE: 17, REFUSE: 18, USE: 19,
+  ALLOCATE: 1, SHARE: 2, COPY: 3, FREE: 4, STORED: 5, REMOVED: 6, CLEARED: 7, REUSE: 8, FILL: 9, PREEMPT: 11,
+  FINISH: 15, RESERVE: 16, RELEASE: 17, REFUSE: 18, USE: 19,
 });
 
 /** Columns of a growing log: `push(bytes)` appends records of 16 bytes (step u4, kind u1, flags u1, seq u2, block i4, arg i4). */

@@ -1,6 +1,22 @@
 // PageTable: the board over the model's log. A live log arrives as chunks; a page that missed some catches up when the
 // whole log is synced, which Python does about once a second and at the end.
 
+/** The last of the steps after which most blocks are held. A board that opens before its first step shows nothing. */
+function fullest(records) {
+  let held = 0;
+  let most = 0;
+  let step = 0;
+  for (let i = 0; i < records.length; i++) {
+    if (records.kind[i] === KIND.ALLOCATE) held += 1;
+    else if (records.kind[i] === KIND.FREE && records.arg[i] <= 0) held -= 1;
+    const inside = i + 1 < records.length && records.step[i + 1] === records.step[i];
+    if (inside || held < most) continue;
+    most = held;
+    step = records.step[i] + 1;
+  }
+  return step;
+}
+
 function render({ model, el }) {
   const root = card(el, "page-table", model.get("title"));
   const names = () => ({ names: model.get("names"), slots: model.get("slots"), labels: model.get("labels") });
@@ -13,7 +29,7 @@ function render({ model, el }) {
       numBlocks: model.get("num_blocks"),
       blockSize: model.get("block_size"),
       bytes: bytesOf(model.get("records")),
-      step: model.get("step"),
+      step: model.get("photo") && model.get("step") === 0 ? fullest(new Records(bytesOf(model.get("records")))) : model.get("step"),
       live: model.get("live"),
       ...names(),
     });
@@ -43,11 +59,13 @@ function render({ model, el }) {
   model.on("change:records", whole);
   model.on("change:live", live);
   model.on("msg:custom", message);
-  if (model.get("live")) model.send({ type: "whole" });
+  const kernel = kernelOf({ model, el }, () => board.setLive(false));
+  if (model.get("live")) kernel.ask(() => model.send({ type: "whole" }));
   return () => {
     model.off("change:records", whole);
     model.off("change:live", live);
     model.off("msg:custom", message);
+    kernel.close();
     board.destroy();
   };
 }

@@ -8,7 +8,7 @@ function render({ model, el }) {
       h("h3", { text: data.title }),
       h("p", { class: "lk-sub", text: data.headline }),
       data.rows.length ? table(data) : h("p", { class: "lk-sub", text: "There are no lessons to show." }),
-      data.next ? h("p", { class: "lk-report-next" }, h("span", { class: "lk-report-next-word", text: "Next" }), data.next) : "",
+      data.next ? h("p", { class: "lk-report-next" }, h("span", { class: "lk-report-next-word", text: "Next" }), " ", data.next) : "",
       data.note ? h("p", { class: "lk-sub", text: data.note }) : "",
     );
   }

@@ -1,7 +1,7 @@
-// The pool as the event log tells it, at any step. Mirrors labkit/widgets/replay.py; a browser test holds the two together.
+// The pool as the event log tells it, at any step. Mirrors labkit/observe/pool_state.py; a browser test holds the two together.
 // Seeking costs the distance to the nearest keyframe, so a log of a hundred thousand events can be scrubbed.
 
-const STATUS_OF = { [KIND.PREEMPT]: "preempted", [KIND.SWAP_OUT]: "swapped out", [KIND.FINISH]: "finished", [KIND.REFUSE]: "refused" };
+const STATUS_OF = { [KIND.PREEMPT]: "preempted", [KIND.FINISH]: "finished", [KIND.REFUSE]: "refused" };
 const NONE = Object.freeze([]);
 const MAX_KEYFRAMES = 96;
 
@@ -146,10 +146,6 @@ class PoolReplay {
         break;
       case KIND.FILL:
         if (known) this.fill[block] = arg;
-        break;
-      case KIND.ADMIT:
-      case KIND.SWAP_IN:
-        this.status.delete(seq);
         break;
       default:
         if (STATUS_OF[kind]) this.status.set(seq, STATUS_OF[kind]);

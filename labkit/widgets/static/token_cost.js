@@ -21,13 +21,20 @@ function render({ model, el }) {
   const say = liveRegion(root);
   const numbers = {};
   const outs = {};
+  let lost = ""; // what is said where no kernel heard the choice
+  const kernel = kernelOf({ model, el }, (words) => {
+    lost = words;
+    model.set("choice", { ...model.get("answer").for }); // what the numbers stand for
+    show();
+  });
 
   const choose = (name, value) => {
     const choice = { ...model.get("choice") };
     if (choice[name] === value) return;
     choice[name] = value;
     model.set("choice", choice);
-    model.save_changes();
+    lost = "";
+    kernel.ask(() => model.save_changes());
     show();
   };
 
@@ -91,8 +98,8 @@ function render({ model, el }) {
     root.classList.toggle("lk-waits", !fresh);
     for (const [name, node] of Object.entries(outs)) node.textContent = answer[name] || "–";
     shape.textContent = `${choice.model}: ${answer.shape}.${answer.note ? ` ${answer.note}` : ""}`;
-    problem.textContent = answer.problem;
-    problem.hidden = !answer.problem;
+    problem.textContent = lost || answer.problem;
+    problem.hidden = !problem.textContent;
     bar.hidden = legend.hidden = !answer.parts.length;
     root.querySelector(".lk-bar-title").hidden = !answer.parts.length;
     bar.replaceChildren();
@@ -109,7 +116,7 @@ function render({ model, el }) {
       legend.append(h("li", {}, h("span", { class: `lk-swatch lk-part-${part.kind}`, "aria-hidden": "true" }), h("span", { class: "lk-size", text: part.size }), part.words));
     }
     bar.setAttribute("aria-label", answer.parts.map((part) => `${part.size} ${part.words}`).join(", "));
-    if (fresh) say(answer.problem || `${answer.token} a token, ${answer.blocks} blocks, ${answer.requests} requests fit at once`);
+    if (fresh) say(lost || answer.problem || `${answer.token} a token, ${answer.blocks} blocks, ${answer.requests} requests fit at once`);
   }
 
   model.on("change:answer", show);
@@ -118,6 +125,7 @@ function render({ model, el }) {
   return () => {
     model.off("change:answer", show);
     model.off("change:choice", show);
+    kernel.close();
   };
 }
 

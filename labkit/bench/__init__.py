@@ -1,0 +1,1 @@
+"""What is timed, and what proves the cache: a textbook manager, a model of the manager, random operations."""

@@ -1,0 +1,64 @@
+"""`labkit bench cache`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="How fast the course's own code is on this machine.", no_args_is_help=True)
+
+COLUMNS = (
+    ("append_us", "append, one call"),
+    ("append_bulk_us", "append, bulk call"),
+    ("allocate_us", "allocate a prompt"),
+    ("free_us", "free"),
+    ("lookup_hit_us", "look up 1,000 tokens"),
+    ("hit_rate", "hit rate"),
+    ("evictions", "evictions"),
+    ("bytes_per_block", "bytes a block, filled"),
+    ("bytes_per_block_evicting", "... after evictions"),
+)
+
+
+@app.callback()
+def bench() -> None:
+    """How fast the course's own code is on this machine."""
+
+
+@app.command()
+def cache(
+    trace: Annotated[Path | None, typer.Option(help="An Azure or Mooncake trace whose lengths to use.")] = None,
+    requests: Annotated[int, typer.Option(min=100, help="How many requests.")] = 2_000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Pools of up to a million blocks as well (minutes).")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Microseconds an operation of the KV-cache manager, beside a textbook manager in the same run.
+
+    The first figures are those of the radix cache: prompts are compared byte by byte, nothing is hashed but the first
+    block of an edge. The hash cache uses SHA-256 and trusts it. A lookup takes no references; the
+    allocation takes them.
+    """
+    from labkit.bench.cache_bench import bench_cache, bench_sizes
+    from labkit.simulate.traces import read_trace
+
+    result = bench_cache(None if trace is None else read_trace(trace, requests), seed, requests)
+    if sizes:
+        result["sizes"] = bench_sizes()
+        result["hash"]["sizes"] = bench_sizes(prefix_cache="hash")
+    if json:
+        typer.echo(json_module.dumps(result, indent=2))
+        return
+    typer.echo(f"{'':22}{'radix':>10}{'hash':>10}{'textbook':>10}")
+    for key, title in COLUMNS:
+        row = [result.get(key), result["hash"].get(key), result["textbook"].get(key)]
+        form = "10,d" if isinstance(row[0], int) else "10,.2f"
+        typer.echo(f"{title:22}" + "".join(f"{'' if value is None else format(value, form):>10}" for value in row))
+    typer.echo(f"times in microseconds; {result['workload']['requests']:,} requests, {result['workload']['source']}")
+    for rows, name in ((result.get("sizes"), "radix"), (result["hash"].get("sizes"), "hash")):
+        for row in rows or ():
+            timed = [f"{key.removesuffix('_us')} {value:.2f}" for key, value in row.items() if key.endswith("_us")]
+            typer.echo(f"{name}, {row['num_blocks']:>9,} blocks: {', '.join(timed)}")

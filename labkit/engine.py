@@ -1,0 +1,423 @@
+"""The engine: whose each of its parts is, and how they are put together. The only place that decides either.
+
+Every widget, scene, simulation, benchmark and the model get their parts here, so that a learner's `BlockPool` from
+lesson 04 runs under everything that comes later. Where something has not been passed, the reference stands in, and
+nobody is stuck. `labkit.mine` is the same question, asked by name.
+
+The environment variable LABKIT_PARTS=reference hands out references only (checks use it to be fair with blame).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, wraps
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from labkit.cache.checks import whole_number
+from labkit.cache.tokens import TOKEN_BYTES
+from labkit.errors import CacheError, LabkitError, LessonError, PartError, PolicyError
+
+if TYPE_CHECKING:
+    from labkit.cache.base import BlockPoolLike, EvictionPolicy, PrefixCache
+    from labkit.cache.kv_cache_manager import KVCacheManager
+    from labkit.scheduling.config import SchedulerConfig
+    from labkit.scheduling.scheduler import Scheduler
+    from labkit.specs import Exercise
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One box of the engine map. Which exercises fill it is said by `Exercise.slot`.
+
+    Attributes:
+        name: e.g. "block_pool".
+        title: as the map writes it.
+        lesson: number of the lesson that builds it.
+        row, column: place on the map, counted from 0.
+        about: one sentence for the learner who points at the box.
+    """
+
+    name: str
+    title: str
+    lesson: str
+    row: int
+    column: int
+    about: str
+
+
+SLOTS: tuple[Slot, ...] = (
+    Slot("admission", "Admission", "17", 0, 0, "Decides which waiting request may start."),
+    Slot("scheduler", "Scheduler", "16", 0, 1, "Decides which tokens are computed in the next step."),
+    Slot("preemption", "Preemption", "18", 0, 2, "Decides who gives memory back when there is none left."),
+    Slot("prefix_cache", "Prefix cache", "07", 1, 0, "Finds blocks that were computed before, by their hashes."),
+    Slot("block_table", "Block table", "05", 1, 1, "Says which block holds which tokens of a sequence."),
+    Slot("eviction", "Eviction", "09", 1, 2, "Decides which cached block goes first."),
+    Slot("radix_tree", "Radix tree", "08", 2, 0, "Finds computed blocks by their tokens, in a tree."),
+    Slot("sharing", "Sharing", "06", 2, 1, "Counts who holds a block, and copies it before two would write in it."),
+    Slot("block_pool", "Block pool", "04", 2, 2, "Hands out the blocks of the cache and takes them back."),
+    Slot("attention", "Attention", "10", 3, 1, "Reads keys and values through the block table."),
+    Slot("model", "Model", "21", 3, 2, "The language model that the engine serves."),
+)
+"""The boxes of the engine map."""
+
+LINKS: tuple[tuple[str, str], ...] = (
+    ("scheduler", "admission"),
+    ("scheduler", "preemption"),
+    ("scheduler", "block_table"),
+    ("block_table", "prefix_cache"),
+    ("block_table", "radix_tree"),
+    ("block_table", "sharing"),
+    ("prefix_cache", "eviction"),
+    ("sharing", "block_pool"),
+    ("block_table", "attention"),
+    ("attention", "model"),
+)
+"""Which parts speak to each other."""
+
+Owner = Literal["yours", "reference", "later"]
+_refused: set[tuple[str, str, str]] = set()  # texts that passed once and cannot be loaded any more
+
+
+# ----- whose each part is -----------------------------------------------------------------------------------------
+
+
+def slot(name: str) -> Slot:
+    """The slot called `name`."""
+    for known in SLOTS:
+        if known.name == name:
+            return known
+    raise LessonError(f"The engine has no slot {name!r}; its slots are: {', '.join(s.name for s in SLOTS)}.")
+
+
+def exercises(name: str) -> list[tuple[str, Exercise]]:
+    """(lesson key, exercise) of all that fill a slot, in reading order; none while its lesson is still to come."""
+    from labkit import specs
+
+    number = slot(name).lesson
+    lessons = [lesson for lesson in specs.lessons() if lesson.number == number]
+    return [(lesson.key, e) for lesson in lessons for e in lesson.exercises if e.slot == name]
+
+
+def owner(name: str) -> Owner:
+    """Whose a slot is: "yours" once all of its exercises are passed, stretches aside."""
+    fills = [(key, exercise.id) for key, exercise in exercises(name) if not exercise.stretch]
+    if not fills:
+        return "later"
+    passed = _passed()
+    return "yours" if all(exercise in passed for exercise in fills) else "reference"
+
+
+def part(name: str) -> Any:
+    """The implementation that goes by a name in the lessons: the learner's if its check has passed, else the reference.
+
+    Args:
+        name: what an exercise defines, e.g. "BlockPool" or "append_cow".
+
+    Raises:
+        LessonError: no exercise defines it; the message names those that there are.
+    """
+    return Parts().part(name)
+
+
+class Parts:
+    """The parts that go into one engine.
+
+    Args:
+        yours: False for the references alone, as benchmarks and tests of the library want them.
+    """
+
+    _loaded: ClassVar[dict[tuple[str, str, str], Any]] = {}
+
+    def __init__(self, yours: bool = True) -> None:
+        self._passed = _passed() if yours else {}
+        self.yours: dict[str, tuple[str, str]] = {}
+        """The learner's own among the parts that were asked for: name -> (lesson key, exercise id)."""
+
+    def is_yours(self, name: str) -> bool:
+        """Whether `part(name)` is the learner's own."""
+        return exported()[name] in self._passed
+
+    def part(self, name: str) -> Any:
+        """See the function `part`."""
+        from labkit import specs
+
+        known = exported()
+        if name not in known:
+            names = ", ".join(sorted(known))
+            raise LessonError(f"Nothing in the course so far is called {name!r}; there are: {names}.")
+        where = lesson, id = known[name]
+        entry = specs.exercise(lesson, id)
+        reference = load_reference(entry.reference)
+        if where not in self._passed:
+            return reference
+        key = (lesson, id, self._passed[where])
+        if key not in self._loaded:
+            from labkit.grading.source import CannotLoad, filename, load_passed
+
+            try:
+                self._loaded[key] = load_passed(entry.spec, key[2], filename(lesson, id))
+            except CannotLoad as error:  # told once
+                print(f"{error} Until then the reference stands in.")
+                self._loaded[key] = reference
+                _refused.add(key)
+                del self._passed[where]
+        if self._loaded[key] is not reference:
+            self.yours[name] = where
+        return self._loaded[key]
+
+
+def load_reference(path: str) -> Any:
+    """The object behind "module:name"."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@cache
+def exported() -> dict[str, tuple[str, str]]:
+    """Everything `labkit.mine` can hand out: name -> (lesson key, exercise id)."""
+    from labkit import specs
+
+    return {e.spec.target: (lesson.key, e.id) for lesson in specs.lessons() for e in lesson.exercises if e.reference}
+
+
+def _passed() -> dict[tuple[str, str], str]:
+    """The text of every exercise that has passed and can be loaded, by (lesson key, exercise id)."""
+    from labkit.grading.progress import Progress
+
+    texts = {} if os.environ.get("LABKIT_PARTS") == "reference" else Progress().passed_all()
+    return {where: text for where, text in texts.items() if (*where, text) not in _refused}
+
+
+# ----- how they are put together ----------------------------------------------------------------------------------
+
+PREFIX_CACHES = ("hash", "radix", None)
+
+
+def prefix_cache(
+    num_blocks: int,
+    page_bytes: int,
+    kind: str | None = "hash",
+    *,
+    policy: EvictionPolicy | None = None,
+    pool: BlockPoolLike | None = None,
+    counts: Callable[[Any], Any] | None = None,
+    yours: bool = True,
+    **more: Any,
+) -> PrefixCache:
+    """The pool that block tables take from: counted blocks, and contents that stay findable.
+
+    Args:
+        num_blocks: 1 or more.
+        page_bytes: bytes of the tokens of one block (`labkit.cache.tokens`).
+        kind: "hash" for the chains of lesson 07, "radix" for the tree of lesson 08, None for no caching.
+        policy: who is evicted first. By default your LRU of lesson 09, if it has passed; else the free queue of lesson
+            07 under "hash", and least recently used under "radix".
+        pool: another pool of as many blocks, all of them free.
+        counts: makes the counts over the pool, in place of `RefCounts`.
+        yours: False for the references alone.
+        more: other parts of the cache, by the names that its class gives them.
+
+    Raises:
+        CacheError: numbers that make no sense, a pool of another size, another kind. PolicyError: the policy is none.
+    """
+    return _prefix_cache(Parts(yours), num_blocks, page_bytes, kind, policy, pool, counts, **more)
+
+
+def _prefix_cache(
+    parts: Parts,
+    num_blocks: int,
+    page_bytes: int,
+    kind: str | None,
+    policy: EvictionPolicy | None,
+    pool: BlockPoolLike | None,
+    counts: Callable[[Any], Any] | None,
+    **more: Any,
+) -> PrefixCache:
+    from labkit.cache.eviction import checked_policy
+    from labkit.cache.hash_prefix_cache import HashPrefixCache
+    from labkit.cache.no_prefix_cache import NoPrefixCache
+    from labkit.cache.radix_prefix_cache import RadixPrefixCache
+
+    if kind not in PREFIX_CACHES:
+        raise CacheError(f'prefix_cache is {kind!r:.60}, but must be "hash", "radix" or None: choose one.')
+    num_blocks = whole_number(num_blocks, "num_blocks", at_least=1, error=CacheError)
+    pool = parts.part("BlockPool")(num_blocks) if pool is None else pool
+    if not pool.num_blocks == pool.num_free == num_blocks:
+        raise CacheError(
+            f"The pool has {pool.num_blocks} blocks, {pool.num_free} of them free, but {num_blocks} were asked for: "
+            "give a fresh pool of as many."
+        )
+    refs = (counts or parts.part("RefCounts"))(pool)
+    if kind is None:
+        return NoPrefixCache(refs)
+    if policy is not None:
+        checked_policy(policy)
+    elif kind == "radix" or parts.is_yours("LRU"):
+        policy = parts.part("LRU")()
+    if kind == "hash":
+        names = {"blocks": "QueuePrefixCache", "chain_hashes": "chain_hashes", "longest_hit": "longest_hit"}
+        make: Any = HashPrefixCache
+    else:
+        names = {name: name for name in ("match", "split", "insert", "evict_leaf")}
+        make = RadixPrefixCache
+    return make(refs, page_bytes, policy, **{key: parts.part(name) for key, name in names.items()} | more)
+
+
+def kv_cache_manager(
+    num_blocks: int,
+    block_size: int = 16,
+    *,
+    prefix_cache: str | None = "hash",
+    policy: EvictionPolicy | None = None,
+    pool: BlockPoolLike | None = None,
+    counts: Callable[[Any], Any] | None = None,
+    regret: bool = False,
+    yours: bool = True,
+    parts: Parts | None = None,
+    **more: Any,
+) -> KVCacheManager:
+    """A KV-cache manager made of the parts in use.
+
+    Where a part of the learner's raises, or answers what nobody can go on with, the call ends in a PartError that says
+    which, and so does every later call: the run is over.
+
+    Args:
+        block_size: tokens a block, 1 or more.
+        prefix_cache: the kind of cache; this and the rest as for `prefix_cache` above.
+        regret: count evictions that are regretted, which costs a hash for each block that is filled.
+        parts: those to make it of. By default progress is read for them, which takes most of the time of whoever makes
+            hundreds of managers.
+
+    Raises:
+        CacheError, PolicyError: as `prefix_cache` above.
+    """
+    from labkit.cache.kv_cache_manager import KVCacheManager
+    from labkit.observe.regret import watch_regret
+
+    parts = parts or Parts(yours)
+    block_size = whole_number(block_size, "block_size", at_least=1, error=CacheError)
+    cache = _prefix_cache(parts, num_blocks, TOKEN_BYTES * block_size, prefix_cache, policy, pool, counts, **more)
+    tables = {name: parts.part(name) for name in ("fork", "append_cow")}
+    manager = KVCacheManager(cache, block_size, table=parts.part("BlockTable"), **tables)
+    if regret:
+        watch_regret(manager)
+    if parts.yours:
+        _end_the_run_where_a_part_fails(manager, CALLS, parts.yours)
+    return manager
+
+
+def scheduler(
+    manager: KVCacheManager, config: SchedulerConfig | None = None, *, yours: bool = True, parts: Parts | None = None
+) -> Scheduler:
+    """A scheduler over a manager, whose decisions are the functions of the lessons, yours where they have passed.
+
+    Where one of yours raises, or answers what nobody can go on with, the run ends as a manager's does.
+
+    Args:
+        manager: where the memory is, as `kv_cache_manager` makes it; nobody else allocates in it.
+        config: the knobs; vLLM's defaults where left out.
+        yours, parts: as for `kv_cache_manager`.
+    """
+    from labkit.scheduling.scheduler import Rules, Scheduler
+
+    parts = parts or Parts(yours)
+    rules = {name: parts.part(name) for name in Rules._fields if name in exported()}
+    if parts.is_yours("step"):
+        rules["step"] = _only_who_runs(rules["step"])
+    made = Scheduler(manager, config, Rules(**rules))
+    if parts.yours:
+        _end_the_run_where_a_part_fails(made, DECISIONS, parts.yours)
+    return made
+
+
+def _only_who_runs(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The step, whose answer is looked at before anybody goes on with it."""
+
+    @wraps(step)
+    def checked(scheduler: Any) -> Any:
+        plan, running = step(scheduler), set(scheduler.running)
+        for request, n in plan:
+            if request not in running or n < 1:
+                raise PartError("step", f"planned {n} tokens for {request!r}")
+        return plan
+
+    return checked
+
+
+CALLS = (
+    "lookup",
+    "slots",
+    "allocate",
+    "append",
+    "append_each",
+    "extend",
+    "fork",
+    "free",
+    "preempt",
+    "reset_prefix_cache",
+)
+"""What a manager does through its parts."""
+DECISIONS = ("submit", "schedule")
+"""What a scheduler does through them."""
+
+
+def _end_the_run_where_a_part_fails(made: Any, calls: tuple[str, ...], yours: dict[str, tuple[str, str]]) -> None:
+    """Every call of a manager or scheduler with parts of the learner's says whose fault it was, and is the last."""
+    over: list[PartError] = []
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def made(*args: Any, **kwargs: Any) -> Any:
+            if over:
+                raise over[0]
+            try:
+                return call(*args, **kwargs)
+            except Exception as error:
+                if isinstance(error, PartError) and error.__cause__:
+                    raise  # the manager below has said already whose fault it was
+                ended = _blame(error, yours)
+                if ended is None:
+                    raise
+                over.append(ended)
+                raise ended from error
+
+        return made
+
+    for name in calls:
+        setattr(made, name, guarded(getattr(made, name)))
+
+
+def _blame(error: Exception, yours: dict[str, tuple[str, str]]) -> PartError | None:
+    """The error that ends the run, if it was a part of the learner's; None if the caller has asked for nonsense.
+
+    Whose code raised is in the traceback. What is no `LabkitError` and was raised by the library itself follows from an
+    answer that it could not go on with: then each of the learner's parts may have given it.
+    """
+    from labkit.grading.source import filename
+
+    names = {filename(*where): name for name, where in yours.items()}
+    frames = [frame.f_code for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_filename in names]
+    if frames:
+        name, what = names[frames[-1].co_filename], f"{frames[-1].co_name} raised {type(error).__name__}: {error}"
+    elif isinstance(error, PartError):
+        name, what = error.part, error.what
+    elif isinstance(error, PolicyError):
+        name, what = "LRU", str(error).removesuffix(".")
+    elif isinstance(error, LabkitError):
+        return None
+    else:
+        name, what = "", f"one of them answered what led to {type(error).__name__}: {error}"
+    if name and name not in yours:
+        return None
+    blamed = [name] if name else sorted(yours)
+    cells = ", ".join(f"{name} of lesson {yours[name][0][:2]}" for name in blamed)
+    return PartError(
+        blamed[0],
+        what,
+        f"Your {cells} ended this run: {what}; mend it and check it again, or go on with the reference after "
+        f"`labkit reset {' '.join(yours[blamed[0]])}`.",
+    )

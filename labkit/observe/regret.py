@@ -1,0 +1,79 @@
+"""The meter of regret: what was evicted and had to be computed again.
+
+An eviction is harmless if nobody ever asks for the content again. It is regretted if somebody does, and then the
+content is computed a second time. Telling the two apart takes a memory of what was evicted. There is one such meter,
+for the manager's caches and for replays alike: it hears what is stored and what is removed, and keeps books of its own.
+It remembers every eviction since it was attached, about a hundred bytes each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+
+class Regret:
+    """Counts the contents that come back after they were evicted.
+
+    Attributes:
+        count: contents stored again after their last copy was removed.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._copies: Counter[Hashable] = Counter()
+        self._gone: set[Hashable] = set()
+
+    def stored(self, contents: Iterable[Hashable]) -> None:
+        """These contents are there now, or once more."""
+        for content in contents:
+            if content in self._gone:
+                self._gone.remove(content)
+                self.count += 1
+            self._copies[content] += 1
+
+    def removed(self, contents: Iterable[Hashable]) -> None:
+        """A copy of each of these contents is gone."""
+        for content in contents:
+            self._copies[content] -= 1
+            if not self._copies[content]:
+                del self._copies[content]
+                self._gone.add(content)
+
+    def cleared(self) -> None:
+        """Everything is gone, and was not evicted: what comes back is something else."""
+        self._copies.clear()
+        self._gone.clear()
+
+
+class _OfBlocks:
+    """Tells a meter by contents what a prefix cache tells by blocks (`labkit.cache.base.CacheListener`)."""
+
+    def __init__(self, regret: Regret, page_bytes: int) -> None:
+        self._regret, self._page_bytes = regret, page_bytes
+        self._content: dict[int | None, Hashable] = {}
+
+    def stored(self, blocks: Sequence[int], tokens: bytes, after: int | None, salt: bytes) -> None:
+        content: Hashable = salt if after is None else self._content[after]
+        for at, block in enumerate(blocks):
+            page = tokens[at * self._page_bytes : (at + 1) * self._page_bytes]
+            content = self._content[block] = hash((content, page))
+        self._regret.stored([self._content[block] for block in blocks])
+
+    def removed(self, blocks: Sequence[int]) -> None:
+        self._regret.removed([self._content.pop(block) for block in blocks])
+
+    def cleared(self) -> None:
+        self._content.clear()
+        self._regret.cleared()
+
+
+def watch_regret(manager: Any) -> Regret:
+    """Attach a meter to a `KVCacheManager` in which nothing is cached yet; its counters say what it counts.
+
+    It costs a hash for each block that becomes findable, so it is off until somebody asks for it.
+    """
+    manager.regret = Regret()
+    manager.cache.listeners.append(_OfBlocks(manager.regret, manager.cache.page_bytes))
+    return manager.regret

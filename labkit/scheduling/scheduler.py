@@ -1,0 +1,232 @@
+"""The scheduler: who runs in the next step, on how many tokens, and in whose memory.
+
+It decides and spends no time: an executor computes what was decided, for real or by a simulated clock, and says which
+tokens came out. One step is
+
+    step = scheduler.schedule()
+    scheduler.update(step, executor.run(step))
+
+Those who run come first, each with its next token or the next chunk of its prompt, as far as the token budget goes.
+Where one of them finds no block, somebody gives its memory up. Then the queue is let in, head first, until a gate, the
+budget, a seat or memory says no. A step that has preempted lets nobody in.
+
+The decisions are small functions, those of lessons 16 to 18, which `labkit.engine` hands in, yours or the reference.
+The order of events is that of vLLM V1 (`vllm/v1/core/sched/scheduler.py`); what differs on purpose:
+
+- decodes get the budget before chunks (vLLM goes by order of admission, which comes to the same as long as the queue
+  gets only what those who run leave: lesson 16 has the proof);
+- a request that can never fit is refused when it comes (vLLM lets it wait, and everybody behind it);
+- whoever has its tokens of a step is no victim in it (vLLM under "priority" takes them back);
+- whatever chooses the victims, the first of those who run is spared (see `choose_victim`), which vLLM's two ways do by
+  themselves: nothing can go round in circles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+from labkit.cache.base import NoRoom
+from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.errors import SchedulerError
+from labkit.scheduling import admission, doors, planning, preemption
+from labkit.scheduling.config import SchedulerConfig
+from labkit.scheduling.request import Request, State
+from labkit.scheduling.step import Step, step
+from labkit.scheduling.waiting import WaitingQueue
+
+
+class Totals(NamedTuple):
+    """Tokens since the beginning: what was delivered, what was computed, and what of it was computed again."""
+
+    delivered: int
+    computed: int
+    recomputed: int
+
+
+class Rules(NamedTuple):
+    """The decisions that a scheduler asks for, each the function of a lesson."""
+
+    plan_decodes: Any = planning.plan_decodes
+    plan_chunks: Any = planning.plan_chunks
+    step: Any = step
+    can_ever_fit: Any = admission.can_ever_fit
+    watermark_gate: Any = admission.watermark_gate
+    full_sequence_gate: Any = admission.full_sequence_gate
+    latency_gate: Any = admission.latency_gate
+    choose_victim: Any = preemption.choose_victim
+    preempt_recompute: Any = preemption.preempt_recompute
+
+
+class Scheduler:
+    """Iteration-level continuous batching over a KV-cache manager.
+
+    Args:
+        manager: where the memory is; nobody else allocates in it.
+        config: the knobs.
+        rules: the decisions.
+
+    Attributes:
+        running: those in memory, in order of admission.
+        waiting: the queue.
+        preempted: those preempted in the step that is being planned.
+        refusals: requests that were refused at the door, counted by reason.
+        prefill_tokens_per_s: how fast prompts were computed of late, told by whoever has a clock; 0 for unknown.
+    """
+
+    def __init__(
+        self, manager: KVCacheManager, config: SchedulerConfig | None = None, rules: Rules | None = None
+    ) -> None:
+        self.manager = manager
+        self.config = config = config or SchedulerConfig()
+        self.rules = rules = rules or Rules()
+        self.plan_decodes, self.plan_chunks = rules.plan_decodes, rules.plan_chunks
+        self.budget, self.seats = config.token_budget, config.seats
+        self.running: list[Request] = []
+        self.waiting = WaitingQueue(config.queue, self._cached, config.patience)
+        self.preempted: list[Request] = []
+        self.refusals: Counter[str] = Counter()
+        self.prefill_tokens_per_s = 0.0
+        self._known: dict[Hashable, Request] = {}
+        self._admitted: list[Request] = []
+        self._grown: set[Request] = set()
+        self._delivered = self._computed = self._recomputed = 0
+
+    # ----- who comes and goes ----------------------------------------------------------------------------------
+
+    def submit(self, request: Request) -> bool:
+        """A request comes to the door. False: it was refused, and `request.why` says why.
+
+        Raises:
+            SchedulerError: its name belongs to another one, or it has been here before.
+        """
+        if request.id in self._known or request.state is not State.WAITING or request.computed:
+            raise SchedulerError(f"There is a request {request.id!r:.60} already: give the new one a name of its own.")
+        reason, request.why = doors.refusal(self, request)
+        if reason:
+            request.state = State.REFUSED
+            self.refusals[reason] += 1
+            return False
+        self._known[request.id] = request
+        self.waiting.push(request)
+        return True
+
+    def cancel(self, id: Hashable) -> bool:
+        """Its user has gone: its memory is free at once. False: there is no such request, or no longer."""
+        request = self._known.pop(id, None)
+        if request is None:
+            return False
+        if request.state is State.RUNNING:
+            self.running.remove(request)
+            self.manager.free(id)
+        else:
+            self.waiting.remove(request)
+            if request.state is State.PREEMPTED:
+                self.manager.forget(id)
+        request.state, request.why = State.FINISHED, "cancelled"
+        return True
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that run or wait."""
+        return len(self._known)
+
+    @property
+    def totals(self) -> Totals:
+        """Tokens delivered, computed and recomputed so far."""
+        return Totals(self._delivered, self._computed, self._recomputed)
+
+    # ----- one step --------------------------------------------------------------------------------------------
+
+    def schedule(self) -> Step:
+        """Decide the next step. Its memory is taken from now on; `update` must follow before the next one."""
+        self.preempted, self._admitted, self._grown = [], [], set()
+        plan = self.rules.step(self)
+        for request in self.preempted:  # each to the head: whoever was preempted last had come before the others
+            self.waiting.push(request)
+        copies, self.manager.copies = self.manager.copies, []
+        return Step(plan, self._admitted, self.preempted, copies)
+
+    def update(self, step: Step, tokens: Sequence[int], ended: Sequence[Request] = ()) -> list[Request]:
+        """A step has been computed.
+
+        Args:
+            tokens: one for each of `step.sampling`, in that order.
+            ended: those of them that end with it, though they might have had more (a stop token).
+
+        Returns:
+            Those that have finished with it. Their memory is free.
+        """
+        for request, token in zip(step.sampling, tokens, strict=True):
+            request.output.append(token)
+            self._delivered += 1
+        finished = []
+        for request, n in step.plan:
+            again = min(request.most_computed - request.computed, n)
+            self._computed += n
+            self._recomputed += max(0, again)
+            request.computed += n
+            request.most_computed = max(request.most_computed, request.computed)
+            if len(request.output) >= request.max_tokens or request in ended:
+                finished.append(request)
+        for request in finished:
+            self.running.remove(request)
+            self.manager.free(request.id)
+            del self._known[request.id]
+            request.state = State.FINISHED
+        return finished
+
+    # ----- what `step` calls -----------------------------------------------------------------------------------
+
+    @property
+    def longest_chunk(self) -> int | None:
+        """Tokens of a prompt in one step at most; whoever is alone may have the whole budget."""
+        return self.config.longest_chunk if len(self._known) > 1 else None
+
+    def grow(self, request: Request, n: int) -> bool:
+        """Slots for `n` more tokens of one that runs, whoever must give memory up for them; False: itself.
+
+        A victim is one that has not grown in this step: what others may find in its blocks would never be computed.
+        """
+        start = request.computed
+        while not self.manager.extend(request.id, request.tokens(start, start + n)):
+            left = [other for other in self.running if other not in self._grown]
+            victim = self.rules.choose_victim(left, self.config.victim)
+            self.running.remove(victim)
+            self.rules.preempt_recompute(self.manager, victim)
+            self.preempted.append(victim)
+            if victim is request:
+                return False
+        self._grown.add(request)
+        return True
+
+    def admit(self, request: Request, budget: int) -> int:
+        """Let in one that waits, if the gates and memory allow.
+
+        Returns:
+            Tokens of it that are computed in this step, `budget` at most. 0: it stays outside, and nothing has changed.
+        """
+        if budget < 1:
+            return 0
+
+        def gate(cached: int, available: int) -> bool:
+            return doors.may_start(self, request, cached, available, budget)
+
+        limit = min(budget, self.longest_chunk or budget)
+        got = self.manager.allocate(
+            request.id, request.tokens(0, request.num_tokens), salt=request.salt, limit=limit, gate=gate
+        )
+        if isinstance(got, NoRoom):
+            return 0
+        self.waiting.remove(request)
+        self.running.append(request)
+        self._admitted.append(request)
+        request.state = State.RUNNING
+        request.computed = request.cached = got.num_cached_tokens
+        return min(limit, request.missing)
+
+    # ----- inside ----------------------------------------------------------------------------------------------
+
+    def _cached(self, request: Request) -> int:
+        return self.manager.lookup(request.prompt, salt=request.salt)

@@ -1,0 +1,107 @@
+"""How long a step takes, from first principles.
+
+A step reads all weights once, reads the keys and values of every token that is attended to, and computes. Reading and
+computing overlap, so the longer of the two counts (the roofline model; Williams, Waterman and Patterson 2009), and
+something is spent on every step whatever it holds:
+
+    seconds = fixed + max( (weights + context * KV bytes a token) / bandwidth,
+                           (tokens * flops a token + pairs * flops a pair) / peak )
+
+A decode of one sequence is one token, as many pairs as its context, and its context to read: nearly all of it is
+reading, and the weights are read for everybody at once. That is why batching pays. A prompt is many tokens: computing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labkit.cache.geometry import ModelShape, kv_bytes_per_token
+from labkit.errors import SimulationError
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU by its data sheet.
+
+    Attributes:
+        flops_per_s: dense bfloat16 operations a second.
+        bytes_per_s: bandwidth of its memory.
+        memory_bytes: its memory.
+        source: where the figures are from.
+    """
+
+    name: str
+    flops_per_s: float
+    bytes_per_s: float
+    memory_bytes: int
+    source: str
+
+
+CARDS = {
+    card.name: card
+    for card in (
+        Card("L4", 121e12, 300e9, 24 * 10**9, "NVIDIA L4 data sheet, dense"),
+        Card("A100", 312e12, 2.039e12, 80 * 10**9, "NVIDIA A100 80GB SXM data sheet"),
+        Card("H100", 989e12, 3.35e12, 80 * 10**9, "NVIDIA H100 SXM data sheet, dense"),
+        Card("H200", 989e12, 4.8e12, 141 * 10**9, "NVIDIA H200 SXM data sheet, dense"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds of a step.
+
+    Attributes:
+        fixed_s: of every step.
+        weights_s: reading the weights.
+        context_s: reading the keys and values of one token.
+        token_s: computing one token, attention aside.
+        pair_s: attention of one token to one other.
+    """
+
+    fixed_s: float
+    weights_s: float
+    context_s: float
+    token_s: float
+    pair_s: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < float("inf"):
+                raise SimulationError(f"{name} is {value!r:.60}, but must be seconds, 0 or more: give a number.")
+
+    def seconds(self, tokens: int, context: int, pairs: int) -> float:
+        """One step.
+
+        Args:
+            tokens: computed in it.
+            context: tokens whose keys and values are read: those of every sequence once.
+            pairs: over all computed tokens, the tokens that each attends to.
+        """
+        reading = self.weights_s + context * self.context_s
+        computing = tokens * self.token_s + pairs * self.pair_s
+        return self.fixed_s + max(reading, computing)
+
+
+def cost_model(card: Card, shape: ModelShape, *, fixed_s: float = 0.004, share: float = 0.6) -> CostModel:
+    """The cost of a model on a card, bfloat16.
+
+    Args:
+        fixed_s: what launching kernels, scheduling and sampling take.
+        share: of the data sheet's figures that is reached in practice, for bandwidth and peak alike.
+
+    Raises:
+        SimulationError: a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise SimulationError(f"share is {share!r:.60}, but must be above 0 and at most 1: 0.6 is usual.")
+    bandwidth, peak = card.bytes_per_s * share, card.flops_per_s * share
+    weights = shape.weights_bytes / 2  # numbers, of two bytes each
+    return CostModel(
+        fixed_s=fixed_s,
+        weights_s=shape.weights_bytes / bandwidth,
+        context_s=kv_bytes_per_token(shape) / bandwidth,
+        token_s=2 * weights / peak,
+        pair_s=4 * shape.num_layers * shape.num_query_heads * shape.head_dim / peak,
+    )

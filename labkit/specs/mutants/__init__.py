@@ -1,1 +1,0 @@
-"""Wrong implementations that a check must reject and right ones that it must accept."""

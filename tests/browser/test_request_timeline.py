@@ -1,0 +1,101 @@
+"""The request timeline drawn from its saved state alone: every cell says what happened, by keys and by pointer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+import ipywidgets
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from playwright.sync_api import expect
+
+from labkit.engine import kv_cache_manager
+from labkit.observe.timeline import Doing, Timeline
+from labkit.scheduling.config import SchedulerConfig
+from labkit.scheduling.request import Request
+from labkit.scheduling.scheduler import Scheduler
+from labkit.widgets import RequestTimeline, mount
+
+SAYS = {
+    Doing.WAITING: " waits.",
+    Doing.PREFILL: " of what it has",
+    Doing.DECODE: "computes one token and gives the next",
+    Doing.PREEMPTED: "gives its memory up",
+    Doing.IDLE: "the budget is spent before it",
+}
+
+
+def timeline(num_blocks: int, requests: list[tuple[str, int, int]], **knobs: Any) -> Timeline:
+    manager = kv_cache_manager(num_blocks, 4, yours=False, prefix_cache=None)
+    scheduler = Scheduler(manager, SchedulerConfig(full_sequence=False, **knobs))
+    for number, (name, prompt, max_tokens) in enumerate(requests):
+        scheduler.submit(Request(name, range(prompt), max_tokens, arrival=number))
+    seen = Timeline()
+    while scheduler.unfinished:
+        step = scheduler.schedule()
+        seen.see(scheduler, step)
+        scheduler.update(step, [7] * len(step.sampling))
+    return seen
+
+
+def open_widget(page: Any, folder: Path, widget: RequestTimeline) -> Any:
+    data, _ = widget._repr_mimebundle_()
+    node = new_notebook(cells=[new_code_cell("shown", outputs=[new_output("display_data", data=data)])])
+    models = (widget, widget._library, widget.layout)
+    state = ipywidgets.Widget.get_manager_state(drop_defaults=False, widgets=models)
+    node.metadata["widgets"] = {mount.STATE_MIME: state}
+    place, script = mount.place(widget.model_id, ""), mount.script(mount.saved_models(node), [widget.model_id])
+    text = f'<body data-jp-theme-light="true">{place}{script}</body>'
+    file = folder / "timeline.html"
+    file.write_text(f'<!doctype html><html><meta charset="utf-8">{text}</html>', encoding="utf-8")
+    page.goto(file.as_uri())
+    board = page.locator(".lk-request-timeline")
+    expect(board).to_have_attribute("data-steps", str(len(next(iter(widget.timelines.values())))))
+    return board
+
+
+def test_every_cell_says_what_its_request_did(page: Any, tmp_path: Path) -> None:
+    seen = timeline(6, [("A", 6, 8), ("B", 9, 8), ("C", 12, 2)], token_budget=8, longest_chunk=4)
+    board = open_widget(page, tmp_path, RequestTimeline(seen))
+    canvas, sentence = board.locator("canvas").first, board.locator(".lk-timeline-sentence")
+    expect(sentence).to_contain_text("3 requests in")
+    canvas.focus()
+    said = {}
+    for row in range(3):
+        page.keyboard.press("Home")
+        for step in range(len(seen)):
+            if step:
+                page.keyboard.press("ArrowRight")
+            expect(board).to_have_attribute("data-focus", f"{row},{step}")
+            said[row, step] = sentence.text_content()
+        page.keyboard.press("ArrowDown")
+    cells = {(int(cell["row"]), int(cell["step"])): cell for cell in seen.cells()}
+    assert {Doing(int(cell["doing"])) for cell in cells.values()} >= {Doing.WAITING, Doing.PREEMPTED, Doing.DECODE}
+    for place, text in said.items():
+        if place in cells:
+            assert SAYS[Doing(int(cells[place]["doing"]))] in text, (place, text)
+        else:
+            assert "has ended" in text or "has not come" in text
+    page.keyboard.press("Escape")
+    expect(board).to_have_attribute("data-focus", "")
+
+
+def test_many_requests_are_zoomed_and_moved_and_runs_are_changed(page: Any, tmp_path: Path) -> None:
+    many = timeline(400, [(f"r{i}", 1 + 7 * i % 40, 1 + 5 * i % 60) for i in range(300)], token_budget=64)
+    few = timeline(16, [("A", 3, 4), ("B", 5, 2)])
+    board = open_widget(page, tmp_path, RequestTimeline({"many": many, "few": few}))
+    expect(board).to_have_attribute("data-rows", "300")
+    canvas = board.locator("canvas").first
+    canvas.focus()
+    for _ in range(3):
+        page.keyboard.press("+")
+    page.keyboard.press("End")
+    expect(board.locator(".lk-timeline-window")).to_contain_text(f"to {len(many) - 1} of {len(many)}")
+    board.get_by_role("button", name="few").click()
+    expect(board).to_have_attribute("data-steps", str(len(few)))
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 80, box["y"] + 5)
+    expect(board.locator(".lk-timeline-sentence")).to_contain_text("Step 0, A:")

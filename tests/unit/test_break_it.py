@@ -1,0 +1,67 @@
+"""Break it: what a list of operations is told that makes no sense, or convicts nobody, or does. A row is a list."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit import specs
+from labkit.grading.judge import Judge
+from labkit.grading.source import Source
+
+TWO = [("BlockPool", 4, 2), ("prompt", "A", 2)]
+NO_ROOM = [("BlockPool", 2, 2), ("prompt", "A", 3), ("prompt", "B", 2)]
+CUT = [("start", "ab"), ("start", "a")]
+SCHEDULER = [("Scheduler", 9, 4, 9)]
+
+
+@pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
+    ("06 break_two_requests", [("prompt", "A", 3)], "error", 'begin with ("BlockPool", 4, 2)'),
+    ("06 break_two_requests", [("BlockPool", 4, 2), ("BlockPool", 4, 2)], "error", "one pool only"),
+    ("06 break_two_requests", [("BlockPool", 4, 0)], "error", "1 to 64"),
+    ("06 break_two_requests", [("BlockPool", -1, 2)], "error", "1 to 64"),
+    ("06 break_two_requests", [("BlockPool", 4)], "error", "takes 2 arguments"),
+    ("06 break_two_requests", [("BlockPool", 4, 2), ("append", "B", 1)], "error", "is about B, which there is not"),
+    ("06 break_two_requests", [("BlockPool", 4, 2), ("prompt", "A", 2.5)], "error", "whole number"),
+    ("06 break_two_requests", [("BlockPool", 4, 2), ("prompt", 7, 2)], "error", 'a letter such as "A"'),
+    ("06 break_two_requests", [("BlockPool", 4, 2), ("prompt", "A", 9)], "error", "more than the whole pool"),
+    ("06 break_two_requests", [*TWO, ("prompt", "A", 2)], "error", "there is already"),
+    ("06 break_two_requests", [*TWO, ("fork", "A", "A")], "error", "there is already"),
+    ("06 break_two_requests", [*TWO, ("release", "A"), ("append", "A", 1)], "error", "which there is not"),
+    ("06 break_two_requests", [*TWO[:1], ("write", "A", 2)], "error",
+     "there are: BlockPool, prompt, fork, append, release"),
+    ("06 break_two_requests", "all of them", "error", "list of tuples"),
+    ("06 break_two_requests", [*NO_ROOM, ("append", "B", 1)], "error", "no room for B when it began"),
+    ("06 break_two_requests", [*NO_ROOM, ("fork", "B", "C")], "error", "no room for B when it began"),
+    ("06 break_two_requests", [*NO_ROOM, ("release", "B")], "error", "no room for B when it began"),
+    ("06 break_two_requests", [], "fail", "ops is empty"),
+    ("06 break_two_requests", [("BlockPool", 2, 2), ("prompt", "A", 1), ("append", "A", 9)], "fail",
+     "Nothing is shared"),
+    ("06 break_two_requests", [("BlockPool", 9, 2), ("prompt", "A", 1), ("fork", "A", "B"), ("append", "B", 2)],
+     "fail", "kept every rule"),
+    ("06 break_two_requests", [("BlockPool", 2, 2), ("prompt", "A", 1), ("fork", "A", "B"), ("append", "B", 1)],
+     "fail", "kept every rule"),
+    ("06 break_two_requests", [("BlockPool", 3, 4), ("prompt", "A", 6), ("fork", "A", "B"), ("release", "A"),
+                               ("fork", "B", "C"), ("append", "C", 7)], "pass", "4 are enough"),
+    ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
+    ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
+    ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 3, 2), ("come", "A", 3, 2)], "error", "there already"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 18, 2)], "error", "never fits into 18 slots"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 0, 2)], "error", "1 to 64"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 3, 2)], "fail", "Nothing was computed"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 3, 2), ("step",), ("step",)], "fail", "kept every rule"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 4, 2), ("come", "B", 4, 1), ("step",), ("step",), ("step",)],
+     "pass", "5 are enough"),
+    ("08 break_split", [("start", "ab"), ("start", "ab"), ("finish", 0), ("evict", 1)], "fail",
+     "no edge was cut here"),
+    ("08 break_split", [*CUT, ("evict", 2)], "fail", "No request has ended"),
+    ("08 break_split", [*CUT, ("finish", 0)], "fail", "Nothing was evicted"),
+    ("08 break_split", [*CUT, ("finish", 0), ("evict", 1)], "fail", "kept every rule through all 4 operations"),
+    ("08 break_split", [*CUT, ("finish", 0), ("finish", 0)], "pass", "a-request-can-end"),
+    ("08 break_split", [*CUT, ("finish", 0), ("finish", 0)], "pass", "refuses to unlock"),
+])  # fmt: skip
+def test_what_a_list_is_told(exercise: str, ops: object, verdict: str, words: str) -> None:
+    spec = specs.exercise(*exercise.split()).spec
+    judge = Judge(spec, Source(spec, f"ops = {ops!r}", f"<exercise {exercise}>").namespace)
+    found = spec.judge(judge, judge.namespace(), [])
+    assert (found.verdict, words in (found.message or " ".join(found.notes))) == (verdict, True), found

@@ -1,0 +1,143 @@
+"""Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
+
+For each exercise of lessons 04 to 09 and 16 that names a part the solution has passed, and counts its calls. It must be
+called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler; by the
+play cells of the later lessons; and by the model's `generate`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import engine, specs
+from labkit.grading import source
+from labkit.grading.progress import Progress
+from labkit.grading.solutions import solutions
+from labkit.scheduling.config import SchedulerConfig
+from labkit.scheduling.request import Request
+
+MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
+LESSONS = ("04", "05", "06", "07", "08", "09", "16")
+
+TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
+SHARING = {"fork", "append_cow"}
+CHAINS = {"chain_hashes", "longest_hit", "register_release"}
+TREE = {"match", "split", "insert", "evict_leaf"}
+STEP = {"plan_decodes", "plan_chunks", "step"}
+
+NO_ENGINE_CALLS = {
+    "CheckedPool": "it is the pool for whoever looks for a block that is returned twice; the engine's is `BlockPool`",
+    "find_leak": "an engine that needed it would have lost a block already",
+    "allocate_prompt": "it is the order of calls that the manager itself is; one of the two has to make them",
+    "belady_victim": "it knows the future, which no engine does",
+    "MyPolicy": "it runs where it is sent: in the tournament, and in a manager that is given it",
+}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """All solutions have passed; what the engine loads of them counts its calls here, by exercise."""
+    counter: Counter[str] = Counter()
+    load = source.load_passed
+
+    def counted(exercise: str, function: Any) -> Any:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counter[exercise] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    def load_counted(spec: Any, text: str, name: str) -> Any:
+        made = load(spec, text, name)
+        if not isinstance(made, type):
+            return counted(spec.exercise, made)
+        for attribute, value in list(vars(made).items()):
+            if callable(value) and not attribute.startswith("_"):
+                setattr(made, attribute, counted(spec.exercise, value))
+        return made
+
+    monkeypatch.setattr(source, "load_passed", load_counted)
+    monkeypatch.setattr(engine.Parts, "_loaded", {})
+    for lesson in LESSONS:
+        for exercise, text in solutions(lesson).items():
+            if specs.exercise(lesson, exercise).kind != "break":
+                Progress().save_pass(specs.resolve_key(lesson), exercise, text)
+    return counter
+
+
+def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
+    exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | {"LRU"}
+    assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
+    # What is called without a box of its own is called by the table, which has one.
+    assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"}
+    assert not any(exercises[id].slot for id in NO_ENGINE_CALLS)
+
+
+@pytest.mark.parametrize(("kind", "finds"), [("hash", CHAINS), ("radix", TREE)])
+def test_the_manager_calls_them(calls: Counter[str], kind: str, finds: set[str]):
+    manager = engine.kv_cache_manager(6, 4, prefix_cache=kind)
+    assert manager.allocate("a", range(10))
+    manager.fork("a", "b")
+    assert manager.append_each(["a", "b"], [1, 2]) and len(manager.copies) == 1
+    assert manager.allocate("shares", [*range(4), 9])
+    assert manager.slots("a", 0, 11)
+    for name in ("a", "b", "shares"):
+        manager.free(name)
+    assert manager.allocate("evicts", range(100, 118)) and manager.counters.cached_blocks_evicted
+    manager.preempt("evicts")
+    assert manager.allocate("evicts", range(100, 118)).num_cached_tokens
+    assert set(calls) == TABLES | SHARING | finds | {"LRU"}
+
+
+def test_the_scheduler_calls_them(calls: Counter[str]):
+    manager = engine.kv_cache_manager(6, 4)
+    scheduler = engine.scheduler(manager, SchedulerConfig(token_budget=8))
+    for name, prompt, max_tokens in (("A", 5, 9), ("B", 14, 2)):
+        scheduler.submit(Request(name, range(prompt), max_tokens))
+    while scheduler.unfinished:
+        step = scheduler.schedule()
+        scheduler.update(step, [7] * len(step.sampling))
+    assert set(calls) >= STEP and calls["step"] >= 9
+    asked = sum(calls.values())
+    engine.scheduler(manager, yours=False).schedule()
+    assert sum(calls.values()) == asked
+
+
+def play_cell(lesson: str) -> str:
+    (master,) = MASTERS.glob(f"{lesson}_*.py")
+    return re.search(r'(?ms)^# %% id="play-widget"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
+
+
+@pytest.mark.parametrize(
+    ("lesson", "parts"),
+    [
+        ("05", {"BlockPool", "blocks_needed"}),
+        ("06", {"BlockPool", "BlockTable", "blocks_needed"}),
+        ("07", {"BlockPool", "BlockTable", "RefCounts"}),  # nobody forks there
+        ("08", {"BlockPool", "BlockTable", "RefCounts"}),  # a tree needs no hashes
+        ("09", {"BlockPool", "RefCounts", *CHAINS}),  # whole requests are replayed: there is nothing to put in a table
+        ("16", {"BlockPool", "BlockTable", "RefCounts", *CHAINS}),
+    ],
+)
+def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):
+    exec(compile(play_cell(lesson), f"play cell of {lesson}", "exec"), {"__name__": "__main__"})
+    assert parts <= set(calls)
+
+
+@pytest.mark.parametrize(("kind", "finds"), [(None, set()), ("hash", CHAINS), ("radix", {"match", "insert"})])
+def test_the_model_answers_through_them(calls: Counter[str], kind: str | None, finds: set[str]):
+    from labkit.serving import load
+
+    model = load("tiny")
+    cache = model.paged_cache(16, 4, prefix_cache=kind)
+    for _ in range(2):
+        assert model.generate("one two three", max_new_tokens=6, cache=cache).token_ids
+    assert (TABLES | finds) <= set(calls)  # each answers one prompt once, so there is nothing to fork or to copy
