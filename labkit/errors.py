@@ -116,6 +116,10 @@ class SchedulerError(LabkitError):
     """A request, or a configuration of the scheduler, that makes no sense."""
 
 
+class SeriesError(LabkitError):
+    """A series of figures was given a window or a figure that makes no sense."""
+
+
 class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
 
