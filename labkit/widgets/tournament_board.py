@@ -29,6 +29,17 @@ BATCH_SECONDS = 0.4
 """A call of `compute` is given as many capacities as take about this long, so that curves grow before one's eyes."""
 
 
+NOTHING_YET = {
+    "for": {},
+    "range": [1, 1],
+    **{name: [] for name in ("capacities", "policies", "tables", "sentences", "refused")},
+    "done": 0,
+    "total": 0,
+    "problem": "",
+}
+"""The answer before the first one, for a page that draws in between."""
+
+
 class TournamentBoard(LabWidget):
     """Two panels of one size: hit rate against capacity, and regret against capacity, one curve a policy.
 
@@ -103,6 +114,7 @@ class TournamentBoard(LabWidget):
             traces=dict(traces),
             offered=offered,
             choice={"trace": trace, "low": offered[0], "high": offered[-1]},
+            answer=NOTHING_YET,
             cursor=0,
             mine=mine or "",
             bound=bound,

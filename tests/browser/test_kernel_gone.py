@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -106,17 +108,50 @@ def test_every_widget_that_needs_its_kernel_says_that_it_is_gone(lab, page, brow
     expect(panel).not_to_contain_text("Error displaying widget")
 
 
-def test_a_busy_kernel_is_waited_for(lab, page, browse):
-    cells = [*CELLS, "import time; time.sleep(7)"]
-    browse.open_notebook(page, lab, lab.write_notebook("busy.ipynb", cells))
+TOO_LATE = """
+const real = AbortSignal.timeout;
+AbortSignal.timeout = (ms) => {
+  if (ms !== 2000) return real.call(AbortSignal, ms);
+  const now = new AbortController();
+  queueMicrotask(() => now.abort());
+  return now.signal;
+};
+"""
+"""Every widget comes later than anywidget waits for it, as in a page that was busy for two seconds."""
+
+
+BUSY = """
+import os, pathlib, time
+pathlib.Path("pid").write_text(str(os.getpid()))
+while not pathlib.Path("go").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_a_busy_kernel_is_waited_for_and_heard_in_a_page_that_was_busy(lab, page, browse):
+    page.add_init_script(TOO_LATE)
+    pid, go = lab.work / "pid", lab.work / "go"
+    go.touch()
+    browse.open_notebook(page, lab, lab.write_notebook("busy.ipynb", [*CELLS, BUSY]))
     browse.run_all(page)
+    board = browse.cell(page, "cell-4").locator(".lk-tournament-board")
+    expect(board.locator(".lk-tour-about")).to_have_text("people talk")
+    go.unlink()
     browse.cell(page, "cell-6")
     browse.command(page, "notebook:run-cell")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+    )
+    page.wait_for_timeout(500)
     board = browse.cell(page, "cell-4").locator(".lk-tournament-board")
+    os.kill(int(pid.read_text()), signal.SIGSTOP)  # busy through and through: its subshell, too, answers nobody
     board.get_by_label("trace").select_option("ring")
     expect(board).to_contain_text("waiting for the kernel")
     expect(board.locator(".lk-tour-about")).to_have_text("people talk")  # the curves are still those of the old trace
     page.wait_for_timeout(5_000)
     expect(board).not_to_contain_text(SENTENCE)
+    os.kill(int(pid.read_text()), signal.SIGCONT)
+    go.touch()
     expect(board.locator(".lk-tour-about")).to_have_text("blocks in a ring")
+    assert any("Failed to initialize model" in error for error in page.page_errors), "no widget came too late"
     browse.assert_clean(page)

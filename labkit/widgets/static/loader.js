@@ -1,6 +1,23 @@
 // What each widget carries: it fetches the page's code from the notebook's one Library model and draws with it.
 
 const page = (globalThis.__labkit ??= { modules: new Map(), imports: 0 });
+const hearing = (page.hearing ??= new WeakSet());
+
+/**
+ * anywidget waits two seconds for this module. To a model that was not ready by then, though the page was only busy, it
+ * never passes a message of the kernel again. Such a model gets them past that waiting, and asks for what it missed.
+ */
+function hear(manager) {
+  for (const [, model] of manager?._modelsSync ?? []) {
+    if (!("_kind" in model.attributes) || !model.comm || hearing.has(model)) continue;
+    hearing.add(model);
+    model._handle_comm_msg({ content: { data: { method: "nothing" } } }).catch(() => {
+      const { _handle_comm_msg: handle } = Object.getPrototypeOf(Object.getPrototypeOf(model)); // what anywidget overrides
+      model.comm.on_msg((message) => handle.call(model, message));
+      model.comm.send({ method: "request_state" });
+    });
+  }
+}
 
 function widgets(model) {
   const code = model.get("_code");
@@ -33,6 +50,9 @@ async function find(model, id, tries = 6) {
 }
 
 export default {
+  initialize({ model }) {
+    hear(model.widget_manager);
+  },
   async render(view) {
     try {
       const { [view.model.get("_kind")]: widget } = await widgets(view.model);
