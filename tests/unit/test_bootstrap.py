@@ -212,11 +212,11 @@ def test_two_runs_at_once_wait_for_each_other(bootstrap) -> None:
 
 def test_closing_lines_are_added_up(bootstrap) -> None:
     lines = [
-        "===== 12 passed, 1 skipped, 3 deselected in 4.10s =====",
+        "===== 12 passed, 1 skipped, 3 deselected, 2 rerun in 4.10s =====",
         "\x1b[31m===== \x1b[31m\x1b[1m1 failed\x1b[0m, \x1b[32m5 passed\x1b[0m, 2 errors\x1b[31m in 1.00s =====",
         "no tests ran in 0.10s",
     ]
-    assert bootstrap.total(lines) == {"passed": 17, "skipped": 1, "failed": 1, "error": 2}
+    assert bootstrap.total(lines) == {"passed": 17, "skipped": 1, "failed": 1, "error": 2, "rerun": 2}
 
 
 def test_a_group_shows_its_output_and_gives_its_last_line(bootstrap, capsys: pytest.CaptureFixture[str]) -> None:
