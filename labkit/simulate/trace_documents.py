@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.simulate.trace import Trace, mix
-from labkit.simulate.trace_files import chunks, trace_error
+from labkit.simulate.trace_files import beginning, trace_error
 from labkit.simulate.trace_formats import Columns
 from labkit.simulate.trace_rows import Rows
 
@@ -123,12 +123,12 @@ def _vllm(path: Path, document: dict[str, Any]) -> Trace:
 
 
 def _load(path: Path) -> Any:
-    pieces = [chunk.data for chunk in chunks(path, MAX_DOCUMENT_BYTES)]
-    if sum(map(len, pieces)) > MAX_DOCUMENT_BYTES:
+    data = beginning(path, MAX_DOCUMENT_BYTES + 1)
+    if len(data) > MAX_DOCUMENT_BYTES:
         what = f"it is one JSON document of more than {MAX_DOCUMENT_BYTES:,} bytes, which has to be read as a whole"
         raise trace_error(path, None, what, "save it as JSON Lines, an object for each request on a line of its own")
     try:
-        return json.loads(b"".join(pieces).decode("utf-8-sig"))
+        return json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             what, remedy = "the JSON document ends here, but the file goes on", "put each in a file of its own"

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from labkit.errors import TraceFileError
 
 CHUNK_BYTES = 8 * 2**20
-BEGINNING_BYTES = 2**16
 
 # What a file is packed in is seen by how it begins; its name may say anything.
 PACKED: dict[bytes, tuple[str, Any]] = {
@@ -64,10 +63,10 @@ class Chunk:
                 raise trace_error(self.path, number, what, "save the file as UTF-8, if it is text at all") from None
 
 
-def beginning(path: Path) -> bytes:
-    """The first bytes of what the file holds; what is raised is what `chunks` raises."""
+def beginning(path: Path, num_bytes: int = 2**16) -> bytes:
+    """The first bytes of what the file holds. Raises what `chunks` does."""
     with _opened(path) as (_, file):
-        return file.read(BEGINNING_BYTES)
+        return file.read(num_bytes)
 
 
 def chunks(
