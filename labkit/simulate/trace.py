@@ -163,9 +163,11 @@ def mix(traces: Sequence[Trace], starts_s: Sequence[float] | None = None, *, sam
             f"A mixture of {len(traces)} traces has {len(starts)} starts ({str(starts)[:60]}), but needs one trace at "
             "least and a number of seconds for each: give both."
         )
-    sizes = {trace.block_tokens for trace in traces if trace.hash_ids is not None}
+    sizes = list(dict.fromkeys(trace.block_tokens for trace in traces if trace.hash_ids is not None))
     if len(sizes) > 1:
-        raise LabkitError(f"One block id stands for {' and '.join(map(str, sizes))} tokens: mix traces of one size.")
+        raise LabkitError(
+            f"One block id stands for {' and '.join(map(str, sizes))} tokens, but must for as many in all: mix such traces."
+        )
     arrival_s = np.concatenate([trace.arrival_s + start for trace, start in zip(traces, starts, strict=True)])
     order = np.argsort(arrival_s, kind="stable")
     counts, flats, used = [], [np.empty(0, np.int64)], 0
@@ -186,5 +188,5 @@ def mix(traces: Sequence[Trace], starts_s: Sequence[float] | None = None, *, sam
         output_tokens=np.concatenate([trace.output_tokens for trace in traces])[order],
         hash_ids=BlockIds(np.concatenate(flats), np.concatenate(counts)).take(order) if sizes else None,
         notes=tuple(notes),
-        block_tokens=sizes.pop() if sizes else None,
+        block_tokens=sizes[0] if sizes else None,
     )
