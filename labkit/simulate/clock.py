@@ -117,16 +117,18 @@ class Simulation:
 def requests_of(trace: Trace, block_size: int) -> Iterator[Request]:
     """The requests of a trace, made when they are asked for.
 
-    Prompts without block ids share nothing. Where the trace has ids, equal ids give equal tokens.
+    Where the trace has block ids, equal ids give equal tokens. What they do not cover (the tail of a prompt with fewer
+    ids than it has blocks, or all of a prompt without ids) is the request's own and shared with nobody.
     """
     each = trace.block_tokens or block_size
     for index in range(len(trace)):
         length, output = max(1, int(trace.input_tokens[index])), max(1, int(trace.output_tokens[index]))
-        if trace.hash_ids is None:
-            prompt = np.full(length, index % 2**31, np.uint32)
-        else:
-            ids = np.asarray(trace.hash_ids[index], np.int64)
-            prompt = (np.repeat(ids, each) % 2**31).astype(np.uint32)[:length]
+        # Ids give tokens below 2**31, so this is none of them.
+        prompt = np.full(length, 2**31 + index % 2**31, np.uint32)
+        ids = None if trace.hash_ids is None else trace.hash_ids[index]
+        if ids is not None and len(ids):
+            shared = np.repeat(np.asarray(ids, np.int64) % 2**31, each)[:length]
+            prompt[: len(shared)] = shared
         yield Request(index, prompt.tobytes(), output, arrival=float(trace.arrival_s[index]))
 
 

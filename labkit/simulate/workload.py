@@ -29,6 +29,9 @@ class WorkloadShape:
             prompts up to its share of all prompts, the next for those above it up to its own, and so on to 1.
         arrivals_per_s: mean rate.
         inter_arrival_cv: standard deviation of the times between arrivals over their mean; 1 is a Poisson process.
+        swing: how far the rate rises above its mean and falls below it within a period, as a share of the mean, less
+            than 1: a sine that begins at the mean, rising. 0 is a steady rate.
+        period_s: a day.
     """
 
     name: str
@@ -38,6 +41,8 @@ class WorkloadShape:
     output_quantiles: tuple[tuple[float, tuple[int, ...]], ...]
     arrivals_per_s: float
     inter_arrival_cv: float
+    swing: float = 0.0
+    period_s: float = 86_400.0
 
 
 AZURE_CONVERSATION = WorkloadShape(
@@ -106,7 +111,9 @@ def draw(num_requests: int, seed: int = 0, shape: WorkloadShape = AZURE_CONVERSA
     # Three streams of one seed: more requests then continue the same workload instead of making another.
     inputs, outputs, arrivals = rng.spawn(3)
     evenness = shape.inter_arrival_cv**-2
-    gaps_s = arrivals.gamma(evenness, 1 / (shape.arrivals_per_s * evenness), num_requests)
+    arrival_s = np.cumsum(arrivals.gamma(evenness, 1 / (shape.arrivals_per_s * evenness), num_requests))
+    if shape.swing:
+        arrival_s = _swung(arrival_s, shape.swing, shape.period_s)
 
     prompt_share = inputs.random(num_requests)
     shares, lengths = np.array(shape.input_quantiles).T
@@ -122,7 +129,20 @@ def draw(num_requests: int, seed: int = 0, shape: WorkloadShape = AZURE_CONVERSA
     return Trace(
         name=shape.name,
         source=f"{shape.source}, seed {seed}",
-        arrival_s=np.cumsum(gaps_s) - gaps_s[0],
+        arrival_s=arrival_s - arrival_s[0],
         input_tokens=np.rint(input_tokens).astype(np.int64),
         output_tokens=np.rint(output_tokens).astype(np.int64),
     )
+
+
+def _swung(steady_s: np.ndarray, swing: float, period_s: float) -> np.ndarray:
+    """Times of a steady rate moved to where a rate of 1 + swing * sin(2 pi t / period) has as many before them.
+
+    That is a Poisson process of the changing rate where the steady one was Poisson (Cinlar, Introduction to Stochastic
+    Processes, 1975, section 4.7). The rate's integral is inverted on a grid of one period, since it is the same in all.
+    """
+    grid_s = np.linspace(0, period_s, 4097)
+    angle = 2 * np.pi * grid_s / period_s
+    before = grid_s + swing * period_s / (2 * np.pi) * (1 - np.cos(angle))
+    periods, within_s = np.divmod(steady_s, period_s)
+    return periods * period_s + np.interp(within_s, before, grid_s)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labkit.cache.geometry import MODELS
@@ -12,8 +14,9 @@ from labkit.errors import SimulationError
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
-from labkit.simulate.clock import Simulation, simulate
+from labkit.simulate.clock import Simulation, requests_of, simulate
 from labkit.simulate.cost_model import CARDS, CostModel, cost_model
+from labkit.simulate.traces import Trace
 from labkit.simulate.workload import draw
 
 SECOND = CostModel(fixed_s=1.0, weights_s=0, context_s=0, token_s=0, pair_s=0)
@@ -69,3 +72,17 @@ def test_nonsense_is_refused_in_a_sentence():
         cost_model(CARDS["L4"], MODELS["Llama-3.1-8B"], share=2)
     with pytest.raises(SimulationError, match="seconds"):
         CostModel(-1, 0, 0, 0, 0)
+
+
+def test_what_block_ids_do_not_cover_is_a_prompts_own():
+    ids = [np.array(row) for row in ([7, 8], [7], [], [7, 8, 9], [2**62])]
+    tokens = np.array([10, 10, 10, 9, 0])
+    trace = Trace("t", "t", np.arange(5.0), tokens, np.ones(5, int), [*ids[:2], None, *ids[3:]], block_tokens=4)
+    for given in (trace, replace(trace, hash_ids=ids)):
+        prompts = [np.frombuffer(request.prompt, np.uint32).tolist() for request in requests_of(given, 16)]
+        assert [len(prompt) for prompt in prompts] == [10, 10, 10, 9, 1]
+        assert prompts[0][:8] == prompts[3][:8] and prompts[0][:4] == prompts[1][:4]  # shared: as far as ids are equal
+        own = [set(prompts[0][8:]), set(prompts[1][4:]), set(prompts[2]), set(prompts[3])]
+        assert sum(map(len, own)) == len(set().union(*own)) == 1 + 1 + 1 + 3
+    lengths = [request.prompt_tokens for request in requests_of(replace(trace, hash_ids=None), 16)]
+    assert lengths == [10, 10, 10, 9, 1]

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from labkit.errors import LabkitError, TraceFileError
-from labkit.simulate import traces
 from labkit.simulate.block_ids import BlockIds
-from labkit.simulate.traces import read_azure_csv, read_mooncake_jsonl, read_trace
+from labkit.simulate.traces import read_trace
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -61,7 +60,8 @@ def test_mooncake(tmp_path):
 
 
 def test_mooncake_where_only_some_lines_have_hash_ids(tmp_path):
-    trace = read_trace(write(tmp_path, request() + '{"timestamp": 1, "input_length": 1, "output_length": 0}\n'))
+    text = request() + '{"timestamp": 1, "input_length": 1, "output_length": 0}\n'
+    trace = read_trace(write(tmp_path, text), unit="ms")
     assert trace.hash_ids is None
     assert trace.notes == ("Only 1 of 2 requests have hash_ids, so none are kept.",)
 
@@ -138,12 +138,11 @@ def test_a_bad_file_gets_one_sentence(tmp_path, name):
     assert len(message) < 500 + len(str(path))
 
 
-@pytest.mark.parametrize("reader", [read_trace, read_azure_csv, read_mooncake_jsonl])
-def test_what_is_no_file_gets_one_sentence(tmp_path, reader):
+def test_what_is_no_file_gets_one_sentence(tmp_path):
     with pytest.raises(TraceFileError, match="no such file; check the path"):
-        reader(tmp_path / "nowhere.csv")
+        read_trace(tmp_path / "nowhere.csv")
     with pytest.raises(TraceFileError, match="is a folder, but must be a file"):
-        reader(tmp_path)
+        read_trace(tmp_path)
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
@@ -171,7 +170,9 @@ def test_real_traces_have_the_published_statistics(name):
     assert [summary["output_tokens"][k] for k in ("mean", "p50", "p99")] == pytest.approx(outputs, abs=1)
     assert summary["arrivals"]["per_s"] == pytest.approx(per_s, abs=0.005)
     assert summary["arrivals"]["cv"] == pytest.approx(cv, abs=0.005)
-    assert trace.notes == ()
+    said = "timestamp was read as milliseconds, as in Mooncake's traces: 3.4 requests a second; "
+    said += "where that is wrong, pass unit=."
+    assert trace.notes == ((said,) if name.startswith("mooncake") else ())
     assert np.all(np.diff(trace.arrival_s) >= 0)
     assert (trace.hash_ids is not None) == name.startswith("mooncake")
 
@@ -204,8 +205,8 @@ def in_chunks(monkeypatch, chunk_bytes: int, batch_bytes: int) -> None:
 
 
 def line_by_line(monkeypatch) -> None:
-    monkeypatch.setattr("labkit.simulate.traces.azure_batch", lambda *_: None)
-    monkeypatch.setattr("labkit.simulate.traces.mooncake_batch", lambda *_: None)
+    monkeypatch.setattr("labkit.simulate.traces.csv_batch", lambda *_: None)
+    monkeypatch.setattr("labkit.simulate.traces.json_batch", lambda *_: None)
 
 
 OTHERS = {
@@ -249,13 +250,8 @@ def test_however_a_file_is_cut_the_answer_is_the_same(tmp_path, monkeypatch, nam
 @pytest.mark.parametrize("kind", ["azure", "mooncake"])
 def test_usual_chunks_are_read_at_once(tmp_path, monkeypatch, kind):
     in_chunks(monkeypatch, 300, batch_bytes=0)
-    calls = []
-    for name in ("_add_azure_rows", "_add_mooncake_lines"):
-        real = getattr(traces, name)
-        monkeypatch.setattr(traces, name, lambda *given, real=real: calls.append(given) or real(*given))
-    trace = read_trace(write(tmp_path, HEADER + ROW * 100 if kind == "azure" else request() * 100))
-    assert len(trace) == 100
-    assert len(calls) == (1 if kind == "azure" else 0)  # the header
+    monkeypatch.setattr("labkit.simulate.trace_rows.Rows.add", None)
+    assert len(read_trace(write(tmp_path, HEADER + ROW * 100 if kind == "azure" else request() * 100))) == 100
 
 
 def test_a_bad_row_far_into_a_large_file_is_named(tmp_path):
@@ -291,14 +287,13 @@ def test_ids_that_do_not_fit_the_prompt(tmp_path, lines_before, ids):
     good = request(input_length=1025, hash_ids=[1, 2, 3])
     path = write(tmp_path, good * lines_before + "\n" + request(input_length=1025, hash_ids=ids) + good)
     what = rf"line {lines_before + 2}: hash_ids has {len(ids)} ids, but a prompt of 1,025 tokens has 3 blocks of 512; "
-    for reader in (read_trace, read_mooncake_jsonl):
-        with pytest.raises(TraceFileError, match=what):
-            reader(path, block_tokens=512)
-    trace = read_trace(path)
+    with pytest.raises(TraceFileError, match=what):
+        read_trace(path, block_tokens=512)
+    trace = read_trace(path, unit="ms")
     assert (trace.block_tokens, len(trace)) == (None, lines_before + 2)
     assert trace.notes == ("The requests do not agree on how many tokens one of hash_ids stands for.",)
     with pytest.raises(LabkitError, match="block_tokens is 0"):
-        read_mooncake_jsonl(path, block_tokens=0)
+        read_trace(path, block_tokens=0)
 
 
 def test_block_tokens_are_found(tmp_path):
