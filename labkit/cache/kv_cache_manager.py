@@ -343,11 +343,13 @@ class KVCacheManager:
             )
         if not self._make_room(seqs, each):
             return False
-        for at, seq in enumerate(seqs):
-            for token in new[at * each : (at + 1) * each]:
-                if not seq.room and not self._take(seq):
-                    raise self._lied(1)
-                self._write(seq, (token,))
+        for at, seq in enumerate(seqs if each else ()):
+            if not seq.room and not self._take(seq):
+                raise self._lied(1)
+            table, more = seq.table, each - seq.room
+            if more > 0 and not table.append(len(table.blocks) * self.block_size - table.num_tokens + more):
+                raise self._lied(blocks_needed(more, self.block_size))
+            self._write(seq, new[at * each : (at + 1) * each])
         return True
 
     def _make_room(self, seqs: Iterable[_Sequence], each: int) -> bool:

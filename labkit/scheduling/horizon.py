@@ -185,9 +185,10 @@ class Crowd:
         self._kept_out = 0 if plan else len(scheduler.waiting)
         return Step(plan, scheduler.admitted)
 
-    def update(self, step: Step) -> list[Request]:
-        """That step has been computed. Returns those that have finished with it; their memory is free."""
-        sampling = step.sampling
+    def update(self, step: Step, sampling: Sequence[Request]) -> list[Request]:
+        """That step has been computed, and these are its `sampling`. Returns those that have finished with it; their
+        memory is free.
+        """
         done = self.scheduler.computed(step, [self._token(request) for request in sampling])
         finished = [(self._begun.pop(request), request) for request in done]
         for request, _ in step.plan:
@@ -259,7 +260,7 @@ class Crowd:
     def _settle(self, member: _Member) -> None:
         """Tell a request of the steps that it has taken."""
         request, computed = member.request, member.offset + self.steps
-        request.output.extend([self._token(request)] * (computed - request.computed))
+        request.output.extend(array("I", (self._token(request),)) * (computed - request.computed))
         request.computed = computed
         request.most_computed = max(request.most_computed, computed)
 

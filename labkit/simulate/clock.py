@@ -306,7 +306,7 @@ class _Run:
 
     def _jump(self, most_seconds: float, most_steps: int) -> bool:
         """The steps whose decisions are known, to the next arrival or the end of the window; False: there are none."""
-        crowd, cost, itl = self._crowd, self.cost, self.metrics.itl
+        crowd, cost = self._crowd, self.cost
         assert crowd is not None
         known = min(crowd.horizon(), most_steps)
         if not known:
@@ -314,17 +314,12 @@ class _Run:
         until = min(self.metrics.until, most_seconds)
         if self.upcoming is not None:
             until = min(until, self.upcoming.arrival)
-        tokens, context, now, steps = len(crowd), crowd.context, self.now, 0
-        while steps < known and now < until:
-            context += tokens
-            seconds = cost.seconds(tokens, context, context)
-            now += seconds
-            steps += 1
-            itl.add(seconds, tokens)
-        self.now = now
-        self.steps += steps
-        self.scheduler.prefill_tokens_per_s = tokens / seconds
-        self._ended(crowd.advance(steps))
+        tokens = len(crowd)
+        self.now, seconds = cost.decodes(tokens, crowd.context, self.now, until, known)
+        self.metrics.itl.add_rising(seconds, tokens)
+        self.steps += len(seconds)
+        self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
+        self._ended(crowd.advance(len(seconds)))
         return True
 
     def _step_together(self) -> bool:
@@ -340,8 +335,9 @@ class _Run:
         seconds = self._spend(tokens + members, context + crowd.context, pairs + crowd.context)
         if members:
             self.metrics.itl.add(seconds, members)
-        self._delivered(step.sampling, began)
-        self._ended(crowd.update(step))
+        sampling = step.sampling
+        self._delivered(sampling, began)
+        self._ended(crowd.update(step, sampling))
         return True
 
     def dissolve(self) -> None:

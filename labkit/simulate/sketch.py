@@ -9,6 +9,7 @@ VLDB 2019); the package of that name counts one number a call, and here a call t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from labkit.errors import SimulationError
 
@@ -47,6 +48,14 @@ class Sketch:
             self._buckets[bucket] = self._buckets.get(bucket, 0) + times
         else:
             self._zeros += times
+
+    def add_rising(self, values: Sequence[float], times: int) -> None:
+        """Count each of these numbers so many times. They rise: if the first and last share a bucket, so do all."""
+        if values[0] > 0 and math.log(values[0]) * self._scale > math.ceil(math.log(values[-1]) * self._scale) - 1:
+            self.add(values[-1], times * len(values))
+        else:
+            for value in values:
+                self.add(value, times)
 
     def merge(self, other: Sketch) -> None:
         """Count all that another sketch of the same error has counted."""
