@@ -79,7 +79,7 @@ class Simulation:
     """What happened: every request is finished, refused or unfinished.
 
     Attributes:
-        lives, moments: of every request and step, where they were kept.
+        lives, moments: of every request and step, where they were kept (`kept`).
         seconds: of simulated time.
         requests: all there were to serve, those included that had not come when the run ended.
         metrics: figures by windows of time, and totals.
@@ -92,6 +92,7 @@ class Simulation:
     requests: int = 0
     metrics: Metrics = field(kw_only=True)
     stopped: str = ""
+    kept: bool = True
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -101,17 +102,24 @@ class Simulation:
     @property
     def finished(self) -> list[Life]:
         """Requests that were served to the end, of those kept."""
-        return [life for life in self.lives if life.request.state is State.FINISHED]
+        return self._lives(State.FINISHED)
 
     @property
     def refused(self) -> list[Life]:
         """Requests that were sent away at the door; `request.why` says why."""
-        return [life for life in self.lives if life.request.state is State.REFUSED]
+        return self._lives(State.REFUSED)
 
     @property
     def unfinished(self) -> list[Life]:
         """Requests that the end of the simulation found waiting or running."""
-        return [life for life in self.lives if life.request.state not in (State.FINISHED, State.REFUSED)]
+        return self._lives(State.WAITING, State.RUNNING, State.PREEMPTED)
+
+    def _lives(self, *states: State) -> list[Life]:
+        if not self.kept:
+            raise SimulationError(
+                "The requests of this run were not kept: ask for `totals`, or simulate with keep=True."
+            )
+        return [life for life in self.lives if life.request.state in states]
 
     def rate(self, what: str, window_s: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """A quantity of `Moment` a second, over windows.
@@ -211,7 +219,7 @@ class _Run:
         tell: Callable[[Moment], None] | None,
     ) -> None:
         self.scheduler, self.cost, self.metrics = scheduler, cost, metrics
-        self.result = Simulation(metrics=metrics)
+        self.result = Simulation(metrics=metrics, kept=keep)
         self.now = 0.0
         self.steps = 0
         self._seconds = 0.0  # of the last step

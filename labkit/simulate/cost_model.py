@@ -96,7 +96,8 @@ class CostModel:
             When the last of them ends, and the seconds of each: those of `seconds`, which rise with the context.
         """
         fixed, weights, each, pair = self.fixed_s, self.weights_s, self.context_s, self.pair_s
-        every, seconds = tokens * self.token_s, []
+        every = tokens * self.token_s
+        seconds: list[float] = []
         while now < until and len(seconds) < most:
             context += tokens
             reading, computing = weights + context * each, every + context * pair

@@ -7,6 +7,7 @@ stated), and the rows from differences of counters. A step belongs whole to the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ class Metrics:
         window_s: seconds of simulated time to a row.
         target: what counts as goodput.
         source: what the rows are of.
+        tell: called after each row, for a board or a progress bar.
 
     Attributes:
         series: the rows so far (`labkit.observe.series`).
@@ -70,12 +72,19 @@ class Metrics:
     """
 
     def __init__(
-        self, scheduler: Scheduler, *, window_s: float = 10.0, target: Target | None = None, source: str = "simulation"
+        self,
+        scheduler: Scheduler,
+        *,
+        window_s: float = 10.0,
+        target: Target | None = None,
+        source: str = "simulation",
+        tell: Callable[[Metrics], None] | None = None,
     ) -> None:
         if not 0 < window_s < math.inf:
             raise SimulationError(f"A window of {window_s!r:.60} s is none: give seconds, more than 0.")
         self.scheduler, self.window_s, self.target = scheduler, window_s, target or Target()
         self.series = Series(source, WORTH | (NO_METER if self._regret() is None else {}))
+        self._tell = tell
         self.until = window_s
         self.came = self.finished = self.refused = self.good = 0
         self.saturated = False
@@ -212,9 +221,16 @@ class Metrics:
         )
         self._before = counted
         self._merge()
+        if self._tell is not None:
+            self._tell(self)
 
     def _merge(self) -> None:
         """What the open window has timed counts for the whole run."""
         for whole, window in ((self._ttft, self.ttft), (self._itl, self.itl), (self._e2e, self.e2e)):
             whole.merge(window)
             window.clear()
+
+
+def without_nan(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: null stands for a figure that there is not."""
+    return {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in figures.items()}
