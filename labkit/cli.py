@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -98,6 +98,48 @@ def tournament(
     from labkit.grading.tournament_command import run
 
     raise typer.Exit(run(file, trace, seed, json))
+
+
+@app.command()
+def simulate(
+    trace: Annotated[str, typer.Argument(help='A trace file; or "chats" or "conversations", which are drawn.')],
+    blocks: Annotated[int | None, typer.Option(help="Of KV cache; as many as fit on the card without.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose turn it is: fcfs, priority, shortest, longest-prefix. Or what is evicted: LRU, ..."),
+    ] = None,
+    cache: Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")] = "auto",
+    block_size: Annotated[int | None, typer.Option(help="Tokens a block; as the trace's ids, or 16.")] = None,
+    card: Annotated[str, typer.Option(help="L4, A100, H100, H200.")] = "H100",
+    model: Annotated[str, typer.Option(help="A model whose cost is known.")] = "Llama-3.1-8B",
+    token_budget: Annotated[int, typer.Option(help="Tokens of a step at most.")] = 8192,
+    seats: Annotated[int, typer.Option(help="Requests that run at most.")] = 256,
+    longest_chunk: Annotated[int | None, typer.Option(help="Tokens of a prompt in a step at most.")] = None,
+    victim: Annotated[str, typer.Option(help="last, priority, least-computed, most-blocks.")] = "last",
+    watermark: Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")] = 0.0,
+    full_sequence: Annotated[bool, typer.Option(help="A prompt starts only where all of it has room.")] = True,
+    reserve_to_max: Annotated[bool, typer.Option(help="A request starts only where its longest has room.")] = False,
+    latency_target: Annotated[float | None, typer.Option(help="Refuse who would wait for more seconds.")] = None,
+    most_queued: Annotated[int | None, typer.Option(help="Requests that wait at most.")] = None,
+    ttft: Annotated[float, typer.Option(help="Goodput: seconds to the first token at most.")] = 2.0,
+    tpot: Annotated[float, typer.Option(help="Goodput: seconds a token after that at most.")] = 0.1,
+    speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
+    requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
+    seed: Annotated[int, typer.Option(help="Of a workload that is drawn.")] = 0,
+    window: Annotated[float | None, typer.Option(help="Seconds to a row of figures; about 500 rows without.")] = None,
+    json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the figures over time: png, svg, pdf.")] = None,
+) -> None:
+    """Serve a trace by a simulated clock: the scheduler and cache of the course, on a card by its data sheet."""
+    from labkit.simulate.metrics import Target
+    from labkit.simulate.simulate_command import run
+
+    scheduler: dict[str, Any] = dict(token_budget=token_budget, seats=seats, longest_chunk=longest_chunk, victim=victim)
+    scheduler |= dict(watermark=watermark, full_sequence=full_sequence, reserve_to_max=reserve_to_max)
+    scheduler |= dict(latency_target_s=latency_target, most_queued=most_queued)
+    more: dict[str, Any] = dict(blocks=blocks, cache=cache, block_size=block_size, card=card, model=model, speed=speed)
+    more |= dict(requests=requests, seed=seed, window_s=window)
+    raise typer.Exit(run(trace, policy or [], scheduler, Target(ttft, tpot), json, plot, **more))
 
 
 GROUPS = {

@@ -189,11 +189,8 @@ class KVCacheManager:
         table.blocks, table.num_tokens = [*hit], cached  # as `fork` does: no method of a table takes blocks
         if not table.append(num_tokens - cached):
             raise self._lied(needed)
-        rest = num_tokens % block_size
-        full = TOKEN_BYTES * (num_tokens - rest)
-        cache.register(place, tokens[TOKEN_BYTES * cached : full], table.blocks[len(hit) : num_tokens // block_size])
-        tail = array("I", tokens[full : TOKEN_BYTES * num_tokens])
-        self._sequences[seq_id] = _Sequence(table, place, tail, block_size - rest if rest else 0)
+        self._sequences[seq_id] = seq = _Sequence(table, place, array("I"), 0)
+        self._write(seq, array("I", tokens[TOKEN_BYTES * cached : TOKEN_BYTES * num_tokens]))
         self._count(seq_id, known, cached)
         return Allocation(table.blocks, cached)
 
@@ -202,10 +199,7 @@ class KVCacheManager:
 
         Where the last block is shared, the sequence gets its own and `copies` says what to copy. TokenError: no token.
         """
-        try:
-            seq = self._sequences[seq_id]
-        except KeyError:
-            seq = self._sequence(seq_id)
+        seq = self._sequences.get(seq_id) or self._sequence(seq_id)
         room = seq.room
         if room > 1:
             try:
@@ -217,7 +211,7 @@ class KVCacheManager:
         token = whole_token(token)
         if not room and not self._take(seq):
             return False
-        self._write(seq, token)
+        self._write(seq, (token,))
         return True
 
     def append_each(self, seq_ids: Sequence[Hashable], tokens: bytes | Iterable[int]) -> bool:
@@ -255,7 +249,7 @@ class KVCacheManager:
         for seq, token in edge:
             if not seq.room and not self._take(seq):
                 raise self._lied(1)
-            self._write(seq, token)
+            self._write(seq, (token,))
         return True
 
     def extend(self, seq_id: Hashable, tokens: bytes | Iterable[int]) -> bool:
@@ -329,13 +323,16 @@ class KVCacheManager:
         seq.room = self.block_size - len(seq.tail)
         return True
 
-    def _write(self, seq: _Sequence, token: int) -> None:
-        """One token into the room that there is. A full block never changes from then on, and can be found."""
-        seq.tail.append(token)
-        seq.room -= 1
-        if not seq.room:
-            self.cache.register(seq.place, seq.tail.tobytes(), seq.table.blocks[-1:])
-            del seq.tail[:]
+    def _write(self, seq: _Sequence, tokens: Iterable[int]) -> None:
+        """Tokens into the blocks that are there. A full block never changes from then on, and can be found."""
+        tail, size, blocks = seq.tail, self.block_size, seq.table.blocks
+        tail.extend(tokens)
+        full, used = divmod(len(tail), size)
+        if full:
+            end = len(blocks) - (used > 0)
+            self.cache.register(seq.place, tail[: full * size].tobytes(), blocks[end - full : end])
+            del tail[: full * size]
+        seq.room = size - used if used else 0
 
     def _extend(self, seqs: Sequence[_Sequence], new: array[int]) -> bool:
         """The same number of tokens for each sequence."""
@@ -346,11 +343,13 @@ class KVCacheManager:
             )
         if not self._make_room(seqs, each):
             return False
-        for at, seq in enumerate(seqs):
-            for token in new[at * each : (at + 1) * each]:
-                if not seq.room and not self._take(seq):
-                    raise self._lied(1)
-                self._write(seq, token)
+        for at, seq in enumerate(seqs if each else ()):
+            if not seq.room and not self._take(seq):
+                raise self._lied(1)
+            table, more = seq.table, each - seq.room
+            if more > 0 and not table.append(len(table.blocks) * self.block_size - table.num_tokens + more):
+                raise self._lied(blocks_needed(more, self.block_size))
+            self._write(seq, new[at * each : (at + 1) * each])
         return True
 
     def _make_room(self, seqs: Iterable[_Sequence], each: int) -> bool:

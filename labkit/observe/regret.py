@@ -3,7 +3,8 @@
 An eviction is harmless if nobody ever asks for the content again. It is regretted if somebody does, and then the
 content is computed a second time. Telling the two apart takes a memory of what was evicted. There is one such meter,
 for the manager's caches and for replays alike: it hears what is stored and what is removed, and keeps books of its own.
-It remembers every eviction since it was attached, about a hundred bytes each.
+It remembers every eviction since it was attached, about a hundred bytes each; or the last so many, where a long run
+must not grow, and then an eviction that is wanted again later than that goes uncounted.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ from typing import Any
 class Regret:
     """Counts the contents that come back after they were evicted.
 
+    Args:
+        most: evictions that are remembered, the last ones; None for all.
+
     Attributes:
         count: contents stored again after their last copy was removed.
+        forgotten: evictions that are remembered no longer. While it is 0 the count is exact.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, most: int | None = None) -> None:
+        self.count = self.forgotten = 0
+        self._most = most
         self._copies: Counter[Hashable] = Counter()
-        self._gone: set[Hashable] = set()
+        self._gone: dict[Hashable, None] = {}  # the oldest first
 
     def stored(self, contents: Iterable[Hashable]) -> None:
         """These contents are there now, or once more."""
         for content in contents:
             if content in self._gone:
-                self._gone.remove(content)
+                del self._gone[content]
                 self.count += 1
             self._copies[content] += 1
 
@@ -39,7 +45,10 @@ class Regret:
             self._copies[content] -= 1
             if not self._copies[content]:
                 del self._copies[content]
-                self._gone.add(content)
+                self._gone[content] = None
+        while self._most is not None and len(self._gone) > self._most:
+            del self._gone[next(iter(self._gone))]
+            self.forgotten += 1
 
     def cleared(self) -> None:
         """Everything is gone, and was not evicted: what comes back is something else."""
@@ -69,11 +78,12 @@ class _OfBlocks:
         self._regret.cleared()
 
 
-def watch_regret(manager: Any) -> Regret:
+def watch_regret(manager: Any, most: int | None = None) -> Regret:
     """Attach a meter to a `KVCacheManager` in which nothing is cached yet; its counters say what it counts.
 
-    It costs a hash for each block that becomes findable, so it is off until somebody asks for it.
+    It costs a hash for each block that becomes findable, so it is off until somebody asks for it; `most` as for
+    `Regret`.
     """
-    manager.regret = Regret()
+    manager.regret = Regret(most)
     manager.cache.listeners.append(_OfBlocks(manager.regret, manager.cache.page_bytes))
     return manager.regret

@@ -70,7 +70,8 @@ class Scheduler:
     Attributes:
         running: those in memory, in order of admission.
         waiting: the queue.
-        preempted: those preempted in the step that is being planned.
+        preempted, admitted: those preempted in the step that is being planned, and those let in.
+        short_of_memory: whether the first in the queue was kept out of the last step by memory, or by a gate before it.
         refusals: requests that were refused at the door, counted by reason.
         prefill_tokens_per_s: how fast prompts were computed of late, told by whoever has a clock; 0 for unknown.
     """
@@ -86,10 +87,11 @@ class Scheduler:
         self.running: list[Request] = []
         self.waiting = WaitingQueue(config.queue, self._cached, config.patience)
         self.preempted: list[Request] = []
+        self.admitted: list[Request] = []
+        self.short_of_memory = False
         self.refusals: Counter[str] = Counter()
         self.prefill_tokens_per_s = 0.0
         self._known: dict[Hashable, Request] = {}
-        self._admitted: list[Request] = []
         self._grown: set[Request] = set()
         self._delivered = self._computed = self._recomputed = 0
 
@@ -141,12 +143,18 @@ class Scheduler:
 
     def schedule(self) -> Step:
         """Decide the next step. Its memory is taken from now on; `update` must follow before the next one."""
-        self.preempted, self._admitted, self._grown = [], [], set()
+        self.begin()
         plan = self.rules.step(self)
+        self.short_of_memory |= bool(self.preempted)
         for request in self.preempted:  # each to the head: whoever was preempted last had come before the others
             self.waiting.push(request)
         copies, self.manager.copies = self.manager.copies, []
-        return Step(plan, self._admitted, self.preempted, copies)
+        return Step(plan, self.admitted, self.preempted, copies)
+
+    def begin(self) -> None:
+        """A step begins: nobody has been let in, preempted or given slots in it."""
+        self.preempted, self.admitted, self._grown = [], [], set()
+        self.short_of_memory = False
 
     def update(self, step: Step, tokens: Sequence[int], ended: Sequence[Request] = ()) -> list[Request]:
         """A step has been computed.
@@ -158,6 +166,13 @@ class Scheduler:
         Returns:
             Those that have finished with it. Their memory is free.
         """
+        finished = self.computed(step, tokens, ended)
+        for request in finished:
+            self.finish(request)
+        return finished
+
+    def computed(self, step: Step, tokens: Sequence[int], ended: Sequence[Request] = ()) -> list[Request]:
+        """As `update`, and those that have finished still have their memory: `finish` each of them next."""
         for request, token in zip(step.sampling, tokens, strict=True):
             request.output.append(token)
             self._delivered += 1
@@ -170,12 +185,14 @@ class Scheduler:
             request.most_computed = max(request.most_computed, request.computed)
             if len(request.output) >= request.max_tokens or request in ended:
                 finished.append(request)
-        for request in finished:
-            self.running.remove(request)
-            self.manager.free(request.id)
-            del self._known[request.id]
-            request.state = State.FINISHED
         return finished
+
+    def finish(self, request: Request) -> None:
+        """One that runs has all its tokens: its memory is free."""
+        self.running.remove(request)
+        self.manager.free(request.id)
+        del self._known[request.id]
+        request.state = State.FINISHED
 
     # ----- what `step` calls -----------------------------------------------------------------------------------
 
@@ -218,10 +235,11 @@ class Scheduler:
             request.id, request.tokens(0, request.num_tokens), salt=request.salt, limit=limit, gate=gate
         )
         if isinstance(got, NoRoom):
+            self.short_of_memory = self.config.chunked_prefill or request.num_tokens <= budget
             return 0
         self.waiting.remove(request)
         self.running.append(request)
-        self._admitted.append(request)
+        self.admitted.append(request)
         request.state = State.RUNNING
         request.computed = request.cached = got.num_cached_tokens
         return min(limit, request.missing)

@@ -57,7 +57,17 @@ def step(scheduler: Scheduler) -> Plan:
     for request in list(scheduler.running):
         if request in wanted and request not in scheduler.preempted and scheduler.grow(request, wanted[request]):
             plan.append((request, wanted[request]))
-    budget -= sum(n for _, n in plan)
+    let_in(scheduler, plan, budget - sum(n for _, n in plan))
+    return plan
+
+
+def let_in(scheduler: Scheduler, plan: Plan, budget: int) -> None:
+    """The second half of a step: the queue gets what those who run have left, head first.
+
+    Args:
+        plan: gets whoever is let in.
+        budget: tokens that are left.
+    """
     while scheduler.waiting and not scheduler.preempted and len(scheduler.running) < scheduler.seats:
         request = scheduler.waiting.head()
         n = scheduler.admit(request, budget)
@@ -65,4 +75,3 @@ def step(scheduler: Scheduler) -> Plan:
             break
         plan.append((request, n))
         budget -= n
-    return plan

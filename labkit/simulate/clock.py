@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from labkit.cache.checks import whole_number
 from labkit.errors import SimulationError
+from labkit.scheduling.horizon import Crowd, has_horizon
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Scheduler
 from labkit.scheduling.step import Step
 from labkit.simulate.cost_model import CostModel
+from labkit.simulate.metrics import Metrics
 from labkit.simulate.traces import Trace
 
 
@@ -73,26 +76,50 @@ class Moment:
 
 @dataclass
 class Simulation:
-    """What happened: every request is finished, refused or unfinished."""
+    """What happened: every request is finished, refused or unfinished.
+
+    Attributes:
+        lives, moments: of every request and step, where they were kept (`kept`).
+        seconds: of simulated time.
+        requests: all there were to serve, those included that had not come when the run ended.
+        metrics: figures by windows of time, and totals.
+        stopped: why the run ended before everybody was served, "" if it did not.
+    """
 
     lives: list[Life] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     seconds: float = 0.0
+    requests: int = 0
+    metrics: Metrics = field(kw_only=True)
+    stopped: str = ""
+    kept: bool = True
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The figures of the whole run; see `Metrics.totals`."""
+        return self.metrics.totals(self.requests, self.seconds)
 
     @property
     def finished(self) -> list[Life]:
-        """Requests that were served to the end."""
-        return [life for life in self.lives if life.request.state is State.FINISHED]
+        """Requests that were served to the end, of those kept."""
+        return self._lives(State.FINISHED)
 
     @property
     def refused(self) -> list[Life]:
         """Requests that were sent away at the door; `request.why` says why."""
-        return [life for life in self.lives if life.request.state is State.REFUSED]
+        return self._lives(State.REFUSED)
 
     @property
     def unfinished(self) -> list[Life]:
         """Requests that the end of the simulation found waiting or running."""
-        return [life for life in self.lives if life.request.state not in (State.FINISHED, State.REFUSED)]
+        return self._lives(State.WAITING, State.RUNNING, State.PREEMPTED)
+
+    def _lives(self, *states: State) -> list[Life]:
+        if not self.kept:
+            raise SimulationError(
+                "The requests of this run were not kept: ask for `totals`, or simulate with keep=True."
+            )
+        return [life for life in self.lives if life.request.state in states]
 
     def rate(self, what: str, window_s: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """A quantity of `Moment` a second, over windows.
@@ -140,73 +167,233 @@ def simulate(
     most_seconds: float = float("inf"),
     most_steps: int = 10**7,
     tell: Callable[[Moment], None] | None = None,
+    keep: bool = True,
+    metrics: Metrics | None = None,
 ) -> Simulation:
-    """Serve requests until nobody is left, or time is up.
+    """Serve requests until nobody is left, or time is up. An interrupt (Ctrl-C) ends the run and keeps what it has.
 
     Args:
         trace: what comes, in order of arrival.
         most_seconds, most_steps: where to stop; what then waits or runs is unfinished.
         tell: called after each step.
+        keep: whether every life and every moment is kept. If not, a life is forgotten when it ends, memory stays flat,
+            and steps whose decisions are known are taken together (`labkit.scheduling.horizon`), unless somebody is to
+            be told of each.
+        metrics: where the figures go; fresh ones in windows of ten seconds without.
 
     Raises:
-        SimulationError: requests that do not come in order.
+        SimulationError: requests that do not come in order, or steps that take no time.
     """
     whole_number(most_steps, "most_steps", at_least=1, error=SimulationError)
-    manager = scheduler.manager
-    coming = requests_of(trace, manager.block_size) if isinstance(trace, Trace) else iter(trace)
-    result = Simulation()
-    lives: dict[Request, Life] = {}
-    upcoming = next(coming, None)
-    now = 0.0
-    for _ in range(most_steps):
-        while upcoming is not None and upcoming.arrival <= now:
-            life = lives[upcoming] = Life(upcoming)
-            result.lives.append(life)
-            scheduler.submit(upcoming)
-            came, upcoming = upcoming.arrival, next(coming, None)
+    coming = requests_of(trace, scheduler.manager.block_size) if isinstance(trace, Trace) else iter(trace)
+    run = _Run(coming, scheduler, cost, metrics or Metrics(scheduler), keep, tell)
+    result = run.result
+    try:
+        result.stopped = run.until_nobody_is_left(most_seconds, most_steps)
+        run.dissolve()
+        if isinstance(trace, Trace):
+            result.requests = len(trace)
+        elif run.upcoming is not None and not keep:
+            result.requests += 1 + sum(1 for _ in coming)
+    except KeyboardInterrupt:
+        result.stopped = "interrupted"
+        result.requests = len(trace) if isinstance(trace, Trace) else result.requests
+    if run.upcoming is not None and keep and result.stopped != "interrupted":
+        result.lives += [Life(request) for request in [run.upcoming, *islice(coming, 10**9)]]
+        result.requests = len(result.lives)
+    result.seconds = run.now
+    run.metrics.finish(run.now)
+    if result.stopped:
+        run.metrics.last_came(run.now)
+    return result
+
+
+class _Run:
+    """One simulation under way."""
+
+    def __init__(
+        self,
+        coming: Iterator[Request],
+        scheduler: Scheduler,
+        cost: CostModel,
+        metrics: Metrics,
+        keep: bool,
+        tell: Callable[[Moment], None] | None,
+    ) -> None:
+        self.scheduler, self.cost, self.metrics = scheduler, cost, metrics
+        self.result = Simulation(metrics=metrics, kept=keep)
+        self.now = 0.0
+        self.steps = 0
+        self._seconds = 0.0  # of the last step
+        self.upcoming = next(coming, None)
+        self._coming, self._keep, self._tell = coming, keep, tell
+        self._lives: dict[Request, Life] = {}
+        self._crowd = None if keep or tell or not has_horizon(scheduler) else Crowd(scheduler, token_of)
+        self._together = False  # whether the crowd has taken over
+
+    def until_nobody_is_left(self, most_seconds: float, most_steps: int) -> str:
+        """Runs; returns why it stopped before everybody was served."""
+        scheduler, metrics = self.scheduler, self.metrics
+        while self.steps < most_steps:
+            if metrics.until <= self.now:
+                metrics.close(self.now)
+            if self.upcoming is not None and self.upcoming.arrival <= self.now:
+                self._arrive()
+            if not scheduler.unfinished:
+                if self.upcoming is None:
+                    return ""
+                self.now = self.upcoming.arrival
+                continue
+            if self.now >= most_seconds:
+                return "time is up"
+            if not self._together:
+                self._step()
+            elif not self._jump(most_seconds, most_steps - self.steps) and not self._step_together():
+                self.dissolve()
+                self._step()
+        return "steps are up"
+
+    def _arrive(self) -> None:
+        """Whoever has come by now goes to the door."""
+        upcoming = self.upcoming
+        while upcoming is not None and upcoming.arrival <= self.now:
+            life = Life(upcoming)
+            served = self.scheduler.submit(upcoming)
+            if served:
+                self._lives[upcoming] = life
+            if self._keep:
+                self.result.lives.append(life)
+            self.metrics.submitted(served)
+            self.result.requests += 1
+            came, upcoming = upcoming.arrival, next(self._coming, None)
             if upcoming is not None and upcoming.arrival < came:
                 raise SimulationError(
                     f"Request {upcoming.id!r:.60} comes at {upcoming.arrival:g} s, behind one of {came:g} s: sort them "
                     "by their time of arrival."
                 )
-        if not scheduler.unfinished:
-            if upcoming is None:
-                break
-            now = upcoming.arrival
-            continue
-        if now >= most_seconds:
-            break
-        before, evicted = scheduler.totals, manager.counters.cached_blocks_evicted
+        self.upcoming = upcoming
+        if upcoming is None:
+            self.metrics.last_came(self.now)
+
+    def _step(self) -> None:
+        """One step that the scheduler plans."""
+        scheduler, manager = self.scheduler, self.scheduler.manager
+        watched = self._keep or self._tell is not None
+        if watched:
+            before, evicted = scheduler.totals, manager.counters.cached_blocks_evicted
         step = scheduler.schedule()
-        seconds = cost.seconds(*work(step))
-        held = manager.num_held, manager.num_cached, manager.num_free
+        began, seconds = self.now, self._spend(*work(step))
         running, waiting = len(scheduler.running), len(scheduler.waiting)
-        began, now = now, now + seconds
-        scheduler.prefill_tokens_per_s = step.num_tokens / seconds
-        for request in step.sampling:
-            _delivered(lives[request], now)
-        for request in scheduler.update(step, [_token(request) for request in step.sampling]):
-            lives.pop(request).end_s = now
-        after = scheduler.totals
-        moment = Moment(
-            began,
-            seconds,
-            after.delivered - before.delivered,
-            after.computed - before.computed,
-            after.recomputed - before.recomputed,
-            running,
-            waiting,
-            *held,
-            manager.counters.cached_blocks_evicted - evicted,
-            len(step.preempted),
-        )
-        result.moments.append(moment)
-        if tell is not None:
-            tell(moment)
-    result.seconds = now
-    if upcoming is not None:
-        result.lives += [Life(request) for request in [upcoming, *islice(coming, 10**9)]]
-    return result
+        if watched:
+            held = manager.num_held, manager.num_cached, manager.num_free
+        self._delivered(step.sampling, began)
+        self._ended(scheduler.update(step, [token_of(request) for request in step.sampling]))
+        if watched:
+            after = scheduler.totals
+            moment = Moment(
+                began,
+                seconds,
+                after.delivered - before.delivered,
+                after.computed - before.computed,
+                after.recomputed - before.recomputed,
+                running,
+                waiting,
+                *held,
+                manager.counters.cached_blocks_evicted - evicted,
+                len(step.preempted),
+            )
+            if self._keep:
+                self.result.moments.append(moment)
+            if self._tell is not None:
+                self._tell(moment)
+        elif self._crowd is not None and not step.preempted:
+            decoding = (self._lives[request] for request in scheduler.running if request.decodes)
+            if all(life.last_s == self.now for life in decoding):
+                self._crowd.gather()
+                self._together = True
+
+    # ----- many steps at once, which come out as one by one ------------------------------------------------------
+
+    def _jump(self, most_seconds: float, most_steps: int) -> bool:
+        """The steps whose decisions are known, to the next arrival or the end of the window; False: there are none."""
+        crowd, cost = self._crowd, self.cost
+        assert crowd is not None
+        known = min(crowd.horizon(), most_steps)
+        if not known:
+            return False
+        until = min(self.metrics.until, most_seconds)
+        if self.upcoming is not None:
+            until = min(until, self.upcoming.arrival)
+        tokens = len(crowd)
+        self.now, seconds = cost.decodes(tokens, crowd.context, self.now, until, known)
+        self.metrics.itl.add_rising(seconds, tokens)
+        self.steps += len(seconds)
+        self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
+        self._ended(crowd.advance(len(seconds)))
+        return True
+
+    def _step_together(self) -> bool:
+        """A step in which only prompts and the queue are asked; False if memory or the budget is short."""
+        crowd = self._crowd
+        assert crowd is not None
+        members = len(crowd)
+        step = crowd.step()
+        if step is None:
+            return False
+        tokens, context, pairs = work(step)
+        began = self.now
+        seconds = self._spend(tokens + members, context + crowd.context, pairs + crowd.context)
+        if members:
+            self.metrics.itl.add(seconds, members)
+        sampling = step.sampling
+        self._delivered(sampling, began)
+        self._ended(crowd.update(step, sampling))
+        return True
+
+    def dissolve(self) -> None:
+        """From here on every request and table says what it would after stepping."""
+        if self._crowd is not None:
+            for request in self._crowd.dissolve():
+                self._lives[request].last_s = self.now
+            self._together = False
+
+    # ----- what every step does ----------------------------------------------------------------------------------
+
+    def _spend(self, tokens: int, context: int, pairs: int) -> float:
+        """Time goes on by one step. Returns its seconds."""
+        seconds = self.cost.seconds(tokens, context, pairs)
+        if not seconds > 0:
+            raise SimulationError("A step takes no time: give the cost model a fixed cost, or a cost of tokens.")
+        self.now += seconds
+        self.steps += 1
+        self._seconds = seconds
+        self.scheduler.prefill_tokens_per_s = tokens / seconds
+        return seconds
+
+    def _delivered(self, requests: Iterable[Request], began: float) -> None:
+        """Each of these has got a token in the step that ends now."""
+        now, metrics, others = self.now, self.metrics, 0
+        for request in requests:
+            life = self._lives[request]
+            if life.first_s != life.first_s:
+                life.first_s = now
+                metrics.ttft.add(now - request.arrival)
+            else:
+                gap = now - life.last_s
+                life.longest_gap_s = max(life.longest_gap_s, gap)
+                if life.last_s == began:  # as nearly all: they are counted together
+                    others += 1
+                else:
+                    metrics.itl.add(gap)
+            life.last_s = now
+        if others:
+            metrics.itl.add(self._seconds, others)
+
+    def _ended(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            life = self._lives.pop(request)
+            life.end_s = self.now
+            self.metrics.ended(request, life.first_s, self.now)
 
 
 def work(step: Step) -> tuple[int, int, int]:
@@ -219,14 +406,6 @@ def work(step: Step) -> tuple[int, int, int]:
     return tokens, context, pairs
 
 
-def _token(request: Request) -> int:
-    """A token that no other request has at this place."""
-    return (hash((request.id, len(request.output))) & 0x7FFFFFFF) | 0x80000000
-
-
-def _delivered(life: Life, now: float) -> None:
-    if life.first_s != life.first_s:
-        life.first_s = now
-    else:
-        life.longest_gap_s = max(life.longest_gap_s, now - life.last_s)
-    life.last_s = now
+def token_of(request: Request) -> int:
+    """What a request generates, over and over: a token that is in no prompt, and that no other request has."""
+    return (hash(request.id) & 0x7FFFFFFF) | 0x80000000

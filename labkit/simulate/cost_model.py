@@ -83,6 +83,29 @@ class CostModel:
         computing = tokens * self.token_s + pairs * self.pair_s
         return self.fixed_s + max(reading, computing)
 
+    def decodes(self, tokens: int, context: int, now: float, until: float, most: int) -> tuple[float, list[float]]:
+        """Steps one after the other in which the same sequences take a token each.
+
+        Args:
+            tokens: sequences.
+            context: tokens that they have in memory together.
+            now, until: the first step begins now, and none begins at `until` or later.
+            most: steps at most.
+
+        Returns:
+            When the last of them ends, and the seconds of each: those of `seconds`, which rise with the context.
+        """
+        fixed, weights, each, pair = self.fixed_s, self.weights_s, self.context_s, self.pair_s
+        every = tokens * self.token_s
+        seconds: list[float] = []
+        while now < until and len(seconds) < most:
+            context += tokens
+            reading, computing = weights + context * each, every + context * pair
+            last = fixed + (reading if reading >= computing else computing)
+            now += last
+            seconds.append(last)
+        return now, seconds
+
 
 def cost_model(card: Card, shape: ModelShape, *, fixed_s: float = 0.004, share: float = 0.6) -> CostModel:
     """The cost of a model on a card, bfloat16.

@@ -1,0 +1,281 @@
+"""How far ahead a scheduler's decisions are known, and a way there that asks nobody.
+
+Whoever decodes takes one token in every step until it ends, and one block whenever its last one is full: for as long as
+the budget and memory have that for everybody, there is nothing to decide about them. So they are kept as one crowd. Of
+each member only two numbers are known, the step at which it ends and the steps at which it comes to the edge of a
+block, and a step costs the same whether the crowd is two or two hundred.
+
+What is left of a step are prompts, in pieces, and the queue, and those are asked as ever: the same `plan_chunks`,
+`grow`, `head`, `admit` and gates. Where memory or the budget is short the crowd is dissolved and `Scheduler.schedule`
+decides. Nothing is estimated: a property test holds each counter, block table and time to those of stepping.
+
+A scheduler with parts of the learner's, or with other rules, has no horizon and is stepped.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import Any
+
+from labkit.cache.block_pool import BlockPool, CheckedPool
+from labkit.cache.block_table import BlockTable
+from labkit.cache.hash_prefix_cache import HashPrefixCache
+from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.no_prefix_cache import NoPrefixCache
+from labkit.cache.radix_prefix_cache import RadixPrefixCache
+from labkit.cache.ref_counts import CheckedRefCounts, RefCounts
+from labkit.scheduling import planning
+from labkit.scheduling.request import Request
+from labkit.scheduling.scheduler import Rules, Scheduler
+from labkit.scheduling.step import Step, let_in
+from labkit.scheduling.waiting import WaitingQueue
+
+
+def has_horizon(scheduler: Scheduler) -> bool:
+    """Whether all that a step asks is the reference, whose answers are known; a policy of eviction may be anybody's."""
+    manager, cache = scheduler.manager, scheduler.manager.cache
+    reference: tuple[tuple[object, tuple[type, ...]], ...] = (
+        (scheduler, (Scheduler,)),
+        (scheduler.waiting, (WaitingQueue,)),
+        (manager, (KVCacheManager,)),
+        (cache, (NoPrefixCache, HashPrefixCache, RadixPrefixCache)),
+        (cache.refs, (RefCounts, CheckedRefCounts)),
+        (getattr(cache.refs, "pool", None), (BlockPool, CheckedPool)),
+    )
+    return (
+        all(type(part) in kinds for part, kinds in reference)
+        and not vars(scheduler).keys() & vars(Scheduler).keys()  # methods that somebody has wrapped
+        and not vars(manager).keys() & vars(KVCacheManager).keys()
+        and manager._make_table is BlockTable
+        and scheduler.rules == Rules()
+        and scheduler.plan_decodes is planning.plan_decodes
+        and scheduler.plan_chunks is planning.plan_chunks
+    )
+
+
+class _Member:
+    """One of the crowd: `offset` + steps so far are its computed tokens; `place` is its place among all who run."""
+
+    __slots__ = ("offset", "place", "request", "sequence")
+
+    def __init__(self, request: Request, place: int, offset: int, sequence: Any) -> None:
+        self.request, self.place, self.offset, self.sequence = request, place, offset, sequence
+
+
+_place = attrgetter("place")
+
+
+class Crowd:
+    """Those who decode, advanced together.
+
+    Nobody else may call the scheduler while there is a crowd, but for `submit`; `dissolve` it first.
+
+    Args:
+        scheduler: one that has a horizon.
+        token: what a request generates, the same at every place.
+
+    Attributes:
+        steps: taken so far.
+        context: tokens in memory of all members together.
+    """
+
+    def __init__(self, scheduler: Scheduler, token: Callable[[Request], int]) -> None:
+        self.scheduler, self._token = scheduler, token
+        self._manager, self._cache, self._size = (
+            scheduler.manager,
+            scheduler.manager.cache,
+            scheduler.manager.block_size,
+        )
+        self._finds = type(self._cache) is not NoPrefixCache
+        self.steps = self.context = 0
+        self._members: dict[Request, _Member] = {}
+        self._begun: dict[Request, int] = {}  # those who run and do not decode, and their places among all who run
+        self._places = 0
+        self._edges: dict[int, list[_Member]] = defaultdict(list)  # by the steps, modulo block size, that take a block
+        self._ends: list[tuple[int, int, _Member]] = []
+        self._late: list[Request] = []  # have joined without a token in the step before: what follows is to be planned
+        self._kept_out = 0  # who waited when the queue was asked last and would be told the same again
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def gather(self) -> None:
+        """Take over from `schedule`."""
+        self._places = len(self.scheduler.running)
+        for place, request in enumerate(self.scheduler.running):
+            self._join(request, place)
+
+    def dissolve(self) -> list[Request]:
+        """Hand over to `schedule`: all requests and tables are as if every step had been planned. Returns those who
+        have got a token in the last one.
+        """
+        members, size, sequences = list(self._members.values()), self._size, self._manager._sequences
+        for member in members:
+            request, sequence = member.request, sequences[member.request.id]
+            self._settle(member)
+            used = request.computed % size
+            sequence.tail = array("I", request.tokens(request.computed - used, request.computed))
+            sequence.room = size - used if used else 0
+            sequence.table.num_tokens = max(sequence.table.num_tokens, (len(sequence.table.blocks) - 1) * size + 1)
+        self._members.clear()
+        self._begun.clear()
+        self._edges.clear()
+        self._ends.clear()
+        self.context = self._kept_out = 0
+        late, self._late = self._late, []
+        return [member.request for member in members if member.request not in late]
+
+    # ----- steps in which nobody is asked ------------------------------------------------------------------------
+
+    def horizon(self) -> int:
+        """Steps from here in which everybody takes one token and nothing else happens; in the last one somebody may
+        end. 0: the next step is to be planned.
+
+        Whoever is kept out by memory or a gate stays out meanwhile: what is available only shrinks.
+        """
+        scheduler, running, size, edges = self.scheduler, len(self._members), self._size, self._edges
+        waiting = len(scheduler.waiting)
+        if not running or self._begun or self._late or waiting != self._kept_out or running > scheduler.budget:
+            return 0
+        steps = self._ends[0][0] - self.steps
+        # An eviction may change whose turn it is by the longest prefix.
+        ranked = waiting and scheduler.config.queue == "longest-prefix"
+        free = self._manager.num_free if ranked else self._cache.num_free
+        if free < running * (steps // size + 1):
+            for step in range(steps):
+                free -= len(edges.get((self.steps + step) % size, ()))
+                if free < 0:
+                    return step
+        return steps
+
+    def advance(self, steps: int) -> list[Request]:
+        """Take so many steps, `horizon()` at most. Returns those that have finished with the last one."""
+        self._take(range(self.steps, self.steps + steps))
+        self._count(steps)
+        return self._finish([])
+
+    # ----- a step in which prompts and the queue are asked -------------------------------------------------------
+
+    def step(self) -> Step | None:
+        """Decide a step. Its plan leaves the members out, each of whom takes one token more. None: memory or budget is
+        short, so `dissolve` and let `schedule` decide.
+        """
+        scheduler, size, begun = self.scheduler, self._size, self._begun
+        budget = scheduler.budget - len(self._members)
+        chunks = scheduler.plan_chunks(list(begun), budget, scheduler.longest_chunk) if begun else []
+        needed = len(self._edges.get(self.steps % size, ()))
+        for request, n in chunks:
+            needed += -(-(request.computed + n) // size) - -(-request.computed // size)
+        if budget < 0 or self._late or needed > self._cache.num_free:
+            return None
+        scheduler.begin()
+        self._take(range(self.steps, self.steps + 1), chunks)
+        self._count(1)
+        plan = list(chunks)
+        let_in(scheduler, plan, budget - sum(n for _, n in chunks))
+        for request in scheduler.admitted:
+            begun[request] = self._places
+            self._places += 1
+        self._kept_out = 0 if plan else len(scheduler.waiting)
+        return Step(plan, scheduler.admitted)
+
+    def update(self, step: Step, sampling: Sequence[Request]) -> list[Request]:
+        """That step has been computed, and these are its `sampling`. Returns those that have finished with it; their
+        memory is free.
+        """
+        done = self.scheduler.computed(step, [self._token(request) for request in sampling])
+        finished = [(self._begun.pop(request), request) for request in done]
+        for request, _ in step.plan:
+            if request.decodes and request in self._begun:
+                self._join(request, self._begun.pop(request))
+                if request not in sampling:
+                    self._late.append(request)
+        return self._finish(finished)
+
+    # ----- inside ------------------------------------------------------------------------------------------------
+
+    def _join(self, request: Request, place: int) -> None:
+        """It decodes from the next step on; or else it does not yet."""
+        if not request.decodes:
+            self._begun[request] = place
+            return
+        offset = request.computed - self.steps
+        member = self._members[request] = _Member(request, place, offset, self._manager._sequences[request.id])
+        self.context += request.computed
+        self._kept_out = 0
+        edge = self._edges[-offset % self._size]
+        if not edge or edge[-1].place < place:
+            edge.append(member)
+        else:
+            insort(edge, member, key=_place)
+        heappush(self._ends, (self.steps + request.max_tokens - len(request.output), place, member))
+
+    def _take(self, steps: range, chunks: Sequence[tuple[Request, int]] = ()) -> None:
+        """Slots for a token of each member in each of these steps, and for the chunks of the one: in the order of
+        steps, and in each step in the order of admission.
+        """
+        edges, size, cache = self._edges, self._size, self._cache
+        if not self._finds and not chunks:  # nothing is ever findable: all blocks at once are the same blocks
+            takers = [member for step in steps for member in edges.get(step % size, ())]
+            for member, block in zip(takers, cache.allocate(len(takers)) or (), strict=True):
+                member.sequence.table.blocks.append(block)
+            return
+        for step in steps:
+            here = {*edges.get(step % size, ()), *edges.get((step + 1) % size, ())}
+            if not (here or chunks):
+                continue
+            todo = [(member.place, member, 0) for member in here]
+            todo += [(self._begun[request], request, n) for request, n in chunks]
+            for _, who, n in sorted(todo, key=lambda item: item[0]):
+                if isinstance(who, Request):
+                    self.scheduler.grow(who, n)
+                else:
+                    self._edge(who, step)
+
+    def _edge(self, member: _Member, step: int) -> None:
+        """A member takes a block in this step, or fills one, or both."""
+        size, sequence = self._size, member.sequence
+        table, at = sequence.table, member.offset + step
+        if not at % size:
+            table.append(len(table.blocks) * size - table.num_tokens + 1)
+        if not (at + 1) % size:
+            page = sequence.tail.tobytes()
+            new = self._token(member.request).to_bytes(4, sys.byteorder)
+            self._cache.register(sequence.place, page + new * (size - len(sequence.tail)), table.blocks[-1:])
+            del sequence.tail[:]
+
+    def _count(self, steps: int) -> None:
+        tokens = steps * len(self._members)
+        self.steps += steps
+        self.context += tokens
+        self.scheduler._delivered += tokens
+        self.scheduler._computed += tokens
+
+    def _settle(self, member: _Member) -> None:
+        """Tell a request of the steps that it has taken."""
+        request, computed = member.request, member.offset + self.steps
+        request.output.extend(array("I", (self._token(request),)) * (computed - request.computed))
+        request.computed = computed
+        request.most_computed = max(request.most_computed, computed)
+
+    def _finish(self, done: list[tuple[int, Request]]) -> list[Request]:
+        ends = self._ends
+        while ends and ends[0][0] == self.steps:
+            _, place, member = heappop(ends)
+            self._settle(member)
+            self.context -= member.request.computed
+            self._edges[-member.offset % self._size].remove(member)
+            del self._members[member.request]
+            done.append((place, member.request))
+        if done:
+            self._kept_out = 0
+            done.sort(key=lambda item: item[0])
+            for _, request in done:
+                self.scheduler.finish(request)
+        return [request for _, request in done]

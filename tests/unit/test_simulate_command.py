@@ -1,0 +1,104 @@
+"""`labkit simulate`: its keys, its words, and its refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from labkit import cli
+from labkit.simulate.clock import simulate
+
+KEYS = (
+    "requests finished refused unfinished seconds_simulated requests_per_second tokens_per_second "
+    "computed_tokens_per_second ttft_p50_s ttft_p99_s itl_p99_s goodput blocks_recycled cached_blocks_evicted regret "
+    "preemptions recomputed_tokens saturated wall_seconds"
+).split()
+
+
+@pytest.fixture
+def labkit(monkeypatch, capsys):
+    """`labkit("simulate", ...)`: exit status, what was printed, and what went to stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["labkit", *words])
+        # Each call of `main` adds its groups to the one app; here it is called many times.
+        monkeypatch.setattr(cli, "GROUPS", {})
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_the_json_has_the_named_keys_and_nothing_else(labkit):
+    status, out, _ = labkit("simulate", "chats", "--requests", "60", "--blocks", "600", "--json")
+    figures = json.loads(out)
+    assert status == 0 and list(figures) == KEYS
+    assert figures["requests"] == 60 == figures["finished"] + figures["refused"] + figures["unfinished"]
+
+
+def test_the_text_names_what_was_simulated_and_says_saturated(labkit):
+    words = ("simulate", "chats", "--requests", "120", "--blocks", "500", "--policy", "shortest", "--speed", "4")
+    status, out, _ = labkit(*words)
+    assert status == 0 and "500 blocks of 16 tokens, 120 requests" in out and "SATURATED" in out
+    assert "SATURATED" not in labkit("simulate", "chats", "--requests", "40")[1]
+
+
+def test_prompts_that_begin_alike_are_found_and_a_policy_evicts(labkit):
+    words = ("simulate", "conversations", "--requests", "200", "--speed", "0.5", "--blocks", "500", "--json")
+    lru, lfu, none = (json.loads(labkit(*words, *more)[1]) for more in ((), ("--policy", "lfu"), ("--cache", "none")))
+    assert lru["cached_blocks_evicted"] > 0 and lru["regret"] > 0 and lfu["regret"] > 0
+    assert none["cached_blocks_evicted"] == 0 == none["regret"]
+    assert none["computed_tokens_per_second"] > lru["computed_tokens_per_second"]
+
+
+def test_the_plot_is_a_picture(labkit, tmp_path):
+    file = tmp_path / "run.png"
+    assert labkit("simulate", "chats", "--requests", "60", "--plot", str(file))[0] == 0
+    assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--blocks", "0"], "blocks is 0"),
+        (["--token-budget", "8"], "larger budget"),
+        (["--watermark", "1"], "watermark"),
+        (["--watermark", "nan"], "watermark"),
+        (["--policy", "fastest"], "--policy is 'fastest'"),
+        (["--policy", "fcfs", "--policy", "shortest"], "one too many"),
+        (["--policy", "LRU", "--cache", "none"], "nothing for LRU to evict"),
+        (["--cache", "magic"], "cache is 'magic'"),
+        (["--victim", "first"], "victim is 'first'"),
+        (["--card", "H900"], "card is 'H900'"),
+        (["--model", "GPT-9"], "No model 'GPT-9'"),
+        (["--model", "Llama-3.1-70B"], "no room for a KV cache"),
+        (["--speed", "0"], "speed is 0"),
+        (["--requests", "0"], "requests is 0"),
+        (["--ttft", "0"], "ttft_s is 0"),
+        (["--plot", "no/such/folder/a.png"], "make no/such/folder first"),
+        (["--plot", "figure.docx"], "has no form"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(labkit, monkeypatch, tmp_path, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = labkit("simulate", "chats", "--requests", "5", *words)
+    assert status == 2 and sentence in err and len(err.strip().splitlines()) == 1 and not out
+
+
+def test_a_missing_file_is_named(labkit):
+    status, _, err = labkit("simulate", "no-such-trace.csv", "--blocks", "100")
+    assert status == 2 and "no-such-trace.csv" in err and len(err.strip().splitlines()) == 1
+
+
+def test_an_interrupted_run_prints_what_it_has_and_says_so(labkit, monkeypatch):
+    def stopped(trace, scheduler, cost, **more):
+        return simulate(trace, scheduler, cost, **more | {"most_seconds": 3.0})
+
+    monkeypatch.setattr("labkit.simulate.configuration.simulate", stopped)
+    status, out, err = labkit("simulate", "chats", "--requests", "60", "--json")
+    figures = json.loads(out)
+    assert status == 130 and "stopped after 3" in err and figures["unfinished"] > 0
+    assert figures["requests"] == 60 == figures["finished"] + figures["unfinished"]
