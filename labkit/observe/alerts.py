@@ -107,7 +107,15 @@ def before(series: Series, values: np.ndarray, ago_s: float) -> np.ndarray:
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """float64 [n]: part of a whole; NaN where there is none of it, or one of the two is not known."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    with np.errstate(over="ignore"):
+        found = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def _recomputed(series: Series, over_s: float) -> np.ndarray:
+    """The share of computed tokens that had been computed before; more than all of them is not believed."""
+    again = share(recent(series, "recomputed", over_s), recent(series, "computed", over_s))
+    return np.where(again <= 1 + 1e-6, again, np.nan)
 
 
 # ----- the rules --------------------------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def recomputation(series: Series, *, over_s: float = 20.0, high: float = 0.15, low: float = 0.08) -> Look:
     """A large share of all tokens that are computed has been computed before."""
-    again = share(recent(series, "recomputed", over_s), recent(series, "computed", over_s))
+    again = _recomputed(series, over_s)
     return Look(
         again >= high,
         ~(again >= low),
@@ -133,8 +141,8 @@ def regret(
         (part >= high) & (wanted >= least_per_s),
         ~((part >= low) & (wanted >= least_per_s / 2)),
         lambda at: (
-            f"In the last {over_s:g} s, for every 100 cached blocks that were evicted, {100 * part[at]:.0f} were wanted "
-            "again and computed anew."
+            f"In the last {over_s:g} s, for every 100 cached blocks that were evicted, {100 * part[at]:.0f} were "
+            "wanted again and computed anew."
         ),
     )
 
@@ -147,7 +155,7 @@ def thrashing(series: Series, *, over_s: float = 30.0, rise: float = 1.25, flat:
     """
     preempted, delivered = recent(series, "preempted", over_s), recent(series, "delivered", over_s)
     once, then = before(series, preempted, over_s), before(series, delivered, over_s)
-    again = share(recent(series, "recomputed", over_s), recent(series, "computed", over_s))
+    again = _recomputed(series, over_s)
     each = share(preempted, recent(series, "finished", over_s))
     cost = np.where(np.isnan(again), each / 5, again)  # a quarter of the requests is put level with a twentieth
     rises = (preempted >= rise * once) & (preempted - once >= 5 / over_s)
@@ -155,8 +163,8 @@ def thrashing(series: Series, *, over_s: float = 30.0, rise: float = 1.25, flat:
         rises & (delivered <= flat * then) & (then > 0) & (cost >= 0.05),
         ~(cost >= 0.025),
         lambda at: (
-            f"Preemptions rose for {over_s:g} s ({_number(once[at])} to {_number(preempted[at])} a second) while delivered tokens/s "
-            f"{'stayed flat' if delivered[at] >= 0.95 * then[at] else 'fell'} "
+            f"Preemptions rose for {over_s:g} s ({_number(once[at])} to {_number(preempted[at])} a second) while "
+            f"delivered tokens/s {'stayed flat' if delivered[at] >= 0.95 * then[at] else 'fell'} "
             f"({_number(then[at])} to {_number(delivered[at])}): thrashing."
         ),
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labkit import engine
+from labkit.cache.checks import whole_number
 from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.geometry import MODELS
 from labkit.cache.kv_cache_manager import KVCacheManager
@@ -68,10 +69,12 @@ class StormSettings:
 
     def __post_init__(self) -> None:
         for name, known in (("admission", GATES), ("policy", POLICIES)):
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in list(known):
                 raise SimulationError(
                     f"{name} is {getattr(self, name)!r:.60}, but must be one of {', '.join(known)}: choose one."
                 )
+        whole_number(self.blocks, "blocks", at_least=1, error=SimulationError)
+        whole_number(self.seed, "seed", error=SimulationError)
         for name, most in (("arrivals_per_s", 100.0), ("seconds", 3600.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
@@ -203,8 +206,8 @@ def series_of(
 
 
 STEP_TIME = (
-    "The time of a step, counted for each token that comes out of it. What a preempted request waits between two of its "
-    "tokens is not in it, so the slowest are slower than this."
+    "The time of a step, counted for each token that comes out of it. What a preempted request waits between two of "
+    "its tokens is not in it, so the slowest are slower than this."
 )
 
 

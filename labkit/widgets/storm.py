@@ -55,13 +55,11 @@ class Storm(StormBoard):
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise BoardError(f"There is no knob {unknown[0]!r:.60}: choose among {', '.join(known)}.")
-        try:
-            begin = asdict(StormSettings(**settings))
-        except TypeError:
-            raise BoardError(
-                f"A storm has no setting {', '.join(sorted(set(settings) - set(asdict(StormSettings()))))}: its settings "
-                f"are {', '.join(asdict(StormSettings()))}."
-            ) from None
+        known_settings = asdict(StormSettings())
+        strange = sorted(set(settings) - set(known_settings))
+        if strange:
+            raise BoardError(f"A storm has no setting {strange[0]:.60}; its settings are {', '.join(known_settings)}.")
+        begin = asdict(StormSettings(**settings))
 
         def rerun(chosen: dict[str, Any]) -> Series:
             return run_storm(StormSettings(**{**begin, **chosen}), yours=yours)

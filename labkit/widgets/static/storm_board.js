@@ -94,7 +94,7 @@ function render(view) {
 
   // ----- the cursor ---------------------------------------------------------------------------------------------
 
-  const span = () => ({ from: data.begin(0), to: Math.max(data.end(data.length - 1), data.begin(0) + 1e-6) });
+  const span = () => (data.length ? { from: data.begin(0), to: data.end(data.length - 1) } : { from: 0, to: 1 });
   const shownAt = () => Math.min(hover ?? pinned ?? data.length - 1, data.length - 1);
 
   function point(node, event) {
