@@ -58,8 +58,8 @@ PANELS: tuple[Panel, ...] = (
         big=True,
     ),
     Panel(
-        "Cached blocks evicted/s",
-        (Line("evicted", "evicted", "s4", "area"), Line("regretted", "regretted", "bad", "dash")),
+        "Evictions/s",
+        (Line("evicted", "cached blocks", "s4", "area"), Line("regretted", "regretted", "bad", "dash")),
         "{evicted}",
         "{regretted/evicted} regretted",
         ("{evicted} cached blocks/s evicted", "{regretted} wanted again"),
@@ -87,22 +87,24 @@ PANELS: tuple[Panel, ...] = (
         says=("{held} of the blocks held, {cached} cached",),
     ),
     Panel(
-        "Requests waiting",
+        "Waiting",
         (Line("waiting", "waiting", "s3", "area"), Line("waiting_for_memory", "for memory", "s6", "dash")),
         "{waiting}",
         says=("{waiting} wait", "{waiting_for_memory} of them for memory"),
     ),
     Panel(
-        "Time to first token",
+        "First token after",
         (Line("ttft_p50", "median", "s2"), Line("ttft_p99", "p99", "s2", "dash")),
         "{ttft_p99}",
-        says=("first token after {ttft_p50}, at worst {ttft_p99}",),
+        "p99",
+        says=("first token after {ttft_p50} (p99 {ttft_p99})",),
     ),
     Panel(
-        "Time between tokens",
+        "Between tokens",
         (Line("itl_p50", "median", "s7"), Line("itl_p99", "p99", "s7", "dash")),
         "{itl_p99}",
-        says=("{itl_p50} between tokens",),
+        "p99",
+        says=("{itl_p50} between tokens (p99 {itl_p99})",),
     ),
 )
 """The board of the course: what users get, and beside it, as large, what it costs."""

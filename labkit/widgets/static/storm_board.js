@@ -19,11 +19,14 @@ function render(view) {
 
   let data = null;
   let before = null; // the run before the last turn of a knob
+  let fired = []; // all alerts
   let pinned = null; // the window that keys or a click chose
   let hover = null; // the one under the pointer
   let colors = {};
   let scheduled = 0;
   let dirty = true;
+  let closed = false;
+  let unseen = 0; // paints in a row that found no place
   let opened = ""; // the figure whose worth is told
 
   /** A panel's place in the page: heading, legend, canvas. */
@@ -158,7 +161,6 @@ function render(view) {
   function paintPanels() {
     colors = colorsOf(root, ["ink", "dim", "faint", "line", "edge", "bad", "warn", "panel", "held", "cached", "free", "accent", ...Array.from({ length: 8 }, (_, i) => `s${i}`)]);
     const view = span();
-    const fired = model.get("alerts");
     const old = before && before.length && before.end(before.length - 1) > 0 ? before : null;
     for (const { panel, canvas, plot } of places) {
       if (canvas.hidden || !plot.clientWidth) continue;
@@ -166,11 +168,11 @@ function render(view) {
       const bands = fired.filter(({ convicts }) => panel.lines.some(({ figure }) => convicts.includes(figure))).map(({ from_s, until_s }) => [from_s, until_s]);
       stormPanel(surface(canvas, width, height), { panel, data, before: old, width, height, view, colors, bands });
     }
-    paintTrack(view, fired);
+    paintTrack(view);
   }
 
   /** Time, and above it a bar for each alert while it fires. */
-  function paintTrack(view, fired) {
+  function paintTrack(view) {
     const width = track.parentNode.clientWidth;
     const height = track.clientHeight;
     const ctx = surface(track, width, height);
@@ -196,7 +198,12 @@ function render(view) {
 
   function paint() {
     scheduled = 0;
-    if (!root.clientWidth) return;
+    if (!root.clientWidth) {
+      // JupyterLab hides a notebook for a frame while it changes its theme, too short for the observer of sizes.
+      if (unseen++ < 20) setTimeout(schedule, 100);
+      return;
+    }
+    unseen = 0;
     if (dirty) {
       dirty = false;
       paintPanels();
@@ -219,13 +226,13 @@ function render(view) {
     }
     where.textContent = [model.get("source"), at < 0 ? "" : `t = ${stormTime(data.end(at))}`, model.get("live") ? "live" : ""].filter(Boolean).join(" · ");
     put(sentence, stormSentence(panels, data, at));
-    const firing = model.get("alerts").filter(({ first, last }) => first <= at && at <= last);
-    paintAlerts(firing, at);
+    const firing = fired.filter(({ first, last }) => first <= at && at <= last);
+    paintAlerts(firing);
     track.setAttribute("aria-valuemin", "0");
     track.setAttribute("aria-valuemax", String(Math.max(0, data.length - 1)));
     track.setAttribute("aria-valuenow", String(Math.max(0, at)));
     track.setAttribute("aria-valuetext", [stormSentence(panels, data, at), ...firing.map(({ title }) => `Alert: ${title}.`)].join(" "));
-    Object.assign(root.dataset, { windows: data.length, at, alerts: firing.map(({ rule }) => rule).join(" ") });
+    Object.assign(root.dataset, { windows: data.length, at, line: colors.line, alerts: firing.map(({ rule }) => rule).join(" ") });
   }
 
   function put(node, text) {
@@ -233,18 +240,17 @@ function render(view) {
   }
 
   let alertsShown = null;
-  function paintAlerts(firing, at) {
-    const all = model.get("alerts");
-    const key = JSON.stringify([firing, all.length, at < 0]);
+  function paintAlerts(firing) {
+    const key = JSON.stringify([firing, fired]);
     if (key === alertsShown) return;
     alertsShown = key;
     const lines = firing.map((alert) => h("p", { class: "lk-storm-alert" }, h("strong", { text: `▲ ${alert.title}` }), h("span", { class: "lk-storm-since", text: ` since ${stormTime(alert.from_s)}. ` }), alert.sentence));
-    const elsewhere = all.length ? ` ${plural(all.length, "alert")} at another time: ${all.map(({ title, from_s, until_s }) => `${title} ${Math.round(from_s)}–${stormTime(until_s)}`).join(", ")}.` : "";
+    const elsewhere = fired.length ? ` ${plural(fired.length, "alert")} at another time: ${fired.map(({ title, from_s, until_s }) => `${title} ${Math.round(from_s)}–${stormTime(until_s)}`).join(", ")}.` : "";
     alerts.replaceChildren(...(lines.length ? lines : [h("p", { class: "lk-storm-calm", text: `No alert in this window.${elsewhere}` })]));
   }
 
   function schedule() {
-    if (!scheduled) scheduled = requestAnimationFrame(paint);
+    if (!scheduled && !closed) scheduled = requestAnimationFrame(paint);
   }
   function relayout() {
     dirty = true;
@@ -255,6 +261,7 @@ function render(view) {
 
   function load() {
     data = new StormData(model.get("names"), model.get("figures"), bytesOf(model.get("rows")));
+    fired = model.get("alerts");
     keepFocus(root, legends);
     tell();
     relayout();
@@ -277,12 +284,12 @@ function render(view) {
     const bytes = bytesOf(buffers[0]);
     data.length = content.from;
     data.push(bytes);
-    model.set("alerts", content.alerts);
+    fired = content.alerts;
     relayout();
   };
   model.on("change:answer", answered);
-  model.on("change:rows change:figures", whole);
-  model.on("change:alerts change:live change:source", relayout);
+  model.on("change:rows change:figures change:alerts", whole);
+  model.on("change:live change:source", relayout);
   model.on("msg:custom", message);
   const observer = new ResizeObserver(relayout);
   observer.observe(root);
@@ -290,9 +297,10 @@ function render(view) {
   load();
   return () => {
     model.off("change:answer", answered);
-    model.off("change:rows change:figures", whole);
-    model.off("change:alerts change:live change:source", relayout);
+    model.off("change:rows change:figures change:alerts", whole);
+    model.off("change:live change:source", relayout);
     model.off("msg:custom", message);
+    closed = true;
     knobs.close();
     observer.disconnect();
     unwatch();
