@@ -46,7 +46,7 @@ class StormBoard(LabWidget):
 
     Left and right go from window to window, Home and End to the ends, Escape lets the cursor go: then the board shows
     the last window. Each figure says what it is worth: a proxy has a mark that tells its bias, an absent one is not
-    drawn and says why.
+    drawn and says why. Where knobs are turned, the run is compared with the one that the board opened with.
 
     Args:
         series: the windows. It may grow; `update()` shows what it has gained.
@@ -68,6 +68,7 @@ class StormBoard(LabWidget):
     figures = traitlets.Dict({}).tag(sync=True)  # by name: title, unit, worth, why
     names = traitlets.List([]).tag(sync=True)  # of the columns of `rows`
     rows = traitlets.Bytes(b"").tag(sync=True)  # float32 [windows, names], little-endian
+    before = traitlets.Bytes(b"").tag(sync=True)  # the windows of the first run, once a knob has been turned
     alerts = traitlets.List([]).tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
     knobs = traitlets.List([]).tag(sync=True)
@@ -113,6 +114,7 @@ class StormBoard(LabWidget):
             answer={"settings": places, "sentence": "", "problem": ""},
         )
         self._show(series)
+        self._opened = series, dict(self.settings), self.rows
         self._ready = True
 
     def _place(self, name: str, value: Any) -> int:
@@ -195,26 +197,27 @@ class StormBoard(LabWidget):
     def _turned(self, change: Any) -> None:
         if not self._ready or self._rerun is None:
             return
-        settings, was = change["new"], self.answer["settings"]
-        sentence = problem = ""
-        series = self.series
+        settings, shown = change["new"], self.answer["settings"]
+        opened, began, rows = self._opened
+        sentence, problem, series = self.answer["sentence"], "", self.series
         try:
             series = self._rerun(self.chosen())
-            turned = [
-                f"{knob.title} {value_text(knob.values[was[name]])} → {value_text(knob.values[settings[name]])}"
-                for name, knob in self._knobs.items()
-                if was[name] != settings[name]
-            ]
-            sentence = f"{', '.join(turned)}: {compared(self.series, series)}" if turned else ""
         except LabkitError as error:
             problem = str(error)
         except KeyboardInterrupt:
             problem = "The simulation was interrupted; the one before it is shown."
         except Exception as error:  # whatever a part of the learner's does wrong is told in the page
             problem = f"The simulation stopped with {type(error).__name__}: {error}".rstrip(". :") + "."
-        shown = was if problem else settings
         with self.hold_sync():
             if not problem:
+                turned = [
+                    f"{knob.title} {value_text(knob.values[began[name]])} → {value_text(knob.values[settings[name]])}"
+                    for name, knob in self._knobs.items()
+                    if began[name] != settings[name]
+                ]
+                sentence = f"{', '.join(turned)}: {compared(opened, series)}" if turned else ""
+                shown = settings
+                self.before = rows if turned else b""
                 self._show(series)
             self.answer = {"for": settings, "settings": shown, "sentence": sentence, "problem": problem}
 

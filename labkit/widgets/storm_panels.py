@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from labkit.errors import BoardError
 from labkit.observe.series import FIGURES
 
 
@@ -95,15 +96,13 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "First token after",
         (Line("ttft_p50", "median", "s2"), Line("ttft_p99", "p99", "s2", "dash")),
-        "{ttft_p99}",
-        "p99",
+        "",
         says=("first token after {ttft_p50} (p99 {ttft_p99})",),
     ),
     Panel(
         "Between tokens",
         (Line("itl_p50", "median", "s7"), Line("itl_p99", "p99", "s7", "dash")),
-        "{itl_p99}",
-        "p99",
+        "",
         says=("{itl_p50} between tokens (p99 {itl_p99})",),
     ),
 )
@@ -113,7 +112,11 @@ _PLACE = re.compile(r"\{(\w+)(?:/(\w+))?\}")
 
 
 def figures_of(panels: tuple[Panel, ...]) -> list[str]:
-    """The names of all figures that panels draw or speak of, in the order of `FIGURES`."""
+    """The names of all figures that panels draw or speak of, in the order of `FIGURES`.
+
+    Raises:
+        BoardError: a panel names a figure that there is not.
+    """
     used: set[str] = set()
     for panel in panels:
         used |= {name for line in panel.lines for name in (line.figure, line.over)}
@@ -121,7 +124,7 @@ def figures_of(panels: tuple[Panel, ...]) -> list[str]:
             used |= {name for place in _PLACE.findall(text) for name in place}
     unknown = used - set(FIGURES) - {""}
     if unknown:
-        raise KeyError(f"There is no figure {', '.join(sorted(unknown))} in a series.")
+        raise BoardError(f"There is no figure {min(unknown)!r:.60} in a series; there are {', '.join(FIGURES)}.")
     return [name for name in FIGURES if name in used]
 
 

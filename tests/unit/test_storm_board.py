@@ -48,7 +48,7 @@ def test_panels_are_data_and_name_figures_that_there_are() -> None:
     own = (Panel("Hits", (Line("hit_rate", "found", "s0"),), "{hit_rate}"),)
     board = StormBoard(some(hit_rate=0.5), panels=own)
     assert board.names == ["end_s", "seconds", "hit_rate"] and board.panels[0]["lines"][0]["label"] == "found"
-    with pytest.raises(KeyError, match="nonsense"):
+    with pytest.raises(BoardError, match="nonsense"):
         figures_of((Panel("x", (), "{nonsense}"),))
 
 
@@ -98,6 +98,10 @@ def test_a_turned_knob_runs_again_and_says_what_changed() -> None:
         "tokens computed again."
     )
     assert rows(board)[0, board.names.index("computed")] == 400
+    assert board.before == (was := StormBoard(first).rows)
+    board.settings = {"seats": 1, "victim": 1}  # the comparison is with the run that the board opened with
+    assert board.answer["sentence"].startswith("Seats 64 → 1,280, Victim last → most-blocks: 100 → 110")
+    board.settings = {"seats": 1, "victim": 0}
     for nonsense in (
         {"seats": 2, "victim": 0},
         {"seats": 0},
@@ -106,7 +110,9 @@ def test_a_turned_knob_runs_again_and_says_what_changed() -> None:
     ):
         with pytest.raises(traitlets.TraitError):
             board.settings = nonsense
-    assert board.settings == {"seats": 1, "victim": 0} and len(asked) == 1
+    assert board.settings == {"seats": 1, "victim": 0} and len(asked) == 3 and board.before == was
+    board.settings = {"seats": 0, "victim": 0}
+    assert board.answer["sentence"] == "" and board.before == b""
 
 
 @pytest.mark.parametrize(

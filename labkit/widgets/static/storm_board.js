@@ -18,7 +18,7 @@ function render(view) {
   root.append(...[h("div", { class: "lk-storm-title" }, h("h3", { text: model.get("title") }), where), knobs.node, big, small, h("div", { class: "lk-storm-time" }, track, playhead), sentence, alerts, why, marks].filter(Boolean));
 
   let data = null;
-  let before = null; // the run before the last turn of a knob
+  let before = null; // the run that the board opened with, once a knob was turned
   let fired = []; // all alerts
   let pinned = null; // the window that keys or a click chose
   let hover = null; // the one under the pointer
@@ -66,7 +66,7 @@ function render(view) {
       place.none.textContent = known ? "" : `Not told by this source. ${data.figures[place.panel.lines[0].figure].why}`;
     }
     const unmarked = places.every(({ panel }) => panel.lines.every((line) => data.worth(line.figure) === "exact"));
-    marks.textContent = unmarked ? "Every figure here is exact." : "A figure without a mark is exact; a mark says what it is instead.";
+    marks.textContent = `${before ? "Dotted: the run that the board opened with. " : ""}${unmarked ? "Every figure here is exact." : "A figure without a mark is exact; a mark says what it is instead."}`;
   }
 
   function mark(name, worth) {
@@ -161,12 +161,11 @@ function render(view) {
   function paintPanels() {
     colors = colorsOf(root, ["ink", "dim", "faint", "line", "edge", "bad", "warn", "panel", "held", "cached", "free", "accent", ...Array.from({ length: 8 }, (_, i) => `s${i}`)]);
     const view = span();
-    const old = before && before.length && before.end(before.length - 1) > 0 ? before : null;
     for (const { panel, canvas, plot } of places) {
       if (canvas.hidden || !plot.clientWidth) continue;
       const { clientWidth: width, clientHeight: height } = plot;
       const bands = fired.filter(({ convicts }) => panel.lines.some(({ figure }) => convicts.includes(figure))).map(({ from_s, until_s }) => [from_s, until_s]);
-      stormPanel(surface(canvas, width, height), { panel, data, before: old, width, height, view, colors, bands });
+      stormPanel(surface(canvas, width, height), { panel, data, before, width, height, view, colors, bands });
     }
     paintTrack(view);
   }
@@ -210,6 +209,7 @@ function render(view) {
     }
     const at = shownAt();
     const view = span();
+    const firing = fired.filter(({ first, last }) => first <= at && at <= last);
     const middle = at < 0 ? 0 : (data.begin(at) + data.end(at)) / 2;
     const held = hover !== null || pinned !== null;
     for (const { cursor, plot, none } of [...places, { cursor: playhead, plot: track }]) {
@@ -217,7 +217,8 @@ function render(view) {
       cursor.style.transform = `translateX(${((middle - view.from) / (view.to - view.from)) * plot.clientWidth}px)`;
     }
     for (const { panel, headline, note, values } of places) {
-      headline.textContent = (at >= 0 && stormText(panel.headline, data, at)) || "–";
+      headline.textContent = panel.headline && ((at >= 0 && stormText(panel.headline, data, at)) || "–");
+      headline.classList.toggle("lk-bad", firing.some(({ convicts }) => convicts.includes(panel.lines[0].figure)));
       note.textContent = (at >= 0 && panel.note && stormText(panel.note, data, at)) || "";
       for (const [line, value] of values) {
         const { unit, worth } = data.figures[line.figure];
@@ -226,7 +227,6 @@ function render(view) {
     }
     where.textContent = [model.get("source"), at < 0 ? "" : `t = ${stormTime(data.end(at))}`, model.get("live") ? "live" : ""].filter(Boolean).join(" · ");
     put(sentence, stormSentence(panels, data, at));
-    const firing = fired.filter(({ first, last }) => first <= at && at <= last);
     paintAlerts(firing);
     track.setAttribute("aria-valuemin", "0");
     track.setAttribute("aria-valuemax", String(Math.max(0, data.length - 1)));
@@ -261,23 +261,13 @@ function render(view) {
 
   function load() {
     data = new StormData(model.get("names"), model.get("figures"), bytesOf(model.get("rows")));
+    const first = bytesOf(model.get("before"));
+    before = first.byteLength ? new StormData(model.get("names"), model.get("figures"), first) : null;
     fired = model.get("alerts");
     keepFocus(root, legends);
     tell();
     relayout();
   }
-  let settings = JSON.stringify(model.get("answer").settings);
-  const answered = () => {
-    const now = JSON.stringify(model.get("answer").settings);
-    if (now !== settings && data.length) before = data;
-    settings = now;
-    pinned = hover = null;
-    load();
-  };
-  const whole = () => {
-    const same = JSON.stringify(model.get("answer").settings) === settings;
-    if (same) load(); // else `answered` does, and keeps what was shown before
-  };
   const message = (content, buffers) => {
     if (content?.type !== "rows") return;
     if (content.from > data.length) return; // an earlier batch is missing: all of them come with the state
@@ -287,8 +277,7 @@ function render(view) {
     fired = content.alerts;
     relayout();
   };
-  model.on("change:answer", answered);
-  model.on("change:rows change:figures change:alerts", whole);
+  model.on("change:rows change:figures change:alerts change:before", load);
   model.on("change:live change:source", relayout);
   model.on("msg:custom", message);
   const observer = new ResizeObserver(relayout);
@@ -296,8 +285,7 @@ function render(view) {
   const unwatch = onTheme(relayout);
   load();
   return () => {
-    model.off("change:answer", answered);
-    model.off("change:rows change:figures change:alerts", whole);
+    model.off("change:rows change:figures change:alerts change:before", load);
     model.off("change:live change:source", relayout);
     model.off("msg:custom", message);
     closed = true;
