@@ -22,6 +22,8 @@ _MODULES = {
     "QuizWidget": "quiz",
     "RadixTree": "radix_tree",
     "RequestTimeline": "request_timeline",
+    "Storm": "storm",
+    "StormBoard": "storm_board",
     "TokenCost": "token_cost",
     "TournamentBoard": "tournament_board",
 }

@@ -96,6 +96,35 @@ PageTable(log, step=0, title="The same three answers, step by step",
 # than there is. It does not help one very long request, which needs all its blocks anyway. And it does not replace the
 # decision whom to let in. Each of the three has a lesson in which you see it fail.
 
+# %% [markdown] id="about-storm"
+# ## Two minutes of the storm
+#
+# And this is the server of the first page: a model of 8 billion parameters (Llama 3.1) on one small GPU (an L4), simulated
+# for two minutes in which three requests a second come. **Seats** are how many requests may run at once. There are 64, and
+# nothing is wrong.
+#
+# Make more requests fit: click the knob and press the right arrow until it says 128. The server is simulated anew at once.
+# Nothing on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown away, and
+# what is computed again.
+
+# %% id="storm"
+from labkit.widgets import Storm
+
+Storm(["seats"], title="A server, two minutes of it")
+
+# %% [markdown] id="after-storm"
+# The sentence under the knob has the numbers of both runs, and so has the next cell. Users get nearly the same, and the
+# server computes far more for it: **preemptions** take memory away from requests in the middle of their answers, and what
+# was in it is computed again. A board that shows only tokens computed would be greener than ever. Lessons 16 to 19 are
+# about the rest of this picture.
+
+# %% id="storm-numbers"
+from labkit.simulate.storm import StormSettings, run_storm
+from labkit.widgets.storm_board import compared
+
+few, many = (run_storm(StormSettings(seats=seats)) for seats in (64, 128))
+print("From 64 seats to 128:", compared(few, many))
+
 # %% [markdown] id="map-about"
 # ## The map
 #

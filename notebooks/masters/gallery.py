@@ -771,6 +771,53 @@ EvictionStrip(many, title="20,000 evictions")
 # %% id="eviction-strip-none"
 EvictionStrip([], steps=300, title="A cache with room for all")
 
+# %% [markdown] id="storm-board"
+# ## Storm board
+#
+# A run with all its knobs; a server that does not tell everything; thousands of windows; one that has just begun.
+
+# %% id="storm-board-knobs"
+from labkit.observe.series import Series, Worth
+from labkit.widgets import Storm, StormBoard
+
+storm = Storm(seats=128, yours=False)
+storm
+
+# %% id="storm-board-turned"
+turned = Storm(["seats", "watermark"], yours=False)
+turned.settings = {**turned.settings, "seats": 6}
+turned
+
+# %% id="storm-board-worth"
+server = Series("a server that does not tell everything", {
+    "regretted": (Worth.ABSENT, "No metric tells what was evicted and asked for again."),
+    "evicted": (Worth.PROXY, "Every recycled block counts, not only cached ones: too high."),
+    "recomputed": (Worth.ABSENT, "Tokens are counted when they are computed, for the first time or again."),
+    "cached": (Worth.ABSENT, "Blocks that nobody holds count as free, cached or not."),
+    "free": (Worth.PROXY, "Cached blocks that nobody holds are in it."),
+    "ttft_p50": (Worth.ABSENT, "Nobody has been answered yet."),
+    "ttft_p99": (Worth.ABSENT, "Nobody has been answered yet."),
+})
+told = {"end_s", "seconds", "delivered", "computed", "evicted", "preempted", "finished", "held", "free", "waiting",
+        "itl_p50", "itl_p99"}
+for row in storm.series.rows():
+    server.add(**{name: value for name, value in row.items() if name in told})
+StormBoard(server, title="Live board")
+
+# %% id="storm-board-many"
+draw = random.Random(5)
+day = Series("five thousand windows")
+for second in range(5000):
+    load = 1 + draw.random() + (second > 3000)
+    day.add(second + 1, 1, delivered=400 * load, computed=700 * load, recomputed=9 * load, evicted=40 * load,
+            regretted=draw.random(), preempted=int(draw.random() < 0.02), held=0.3 * load, cached=1 - 0.3 * load, free=0,
+            waiting=draw.randrange(9), waiting_for_memory=0, ttft_p50=0.2 * load, ttft_p99=load, itl_p50=0.02 * load,
+            itl_p99=0.03 * load)
+StormBoard(day)
+
+# %% id="storm-board-none"
+StormBoard(Series("a server that has just started"))
+
 # %% [markdown] id="quiz"
 # ## Quiz
 #

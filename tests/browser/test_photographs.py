@@ -18,6 +18,7 @@ from labkit.engine import kv_cache_manager
 from labkit.errors import AuthorError
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.evictions import Eviction
+from labkit.observe.series import Series, Worth
 from labkit.observe.timeline import Timeline
 from labkit.observe.trees import TreeLog
 from labkit.scheduling.config import SchedulerConfig
@@ -37,6 +38,8 @@ from labkit.widgets import (
     QuizWidget,
     RadixTree,
     RequestTimeline,
+    Storm,
+    StormBoard,
     TokenCost,
     TournamentBoard,
 )
@@ -171,6 +174,13 @@ def run_of(count: int) -> Timeline:
     return seen
 
 
+def windows(count: int) -> Series:
+    series = Series("a server", {"evicted": (Worth.PROXY, "Too high."), "ttft_p99": (Worth.ABSENT, "It has no clock.")})
+    for at in range(count):
+        series.add(at + 1, 1, delivered=100 + at % 9, computed=200, recomputed=60, preempted=at % 3, held=0.5, free=0.5)
+    return series
+
+
 def test_every_widget_in_every_size_has_a_photograph(photograph):
     widgets = [
         *(PageTable(pool(count)) for count in (0, 1, 48, 700, 3000)),
@@ -197,6 +207,10 @@ def test_every_widget_in_every_size_has_a_photograph(photograph):
         RequestTimeline(Timeline()),
         RequestTimeline(run_of(3)),
         RequestTimeline({"few": run_of(12), "many": run_of(300)}),
+        StormBoard(Series("nothing yet")),
+        StormBoard(windows(1)),
+        StormBoard(windows(3000)),
+        Storm(["seats"], seconds=8.0),
     ]  # fmt: skip
     taken = photograph(*widgets)
     assert len(taken) == len(widgets)
