@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.errors import LabkitError, TraceFileError
+from labkit.errors import LabkitError
 from labkit.simulate.trace_files import trace_error
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -118,13 +118,6 @@ def columns_of(
         unit=unit or chosen.unit,
         unit_from=unit_from,
     )
-
-
-def unit_asked_for(path: Path, where: int | str, columns: Columns, value: object) -> TraceFileError:
-    """The time is a number, and nothing says of what."""
-    what = f"{columns.arrival.strip()} is {str(value)[:40]!r}, a number, and nothing says of which unit of time"
-    units = ", ".join(f"{unit!r}" for unit in PER_SECOND)
-    return trace_error(path, where, what, f"pass unit=, one of {units}")
 
 
 def _mapped(column_map: Mapping[str, str]) -> Columns:

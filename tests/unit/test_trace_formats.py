@@ -67,7 +67,7 @@ def test_burstgpt(tmp_path, header):
 
 def test_burstgpt_under_azures_names_is_asked_for_its_unit(tmp_path):
     path = write(tmp_path, "TIMESTAMP,Model,ContextTokens,GeneratedTokens\n6,GPT-4,613,239\n7,GPT-4,1,2\n")
-    assert "line 2: TIMESTAMP is '6', a number, and nothing says of which unit of time; pass unit=" in refusal(path)
+    assert "line 2: TIMESTAMP is '6', and nothing says in which unit of time; pass unit=" in refusal(path)
     trace = read_trace(path, unit="s")
     assert plain(trace) == ([0, 1], [613, 1], [239, 2]) and trace.notes == ()
 
@@ -316,7 +316,7 @@ def test_a_unit_in_the_name(tmp_path, name, per_s):
 @pytest.mark.parametrize("name", ["start", "tokens", "requests", "arrivals", "items"])
 def test_no_unit_in_the_name(tmp_path, name):
     path = write(tmp_path, f"{name},n\n0,5\n")
-    assert "nothing says of which unit" in refusal(path, column_map={"arrival": name, "input": "n"})
+    assert "nothing says in which unit" in refusal(path, column_map={"arrival": name, "input": "n"})
 
 
 def test_a_column_that_is_missing_is_named_beside_those_there_are(tmp_path):
