@@ -124,10 +124,9 @@ class Rows:
             block_tokens=block_tokens if hash_ids is not None else None,
         )
         if not self.dates and columns.unit_from:
-            notes.append(
-                f"{columns.arrival.strip()} was read as {WORDS[columns.unit or 's']}, {columns.unit_from}: "
-                f"{trace.per_s:.3g} requests a second; where that is wrong, pass unit=."
-            )
+            said = f"{columns.arrival.strip()} was read as {WORDS[columns.unit or 's']}, {columns.unit_from}"
+            rate = f": {trace.per_s:.3g} requests a second" if trace.duration_s else ""
+            notes.append(f"{said}{rate}; where that is wrong, pass unit=.")
         if columns.output is None:
             notes.append("Nothing says how many tokens were generated: one for each request.")
         if columns.idle_start and self.full:
@@ -139,7 +138,7 @@ class Rows:
 
     def _time(self, where: int | str, value: Any) -> float:
         """In the file's unit, or, of a date, in seconds since 1970."""
-        columns, number = self.columns, _number(value) if self.text else value
+        columns, number = self.columns, number_in(value) if self.text else value
         try:
             if type(number) in (int, float) and 0 <= number < math.inf and not self.dates:
                 if columns.unit is None:
@@ -160,7 +159,7 @@ class Rows:
         raise self._error(where, columns.arrival, value, due)
 
     def _tokens(self, where: int | str, name: str, value: Any) -> int:
-        number = _number(value) if self.text else value
+        number = number_in(value) if self.text else value
         if type(number) is float and number.is_integer():  # as a table program writes it: 374.0
             number = int(number)
         if type(number) is int and 0 <= number <= MAX_TOKENS:
@@ -170,8 +169,8 @@ class Rows:
     def _add_ids(self, where: int | str, value: Any) -> None:
         """The ids of the request that was added last."""
         ids = value
-        if self.text and re.fullmatch(r"[\s\[\]\d,;|-]*", ids):
-            ids = [int(number) for number in re.findall(r"-?\d{1,20}", ids)]
+        if self.text and re.fullmatch(r"\[?(?:[\s,;|]*-?\d{1,20}(?![^\s,;|\]]))*[\s,;|]*\]?", ids):
+            ids = [int(number) for number in re.findall(r"-?\d+", ids)]
         if not isinstance(ids, list) or not all(type(i) is int and -(2**63) <= i < 2**64 for i in ids):
             due = "a list of whole numbers of at most 64 bits"
             raise self._error(where, self.columns.block_ids or "hash_ids", value, due)
@@ -192,7 +191,7 @@ class Rows:
         return trace_error(self.path, where, what, "mend or remove the row")
 
 
-def _number(text: Any) -> Any:
+def number_in(text: Any) -> Any:
     """An int or float where the text is one."""
     for kind in (int, float):
         try:

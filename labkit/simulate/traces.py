@@ -5,10 +5,9 @@
   column map.
 - Whole JSON documents: results of `vllm bench serve`, and Weka's agent sessions (`labkit.simulate.trace_documents`).
 
-Any of them may be packed. What a file is says its beginning, never its name. Tables and lines are read in chunks of
-some megabytes. What a chunk holds is read at once where all of it has the usual form (`trace_batches`), and otherwise
-request by request (`trace_rows`), which says what is wrong and where. So ten million rows take seconds, and a bad one
-among them is still named by its line.
+Any of them may be packed. How a file begins says what it is, never its name. Tables and lines are read in chunks of some
+megabytes, row by row (`trace_rows`), which says what is wrong and where; of a table, what has the usual form is taken a
+chunk at once (`trace_batches`). So ten million rows take seconds, and a bad one among them is still named by its line.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from labkit.simulate.trace_batches import csv_batch
 from labkit.simulate.trace_documents import is_document, read_document, read_folder
 from labkit.simulate.trace_files import Chunk, beginning, chunks, lines, trace_error
 from labkit.simulate.trace_formats import columns_of
-from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows
+from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows, number_in
 
 __all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "mix", "read_trace"]
 
@@ -82,12 +81,13 @@ def read_trace(
         columns = columns_of(path, where, names, column_map, unit)
         return Rows(path, columns, max_requests, block_tokens, text)
 
-    if path.is_dir():
-        return read_folder(path).head(max_requests or MAX_TOKENS)
-    start = beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if is_document(start):
-        found = read_document(path)
+    start = b"" if path.is_dir() else beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if path.is_dir() or is_document(start):
+        found = read_folder(path) if path.is_dir() else read_document(path)
         if isinstance(found, Trace):
+            if column_map is not None or unit not in (None, "s"):
+                what = "what its fields mean is known, and its times are seconds"
+                raise trace_error(path, None, what, "leave column_map and unit out")
             return found.head(max_requests or MAX_TOKENS)
         rows = _objects(path, begin, ((f"request {n}", request) for n, request in enumerate(found, 1)))
     elif start.startswith(b"{"):
@@ -141,6 +141,9 @@ def _table(path: Path, begin: Begin, pieces: Iterator[Chunk], delimiter: str) ->
             numbered = lines(chain([chunk], pieces) if reaches_over else [chunk])
             for line, fields in _fields(path, chunk.first, numbered, delimiter):
                 if rows is None:
+                    if any(type(number_in(field)) is not str for field in fields):
+                        what = f"the row holds values ({', '.join(fields)[:60]}), but the first must name the columns"
+                        raise trace_error(path, line, what, "put a header above it")
                     rows = begin(line, fields, True)
                     places = [fields.index(name) if name in fields else None for name in rows.columns.names]
                     most = max(place for place in places if place is not None)
