@@ -5,9 +5,9 @@
   column map.
 - Whole JSON documents: results of `vllm bench serve`, and Weka's agent sessions (`labkit.simulate.trace_documents`).
 
-Any of them may be packed. How a file begins says what it is, never its name. Tables and lines are read in chunks of some
-megabytes, row by row (`trace_rows`), which says what is wrong and where; of a table, what has the usual form is taken a
-chunk at once (`trace_batches`). So ten million rows take seconds, and a bad one among them is still named by its line.
+Any of them may be packed. How a file begins says what it is, never its name. Tables and lines are read in chunks of
+some megabytes, row by row (`trace_rows`), which says what is wrong and where; of a table, what has the usual form is
+taken a chunk at once (`trace_batches`). So ten million rows take seconds, and a bad one is still named by its line.
 """
 
 from __future__ import annotations
