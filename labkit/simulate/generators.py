@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from statistics import NormalDist
@@ -87,7 +88,6 @@ def conversations(
     output_tokens: MedianAndP99 = (150, 600),
     max_prompt_tokens: int = 131_072,
     block_tokens: int = 16,
-    name: str = "conversations (drawn)",
 ) -> Trace:
     """Conversations: each prompt is the one before it, with the answer and a new message behind.
 
@@ -105,7 +105,6 @@ def conversations(
         output_tokens: the answer.
         max_prompt_tokens: a conversation ends before a prompt is longer.
         block_tokens: tokens that one of hash_ids stands for.
-        name: as in `Trace`.
 
     Raises:
         LabkitError: a number that makes no sense.
@@ -128,7 +127,7 @@ def conversations(
         )
     first = [(share, system_tokens + tokens) for share, tokens in _log_normal("first_tokens", first_tokens)]
     shape = ConversationShape(
-        name=name,
+        name="conversations (drawn)",
         source="drawn from parameters (labkit.simulate.generators)",
         block_tokens=block_tokens,
         system_tokens=system_tokens,
@@ -161,7 +160,6 @@ agents = partial(
     output_tokens=(214, 3575),
     max_prompt_tokens=500_000,
     block_tokens=64,
-    name="agents (drawn)",
 )
 
 WORKLOADS: dict[str, Callable[..., Trace]] = {
@@ -191,7 +189,7 @@ def workload(kind: str, num_requests: int = 1000, seed: int = 0, **parameters: o
     known = [name for name in inspect.signature(make).parameters if name not in ("num_requests", "seed")]
     if unknown := set(parameters) - set(known):
         raise LabkitError(f"The workload {kind} has no {min(unknown)}: its parameters are {', '.join(known)}.")
-    return make(num_requests, seed, **parameters)
+    return replace(make(num_requests, seed, **parameters), name=f"{kind} (drawn)")
 
 
 def _log_normal(name: str, median_and_p99: MedianAndP99, least: float = 1) -> Quantiles:

@@ -166,7 +166,8 @@ def mix(traces: Sequence[Trace], starts_s: Sequence[float] | None = None, *, sam
     sizes = list(dict.fromkeys(trace.block_tokens for trace in traces if trace.hash_ids is not None))
     if len(sizes) > 1:
         raise LabkitError(
-            f"One block id stands for {' and '.join(map(str, sizes))} tokens, but must for as many in all: mix such traces."
+            f"One block id stands for {' and '.join(map(str, sizes))} tokens, but must stand for as many in all: mix "
+            "traces of one size."
         )
     arrival_s = np.concatenate([trace.arrival_s + start for trace, start in zip(traces, starts, strict=True)])
     order = np.argsort(arrival_s, kind="stable")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.errors import LabkitError, TraceFileError
+from labkit.errors import LabkitError
 from labkit.simulate.trace_files import trace_error
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -104,27 +104,19 @@ def columns_of(
                 what = f"the line begins with {''.join(names[:1])[:40]!r}, which is of no trace known here ({kinds})"
         raise trace_error(path, where, f"{what}; {has}", remedy)
     chosen = next(columns for columns in formats if not missing(columns))
-    unit_from = f"as in {chosen.kind}'s traces"
-    if unit is None and (said := _UNIT_IN_NAME.search(chosen.arrival.strip().lower())) and chosen.unit is None:
+    unit_from = "" if unit else f"as in {chosen.kind}'s traces"
+    if not (unit or chosen.unit) and (said := _UNIT_IN_NAME.search(chosen.arrival.strip().lower())):
         unit_from, unit = "as its name says", next(unit for unit in PER_SECOND if said[1] in (unit, WORDS[unit]))
-    elif unit is not None:
-        unit_from = ""
     return replace(
         chosen,
         arrival=find(chosen.arrival) or "",
         input=find(chosen.input) or "",
         output=find(chosen.output),
         block_ids=find(chosen.block_ids) or chosen.block_ids,  # the first line of JSON may lack what others have
+        mark=find(chosen.mark) or "",
         unit=unit or chosen.unit,
         unit_from=unit_from,
     )
-
-
-def unit_asked_for(path: Path, where: int | str, columns: Columns, value: object) -> TraceFileError:
-    """The time is a number, and nothing says of what."""
-    what = f"{columns.arrival.strip()} is {str(value)[:40]!r}, a number, and nothing says of which unit of time"
-    units = ", ".join(f"{unit!r}" for unit in PER_SECOND)
-    return trace_error(path, where, what, f"pass unit=, one of {units}")
 
 
 def _mapped(column_map: Mapping[str, str]) -> Columns:

@@ -18,7 +18,7 @@ from labkit.simulate.block_ids import BlockIds
 from labkit.simulate.trace import Trace
 from labkit.simulate.trace_batches import Batch
 from labkit.simulate.trace_files import trace_error
-from labkit.simulate.trace_formats import PER_SECOND, WORDS, Columns, unit_asked_for
+from labkit.simulate.trace_formats import PER_SECOND, WORDS, Columns
 
 MOONCAKE_BLOCK_TOKENS = 512
 MAX_TOKENS = 2**31 - 1
@@ -57,40 +57,24 @@ class Rows:
         """Whether as many requests have been read as were asked for."""
         return len(self) == self.max_requests
 
-    def add(self, where: int | str, time: Any, prompt: Any, output: Any, ids: Any = None) -> None:
+    def add(self, where: int | str, time: Any, prompt: Any, output: Any = 1, ids: Any = None) -> None:
         """One request, of whatever its values are: what is no request is an error that says where."""
-        columns = self.columns
-        seconds = self._time(where, time)
-        tokens = [
-            self._tokens(where, name, value)
-            for name, value in ((columns.input, prompt), (columns.output, output))
-            if name is not None
-        ]
-        self.times.append(seconds)
-        self.inputs.append(tokens[0])
-        self.outputs.append(tokens[1] if len(tokens) > 1 else 1)
+        self.times.append(self._time(where, time))
+        self.inputs.append(self._tokens(where, self.columns.input, prompt))
+        self.outputs.append(1 if self.columns.output is None else self._tokens(where, self.columns.output, output))
         if ids is not None:
-            self._add_ids(where, tokens[0], self._hash_ids(where, ids))
+            self._add_ids(where, ids)
 
     def add_batch(self, batch: Batch) -> bool:
-        """Take in all of a chunk. False, and nothing taken in, if its lines have to be looked at one by one."""
-        if batch.dates != (batch.dates if self.dates is None else self.dates):
+        """Take in a whole chunk. False, and nothing taken in, if its times are not what is expected."""
+        dates, times, inputs, outputs = batch
+        if self.dates not in (None, dates) or not (dates or self.columns.unit):
             return False
-        if not batch.dates and self.columns.unit is None:
-            return False
-        count = len(batch.times)
-        if self.max_requests is not None:
-            count = min(count, self.max_requests - len(self))
-        if batch.id_counts is not None:
-            counts = batch.id_counts[:count]
-            if self.block_tokens is not None and np.any(counts != -(-batch.inputs[:count] // self.block_tokens)):
-                return False
-            self.id_counts.frombytes(counts.tobytes())
-            self.ids.frombytes(batch.ids[: counts.sum()].tobytes())
-        self.dates = batch.dates
-        self.times.frombytes(batch.times[:count].tobytes())
-        self.inputs.frombytes(batch.inputs[:count].tobytes())
-        self.outputs.frombytes(batch.outputs[:count].tobytes())
+        self.dates = dates
+        count = None if self.max_requests is None else self.max_requests - len(self)
+        self.times.frombytes(times[:count].tobytes())
+        self.inputs.frombytes(inputs[:count].tobytes())
+        self.outputs.frombytes(outputs[:count].tobytes())
         return True
 
     def trace(self, notes: Iterable[str] = (), block_tokens: int | None = None) -> Trace:
@@ -107,9 +91,10 @@ class Rows:
         inputs, outputs = (np.frombuffer(tokens, np.int64) for tokens in (self.inputs, self.outputs))
         if not self.dates:
             if columns.whole and columns.unit_from and np.any(times_s % 1):
-                times_s = times_s[times_s % 1 > 0]
-                what = f"{columns.arrival} has fractions, such as {times_s[0]:g}, but {columns.kind}'s {{}} are whole"
-                what = what.format(WORDS[columns.unit or "ms"])
+                what = (
+                    f"{columns.arrival} has fractions, such as {times_s[times_s % 1 > 0][0]:g}, but {columns.kind}'s "
+                    f"{WORDS[columns.unit or 'ms']} are whole"
+                )
                 raise trace_error(self.path, None, what, "pass unit='s' or unit='ms', whichever it is")
             times_s = times_s / PER_SECOND[columns.unit or "s"]
         hash_ids = None
@@ -139,10 +124,9 @@ class Rows:
             block_tokens=block_tokens if hash_ids is not None else None,
         )
         if not self.dates and columns.unit_from:
-            notes.append(
-                f"{columns.arrival.strip()} was read as {WORDS[columns.unit or 's']}, {columns.unit_from}: "
-                f"{trace.per_s:.3g} requests a second; where that is wrong, pass unit=."
-            )
+            said = f"{columns.arrival.strip()} was read as {WORDS[columns.unit or 's']}, {columns.unit_from}"
+            rate = f": {trace.per_s:.3g} requests a second" if trace.duration_s else ""
+            notes.append(f"{said}{rate}; where that is wrong, pass unit=.")
         if columns.output is None:
             notes.append("Nothing says how many tokens were generated: one for each request.")
         if columns.idle_start and self.full:
@@ -153,47 +137,44 @@ class Rows:
         return replace(trace, notes=tuple(notes))
 
     def _time(self, where: int | str, value: Any) -> float:
-        name = self.columns.arrival.strip()
-        number = _number(value) if self.text else value
-        if type(number) in (int, float) and 0 <= number < math.inf and self.dates is not True:
-            if self.columns.unit is None:
-                raise unit_asked_for(self.path, where, self.columns, value)
-            self.dates = False
-            try:
+        """In the file's unit, or, of a date, in seconds since 1970."""
+        columns, number = self.columns, number_in(value) if self.text else value
+        try:
+            if type(number) in (int, float) and 0 <= number < math.inf and not self.dates:
+                if columns.unit is None:
+                    what = f"{columns.arrival.strip()} is {str(value)[:40]!r}, and nothing says in which unit of time"
+                    units = ", ".join(f"{unit!r}" for unit in PER_SECOND)
+                    raise trace_error(self.path, where, what, f"pass unit=, one of {units}")
+                self.dates = False
                 return float(number)
-            except OverflowError:
-                pass
-        elif type(number) is str and self.dates is not False:
-            try:
+            if type(number) is str and self.dates is not False:
                 time = datetime.fromisoformat(number)
-                seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
                 self.dates = True
-                return seconds
-            except (ValueError, OverflowError):
-                pass
+                return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            pass
         a_date = "a date and time such as 2023-11-16 18:15:46.68"
-        units = f"a number of {WORDS[self.columns.unit]}" if self.columns.unit else "a number"
-        due = {True: a_date, False: f"{units}, 0 or more", None: f"{a_date}, or {units}, 0 or more"}[self.dates]
-        raise self._error(where, name, value, due)
+        a_number = f"a number{f' of {WORDS[columns.unit]}' if columns.unit else ''}, 0 or more"
+        due = {True: a_date, False: a_number, None: f"{a_date}, or {a_number}"}[self.dates]
+        raise self._error(where, columns.arrival, value, due)
 
     def _tokens(self, where: int | str, name: str, value: Any) -> int:
-        number = _number(value) if self.text else value
+        number = number_in(value) if self.text else value
         if type(number) is float and number.is_integer():  # as a table program writes it: 374.0
             number = int(number)
         if type(number) is int and 0 <= number <= MAX_TOKENS:
             return number
-        raise self._error(where, name.strip(), value, f"a whole number of tokens from 0 to {MAX_TOKENS:,}")
+        raise self._error(where, name, value, f"a whole number of tokens from 0 to {MAX_TOKENS:,}")
 
-    def _hash_ids(self, where: int | str, ids: Any) -> list[int]:
-        if self.text and isinstance(ids, str) and re.fullmatch(r"[\s\[\]\d,;|-]*", ids):
-            ids = [int(number) for number in re.findall(r"-?\d{1,20}", ids)]
-        if isinstance(ids, list) and all(type(i) is int and -(2**63) <= i < 2**64 for i in ids):
-            # A hash of 64 bits without a sign stays as good a name with one.
-            return [i if i < 2**63 else i - 2**64 for i in ids]
-        name = (self.columns.block_ids or "hash_ids").strip()
-        raise self._error(where, name, ids, "a list of whole numbers of at most 64 bits")
-
-    def _add_ids(self, where: int | str, tokens: int, ids: list[int]) -> None:
+    def _add_ids(self, where: int | str, value: Any) -> None:
+        """The ids of the request that was added last."""
+        ids = value
+        if self.text and re.fullmatch(r"\[?(?:[\s,;|]*-?\d{1,20}(?![^\s,;|\]]))*[\s,;|]*\]?", ids):
+            ids = [int(number) for number in re.findall(r"-?\d+", ids)]
+        if not isinstance(ids, list) or not all(type(i) is int and -(2**63) <= i < 2**64 for i in ids):
+            due = "a list of whole numbers of at most 64 bits"
+            raise self._error(where, self.columns.block_ids or "hash_ids", value, due)
+        tokens = self.inputs[-1]
         if self.block_tokens is not None and len(ids) != (blocks := -(-tokens // self.block_tokens)):
             what = (
                 f"hash_ids has {len(ids):,} ids, but a prompt of {tokens:,} tokens has {blocks:,} blocks of "
@@ -201,15 +182,16 @@ class Rows:
             )
             remedy = "complete the line, or name the block_tokens that this trace was made with"
             raise trace_error(self.path, where, what, remedy)
-        self.ids.extend(ids)
+        # A hash of 64 bits without a sign stays as good a name with one.
+        self.ids.extend(i if i < 2**63 else i - 2**64 for i in ids)
         self.id_counts.append(len(ids))
 
     def _error(self, where: int | str, name: str, value: object, due: str) -> TraceFileError:
-        what = f"{name} is {str(value)[:40]!r}, but must be {due}"
+        what = f"{name.strip()} is {str(value)[:40]!r}, but must be {due}"
         return trace_error(self.path, where, what, "mend or remove the row")
 
 
-def _number(text: Any) -> Any:
+def number_in(text: Any) -> Any:
     """An int or float where the text is one."""
     for kind in (int, float):
         try:

@@ -5,10 +5,9 @@
   column map.
 - Whole JSON documents: results of `vllm bench serve`, and Weka's agent sessions (`labkit.simulate.trace_documents`).
 
-Any of them may be packed. What a file is says its beginning, never its name. Tables and lines are read in chunks of
-some megabytes. What a chunk holds is read at once where all of it has the usual form (`trace_batches`), and otherwise
-request by request (`trace_rows`), which says what is wrong and where. So ten million rows take seconds, and a bad one
-among them is still named by its line.
+Any of them may be packed. How a file begins says what it is, never its name. Tables and lines are read in chunks of
+some megabytes, row by row (`trace_rows`), which says what is wrong and where; of a table, what has the usual form is
+taken a chunk at once (`trace_batches`). So ten million rows take seconds, and a bad one is still named by its line.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -25,12 +24,11 @@ from typing import Any
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
 from labkit.simulate.trace import Trace, mix
-from labkit.simulate.trace_batches import csv_batch, json_batch
+from labkit.simulate.trace_batches import csv_batch
 from labkit.simulate.trace_documents import is_document, read_document, read_folder
-from labkit.simulate.trace_files import Chunk, beginning, chunks, lines
-from labkit.simulate.trace_files import trace_error as _error
+from labkit.simulate.trace_files import Chunk, beginning, chunks, lines, trace_error
 from labkit.simulate.trace_formats import columns_of
-from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows
+from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows, number_in
 
 __all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "mix", "read_trace"]
 
@@ -78,132 +76,113 @@ def read_trace(
         max_requests = whole_number(max_requests, "max_requests", at_least=1, error=LabkitError)
     if block_tokens is not None:
         block_tokens = whole_number(block_tokens, "block_tokens", at_least=1, error=LabkitError)
-    if path.is_dir():
-        return read_folder(path).head(max_requests or MAX_TOKENS)
-    start = beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-    reader = _Reader(path, max_requests, column_map, unit, block_tokens)
-    if is_document(start):
-        found = read_document(path)
+
+    def begin(where: int | str, names: list[str], text: bool) -> Rows:
+        columns = columns_of(path, where, names, column_map, unit)
+        return Rows(path, columns, max_requests, block_tokens, text)
+
+    start = b"" if path.is_dir() else beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if path.is_dir() or is_document(start):
+        found = read_folder(path) if path.is_dir() else read_document(path)
         if isinstance(found, Trace):
+            if column_map is not None or unit not in (None, "s"):
+                what = "what its fields mean is known, and its times are seconds"
+                raise trace_error(path, None, what, "leave column_map and unit out")
             return found.head(max_requests or MAX_TOKENS)
-        reader.objects((f"request {number}", request) for number, request in enumerate(found, 1))
+        rows = _objects(path, begin, ((f"request {n}", request) for n, request in enumerate(found, 1)))
     elif start.startswith(b"{"):
-        reader.json_lines(progress)
+        with closing(chunks(path, MAX_LINE_BYTES, progress)) as pieces:
+            rows = _objects(path, begin, _parsed(path, lines(pieces)))
     else:
-        reader.table(progress, _delimiter(start))
-    if reader.rows is None:
-        raise _error(path, None, "it is empty", "check that the download is complete")
-    return reader.rows.trace()
+        with closing(chunks(path, MAX_LINE_BYTES, progress, first_line_apart=True)) as pieces:
+            rows = _table(path, begin, pieces, _delimiter(start))
+    if rows is None:
+        raise trace_error(path, None, "it is empty", "check that the download is complete")
+    return rows.trace()
 
 
-class _Reader:
-    """The requests of one file. There are no rows as long as nothing has said what its columns mean."""
+Begin = Callable[[int | str, list[str], bool], Rows]
+"""Makes the rows, once the names of the columns are known: where they stand, the names, whether values are text."""
 
-    def __init__(
-        self,
-        path: Path,
-        max_requests: int | None,
-        column_map: Mapping[str, str] | None,
-        unit: str | None,
-        block_tokens: int | None,
-    ) -> None:
-        self.path, self.max_requests, self.block_tokens = path, max_requests, block_tokens
-        self.column_map, self.unit = column_map, unit
-        self.rows: Rows | None = None
-        self.places: list[int | None] = []
 
-    def table(self, progress: bool | None, delimiter: str) -> None:
-        """Rows with what the header calls time, prompt, output and block ids."""
-        with closing(chunks(self.path, MAX_LINE_BYTES, progress, first_line_apart=True)) as pieces:
-            for chunk in pieces:
-                rows = self.rows
-                if rows is not None and len(chunk.data) >= BATCH_BYTES and self.places[3] is None:
-                    batch = csv_batch(chunk.data, self.places[:3], delimiter, MAX_TOKENS)
-                    if batch is not None and rows.add_batch(batch):
-                        if rows.full:
-                            return
-                        continue
-                # A quoted field may hold line breaks, and so reach over the end of a piece: then all the rest is one.
-                # The names in a header are often quoted, each on its own.
-                quotes = chunk.data.count(b'"')
-                reaches_over = quotes % 2 if rows is None else quotes
-                self._table_rows(chunk.first, lines(chain([chunk], pieces) if reaches_over else [chunk]), delimiter)
-                if self.rows is not None and self.rows.full:
-                    return
+def _objects(path: Path, begin: Begin, requests: Iterable[tuple[int | str, Any]]) -> Rows | None:
+    """JSON objects, a request each, and where they stand. None if there is none."""
+    rows = None
+    for where, request in requests:
+        if not isinstance(request, dict):
+            what = f"it is {str(request).strip()[:40]!r}, but must be a JSON object"
+            raise trace_error(path, where, what, "mend the line")
+        if rows is None:
+            rows = begin(where, list(request), False)
+            needed, names = rows.columns.needed, rows.columns.names
+        for name in needed:
+            if name not in request:
+                has = ", ".join(request)[:200] or "it"
+                raise trace_error(path, where, f"the field {name!r} is missing", f"give it beside {has}")
+        rows.add(where, *map(request.get, names))
+        if rows.full:
+            break
+    return rows
 
-    def json_lines(self, progress: bool | None) -> None:
-        """Lines of JSON objects."""
-        with closing(chunks(self.path, MAX_LINE_BYTES, progress)) as pieces:
-            for chunk in pieces:
-                if self.rows is None:
-                    for line, request in self._parsed(chunk):
-                        self._rows(line, list(request), text=False)  # it begins with a brace
-                        break
-                if self.rows is not None:
-                    batch = json_batch(chunk.data, self.rows.columns.names, MAX_TOKENS)
-                    if batch is None or not self.rows.add_batch(batch):
-                        self.objects(self._parsed(chunk))
-                    if self.rows.full:
-                        return
 
-    def objects(self, requests: Iterable[tuple[int | str, Any]]) -> None:
-        """JSON objects, a request each, and where they stand."""
-        for where, request in requests:
-            if not isinstance(request, dict):
-                what = f"it is {str(request).strip()[:40]!r}, but must be a JSON object"
-                raise _error(self.path, where, what, "mend the line")
-            rows = self._rows(where, list(request), text=False)
-            columns = rows.columns
-            for name in columns.needed:
-                if name not in request:
-                    has = ", ".join(request)[:200] or "it"
-                    raise _error(self.path, where, f"the field {name!r} is missing", f"give it beside {has}")
-            rows.add(where, *(None if name is None else request.get(name) for name in columns.names))
-            if rows.full:
-                return
+def _table(path: Path, begin: Begin, pieces: Iterator[Chunk], delimiter: str) -> Rows | None:
+    """Rows of a table under its header. None if there is not even that."""
+    rows = None
+    places: list[int | None] = []  # of time, prompt, output and block ids in a row
+    for chunk in pieces:
+        batch = None
+        if rows is not None and len(chunk.data) >= BATCH_BYTES and places[3] is None:
+            batch = csv_batch(chunk.data, places[:3], delimiter, MAX_TOKENS)
+        if rows is None or batch is None or not rows.add_batch(batch):
+            # A quoted field may hold line breaks, and so reach over the end of a piece: then all the rest is one. The
+            # names in a header are often quoted, each on its own.
+            quotes = chunk.data.count(b'"')
+            reaches_over = quotes % 2 if rows is None else quotes
+            numbered = lines(chain([chunk], pieces) if reaches_over else [chunk])
+            for line, fields in _fields(path, chunk.first, numbered, delimiter):
+                if rows is None:
+                    if any(type(number_in(field)) is not str for field in fields):
+                        what = f"the row holds values ({', '.join(fields)[:60]}), but the first must name the columns"
+                        raise trace_error(path, line, what, "put a header above it")
+                    rows = begin(line, fields, True)
+                    places = [fields.index(name) if name in fields else None for name in rows.columns.names]
+                    most = max(place for place in places if place is not None)
+                    continue
+                if len(fields) <= most:
+                    what = f"the row has {len(fields)} fields, but needs {most + 1}"
+                    raise trace_error(path, line, what, "complete or remove the row")
+                rows.add(line, *(None if place is None else fields[place].strip() for place in places))
+                if rows.full:
+                    break
+        if rows is not None and rows.full:
+            break
+    return rows
 
-    def _rows(self, where: int | str, names: list[str], text: bool) -> Rows:
-        if self.rows is None:
-            columns = columns_of(self.path, where, names, self.column_map, self.unit)
-            self.rows = Rows(self.path, columns, self.max_requests, self.block_tokens, text)
-            self.places = [names.index(name) if name in names else None for name in columns.names]
-        return self.rows
 
-    def _table_rows(self, first: int, numbered: Iterator[tuple[int, str]], delimiter: str) -> None:
-        table = csv.reader((text for _, text in numbered), delimiter=delimiter)
-        while True:
-            try:
-                fields = next(table)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                what = f"the row is not CSV ({error})"
-                raise _error(self.path, first + table.line_num - 1, what, "mend or remove the row") from None
-            line = first + table.line_num - 1
-            if not any(field.strip() for field in fields):
-                continue
-            if self.rows is None:
-                self._rows(line, fields, text=True)
-                continue
-            needed = max(place for place in self.places if place is not None) + 1
-            if len(fields) < needed:
-                what = f"the row has {len(fields)} fields, but needs {needed}"
-                raise _error(self.path, line, what, "complete or remove the row")
-            self.rows.add(line, *(None if place is None else fields[place].strip() for place in self.places))
-            if self.rows.full:
-                return
+def _fields(
+    path: Path, first: int, numbered: Iterable[tuple[int, str]], delimiter: str
+) -> Iterator[tuple[int, list[str]]]:
+    table = csv.reader((text for _, text in numbered), delimiter=delimiter)
+    try:
+        for fields in table:
+            if any(field.strip() for field in fields):
+                yield first + table.line_num - 1, fields
+    except csv.Error as error:
+        line = first + table.line_num - 1
+        raise trace_error(path, line, f"the row is not CSV ({error})", "mend or remove the row") from None
 
-    def _parsed(self, chunk: Chunk) -> Iterator[tuple[int, Any]]:
-        for line, text in chunk.lines():
-            if not text.strip():
-                continue
-            try:
-                yield line, json.loads(text)
-            except json.JSONDecodeError as error:
-                what = f"the line is not JSON ({error.msg} at column {error.colno}), but must be one JSON object"
-                raise _error(self.path, line, what, "mend or remove the line") from None
-            except (ValueError, RecursionError):
-                raise _error(self.path, line, "the line is not readable JSON", "mend or remove the line") from None
+
+def _parsed(path: Path, numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any]]:
+    for line, text in numbered:
+        if not text.strip():
+            continue
+        try:
+            yield line, json.loads(text)
+        except json.JSONDecodeError as error:
+            what = f"the line is not JSON ({error.msg} at column {error.colno}), but must be one JSON object"
+            raise trace_error(path, line, what, "mend or remove the line") from None
+        except (ValueError, RecursionError):
+            raise trace_error(path, line, "the line is not readable JSON", "mend or remove the line") from None
 
 
 def _delimiter(start: bytes) -> str:

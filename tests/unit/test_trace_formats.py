@@ -67,7 +67,7 @@ def test_burstgpt(tmp_path, header):
 
 def test_burstgpt_under_azures_names_is_asked_for_its_unit(tmp_path):
     path = write(tmp_path, "TIMESTAMP,Model,ContextTokens,GeneratedTokens\n6,GPT-4,613,239\n7,GPT-4,1,2\n")
-    assert "line 2: TIMESTAMP is '6', a number, and nothing says of which unit of time; pass unit=" in refusal(path)
+    assert "line 2: TIMESTAMP is '6', and nothing says in which unit of time; pass unit=" in refusal(path)
     trace = read_trace(path, unit="s")
     assert plain(trace) == ([0, 1], [613, 1], [239, 2]) and trace.notes == ()
 
@@ -316,7 +316,31 @@ def test_a_unit_in_the_name(tmp_path, name, per_s):
 @pytest.mark.parametrize("name", ["start", "tokens", "requests", "arrivals", "items"])
 def test_no_unit_in_the_name(tmp_path, name):
     path = write(tmp_path, f"{name},n\n0,5\n")
-    assert "nothing says of which unit" in refusal(path, column_map={"arrival": name, "input": "n"})
+    assert "nothing says in which unit" in refusal(path, column_map={"arrival": name, "input": "n"})
+
+
+def test_what_documents_mean_is_not_to_be_mapped(tmp_path):
+    for path in (session(tmp_path, "a"), tmp_path):
+        for options in ({"column_map": MAP}, {"unit": "ms"}):
+            assert "leave column_map and unit out" in refusal(path, **options)
+        assert read_trace(path, unit="s").arrival_s.tolist() == [0, 4, 5, 7]
+
+
+@pytest.mark.parametrize("first", ["0,5,6", "2024-05-10 00:00:00.401,613,239", " 1.5 ;2;3"])
+def test_a_table_without_a_header(tmp_path, first):
+    for options in ({}, {"column_map": {"arrival": first[0], "input": "5"}, "unit": "s"}):
+        said = refusal(write(tmp_path, f"{first}\n{first}\n"), **options)
+        assert "line 1: the row holds values (" in said and "put a header above it" in said
+
+
+@pytest.mark.parametrize("cell", ["5-6", "a1b2", "[1, 2", "1.5", "[[1]]", "-"])
+def test_block_ids_in_a_cell_that_are_none(tmp_path, cell):
+    path = write(tmp_path, f'start_s,n,ids\n0,9,"-7 8"\n0,9,"{cell}"\n')
+    columns = {"arrival": "start_s", "input": "n", "block_ids": "ids"}
+    if cell == "[1, 2":
+        assert [ids.tolist() for ids in read_trace(path, column_map=columns).hash_ids] == [[-7, 8], [1, 2]]
+    else:
+        assert f"line 3: ids is '{cell}', but must be a list of whole numbers" in refusal(path, column_map=columns)
 
 
 def test_a_column_that_is_missing_is_named_beside_those_there_are(tmp_path):

@@ -206,7 +206,6 @@ def in_chunks(monkeypatch, chunk_bytes: int, batch_bytes: int) -> None:
 
 def line_by_line(monkeypatch) -> None:
     monkeypatch.setattr("labkit.simulate.traces.csv_batch", lambda *_: None)
-    monkeypatch.setattr("labkit.simulate.traces.json_batch", lambda *_: None)
 
 
 OTHERS = {
@@ -247,11 +246,10 @@ def test_however_a_file_is_cut_the_answer_is_the_same(tmp_path, monkeypatch, nam
         assert [outcome(path), outcome(path, max_requests=3)] == expected
 
 
-@pytest.mark.parametrize("kind", ["azure", "mooncake"])
-def test_usual_chunks_are_read_at_once(tmp_path, monkeypatch, kind):
+def test_usual_chunks_are_read_at_once(tmp_path, monkeypatch):
     in_chunks(monkeypatch, 300, batch_bytes=0)
     monkeypatch.setattr("labkit.simulate.trace_rows.Rows.add", None)
-    assert len(read_trace(write(tmp_path, HEADER + ROW * 100 if kind == "azure" else request() * 100))) == 100
+    assert len(read_trace(write(tmp_path, HEADER + ROW * 100))) == 100
 
 
 def test_a_bad_row_far_into_a_large_file_is_named(tmp_path):
