@@ -41,17 +41,19 @@ class CanEverFit(Gate):
             400 1 20 16
             345 1 20 16
             2000000 5 65536 16
-            2 1 1 1
+            4 1 1 1
         the-answer-takes-room-too: A prompt that fits is not enough: the tokens that are generated need slots as well.
             ? How many tokens are in memory just before the last one of the answer comes out?
             60 40 5 16
             80 20 5 16
+            80 17 5 16
             1 100 5 16
             1 400 20 16
             900000 200000 65536 16
         a-started-block-counts: A block that holds one token of it is needed whole.
             ? 81 slots of 16 tokens a block: how many blocks is that, and what does // answer?
             70 13 5 16
+            80 10 5 16
             81 1 5 16
             16 2 1 16
             5 1 1 4
@@ -63,13 +65,13 @@ class CanEverFit(Gate):
             33 2 4 16
             90000 20000 65536 16
         exactly-enough-is-enough: A request that takes the last block there is fits.
-            50 30 5 16
             50 16 5 16
-            300 20 20 16
-            1000000 48576 65536 16
+            300 10 20 16
+            1000000 48570 65536 16
         the-last-token-needs-no-slot: The token that is generated last is never computed, so no slot is needed for it.
             ? A prompt of one token and an answer of one: what is computed, and what of it is in memory when it ends?
             80 1 5 16
+            50 30 5 16
             50 31 5 16
             1 1 1 1
             1 320 20 16
@@ -78,7 +80,7 @@ class CanEverFit(Gate):
         """
     )
     hints = (
-        "A prompt of 10 tokens and an answer of 3: which tokens are computed, in which steps, and which of them is not?",
+        "A prompt of 10 tokens and an answer of 3: which tokens are computed, in which steps, and which is not?",
         "At its longest a request has prompt_tokens + max_tokens - 1 tokens in memory. They stand in blocks of "
         "block_size, and the last of them may be part filled.",
         "slots = prompt_tokens + max_tokens - ____\nreturn -(-slots // ____) <= ____",
@@ -92,7 +94,7 @@ class CanEverFit(Gate):
             if slots // block_size <= num_blocks:
                 return "a-started-block-counts"
             return "the-answer-takes-room-too" if _up(prompt_tokens, block_size) <= num_blocks else self.no
-        if slots % block_size == 0 and needed == num_blocks:
+        if _up(slots + 2, block_size) > num_blocks:
             return "the-last-token-needs-no-slot"
         return "exactly-enough-is-enough" if needed == num_blocks else self.yes
 
@@ -124,7 +126,8 @@ class WatermarkGate(Gate):
         only-what-there-is: A request that needs more blocks than are available is refused, whoever runs.
             ? What does your function answer if more is needed than there is, and nobody runs?
             5 4 100 0.0 0
-            5 4 100 0.0 1
+            9 4 100 0.0 1
+            120 30 100 0.0 0
             9 4 100 0.1 0
             1 0 100 0.25 0
             900 30 1000 0.02 7
@@ -134,13 +137,14 @@ class WatermarkGate(Gate):
             4 4 100 0.5 0
             96 100 100 0.25 0
             1 1 8 0.25 0
-        the-watermark-stays-free: While others run, a request is refused that would leave fewer blocks than the watermark.
+        the-watermark-stays-free: While others run, nobody starts who would leave fewer blocks than the watermark.
             ? What is left when the request has its blocks, and how much of memory must that be?
-            95 96 1000 0.02 3
-            8 10 26 0.25 2
-            16 21 26 0.25 1
-            1 1 100 0.05 40
+            90 91 1000 0.1 3
+            9 10 26 0.25 2
+            19 24 26 0.25 1
+            50 51 100 0.05 40
             600 640 1280 0.5 300
+            637 640 1280 0.5 300
         a-share-of-all-blocks: The watermark is a share of all blocks, not of those that are available now.
             ? Of which number is the share taken: of what is free now, or of all there is?
             95 110 1000 0.02 3
@@ -165,13 +169,14 @@ class WatermarkGate(Gate):
             2 3 26 0.05 3
             4 5 7 0.25 1
             0 1 7 0.25 1
+            5 5 7 0.1 1
             8 8 10 0.05 3
             30 33 15 0.25 2
         """
     )
     hints = (
         "1,000 blocks, a watermark of 0.02, 110 available, 95 needed. How many are left, and who will want them?",
-        "What is left, available - needed, must be at least the watermark in whole blocks; where nobody runs, at least 0.",
+        "What is left, available - needed, must be the watermark in whole blocks, or more; where nobody runs, 0 or more.",
         "left = available - needed\nkept = int(____ * ____) if running else ____\nreturn left >= kept",
     )
     search = {"seed": (0, 10**9)}
@@ -197,7 +202,7 @@ class WatermarkGate(Gate):
         if not running:
             return "an-empty-engine-lets-in" if left < kept else "what-leaves-enough-is-let-in"
         if left < kept:
-            return "a-share-of-all-blocks" if left >= watermark * available else self.no
+            return "a-share-of-all-blocks" if left >= int(watermark * available) else self.no
         if left < share:
             return "rounded-down"
         return "exactly-the-watermark-is-enough" if left == share else "what-leaves-enough-is-let-in"
@@ -233,11 +238,13 @@ class FullSequenceGate(Gate):
             100000 0 700 16
             8000 0 499 16
             600 0 32 16
-            2 0 1 1
+            4 0 1 1
+            160 16 2 16
         what-is-found-is-not-free-as-well: Blocks that the cache has for the request are not among those available.
             ? Nobody holds the blocks that were found. Where do they lie, and can they be had once more?
             52 32 4 4
             96 64 1 16
+            96 64 0 16
             80 48 1 16
             16 8 1 4
         a-started-block-counts: A block that holds one token is needed whole.
@@ -251,7 +258,7 @@ class FullSequenceGate(Gate):
             64 48 9 16
             1 0 3 16
             100000 0 7000 16
-            5000 4992 400 16
+            5000 160 400 16
         exactly-enough-is-enough: A request whose last token lies in the last block that can be had may start.
             80 0 5 16
             75 0 5 16
@@ -264,6 +271,8 @@ class FullSequenceGate(Gate):
             1000 992 1 16
             49 16 3 16
             60 40 5 4
+            60 56 12 4
+            60 40 16 4
         """
     )
     hints = (
@@ -287,8 +296,8 @@ class FullSequenceGate(Gate):
             if (num_tokens - cached) // block_size <= available:
                 return "a-started-block-counts"
             return "what-is-found-is-not-free-as-well" if hits and needed <= available + hits else self.no
-        if needed + hits > available:
-            return "what-is-found-needs-no-block" if hits else self.yes
+        if hits and needed + 2 * hits > available:
+            return "what-is-found-needs-no-block"
         return "exactly-enough-is-enough" if needed == available else self.yes
 
     def cause(
@@ -320,18 +329,20 @@ class LatencyGate(Gate):
             5000 1000 0.5
             3000 500 2.0
             10000000 20000 60.0
-            1 0.5 1.0
+            10000000 1000 4.0
+            3 0.5 1.0
             30 10 2.0
         who-begins-in-time-is-let-in: A request that begins within the target is let in.
             500 1000 4.0
             1500 20000 1.0
             3 0.5 8.0
+            20 2 15.0
+            6 4 9.0
             40000 20000 3.0
         exactly-in-time-is-in-time: A wait that is as long as the target is not too long.
             2000 1000 2.0
-            125 1000 0.125
             60 1 60.0
-            6 4 1.5
+            4000 500 8.0
         a-fraction-of-a-second-counts: A wait is a time, not a number of whole seconds.
             ? What is left of 1.9 seconds once it is a whole number?
             1900 1000 1.0
@@ -343,7 +354,7 @@ class LatencyGate(Gate):
     )
     hints = (
         "9,000 tokens of prompts wait, and 1,000 are computed in a second. When does the last of them begin to answer?",
-        "Tokens divided by tokens a second are seconds. Without a speed there is no estimate, and then nobody is refused.",
+        "Tokens divided by tokens a second are seconds. Without a speed nobody can tell, and then nobody is refused.",
         "if tokens_per_s == ____:\n    return ____\nreturn queued_tokens / ____ <= ____",
     )
     search = {
@@ -402,7 +413,7 @@ class BreakTheSevenBlocks(BreakIt):
         "run": "Nothing was computed: the server computes only when it is told to run.",
     }
     hints = (
-        "Whom does the gate above count when it asks whether a request could come to its end? Who else holds memory then?",
+        "Whom does the gate count when it asks whether a request could come to its end? Who else holds memory then?",
         "Each of two must fit alone, and their prompts must fit together. Both must want more than what is left then.",
         '[("Server", ____), ("come", "A", 4, 1), ("come", "B", 3, ____), ("run",)]',
     )
@@ -416,7 +427,7 @@ LESSON = Lesson(
     part="III. The scheduler",
     minutes=65,
     builds="The gates of a server: who may start now, who waits outside, and who is told at once to come again later.",
-    symptom="Hundreds of requests begin, lose their memory in mid-answer and are computed again; throughput looks fine.",
+    symptom="Requests lose their memory in mid-answer and are computed again, by the hundred; throughput looks fine.",
     exercises=(
         Exercise("can_ever_fit", "Could it ever be served?", 5, 1, 4, CanEverFit(), ADMISSION + "can_ever_fit",
                  slot="admission"),
