@@ -23,8 +23,10 @@ from labkit.specs.admission_control.scenes import GATES, busy_minute, make, serv
 cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 optimistic = served(make(900, **GATES["optimistic"]), busy_minute(), cost)
 computed = sum(moment.computed for moment in optimistic.run.moments)
-print(f"{len(optimistic.run.finished)} requests in {optimistic.run.seconds:.0f} s,",
-      f"{optimistic.delivered_per_s:,.0f} tokens delivered each second")
+print(
+    f"{len(optimistic.run.finished)} requests in {optimistic.run.seconds:.0f} s,",
+    f"{optimistic.delivered_per_s:,.0f} tokens delivered each second",
+)
 print(f"{optimistic.preemptions} times somebody gave their memory up")
 print(f"{computed:,} tokens computed, {optimistic.recomputed / computed:.0%} of them for the second time")
 
@@ -39,7 +41,7 @@ print(f"{computed:,} tokens computed, {optimistic.recomputed / computed:.0%} of 
 # often somebody gives memory up, how long F waits for its first token, and which run ends last.
 
 # %% id="play-widget"
-from labkit.specs.admission_control.scenes import few_requests
+from labkit.specs.admission_control.scenes import few_requests, make
 from labkit.specs.continuous_batching.scenes import watched
 from labkit.widgets import RequestTimeline
 
@@ -52,8 +54,9 @@ runs = {}
 for name, knobs in ways.items():
     small = make(16, 4, seats=8, token_budget=12, **knobs)
     runs[name] = watched(small, few_requests())
-RequestTimeline(runs, title="Six requests, sixteen blocks",
-                subtitle="The same requests; the gate asks another question.")
+RequestTimeline(
+    runs, title="Six requests, sixteen blocks", subtitle="The same requests; the gate asks another question."
+)
 
 # %% [markdown] id="idea"
 # ## A gate moves waiting
@@ -78,6 +81,7 @@ RequestTimeline(runs, title="Six requests, sixteen blocks",
 # The first question at the door: is all of memory enough for this request, at its longest and alone? The last token of
 # an answer is sent to its user and never computed, since nothing comes after it. So it needs no slot.
 
+
 # %% id="ex-can-ever-fit"
 # %%exercise can_ever_fit
 def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_size: int) -> bool:
@@ -96,6 +100,7 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
     slots = prompt_tokens + max_tokens - 1
     return -(-slots // block_size) <= num_blocks
     # END SOLUTION
+
 
 # %% [markdown] id="about-never"
 # What if nobody asks? In the next cell the door is open for everybody. `long` may come to 170 tokens, and memory has
@@ -117,8 +122,10 @@ for asked in (False, True):
     for _ in range(1000):
         step = server.schedule()
         server.update(step, [7] * len(step.sampling))
-    print(f"door {'asks' if asked else 'open'}, after 1,000 steps: running {len(server.running)},",
-          f"waiting {len(server.waiting)}")
+    print(
+        f"door {'asks' if asked else 'open'}, after 1,000 steps: running {len(server.running)},",
+        f"waiting {len(server.waiting)}",
+    )
 
 # %% [markdown] id="after-never"
 # Running 0, waiting 2, memory empty, and no error anywhere. The head of the queue waits for blocks that do not exist,
@@ -152,11 +159,10 @@ print(dict(server.refusals))
 # Look after the newcomer has its blocks: at least the watermark must be left. If nobody runs there is nobody to keep
 # blocks for, and the request may have them all.
 
+
 # %% id="ex-watermark-gate"
 # %%exercise watermark_gate
-def watermark_gate(
-    needed: int, available: int, num_blocks: int, watermark: float, running: int
-) -> bool:
+def watermark_gate(needed: int, available: int, num_blocks: int, watermark: float, running: int) -> bool:
     """Whether a request may start, and enough is left for those who run.
 
     Args:
@@ -177,6 +183,7 @@ def watermark_gate(
         return left >= 0
     return left >= int(watermark * num_blocks)
     # END SOLUTION
+
 
 # %% id="use-watermark-gate"
 from labkit.mine import watermark_gate
@@ -202,14 +209,16 @@ for number in (13, 14, 19, 20, 24, 28, 29):
 for watermark in (0.2, 0.0):
     steps = replayed(theirs, make=engine.scheduler, watermark=watermark)
     gave = sum(len(step["preempted"]) for step in steps)
-    print(f"your gates, watermark {watermark}: {len(steps)} steps, {gave} preemptions,",
-          f"as vLLM decided: {steps == theirs['steps']}")
+    print(
+        f"your gates, watermark {watermark}: {len(steps)} steps, {gave} preemptions,",
+        f"as vLLM decided: {steps == theirs['steps']}",
+    )
 
 # %% [markdown] id="after-recorded-watermark"
-# In steps 13 to 19 request 6 is the head of the queue. It needs 8 blocks, 12 to 9 can be had, and it waits: with it, 4
-# would be left where 5 are wanted. In step 20 somebody has ended, and it begins with one more. Then those who run grow
-# straight through the watermark, down to 0 free in step 29. Nothing holds *them* back: that is what the blocks were
-# kept for.
+# In steps 13 to 19 request 6 is the head of the queue. It needs 8 blocks, 12 to 9 can be had, and it waits: with it,
+# at most 4 would be left where 5 are wanted. In step 20 somebody has ended, and it begins with one more. Then those
+# who run grow straight through the watermark, down to 0 free in step 29. Nothing holds *them* back: that is what the
+# blocks were kept for.
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -238,6 +247,7 @@ save_point("17")
 # it. `available` therefore counts the blocks that can be had **beside** what was found. What the cache has lowers what
 # is needed; it is not there a second time to fill it with other tokens.
 
+
 # %% id="ex-full-sequence-gate"
 # %%exercise full_sequence_gate
 def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size: int) -> bool:
@@ -260,6 +270,7 @@ def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size:
     return needed <= available
     # END SOLUTION
 
+
 # %% [markdown] id="about-two-recordings"
 # Again vLLM decided, on one workload with the gate and without it. `comes back` says what a preempted request finds of
 # its own in the prefix cache.
@@ -273,10 +284,13 @@ for name in ("no_full_sequence", "full_sequence"):
     ours = replayed(theirs, make=engine.scheduler, see=timelines[name].see)
     preempted = sum(len(step["preempted"]) for step in ours)
     tokens = sum(n for step in ours for _, n in step["scheduled"])
-    print(f"{name:16} {len(ours)} steps, {tokens} tokens computed, {preempted} preemptions,",
-          f"as vLLM decided: {ours == theirs['steps']}")
-RequestTimeline(timelines, title="Seven requests, 24 blocks of four tokens",
-                subtitle="What vLLM decided, and your gates with it.")
+    print(
+        f"{name:16} {len(ours)} steps, {tokens} tokens computed, {preempted} preemptions,",
+        f"as vLLM decided: {ours == theirs['steps']}",
+    )
+RequestTimeline(
+    timelines, title="Seven requests, 24 blocks of four tokens", subtitle="What vLLM decided, and your gates with it."
+)
 
 # %% [markdown] id="after-two-recordings"
 # Find request 2 in the first run. It has 43 tokens, 11 blocks. In step 4 there are 7, it is let in on a piece of 14
@@ -290,14 +304,18 @@ RequestTimeline(timelines, title="Seven requests, 24 blocks of four tokens",
 theirs = recording("full_sequence")
 for number in (12, 15, 16, 26, 27):
     step = theirs["steps"][number]
-    print(f"step {number}: {step['free']:2} free, begins {step['new']}, preempted {step['preempted']},",
-          f"comes back {step['resumed']}")
+    print(
+        f"step {number}: {step['free']:2} free, begins {step['new']}, preempted {step['preempted']},",
+        f"comes back {step['resumed']}",
+    )
 from labkit.mine import full_sequence_gate
 
 for free in (12, 13):
     beside = free - 32 // 4
-    print(f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
-          full_sequence_gate(52, 32, beside, 4))
+    print(
+        f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
+        full_sequence_gate(52, 32, beside, 4),
+    )
 
 # %% [markdown] id="after-found"
 # **The gate looks, and reserves nothing.** In step 12 request 3 has room for all of its 13 blocks and is let in.
@@ -327,9 +345,11 @@ for name in ("watermark 0.02", "watermark 0.1", "reserve to max"):
 print(f"{'':15} preempted  tokens/s  TTFT p50 | outside + outside again + in memory = all of it")
 for name, it in runs.items():
     waits = it.outside_s, it.again_s, it.inside_s
-    print(f"{name:15} {it.preemptions:9} {it.delivered_per_s:9,.0f}",
-          f"{it.run.percentile('ttft_s', 50):7.2f} s |",
-          f"{waits[0]:5.2f} s {waits[1]:13.2f} s {waits[2]:9.2f} s {sum(waits):11.2f} s")
+    print(
+        f"{name:15} {it.preemptions:9} {it.delivered_per_s:9,.0f}",
+        f"{it.run.percentile('ttft_s', 50):7.2f} s |",
+        f"{waits[0]:5.2f} s {waits[1]:13.2f} s {waits[2]:9.2f} s {sum(waits):11.2f} s",
+    )
 
 # %% id="queue-picture"
 from labkit.specs.admission_control.scenes import queue_picture
@@ -414,6 +434,7 @@ finish("17")
 #
 # At the start nobody has waited yet, and no speed is known.
 
+
 # %% id="ex-latency-gate"
 # %%exercise latency_gate
 def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bool:
@@ -434,6 +455,7 @@ def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bo
     return queued_tokens / tokens_per_s <= target_s
     # END SOLUTION
 
+
 # %% id="at-the-door"
 print(f"{'':22} refused   TTFT p50   TTFT p99   of those who were let in")
 doors = {
@@ -443,8 +465,9 @@ doors = {
 }
 for name, knobs in doors.items():
     it = served(make(900, watermark=0.02, **knobs), busy_minute(), cost).run
-    print(f"{name:22} {len(it.refused):7} {it.percentile('ttft_s', 50):8.2f} s",
-          f"{it.percentile('ttft_s', 99):8.2f} s")
+    print(
+        f"{name:22} {len(it.refused):7} {it.percentile('ttft_s', 50):8.2f} s", f"{it.percentile('ttft_s', 99):8.2f} s"
+    )
 
 # %% [markdown] id="after-doors"
 # This is waiting that is removed, and the first column is what removes it. Whoever is refused waits elsewhere, or
@@ -476,8 +499,8 @@ for name, knobs in doors.items():
 #   free: `new_token_ratio`, exported as `sglang:new_token_ratio`. It falls a little in every decode step and is set
 #   anew when requests are retracted, which is its word for preempted. Between 0 and 1 it slides from *is there a
 #   block?* to *reserve to the maximum*. `--max-queued-requests` is its door.
-# - **The gate's own deadlock**: a door that says *this fits* and a gate that counts in another way says *never*. vLLM
-#   issue 39734 is that, and you caught it in lesson 02. Here `can_ever_fit` and the gates count blocks by one formula.
+# - **The gate's own deadlock**: a door that says *this fits* and a gate that counts in another way and says *never*.
+#   vLLM issue 39734 is that, and you caught it in lesson 02. Here one formula counts for the door and for the gates.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
