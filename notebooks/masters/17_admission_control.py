@@ -23,12 +23,10 @@ from labkit.specs.admission_control.scenes import GATES, busy_minute, make, serv
 cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 optimistic = served(make(900, **GATES["optimistic"]), busy_minute(), cost)
 computed = sum(moment.computed for moment in optimistic.run.moments)
-print(
-    f"{len(optimistic.run.finished)} requests in {optimistic.run.seconds:.0f} s,",
-    f"{optimistic.delivered_per_s:,.0f} tokens delivered each second",
-)
+print(f"{len(optimistic.run.finished)} requests in {optimistic.run.seconds:.0f} s,",
+      f"{optimistic.delivered_per_s:,.0f} tokens delivered each second")
 print(f"{optimistic.preemptions} times somebody gave their memory up")
-print(f"{computed:,} tokens computed, {optimistic.recomputed / computed:.0%} of them for the second time")
+print(f"{computed:,} computed, {optimistic.recomputed / computed:.0%} for a second time")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -54,33 +52,31 @@ runs = {}
 for name, knobs in ways.items():
     small = make(16, 4, seats=8, token_budget=12, **knobs)
     runs[name] = watched(small, few_requests())
-RequestTimeline(
-    runs, title="Six requests, sixteen blocks", subtitle="The same requests; the gate asks another question."
-)
+RequestTimeline(runs, title="Six requests, sixteen blocks",
+                subtitle="The same requests; the gate asks another question.")
 
 # %% [markdown] id="idea"
 # ## A gate moves waiting
 #
-# The first run lets everybody in and takes memory back. The last never takes any back, and most wait outside. Whoever
-# waits outside holds no memory, and nothing of theirs is computed twice; whoever waits inside holds blocks that others
-# could use. That is all a gate can do: it **moves waiting** from one place to the other. It makes no memory, so it
-# does not remove it. The only thing that removes waiting is to say *no*, and then somebody has no answer.
+# The first gate is **optimistic**: it lets everybody in for whom there is a block now, and memory is taken back later.
+# The last **reserves to the maximum**: nobody ever loses anything, and most wait outside. Whoever waits outside holds
+# no memory, and nothing of theirs is computed twice. That is all a gate can do: it **moves waiting** from one place to
+# another. It makes no memory, so it does not remove waiting. Only a *no* removes it, and then somebody has no answer.
 #
 # So a server has gates in two places:
 #
 # - At the **front door** a request is told at once that it will not be served: HTTP 503, come again later. A client
 #   can try another server, which is better than waiting here without knowing.
-# - Before it gets **memory** a request is kept in the queue. It is asked about again in every step, until it is let
-#   in.
+# - Before it gets **memory** a request is kept in the queue, and the head of the queue is asked about again in every
+#   step.
 #
-# You write two gates of each place. All of them look at numbers and answer yes or no, and change nothing.
+# You write two gates of each place, one of them a stretch. They look at numbers, answer yes or no, and change nothing.
 
 # %% [markdown] id="about-can-ever-fit"
 # ### Exercise: `can_ever_fit` (5 minutes, difficulty 1, importance 4)
 #
 # The first question at the door: is all of memory enough for this request, at its longest and alone? The last token of
 # an answer is sent to its user and never computed, since nothing comes after it. So it needs no slot.
-
 
 # %% id="ex-can-ever-fit"
 # %%exercise can_ever_fit
@@ -101,10 +97,9 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
     return -(-slots // block_size) <= num_blocks
     # END SOLUTION
 
-
 # %% [markdown] id="about-never"
-# What if nobody asks? In the next cell the door is open for everybody. `long` may come to 170 tokens, and memory has
-# 20 blocks of 4. The short one behind it would fit ten times over.
+# What if nobody asks? Below, the door is first open for everybody. `long` may come to 170 tokens, and memory has 20
+# blocks of 4. The short one behind it would fit ten times over.
 
 # %% id="never-fits"
 from labkit.mine import can_ever_fit
@@ -122,17 +117,14 @@ for asked in (False, True):
     for _ in range(1000):
         step = server.schedule()
         server.update(step, [7] * len(step.sampling))
-    print(
-        f"door {'asks' if asked else 'open'}, after 1,000 steps: running {len(server.running)},",
-        f"waiting {len(server.waiting)}",
-    )
+    print("the door", "asks:" if asked else "is open:", "after 1,000 steps",
+          f"running {len(server.running)}, waiting {len(server.waiting)}")
 
 # %% [markdown] id="after-never"
-# Running 0, waiting 2, memory empty, and no error anywhere. The head of the queue waits for blocks that do not exist,
+# Running 0, waiting 2, memory empty, and no error anywhere: the head of the queue waits for blocks that do not exist,
 # and everybody waits behind it. vLLM issue 39734 (2026) is a server in that state.
 #
-# Two more questions at the door need no function of their own: how many wait already, and how many tokens their
-# prompts have. Below, three may wait:
+# Two more questions at the door need no function of yours: how many wait, and how many tokens their prompts have.
 
 # %% id="queue-full"
 server = make(20, 4, most_queued=3, most_queued_tokens=60)
@@ -159,10 +151,11 @@ print(dict(server.refusals))
 # Look after the newcomer has its blocks: at least the watermark must be left. If nobody runs there is nobody to keep
 # blocks for, and the request may have them all.
 
-
 # %% id="ex-watermark-gate"
 # %%exercise watermark_gate
-def watermark_gate(needed: int, available: int, num_blocks: int, watermark: float, running: int) -> bool:
+def watermark_gate(
+    needed: int, available: int, num_blocks: int, watermark: float, running: int
+) -> bool:
     """Whether a request may start, and enough is left for those who run.
 
     Args:
@@ -184,7 +177,6 @@ def watermark_gate(needed: int, available: int, num_blocks: int, watermark: floa
     return left >= int(watermark * num_blocks)
     # END SOLUTION
 
-
 # %% id="use-watermark-gate"
 from labkit.mine import watermark_gate
 
@@ -205,14 +197,12 @@ print(theirs["engine"], theirs["version"])
 for number in (13, 14, 19, 20, 24, 28, 29):
     step = theirs["steps"][number]
     begins = ", ".join(step["new"]) or "nobody"
-    print(f"step {number}: {len(step['scheduled'])} computed, {begins} begins, {step['free']:2} free")
+    print(f"step {number}: {len(step['scheduled'])} run, {begins} new, {step['free']:2} free")
 for watermark in (0.2, 0.0):
     steps = replayed(theirs, make=engine.scheduler, watermark=watermark)
     gave = sum(len(step["preempted"]) for step in steps)
-    print(
-        f"your gates, watermark {watermark}: {len(steps)} steps, {gave} preemptions,",
-        f"as vLLM decided: {steps == theirs['steps']}",
-    )
+    print(f"your gates, watermark {watermark}: {len(steps)} steps, {gave} preemptions,",
+          f"as vLLM decided: {steps == theirs['steps']}")
 
 # %% [markdown] id="after-recorded-watermark"
 # In steps 13 to 19 request 6 is the head of the queue. It needs 8 blocks, 12 to 9 can be had, and it waits: with it,
@@ -224,7 +214,7 @@ for watermark in (0.2, 0.0):
 # ## Half way
 #
 # You have the first question of the door, and a gate that keeps room to grow. The second half is about what a gate
-# does not see: the rest of a prompt, and time. A good place to stop and come back: what you passed is kept.
+# does not see. A good place to stop and come back: what you passed is kept.
 
 # %% id="save"
 save_point("17")
@@ -232,21 +222,20 @@ save_point("17")
 # %% [markdown] id="about-full"
 # ## The rest of the prompt
 #
-# With chunked prefill (lesson 16) a prompt is computed in pieces, and memory is taken piece by piece. So the question
-# *is there room?* can be about the first piece or about all of it. In vLLM it was about the first piece, until issue
-# 25538: four requests of 100,000 tokens filled 90% of memory; a fifth was let in on its first piece, ran out of blocks
-# in the middle of its prompt, gave its memory up, and began again at once, on its first piece. The report says about
-# 100 tokens a second before, and 1.5 after.
+# With chunked prefill (lesson 16) a prompt is computed in pieces, and gets memory piece by piece. So *is there room?*
+# can be about its first piece or about all of it. In vLLM it was about the first, until issue 25538: four requests of
+# 100,000 tokens filled 90% of memory; a fifth was let in on its first piece, ran out of blocks in the middle of its
+# prompt, gave its memory up, and began again at once, on its first piece. The report says about 100 tokens a second
+# before, and 1.5 after.
 #
 # ### Exercise: `full_sequence_gate` (10 minutes, difficulty 3, importance 5)
 #
-# Ask about all tokens that are known: the prompt, and after a preemption also what was generated. Only the blocks that
-# the prefix cache has for them need not be found again.
+# Ask about all tokens that are known: the prompt, and after a preemption also what was generated. Blocks that the
+# prefix cache has for them need not be found again.
 #
-# Take care with those. A block that was found and that nobody holds lies among the free ones until the request takes
-# it. `available` therefore counts the blocks that can be had **beside** what was found. What the cache has lowers what
-# is needed; it is not there a second time to fill it with other tokens.
-
+# Take care with those. A block that was found, and that nobody holds, lies among the free ones until the request takes
+# it. So `available` counts the blocks that can be had **beside** what was found. What the cache has lowers what is
+# needed; it is not there a second time, to be filled with other tokens.
 
 # %% id="ex-full-sequence-gate"
 # %%exercise full_sequence_gate
@@ -270,10 +259,8 @@ def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size:
     return needed <= available
     # END SOLUTION
 
-
 # %% [markdown] id="about-two-recordings"
-# Again vLLM decided, on one workload with the gate and without it. `comes back` says what a preempted request finds of
-# its own in the prefix cache.
+# Again vLLM decided, on one workload with the gate and without it. Your scheduler decides the same.
 
 # %% id="two-recordings"
 from labkit.observe.timeline import Timeline
@@ -284,13 +271,10 @@ for name in ("no_full_sequence", "full_sequence"):
     ours = replayed(theirs, make=engine.scheduler, see=timelines[name].see)
     preempted = sum(len(step["preempted"]) for step in ours)
     tokens = sum(n for step in ours for _, n in step["scheduled"])
-    print(
-        f"{name:16} {len(ours)} steps, {tokens} tokens computed, {preempted} preemptions,",
-        f"as vLLM decided: {ours == theirs['steps']}",
-    )
-RequestTimeline(
-    timelines, title="Seven requests, 24 blocks of four tokens", subtitle="What vLLM decided, and your gates with it."
-)
+    print(f"{name:16} {len(ours)} steps, {tokens} tokens computed, {preempted} preemptions,",
+          f"as vLLM decided: {ours == theirs['steps']}")
+RequestTimeline(timelines, title="Seven requests, 24 blocks of four tokens",
+                subtitle="What vLLM decided, and your gates with it.")
 
 # %% [markdown] id="after-two-recordings"
 # Find request 2 in the first run. It has 43 tokens, 11 blocks. In step 4 there are 7, it is let in on a piece of 14
@@ -304,18 +288,14 @@ RequestTimeline(
 theirs = recording("full_sequence")
 for number in (12, 15, 16, 26, 27):
     step = theirs["steps"][number]
-    print(
-        f"step {number}: {step['free']:2} free, begins {step['new']}, preempted {step['preempted']},",
-        f"comes back {step['resumed']}",
-    )
+    print(f"step {number}: {step['free']:2} free, new {step['new']},",
+          f"preempted {step['preempted']}, back {step['resumed']}")
 from labkit.mine import full_sequence_gate
 
 for free in (12, 13):
     beside = free - 32 // 4
-    print(
-        f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
-        full_sequence_gate(52, 32, beside, 4),
-    )
+    print(f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
+          full_sequence_gate(52, 32, beside, 4))
 
 # %% [markdown] id="after-found"
 # **The gate looks, and reserves nothing.** In step 12 request 3 has room for all of its 13 blocks and is let in.
@@ -329,11 +309,9 @@ for free in (12, 13):
 # %% [markdown] id="about-reserve"
 # ## One prediction first
 #
-# There is a gate that never takes memory back: **reserve to the maximum**. It lets somebody in only if all who run,
-# and the newcomer, could grow to their longest. TensorRT-LLM calls it GUARANTEED_NO_EVICT. Between *is there a block?*
-# and this lie all watermarks.
-#
-# The minute at the top had 164 preemptions. Keep a tenth of the blocks free, and there will be 8.
+# Reserving to the maximum never takes memory back; TensorRT-LLM calls it GUARANTEED_NO_EVICT. Between it and the
+# optimistic gate lie all watermarks. The minute at the top had 164 preemptions. Keep a tenth of the blocks free, and
+# there will be 8.
 
 # %% id="predict-p1"
 predict("17", "p1")
@@ -342,14 +320,12 @@ predict("17", "p1")
 runs = {"optimistic": optimistic}
 for name in ("watermark 0.02", "watermark 0.1", "reserve to max"):
     runs[name] = served(make(900, **GATES[name]), busy_minute(), cost)
-print(f"{'':15} preempted  tokens/s  TTFT p50 | outside + outside again + in memory = all of it")
+print(f"{'':15} preempted  tokens/s  TTFT p50 |  outside +    again + in memory = all of it")
 for name, it in runs.items():
     waits = it.outside_s, it.again_s, it.inside_s
-    print(
-        f"{name:15} {it.preemptions:9} {it.delivered_per_s:9,.0f}",
-        f"{it.run.percentile('ttft_s', 50):7.2f} s |",
-        f"{waits[0]:5.2f} s {waits[1]:13.2f} s {waits[2]:9.2f} s {sum(waits):11.2f} s",
-    )
+    print(f"{name:15} {it.preemptions:9} {it.delivered_per_s:9,.0f}",
+          f"{it.run.percentile('ttft_s', 50):7.2f} s |",
+          f"{waits[0]:6.2f} s {waits[1]:8.2f} s {waits[2]:9.2f} s {sum(waits):9.2f} s")
 
 # %% id="queue-picture"
 from labkit.specs.admission_control.scenes import queue_picture
@@ -357,33 +333,34 @@ from labkit.specs.admission_control.scenes import queue_picture
 queue_picture(runs)
 
 # %% [markdown] id="after-p1"
-# Read a row from left to right. From the first to the third, preemptions fall from 164 to 8, tokens a second stay
-# within one per cent, and the median first token comes three times as late. What a request spends *outside again*,
-# after a preemption, is now spent outside before. The last column is the whole time from coming to the last token, and
-# there the gate wins nothing: it moved the waiting.
+# The first three columns are what a board shows. The others say where a request spent its time, in the mean: outside
+# before it began, outside *again* after a preemption, in memory.
 #
-# It did buy something. A quarter of the computing is gone, though the tokens a second do not show it: reading weights
-# is what a step costs here, and the recomputed tokens hid behind it. And somebody who waits for a first word has lost
-# less than somebody whose sentence stops. vLLM pull request 44594 measured the same shape with 1.5 times as much
-# wanted as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835
-# tokens a second, and a median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our
+# From the first row to the third, preemptions fall from 164 to 8, tokens a second stay within one per cent, and the
+# median first token comes three times as late. What was spent outside again is now spent outside before. The last
+# column is the whole time, from coming to the last token, and there the gate wins nothing: it moved the waiting.
+#
+# It did buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
+# what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
+# who was stopped in mid-sentence. vLLM pull request 44594 measured the same shape where 1.5 times as much was wanted
+# as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens
+# a second, and a median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our
 # minute.
 #
-# The last row is the price of certainty. Nobody is ever preempted, and a good part of memory waits, reserved, for
-# tokens that come later, while the queue in the picture grows to twice the length. It would be worse with real users:
-# here everybody generates as many tokens as they asked for, and mostly people set `max_tokens` far higher.
+# The last row is the price of certainty: nobody is preempted, and a good part of memory stays reserved for tokens that
+# come later, while the queue in the picture grows to twice the length. With real users it would be worse. Here
+# everybody generates as many tokens as they asked for; mostly people set `max_tokens` far higher.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: two requests and seven blocks (6 minutes, difficulty 3, importance 4)
 #
-# Taking memory back is what saves an optimistic server. Not every server can: keys and values that are just being
-# loaded from another machine cannot be taken from under the transfer. In vLLM pull request 57104 (2026) requests got
-# their memory while they were still being loaded, and so before anybody could preempt them. In production the server
-# stood still. The engine was up, nothing had crashed.
+# Taking memory back is what saves an optimistic server. Not every server can. In vLLM pull request 57104 (2026)
+# requests got their memory while keys and values were still being loaded into it from another machine. They were not
+# running yet, so nobody could preempt them. In production the server stood still, and nothing had crashed.
 #
 # The gate below is for such a server, on which **nobody's memory is taken back**. A request takes `prompt` blocks when
-# it starts and `more` blocks afterwards, one in each step; at its end it gives all of them back. The author had
-# thought of requests that never fit.
+# it starts and `more` blocks afterwards, one in each step; at its end it gives all of them back. Whoever wrote the
+# gate had thought of requests that never fit.
 #
 # ```python
 # def may_start(request, running, free, num_blocks):
@@ -434,7 +411,6 @@ finish("17")
 #
 # At the start nobody has waited yet, and no speed is known.
 
-
 # %% id="ex-latency-gate"
 # %%exercise latency_gate
 def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bool:
@@ -455,27 +431,20 @@ def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bo
     return queued_tokens / tokens_per_s <= target_s
     # END SOLUTION
 
-
 # %% id="at-the-door"
-print(f"{'':22} refused   TTFT p50   TTFT p99   of those who were let in")
-doors = {
-    "no limit": {},
-    "20 may wait": {"most_queued": 20},
-    "begin within 4 seconds": {"latency_target_s": 4.0},
-}
+print(f"{'':11} refused   TTFT p50   TTFT p99   of those who were let in")
+doors = {"no limit": {}, "20 wait": {"most_queued": 20}, "within 4 s": {"latency_target_s": 4}}
 for name, knobs in doors.items():
     it = served(make(900, watermark=0.02, **knobs), busy_minute(), cost).run
-    print(
-        f"{name:22} {len(it.refused):7} {it.percentile('ttft_s', 50):8.2f} s", f"{it.percentile('ttft_s', 99):8.2f} s"
-    )
+    print(f"{name:11} {len(it.refused):7} {it.percentile('ttft_s', 50):8.2f} s",
+          f"{it.percentile('ttft_s', 99):8.2f} s")
 
 # %% [markdown] id="after-doors"
-# This is waiting that is removed, and the first column is what removes it. Whoever is refused waits elsewhere, or
-# goes.
+# This waiting is removed, and the first column is what removes it: whoever is refused waits elsewhere, or goes.
 #
-# The speed is that of the *queue*: tokens of prompts that began, by the second, while somebody waited. With the speed
-# at which the GPU computes prompts the estimate would be wrong by far: here the queue waits for memory, and its
-# prompts are computed in no time once they have some.
+# The speed is that of the *queue*: tokens of prompts that began, by the second, while somebody waited. The speed at
+# which the GPU computes prompts would be wrong by far: this queue waits for memory, and its prompts are computed in no
+# time then.
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
@@ -483,22 +452,19 @@ for name, knobs in doors.items():
 # vLLM 0.33.0 and SGLang 0.5.23 were read.
 #
 # - **vLLM, before memory**: `--watermark` (0.0 unless told otherwise) and `--scheduler-reserve-full-isl` (on), both in
-#   `allocate_slots` of `vllm/v1/core/kv_cache_manager.py`, for waiting and preempted requests only. The share is taken
-#   of all blocks and rounded down, and skipped where nothing runs. With both on, the watermark is added to the whole
-#   sequence, not to its first piece, as here.
+#   `allocate_slots` of `vllm/v1/core/kv_cache_manager.py`, for waiting and preempted requests only. The share is of
+#   all blocks, rounded down, and skipped where nothing runs. With both on, it is added to the whole sequence, as here.
 # - **vLLM, at the door**: `--max-num-queued-reqs` and `--max-num-queued-tokens`, no limit by default, answered with
 #   HTTP 503. The first counts who runs as well; ours counts who waits. The second counts a prompt whole until its
 #   first token, and its documentation sets it to the wanted TTFT times the speed of prefill: a latency target in
 #   tokens.
 # - Metrics: `vllm:admission_rejections_total` with its reason; `vllm:num_requests_waiting` and
 #   `vllm:request_queue_time_seconds` for waiting outside, `vllm:num_preemptions` for what comes of letting in too
-#   many.
-# - `vllm:watermark_requests` and `--watermark-config` have nothing to do with it: they are about marking generated
-#   *text*.
-# - **SGLang** expects each running request to use a share of what is left of its `max_new_tokens`, and keeps that
-#   free: `new_token_ratio`, exported as `sglang:new_token_ratio`. It falls a little in every decode step and is set
-#   anew when requests are retracted, which is its word for preempted. Between 0 and 1 it slides from *is there a
-#   block?* to *reserve to the maximum*. `--max-queued-requests` is its door.
+#   many. `vllm:watermark_requests` and `--watermark-config` are about something else, marking generated *text*.
+# - **SGLang** keeps free a share of what running requests may still generate of their `max_new_tokens`:
+#   `new_token_ratio`, exported as `sglang:new_token_ratio`. It falls a little with every step of decodes, and is set
+#   anew when requests are retracted, its word for preempted. Towards 0 it is optimistic, at 1 it reserves to the
+#   maximum. `--max-queued-requests` is its door.
 # - **The gate's own deadlock**: a door that says *this fits* and a gate that counts in another way and says *never*.
 #   vLLM issue 39734 is that, and you caught it in lesson 02. Here one formula counts for the door and for the gates.
 
@@ -514,16 +480,13 @@ predict("17", "verify")
 # %% [markdown] id="derivation" tags=["fold"]
 # ## Why the last column hardly moves
 #
-# Let $N(t)$ be how many people are in the house at time $t$: in memory, outside, or outside again. Everybody adds one
-# to $N$ from coming to their last token, so over a run
+# Let $N(t)$ be how many people are in the house at time $t$: outside, outside again, or in memory. Each adds one to it
+# from coming to their last token, so $\sum_i (\text{end}_i - \text{come}_i) = \int N(t)\,dt$. Divided by their number,
+# that is the last column of the table; divided by the time, it is Little's law. A gate that refuses nobody changes
+# neither who comes nor when. $N$ falls only when somebody ends, and how soon is decided by how many tokens are
+# delivered each second. As long as a gate leaves that as it is, $N$ is what it was, and three columns share the same
+# sum in another way.
 #
-# $$\sum_i (\text{end}_i - \text{come}_i) = \int N(t)\,dt .$$
-#
-# Divided by how many there are, the left side is the last column of the table; divided by the time it is Little's law.
-# A gate that refuses nobody changes neither who comes nor when. $N$ falls only when somebody ends, and how soon people
-# end is decided by how many tokens are delivered each second. As long as a gate leaves that as it is, $N$ is what it
-# was, and the three columns before share the same sum in another way.
-#
-# It also says when a gate does win. If recomputation takes time from delivering, as on a GPU that is busy computing,
-# letting fewer in *raises* the tokens a second, and the sum falls. If seats stay empty, it rises: that is the last
-# row.
+# It also says when a gate does win. Where recomputation takes time from delivering, as on a GPU that is busy
+# computing, letting fewer in *raises* tokens a second, and the sum falls. Where seats stay empty it rises: that is the
+# last row.

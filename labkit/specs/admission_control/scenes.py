@@ -52,10 +52,9 @@ def make(num_blocks: int, block_size: int = 16, **knobs: Any) -> Scheduler:
 
 
 class QueueSpeed:
-    """How fast the queue moves: tokens of prompts that began, by the second, over the time in which anybody waited.
+    """How fast the queue moves: tokens of prompts that began, by the second, while anybody waited.
 
-    What is longer ago counts less, by half every `half_life_s`. While nobody waits a slow trickle says nothing of how
-    fast the queue could move, so such times are left out.
+    What is longer ago counts less, by half every `half_life_s`.
     """
 
     def __init__(self, half_life_s: float = 5.0) -> None:
