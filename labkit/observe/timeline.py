@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from labkit.scheduling.scheduler import Scheduler
     from labkit.scheduling.step import Step
 
-CELL = np.dtype([("step", "<u4"), ("row", "<u4"), ("tokens", "<u4"), ("doing", "u1"), ("flags", "u1"), ("again", "<u2")])
+CELL = np.dtype(
+    [("step", "<u4"), ("row", "<u4"), ("tokens", "<u4"), ("doing", "u1"), ("flags", "u1"), ("again", "<u2")]
+)
 """One cell, 16 bytes, little endian. `again` is how many of the tokens had been computed before, 65,535 at most."""
 
 

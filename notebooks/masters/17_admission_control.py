@@ -6,9 +6,9 @@
 # somebody else needs a block. They wait in the queue again, and what they had is computed a second time: more than a
 # quarter of what the GPU does in this minute, it has done before.
 #
-# Who is to blame? Not those who grow; an answer is longer with every token. It is the door. Everybody was let in as
-# soon as there was a block for them, and nobody asked what they, and all who were there already, would need a minute
-# later.
+# Who is to blame? Not those who grow; an answer is longer with every token. It is how people are let in. Everybody
+# came in as soon as there was a block for them, and nobody asked what they, and all who were there already, would need
+# a minute later.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -141,10 +141,10 @@ print(dict(server.refusals))
 # numbers. `needed` is how many blocks must be found for it. `available` is how many can be had: free ones, and cached
 # ones that nobody holds, because those are evicted when somebody needs them (lesson 09).
 #
-# *Is there a block?* would be `needed <= available`. But those who run get a token in each step, and every 16 steps
-# each of them needs one more block. If the newcomer took the last one, the next of them to need one takes it from
-# somebody, and the last who was let in is the one who gives way. It came in for nothing. So a **watermark** keeps some
-# blocks free: a share of all blocks that newcomers may not touch, and those who run may.
+# *Is there a block?* would be `needed <= available`. But those who run get a token in each step, and with 16 tokens a
+# block, each of them needs one more block every 16 steps. If the newcomer took the last one, the next of them to need
+# one takes it from somebody, and the last who was let in is the one who gives way. It came in for nothing. So a
+# **watermark** keeps some blocks free: a share of all blocks that newcomers may not touch, and those who run may.
 #
 # ### Exercise: `watermark_gate` (8 minutes, difficulty 2, importance 5)
 #
@@ -201,8 +201,8 @@ for number in (13, 14, 19, 20, 24, 28, 29):
 for watermark in (0.2, 0.0):
     steps = replayed(theirs, make=engine.scheduler, watermark=watermark)
     gave = sum(len(step["preempted"]) for step in steps)
-    print(f"your gates, watermark {watermark}: {len(steps)} steps, {gave} preemptions,",
-          f"as vLLM decided: {steps == theirs['steps']}")
+    same = "as vLLM decided" if steps == theirs["steps"] else "vLLM had the other setting"
+    print(f"your gates, watermark {watermark}: {gave} preemptions, {same}")
 
 # %% [markdown] id="after-recorded-watermark"
 # In steps 13 to 19 request 6 is the head of the queue. It needs 8 blocks, 12 to 9 can be had, and it waits: with it,
@@ -303,8 +303,8 @@ for free in (12, 13):
 # asked about one request knows nothing of the others; keeping room for growth is the watermark's work.
 #
 # **A hit on a free block costs a free block.** From step 16 on, request 3 needs 13 blocks, and 8 of them are its own,
-# still in the cache. 5 are missing, 12 are free, and it waits for eleven steps. The 8 are among the 12: once they are
-# its own again, 4 are left.
+# still in the cache. 5 are missing, up to 12 are free, and it waits for eleven steps: the 8 are among the 12, and once
+# they are its own again, 4 are left.
 
 # %% [markdown] id="about-reserve"
 # ## One prediction first
@@ -333,12 +333,12 @@ from labkit.specs.admission_control.scenes import queue_picture
 queue_picture(runs)
 
 # %% [markdown] id="after-p1"
-# The first three columns are what a board shows. The others say where a request spent its time, in the mean: outside
-# before it began, outside *again* after a preemption, in memory.
+# The first three columns are what a board shows (TTFT p50 is the median time to the first token). The others say where
+# a request spent its time, in the mean: outside before it began, outside *again* after a preemption, in memory.
 #
 # From the first row to the third, preemptions fall from 164 to 8, tokens a second stay within one per cent, and the
-# median first token comes three times as late. What was spent outside again is now spent outside before. The last
-# column is the whole time, from coming to the last token, and there the gate wins nothing: it moved the waiting.
+# median TTFT is three times as long. What was spent outside again is now spent outside before. The last column is the
+# whole time, from coming to the last token, and there the gate wins nothing: it moved the waiting.
 #
 # It did buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
@@ -418,8 +418,8 @@ def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bo
 
     Args:
         queued_tokens: tokens of all prompts that wait, its own included; 1 or more.
-        tokens_per_s: how fast prompts were computed of late; 0 while nobody knows,
-            and then nobody is turned away.
+        tokens_per_s: how fast the queue moved of late, in tokens of prompts that
+            began; 0 while nobody knows, and then nobody is turned away.
         target_s: seconds to the first token that are promised, above 0.
 
     Returns:

@@ -45,7 +45,6 @@ class CanEverFit(FunctionSpecification):
         what-fits-is-let-in: A request for which an empty memory has room to spare is not refused.
             20 20 5 16
             1 1 9 16
-            33 2 4 16
             90000 20000 65536 16
         exactly-enough-is-enough: A request that takes the last block there is fits.
             50 16 5 16
@@ -57,7 +56,6 @@ class CanEverFit(FunctionSpecification):
             50 31 5 16
             1 1 1 1
             1 320 20 16
-            4 1 1 4
             70 11 5 16
         """
     )
@@ -131,7 +129,6 @@ class WatermarkGate(FunctionSpecification):
         what-leaves-enough-is-let-in: A request that leaves more than the watermark may start.
             50 110 1000 0.02 3
             1 90 100 0.25 60
-            0 9 9 0.0 2
             5 1000000 1000000 0.5 4000
             3 9 100 0.0 1
         exactly-the-watermark-is-enough: A request that leaves just as many blocks as the watermark may start.
@@ -299,7 +296,6 @@ class LatencyGate(FunctionSpecification):
             3 0.5 8.0
             20 2 15.0
             6 4 9.0
-            40000 20000 3.0
         exactly-in-time-is-in-time: A wait that is as long as the target is not too long.
             2000 1000 2.0
             60 1 60.0
@@ -312,7 +308,7 @@ class LatencyGate(FunctionSpecification):
         """
     )
     hints = (
-        "9,000 tokens of prompts wait, and 1,000 are computed in a second. When does the last of them begin to answer?",
+        "9,000 tokens of prompts wait, and 1,000 of them begin each second. When does the last of them begin?",
         "Tokens divided by tokens a second are seconds. Without a speed nobody can tell, and then nobody is refused.",
         "if tokens_per_s == ____:\n    return ____\nreturn queued_tokens / ____ <= ____",
     )

@@ -63,7 +63,7 @@ class StuckReferee(Referee):
                 self.running.append(started)
             if not self.running:
                 return  # who waits does so for good, and holds nothing
-            moved = [request for request in self.running if self._moves(request)]
+            moved = [request for request in [*self.running] if self._moves(request)]
             holds = ", ".join(f"{r} holds {r.held} and wants {r.prompt + r.more - r.held} more" for r in self.running)
             self._line(f"a step: {holds or 'all have ended'}; {self.free} free")
             names = listed([str(request) for request in self.running])
