@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from labkit.scheduling.scheduler import Scheduler
     from labkit.scheduling.step import Step
 
-CELL = np.dtype([("step", "<u4"), ("row", "<u4"), ("tokens", "<u4"), ("doing", "u1"), ("flags", "u1"), ("x", "<u2")])
-"""One cell, 16 bytes, little endian. `x` is nothing yet."""
+CELL = np.dtype(
+    [("step", "<u4"), ("row", "<u4"), ("tokens", "<u4"), ("doing", "u1"), ("flags", "u1"), ("again", "<u2")]
+)
+"""One cell, 16 bytes, little endian. `again` is how many of the tokens had been computed before, 65,535 at most."""
 
 
 class Doing(IntEnum):
@@ -68,17 +70,18 @@ class Timeline:
         self.budgets.append(scheduler.budget)
         planned = dict(step.plan)
         for request in sorted([*scheduler.running, *scheduler.waiting], key=lambda request: request.arrival):
-            n, flags = planned.get(request, 0), 0
+            n, flags, again = planned.get(request, 0), 0, 0
             if request in step.preempted:
                 doing = Doing.PREEMPTED
             elif request in planned:
                 doing = Doing.DECODE if request.decodes else Doing.PREFILL
-                flags = AGAIN * (request.computed < request.most_computed)
+                again = max(0, min(request.most_computed - request.computed, n, 65_535))
+                flags = AGAIN * (again > 0)
                 if request in step.admitted:
                     flags |= BEGINS | CACHED * bool(request.cached)
             else:
                 doing = Doing.IDLE if request in scheduler.running else Doing.WAITING
-            self._cells.append((number, self._row(request.id), n, int(doing), flags, 0))
+            self._cells.append((number, self._row(request.id), n, int(doing), flags, again))
 
     def cells(self) -> np.ndarray:
         """All cells as an array of `CELL`."""

@@ -47,6 +47,7 @@ def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bo
 
     Args:
         queued_tokens: of prompts that wait, its own included.
-        tokens_per_s: how fast prompts were computed of late; 0 while nobody knows, and then nobody is turned away.
+        tokens_per_s: how fast the queue moved of late, in tokens of prompts that began; 0 while nobody knows, and then
+            nobody is turned away. The speed of prefill would promise too much where the queue waits for memory.
     """
     return not tokens_per_s or queued_tokens / tokens_per_s <= target_s

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from labkit.errors import BoardError
-from labkit.observe.timeline import AGAIN, Doing, Timeline
+from labkit.observe.timeline import Doing, Timeline
 from labkit.theme import sequence_slot
 from labkit.widgets.base import LabWidget
 from labkit.words import plural
@@ -69,7 +69,7 @@ def overview(timeline: Timeline) -> str:
     if not len(timeline):
         return "Nothing has run yet."
     preempted = int(np.sum(cells["doing"] == Doing.PREEMPTED))
-    again = int(cells["tokens"][(cells["flags"] & AGAIN) > 0].sum())
+    again = int(cells["again"].sum())
     computed, budget = int(cells["tokens"].sum()), sum(timeline.budgets)
     told = (
         f"{plural(len(timeline.names), 'request')} in {plural(len(timeline), 'step')}: {plural(computed, 'token')} "

@@ -94,6 +94,12 @@ WALKS = {
         untouched=(("at-work-widget", "The scheduler at work: reference"), ("recorded", "74 of 74 steps")),
         passed=(("at-work-widget", "The scheduler at work: yours"),),
     ),
+    "17": Walk(
+        "full_sequence_gate",
+        "found-and-free",
+        untouched=(("never-fits", "running 0, waiting 2"), ("two-recordings", "4 preemptions, as vLLM decided: True")),
+        passed=(("two-recordings", "2 preemptions, as vLLM decided: True"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

@@ -12,6 +12,7 @@ TWO = [("BlockPool", 4, 2), ("prompt", "A", 2)]
 NO_ROOM = [("BlockPool", 2, 2), ("prompt", "A", 3), ("prompt", "B", 2)]
 CUT = [("start", "ab"), ("start", "a")]
 SCHEDULER = [("Scheduler", 9, 4, 9)]
+SEVEN = [("Server", 7), ("come", "A", 4, 1)]
 
 
 @pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
@@ -52,6 +53,16 @@ SCHEDULER = [("Scheduler", 9, 4, 9)]
     ("16 break_queue_first", [*SCHEDULER, ("come", "A", 3, 2), ("step",), ("step",)], "fail", "kept every rule"),
     ("16 break_queue_first", [*SCHEDULER, ("come", "A", 4, 2), ("come", "B", 4, 1), ("step",), ("step",), ("step",)],
      "pass", "5 are enough"),
+    ("17 break_seven_blocks", [("come", "A", 4, 1)], "error", 'begin with ("Server", 20)'),
+    ("17 break_seven_blocks", [*SEVEN, ("Server", 7)], "error", "have one only"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "A", 1, 1)], "error", "there already"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "B", 7, 1)], "error", "never fits into 7 blocks"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "B", 0, 1)], "error", "1 to 64"),
+    ("17 break_seven_blocks", SEVEN[:1], "fail", "let requests come"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "B", 3, 1)], "fail", "Nothing was computed"),
+    ("17 break_seven_blocks", [*SEVEN, ("run",), ("come", "B", 3, 1), ("run",)], "fail", "kept every rule"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "B", 3, 0), ("run",)], "fail", "kept every rule"),
+    ("17 break_seven_blocks", [*SEVEN, ("come", "B", 2, 2), ("come", "C", 1, 1), ("run",)], "pass", "4 are enough"),
     ("08 break_split", [("start", "ab"), ("start", "ab"), ("finish", 0), ("evict", 1)], "fail",
      "no edge was cut here"),
     ("08 break_split", [*CUT, ("evict", 2)], "fail", "No request has ended"),

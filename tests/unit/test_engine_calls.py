@@ -1,8 +1,8 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09 and 16 that names a part the solution has passed, and counts its calls. It must be
-called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler; by the
-play cells of the later lessons; and by the model's `generate`.
+For each exercise of lessons 04 to 09, 16 and 17 that names a part the solution has passed, and counts its calls. It
+must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
+by the play cells of the later lessons; and by the model's `generate`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "16")
+LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
 CHAINS = {"chain_hashes", "longest_hit", "register_release"}
 TREE = {"match", "split", "insert", "evict_leaf"}
 STEP = {"plan_decodes", "plan_chunks", "step"}
+GATES = {"can_ever_fit", "watermark_gate", "full_sequence_gate", "latency_gate"}
 
 NO_ENGINE_CALLS = {
     "CheckedPool": "it is the pool for whoever looks for a block that is returned twice; the engine's is `BlockPool`",
@@ -74,7 +75,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
     # What is called without a box of its own is called by the table, which has one.
     assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"}
@@ -99,13 +100,13 @@ def test_the_manager_calls_them(calls: Counter[str], kind: str, finds: set[str])
 
 def test_the_scheduler_calls_them(calls: Counter[str]):
     manager = engine.kv_cache_manager(6, 4)
-    scheduler = engine.scheduler(manager, SchedulerConfig(token_budget=8))
+    scheduler = engine.scheduler(manager, SchedulerConfig(token_budget=8, latency_target_s=1.0))
     for name, prompt, max_tokens in (("A", 5, 9), ("B", 14, 2)):
         scheduler.submit(Request(name, range(prompt), max_tokens))
     while scheduler.unfinished:
         step = scheduler.schedule()
         scheduler.update(step, [7] * len(step.sampling))
-    assert set(calls) >= STEP and calls["step"] >= 9
+    assert set(calls) >= STEP | GATES and calls["step"] >= 9
     asked = sum(calls.values())
     engine.scheduler(manager, yours=False).schedule()
     assert sum(calls.values()) == asked
@@ -125,6 +126,7 @@ def play_cell(lesson: str) -> str:
         ("08", {"BlockPool", "BlockTable", "RefCounts"}),  # a tree needs no hashes
         ("09", {"BlockPool", "RefCounts", *CHAINS}),  # whole requests are replayed: there is nothing to put in a table
         ("16", {"BlockPool", "BlockTable", "RefCounts", *CHAINS}),
+        ("17", {"BlockPool", "BlockTable", "RefCounts"}),  # nothing is kept findable there
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):

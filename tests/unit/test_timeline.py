@@ -27,6 +27,7 @@ def test_a_timeline_adds_up_to_what_the_scheduler_counted():
     assert seen.names == ["A", "B", "C"] and int(cells["tokens"].sum()) == scheduler.totals.computed
     assert int((cells["flags"] & BEGINS > 0).sum()) == 3 + manager.counters.preemptions
     assert int((cells["flags"] & AGAIN > 0).sum()) > 0
+    assert int(cells["again"].sum()) == scheduler.totals.recomputed > 0
     assert [row["steps"][0] for row in seen.rows()] == ["[6]", "[2]", "."]
     told = repr(RequestTimeline(seen))
     assert told.startswith("RequestTimeline(3 requests in 16 steps") and "4 preemptions" in told

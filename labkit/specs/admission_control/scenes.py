@@ -1,0 +1,146 @@
+"""Lesson 17: workloads that want more memory than there is, and what a person sees of a run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from labkit import theme
+from labkit.engine import kv_cache_manager, scheduler
+from labkit.scheduling.config import SchedulerConfig
+from labkit.scheduling.request import Request, State
+from labkit.scheduling.scheduler import Scheduler
+from labkit.simulate.clock import Moment, Simulation, simulate
+from labkit.simulate.cost_model import CostModel
+from labkit.simulate.pictures import Picture
+
+GATES: dict[str, dict[str, Any]] = {
+    "optimistic": {"full_sequence": False},
+    "watermark 0.02": {"watermark": 0.02},
+    "watermark 0.1": {"watermark": 0.1},
+    "reserve to max": {"reserve_to_max": True},
+}
+"""Ways to let requests in, as knobs of `SchedulerConfig`."""
+
+
+def few_requests() -> list[Request]:
+    """Six that do not fit together: answers that grow, and a long prompt among them."""
+    sizes = {"A": (6, 18), "B": (5, 16), "C": (22, 6), "D": (4, 14), "E": (6, 8), "F": (3, 10)}
+    return [
+        Request(name, np.full(prompt, i, np.uint32).tobytes(), answer, arrival=2 * (i // 2))
+        for i, (name, (prompt, answer)) in enumerate(sizes.items())
+    ]
+
+
+def busy_minute(n: int = 160, per_s: float = 7.0, seed: int = 4) -> list[Request]:
+    """Requests whose answers are much longer than their prompts, so that they grow for most of their life."""
+    draw, at, coming = random.Random(seed), 0.0, []
+    for i in range(n):
+        at += draw.expovariate(per_s)
+        prompt, answer = draw.randint(100, 300), min(2000, 50 + int(draw.expovariate(1 / 450)))
+        coming.append(Request(i, np.full(prompt, i, np.uint32).tobytes(), answer, arrival=at))
+    return coming
+
+
+def make(num_blocks: int, block_size: int = 16, **knobs: Any) -> Scheduler:
+    """A scheduler of the parts in use, without prefix caching: what a victim had is computed again, all of it."""
+    manager = kv_cache_manager(num_blocks, block_size, prefix_cache=None)
+    return scheduler(manager, SchedulerConfig(**knobs))
+
+
+class QueueSpeed:
+    """How fast the queue moves: tokens of prompts that began, by the second, while anybody waited.
+
+    What is longer ago counts less, by half every `half_life_s`.
+    """
+
+    def __init__(self, half_life_s: float = 5.0) -> None:
+        self.half_life_s = half_life_s
+        self._tokens = self._seconds = 0.0
+
+    def see(self, tokens: int, seconds: float) -> None:
+        """For so many seconds somebody waited, and prompts of so many tokens began."""
+        fades = 0.5 ** (seconds / self.half_life_s)
+        self._tokens, self._seconds = self._tokens * fades + tokens, self._seconds * fades + seconds
+
+    @property
+    def tokens_per_s(self) -> float:
+        """0 for unknown."""
+        return self._tokens / self._seconds if self._seconds else 0.0
+
+
+class Served(NamedTuple):
+    """A run, and where its requests spent their time, in seconds, in the mean of those that finished.
+
+    Attributes:
+        outside_s: before they began; again_s: in the queue once more, after a preemption; inside_s: in memory.
+        preemptions, recomputed: requests that gave memory up, and tokens computed for the second time.
+        delivered_per_s: tokens that came out, by the second.
+    """
+
+    run: Simulation
+    outside_s: float
+    again_s: float
+    inside_s: float
+    preemptions: int
+    recomputed: int
+    delivered_per_s: float
+
+
+def served(made: Scheduler, requests: Iterable[Request], cost: CostModel) -> Served:
+    """Serve requests, and look after each step who waits, who waits again, and who runs.
+
+    The scheduler is told how fast its queue moves, which is what the latency gate asks.
+    """
+    coming = list(requests)
+    speed, began, came, again, inside = QueueSpeed(), 0, 0, 0.0, 0.0
+
+    def look(moment: Moment) -> None:
+        nonlocal began, came, again, inside
+        while came < len(coming) and coming[came].arrival <= moment.at_s:
+            began += coming[came].prompt_tokens if coming[came].state is not State.REFUSED else 0
+            came += 1
+        if moment.waiting:
+            speed.see(began - made.waiting.tokens, moment.seconds)
+        began = made.waiting.tokens
+        made.prefill_tokens_per_s = speed.tokens_per_s
+        again += moment.seconds * sum(request.state is State.PREEMPTED for request in made.waiting)
+        inside += moment.seconds * moment.running
+
+    run = simulate(coming, made, cost, tell=look)
+    n = len(run.finished)
+    total = sum(life.end_s - life.request.arrival for life in run.finished)
+    preemptions, recomputed, delivered = (
+        sum(getattr(moment, what) for moment in run.moments) for what in ("preempted", "recomputed", "delivered")
+    )
+    return Served(
+        run,
+        (total - inside - again) / n,
+        again / n,
+        inside / n,
+        preemptions,
+        recomputed,
+        delivered / run.seconds,
+    )
+
+
+def queue_picture(runs: dict[str, Served]) -> Picture:
+    """How many requests waited over time, before they had begun or after a preemption."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    theme.use_mpl()
+    figure = Figure(figsize=(7.5, 2.8))
+    FigureCanvasAgg(figure)
+    axes, said = figure.subplots(), []
+    for (name, it), letter, dash in zip(runs.items(), "ABCD", ("-", "--", "-.", ":"), strict=False):
+        at, waiting = zip(*((moment.at_s, moment.waiting) for moment in it.run.moments), strict=True)
+        axes.plot(at, waiting, dash, color=theme.sequence_color(letter), label=name, linewidth=1.6)
+        said.append(f"{name}: {max(waiting)} at most, the last at {it.run.seconds:.0f} s")
+    axes.set(xlabel="seconds", ylabel="requests that wait", ylim=(0, None), xlim=(0, None))
+    axes.legend(loc="upper right")
+    axes.set_title("The queue")
+    return Picture(figure, f"Requests that wait, over time. {'; '.join(said)}.")
