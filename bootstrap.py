@@ -300,7 +300,7 @@ def test_groups():
         groups.append(("notebooks", pytest + notebooks + spread(3, "worksteal")))
     groups.append(("alone", pytest + units + quick + notebooks + ["-m", "serial"]))
     if browser:
-        # A page on a busy machine can be late for reasons of the browser's. A test that fails is given one more try, and
+        # A page on a busy machine can be late for reasons of the browser's. A test that fails is tried once more, and
         # is named in the summary and counted as "rerun" where that passes: a fault of ours fails twice.
         groups.append(("browser", pytest + browser + spread(2, "loadfile") + ["--reruns", "1", "-rR"]))
     return groups
@@ -375,7 +375,8 @@ def total(lines):
     counts = {}
     for line in lines:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
-        for number, word in re.findall(r"(\d+) (passed|failed|skipped|xfailed|xpassed|rerun|errors?|deselected)\b", plain):
+        words = "passed|failed|skipped|xfailed|xpassed|rerun|errors?|deselected"
+        for number, word in re.findall(rf"(\d+) ({words})\b", plain):
             word = "error" if word.startswith("error") else word
             counts[word] = counts.get(word, 0) + int(number)
     counts.pop("deselected", None)  # those of one group are run by another
