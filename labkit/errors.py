@@ -120,6 +120,10 @@ class SeriesError(LabkitError):
     """A series of figures was given a window or a figure that makes no sense."""
 
 
+class WatchError(LabkitError):
+    """The figures of a server cannot be had, or not be read."""
+
+
 class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
 

@@ -79,10 +79,7 @@ class Series:
     """
 
     def __init__(self, source: str = "", worth: Mapping[str, tuple[Worth, str]] | None = None) -> None:
-        self.source = source
-        self._worth = dict(worth or {})
-        for name in self._worth:
-            _known(name)
+        self.describe(source, worth or {})
         self._ends: list[float] = []
         self._seconds: list[float] = []
         self._columns: dict[str, list[float]] = {name: [] for name in FIGURES}
@@ -119,6 +116,16 @@ class Series:
         self._seconds.append(float(seconds))
         for name, column in self._columns.items():
             column.append(float(figures.get(name, math.nan)))
+
+    def describe(self, source: str, worth: Mapping[str, tuple[Worth, str]]) -> None:
+        """Say anew what it is of, and what its figures are worth: a server may come back as another version.
+
+        Raises:
+            SeriesError: `worth` names a figure that there is not. Nothing is changed then.
+        """
+        for name in worth:
+            _known(name)
+        self.source, self._worth = source, dict(worth)
 
     def worth(self, name: str) -> tuple[Worth, str]:
         """What a figure is worth here, and the sentence to it ("" for an exact one)."""
