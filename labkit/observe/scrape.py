@@ -33,7 +33,7 @@ def server_of(scrape: Exposition) -> Server:
 
 def worths(server: Server, scrape: Exposition) -> dict[str, tuple[Worth, str]]:
     """What each figure that is not exact is worth, as a `Series` takes it."""
-    chosen = server.choose(scrape.metrics)
+    chosen = server.choose(scrape)
     told = {name: (reading.worth, reading.bias) for name, reading in chosen.items() if reading.bias}
     return told | {name: (Worth.ABSENT, server.why_absent(name)) for name in FIGURES if name not in chosen}
 
@@ -51,7 +51,7 @@ def row(
         Figures by name. What is not known, such as a percentile of nothing, is left out.
     """
     window = _Window(server, before, after, seconds, sample)
-    figures = {name: window.read(reading) for name, reading in server.choose(after.metrics).items()}
+    figures = {name: window.read(reading) for name, reading in server.choose(after).items()}
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 

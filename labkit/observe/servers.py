@@ -44,6 +44,7 @@ class Reading(NamedTuple):
         at: the share of a quantile.
         bias: the sentence that says why it is a sign of the figure and not the figure; "" where it is exact.
         older: these are names of an older version.
+        opt_in: the counter is always there, and stays 0 unless an option of the server switches it on.
     """
 
     figure: str
@@ -53,6 +54,7 @@ class Reading(NamedTuple):
     at: float = 0.0
     bias: str = ""
     older: bool = False
+    opt_in: bool = False
 
     @property
     def worth(self) -> Worth:
@@ -90,11 +92,13 @@ class Server:
     version_in: tuple[str, str] = ("", "")
     ranks: tuple[str, ...] = ()
 
-    def choose(self, there: set[str]) -> dict[str, Reading]:
-        """For each figure the first reading whose metrics are all among `there`."""
+    def choose(self, answer: Exposition) -> dict[str, Reading]:
+        """For each figure the first reading whose metrics are all in an answer."""
         chosen: dict[str, Reading] = {}
         for reading in self.readings:
-            if reading.figure not in chosen and all(metric in there for metric in reading.metrics):
+            there = all(metric in answer.metrics for metric in reading.metrics)
+            off = reading.opt_in and not any(answer.samples(reading.terms[0].metric).values())
+            if reading.figure not in chosen and there and not off:
                 chosen[reading.figure] = reading
         return chosen
 
@@ -172,7 +176,7 @@ VLLM = Server(
         *_times("vllm:time_to_first_token_seconds", "vllm:time_per_output_token_seconds",
                 "vllm:e2e_request_latency_seconds", older=True),
         R("flops_per_token", How.RATIO, _of("vllm:estimated_flops_per_gpu_total"), _of("vllm:generation_tokens_total"),
-          bias="Estimated from shapes, for one GPU; long prompts raise it as recomputation does."),
+          opt_in=True, bias="Estimated from shapes, for one GPU; long prompts raise it as recomputation does."),
     ),
     absent={
         "recomputed": "In none of vLLM's token counters; FLOPs a delivered token may show it (--enable-mfu-metrics).",
@@ -235,7 +239,7 @@ SGLANG = Server(
         *_times("sglang:time_to_first_token_seconds", "sglang:time_per_output_token_seconds",
                 "sglang:e2e_request_latency_seconds", older=True),
         R("flops_per_token", How.RATIO, _of("sglang:estimated_flops_per_gpu_total"),
-          _of("sglang:realtime_tokens_total", mode="decode"),
+          _of("sglang:realtime_tokens_total", mode="decode"), opt_in=True,
           bias="Estimated from shapes, for one GPU; long prompts raise it as recomputation does."),
     ),
     absent={
