@@ -108,6 +108,7 @@ def watch(
     seconds: Annotated[float, typer.Option("--for", min=0, help="How many seconds to watch.")] = float("inf"),
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds that an answer may take.")] = 5.0,
     header: Annotated[list[str] | None, typer.Option("--header", help="'NAME: VALUE' to send along.")] = None,
+    events: Annotated[str | None, typer.Option("--events", help="vLLM's KV events, tcp://HOST:PORT.")] = None,
     sample: Annotated[float | None, typer.Option("--sample", help="vLLM's --kv-cache-metrics-sample [0.01].")] = None,
     json: Json = False,
 ) -> None:
@@ -122,6 +123,7 @@ def watch(
         timeout_s=timeout,
         headers=header or [],
         sample=sample,
+        events=events,
         as_json=json,
     )
     raise typer.Exit(done)

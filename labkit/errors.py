@@ -124,6 +124,10 @@ class WatchError(LabkitError):
     """The figures of a server cannot be had, or not be read."""
 
 
+class KVEventError(LabkitError):
+    """A server's KV events cannot be listened to, or not be read."""
+
+
 class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
 

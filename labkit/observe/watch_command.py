@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.live import Live
 
 from labkit.errors import WatchError
 from labkit.observe import terminal_board
+from labkit.observe.kv_events import subscribe
 from labkit.observe.live import Watch
 from labkit.observe.series import FIGURES, Series
 from labkit.observe.series_log import SeriesLog, read_series
@@ -29,6 +30,7 @@ def run(
     timeout_s: float = 5.0,
     headers: Sequence[str] = (),
     sample: float | None = None,
+    events: str | None = None,
     as_json: bool = False,
 ) -> int:
     """Watch a server, or play a recording.
@@ -41,13 +43,14 @@ def run(
         timeout_s: for one answer.
         headers: "NAME: VALUE", sent with each question.
         sample: the share of blocks that vLLM watches.
+        events: where vLLM publishes its KV events.
         as_json: windows as JSON Lines, no board.
 
     Returns:
         0, or 1 where a server never gave a window.
 
     Raises:
-        WatchError, SeriesError: there is no such server or recording.
+        WatchError, SeriesError, KVEventError: there is no such server, recording or publisher.
     """
     if "://" not in place and (Path(place).exists() or Path(place).suffix in (".jsonl", ".json")):
         if record is not None:
@@ -59,8 +62,11 @@ def run(
     settings |= {} if every_s is None else {"every_s": every_s}
     Watch(place, **settings)  # what makes no sense is said before a file is made
     log = SeriesLog(record) if record is not None else None
-    with closing(log) if log is not None else nullcontext():
-        watched = Watch(place, log=log, **settings)
+    with ExitStack() as stack:
+        if log is not None:
+            stack.enter_context(closing(log))
+        beside = stack.enter_context(subscribe(events)) if events is not None else None
+        watched = Watch(place, log=log, beside=beside, **settings)
         note = f"recorded in {record}" if record is not None else ""
         _Screen(as_json).follow(watched, for_s, note)
     return 0 if len(watched.series) else 1
