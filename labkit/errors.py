@@ -132,6 +132,10 @@ class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
 
 
+class EventLogError(LabkitError):
+    """An event log from outside is not in the published format."""
+
+
 class TreeLogError(LabkitError):
     """A radix tree, or a picture of one, was given in a form that cannot be read."""
 
