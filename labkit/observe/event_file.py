@@ -52,7 +52,7 @@ FIELDS = {
     Kind.RESERVE: Fields("slot", "slots"),
     Kind.RELEASE: Fields("slot", "slots"),
     Kind.REFUSE: Fields("had", "wanted", "never"),
-    Kind.USE: Fields("", "slots"),
+    Kind.USE: Fields("slot", "slots"),
 }
 NEEDED = {"block", "slot", "slots", "source"}
 """Fields that an event of a kind which has them cannot be without: -1 says that it is not known, as where code under
