@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -142,6 +143,12 @@ class Watch:
     def __iter__(self) -> Iterator[dict[str, float]]:
         """The rows, as they come, until `stop`."""
         return (row for row in self.asks() if row is not None)
+
+    def start(self) -> threading.Thread:
+        """Ask in a thread of its own, until `stop`: for a board that draws `series` meanwhile."""
+        thread = threading.Thread(target=lambda: deque(self.asks(), maxlen=0), daemon=True)
+        thread.start()
+        return thread
 
     def stop(self) -> None:
         """Ask no more; from any thread."""

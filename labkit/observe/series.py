@@ -112,10 +112,10 @@ class Series:
             )
         for name in figures:
             _known(name)
-        self._ends.append(float(end_s))
-        self._seconds.append(float(seconds))
         for name, column in self._columns.items():
             column.append(float(figures.get(name, math.nan)))
+        self._seconds.append(float(seconds))
+        self._ends.append(float(end_s))  # last: whoever reads in another thread counts these
 
     def describe(self, source: str, worth: Mapping[str, tuple[Worth, str]]) -> None:
         """Say anew what it is of, and what its figures are worth: a server may come back as another version.
@@ -140,12 +140,12 @@ class Series:
     @property
     def seconds(self) -> np.ndarray:
         """float64 [n]: how long each window was."""
-        return np.array(self._seconds)
+        return np.array(self._seconds[: len(self)])
 
     def __getitem__(self, name: str) -> np.ndarray:
         """float64 [n]: a figure in each window, NaN where it is not known."""
         _known(name)
-        return np.array(self._columns[name])
+        return np.array(self._columns[name][: len(self)])
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The windows as plain data: `end_s`, `seconds`, and the figures that are known in it."""

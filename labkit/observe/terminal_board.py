@@ -16,6 +16,8 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
 """Windows that the small curves show."""
 MARKS = {Worth.EXACT: " ", Worth.PROXY: "≈", Worth.ABSENT: "-"}
+SHARES = {"recomputed": "computed", "regretted": "evicted"}
+"""Figures that are a part of another one: the part says more than the number."""
 SHORT = ("delivered", "computed", "evicted", "regretted", "preempted", "running", "waiting", "held", "ttft_p99")
 """What a plain line says."""
 
@@ -30,13 +32,16 @@ def board(series: Series, problem: str = "", note: str = "") -> RenderableType:
     table = Table(box=None, pad_edge=False, expand=True)
     for title, justify in (("", "left"), ("now", "right"), ("", "left"), ("", "left")):
         table.add_column(title, justify=justify, no_wrap=title == "now", overflow="fold")  # type: ignore[arg-type]
+    before = ""
     for name, figure in FIGURES.items():
         worth, sentence = series.worth(name)
         values = series[name][-WIDTH:]
         told = Text("" if worth is Worth.ABSENT else value(name, values[-1] if len(values) else math.nan))
         style = "dim" if worth is Worth.ABSENT else ""
+        shown, before = "as above" if sentence and sentence == before else sentence, sentence
+        shown = "  ".join(filter(None, [share(series, name), shown]))
         table.add_row(
-            Text(f"{MARKS[worth]} {figure.title}", style), told, Text(curve(values), "cyan"), Text(sentence, "dim")
+            Text(f"{MARKS[worth]} {figure.title}", style), told, Text(curve(values), "cyan"), Text(shown, "dim")
         )
     end = series.end_s[-1] if len(series) else 0.0
     lines: list[RenderableType] = [Text(f"{series.source}   {end:,.0f} s", "bold"), table]
@@ -64,6 +69,14 @@ def legend(series: Series) -> str:
     """What is not exact, a line a figure."""
     told = [(name, *series.worth(name)) for name in FIGURES]
     return "\n".join(f"  {MARKS[worth]} {name}: {why}" for name, worth, why in told if worth is not Worth.EXACT)
+
+
+def share(series: Series, name: str) -> str:
+    """ "27.4 % of blocks evicted": the last window's share of a figure in the one that it is a part of; "" for none."""
+    whole = SHARES.get(name)
+    if whole is None or not len(series) or not series[whole][-1] > 0 or math.isnan(series[name][-1]):
+        return ""
+    return f"{100 * series[name][-1] / series[whole][-1]:.1f} % of {FIGURES[whole].title}"
 
 
 def value(name: str, number: float) -> str:

@@ -66,6 +66,18 @@ def test_rows_come_one_by_one_until_it_is_stopped() -> None:
     assert "does not tell its version" in seen.series.source
 
 
+def test_a_thread_asks_until_it_is_told_to_stop() -> None:
+    with serve(Script(text(0), text(10), text(20))) as url:
+        seen = watch(url, every_s=0.05)
+        thread = seen.start()
+        end = time.monotonic() + 10
+        while len(seen.series) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        seen.stop()
+        thread.join(5)
+    assert not thread.is_alive() and len(seen.series) >= 3
+
+
 def dribble(handler: Any) -> None:
     """A byte now and then, for ever."""
     handler.send_response(200)
@@ -254,6 +266,16 @@ def test_a_server_that_never_answers_ends_the_command_in_a_sentence(tmp_path: Pa
 def test_bad_words_are_refused(words: list[str], says: str) -> None:
     done = run(*words)
     assert isinstance(done.exception, WatchError | SeriesError) and says in str(done.exception)
+
+
+def test_the_board_says_which_part_of_a_figure_another_one_is() -> None:
+    from labkit.observe.series import Series
+    from labkit.observe.terminal_board import share
+
+    series = Series("a test")
+    series.add(1.0, 1.0, computed=200, recomputed=50, evicted=0, regretted=0)
+    assert share(series, "recomputed") == "25.0 % of tokens computed"
+    assert share(series, "regretted") == share(series, "delivered") == share(Series(), "recomputed") == ""
 
 
 def test_the_board_shows_every_figure_and_its_worth() -> None:
