@@ -113,7 +113,7 @@ TROUBLE = {
     "nothing": (lambda handler: send(handler, ""), "breaks off in the middle of a line"),
     "half a line": (lambda handler: send(handler, text(12345)[:-3]), "breaks off in the middle of a line"),
     "half an answer": (cut, "breaks off before its end"),
-    "huge": (huge, "more than 8 MiB"),
+    "huge": (huge, "more than 4 MiB"),
     "no HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-x\r\n\r\n"), "does not speak HTTP"),
     "hangs up": (lambda handler: handler.connection.shutdown(socket.SHUT_RDWR), "broke|does not speak"),
     "elsewhere": (lambda handler: send(handler, "", 302, Location="http://127.0.0.2:9/metrics"), "another server"),
