@@ -131,7 +131,7 @@ class _Stub(types.ModuleType):
 
 class _Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        known = name.split(".")[0] in STUBS
+        known = name.split(".")[0] in STUBS or any(name == stub or name.startswith(f"{stub}.") for stub in STUBS)
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if known else None
 
     def create_module(self, spec: Any) -> Any:
@@ -142,9 +142,9 @@ class _Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def make(settings: dict[str, Any]) -> Any:
-    """vLLM's scheduler with these settings."""
+    """vLLM's scheduler with these settings; with "events" it publishes KV events, with "sample" it watches blocks."""
     import torch
-    from vllm.config import CacheConfig, SchedulerConfig
+    from vllm.config import CacheConfig, KVEventsConfig, SchedulerConfig
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
 
@@ -161,6 +161,7 @@ def make(settings: dict[str, Any]) -> Any:
     )
     cache = CacheConfig(block_size=settings["block_size"], enable_prefix_caching=settings["caching"])
     cache.num_gpu_blocks = settings["num_blocks"] + 1  # and the null block
+    events = KVEventsConfig(enable_kv_cache_events=True, publisher="null") if settings.get("events") else None
     spec = FullAttentionSpec(block_size=settings["block_size"], num_kv_heads=1, head_size=8, dtype=torch.float16)
     nothing = dict.fromkeys(
         ("lora_config", "kv_transfer_config", "ec_transfer_config", "speculative_config", "watermark_config")
@@ -178,19 +179,19 @@ def make(settings: dict[str, Any]) -> Any:
          "prefill_context_parallel_size"), 1,
     )  # fmt: skip
     watched = dict.fromkeys(
-        ("kv_cache_metrics", "enable_mfu_metrics", "show_hidden_metrics", "enable_logging_iteration_details",
+        ("enable_mfu_metrics", "show_hidden_metrics", "enable_logging_iteration_details",
          "cudagraph_metrics"), False,
     )  # fmt: skip
     config = SimpleNamespace(
-        scheduler_config=scheduler, cache_config=cache, kv_events_config=None, is_mm_encoder_only=False,
+        scheduler_config=scheduler, cache_config=cache, kv_events_config=events, is_mm_encoder_only=False,
         use_v2_model_runner=False, max_concurrent_batches=1, max_in_flight_tokens=settings["token_budget"],
         ec_manager_config=SimpleNamespace(get_encoder_cache_manager_obj=lambda *a, **k: None),
         aux_output_config=SimpleNamespace(enabled=False),
         model_config=SimpleNamespace(max_model_len=longest, runner_type="generate", served_model_name="none", **off),
         parallel_config=SimpleNamespace(data_parallel_index=0, **parallel),
         observability_config=SimpleNamespace(
-            per_request_spec_decode_metrics="none", kv_cache_metrics_sample=0.01, custom_histogram_buckets=None,
-            **watched,
+            per_request_spec_decode_metrics="none", custom_histogram_buckets=None,
+            kv_cache_metrics="sample" in settings, kv_cache_metrics_sample=settings.get("sample", 0.01), **watched,
         ),
         **nothing, **no_tokens,
     )  # fmt: skip

@@ -142,6 +142,35 @@ def simulate(
     raise typer.Exit(run(trace, policy or [], scheduler, Target(ttft, tpot), json, plot, **more))
 
 
+@app.command()
+def watch(
+    place: Annotated[str, typer.Argument(help="A server's metrics (http://HOST:PORT/metrics), or a recording.")],
+    every: Annotated[float | None, typer.Option("--every", min=0, help="Seconds between two questions [2].")] = None,
+    record: Annotated[Path | None, typer.Option("--record", help="A new file that keeps what comes.")] = None,
+    seconds: Annotated[float, typer.Option("--for", min=0, help="How many seconds to watch.")] = float("inf"),
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds that an answer may take.")] = 5.0,
+    header: Annotated[list[str] | None, typer.Option("--header", help="'NAME: VALUE' to send along.")] = None,
+    events: Annotated[str | None, typer.Option("--events", help="vLLM's KV events, tcp://HOST:PORT.")] = None,
+    sample: Annotated[float | None, typer.Option("--sample", help="vLLM's --kv-cache-metrics-sample [0.01].")] = None,
+    json: Json = False,
+) -> None:
+    """Watch a server: vLLM, SGLang or labkit's own exporter; each figure says what it is worth."""
+    from labkit.observe.watch_command import run
+
+    done = run(
+        place,
+        every_s=every,
+        record=record,
+        for_s=seconds,
+        timeout_s=timeout,
+        headers=header or [],
+        sample=sample,
+        events=events,
+        as_json=json,
+    )
+    raise typer.Exit(done)
+
+
 GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),

@@ -120,8 +120,20 @@ class SeriesError(LabkitError):
     """A series of figures was given a window or a figure that makes no sense."""
 
 
+class WatchError(LabkitError):
+    """The figures of a server cannot be had, or not be read."""
+
+
+class KVEventError(LabkitError):
+    """A server's KV events cannot be listened to, or not be read."""
+
+
 class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
+
+
+class EventLogError(LabkitError):
+    """An event log from outside is not in the published format."""
 
 
 class TreeLogError(LabkitError):

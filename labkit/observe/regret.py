@@ -40,10 +40,10 @@ class Regret:
             self._copies[content] += 1
 
     def removed(self, contents: Iterable[Hashable]) -> None:
-        """A copy of each of these contents is gone."""
+        """A copy of each of these contents is gone. It may have been there before the meter was attached."""
         for content in contents:
             self._copies[content] -= 1
-            if not self._copies[content]:
+            if self._copies[content] <= 0:
                 del self._copies[content]
                 self._gone[content] = None
         while self._most is not None and len(self._gone) > self._most:

@@ -79,10 +79,7 @@ class Series:
     """
 
     def __init__(self, source: str = "", worth: Mapping[str, tuple[Worth, str]] | None = None) -> None:
-        self.source = source
-        self._worth = dict(worth or {})
-        for name in self._worth:
-            _known(name)
+        self.describe(source, worth or {})
         self._ends: list[float] = []
         self._seconds: list[float] = []
         self._columns: dict[str, list[float]] = {name: [] for name in FIGURES}
@@ -115,10 +112,20 @@ class Series:
             )
         for name in figures:
             _known(name)
-        self._ends.append(float(end_s))
-        self._seconds.append(float(seconds))
         for name, column in self._columns.items():
             column.append(float(figures.get(name, math.nan)))
+        self._seconds.append(float(seconds))
+        self._ends.append(float(end_s))  # last: whoever reads in another thread counts these
+
+    def describe(self, source: str, worth: Mapping[str, tuple[Worth, str]]) -> None:
+        """Say anew what it is of, and what its figures are worth: a server may come back as another version.
+
+        Raises:
+            SeriesError: `worth` names a figure that there is not. Nothing is changed then.
+        """
+        for name in worth:
+            _known(name)
+        self.source, self._worth = source, dict(worth)
 
     def worth(self, name: str) -> tuple[Worth, str]:
         """What a figure is worth here, and the sentence to it ("" for an exact one)."""
@@ -133,12 +140,12 @@ class Series:
     @property
     def seconds(self) -> np.ndarray:
         """float64 [n]: how long each window was."""
-        return np.array(self._seconds)
+        return np.array(self._seconds[: len(self)])
 
     def __getitem__(self, name: str) -> np.ndarray:
         """float64 [n]: a figure in each window, NaN where it is not known."""
         _known(name)
-        return np.array(self._columns[name])
+        return np.array(self._columns[name][: len(self)])
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The windows as plain data: `end_s`, `seconds`, and the figures that are known in it."""

@@ -31,7 +31,8 @@ def pins() -> dict[str, Version]:
 
 
 def requirements() -> list[Requirement]:
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]]
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(text) for texts in (PROJECT["dependencies"], *extras) for text in texts]
 
 
 def test_every_requirement_is_pinned_inside_its_range() -> None:
