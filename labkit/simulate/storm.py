@@ -7,10 +7,8 @@ depends on the knobs whether those who run get in each other's way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +16,13 @@ from labkit import engine
 from labkit.cache.checks import whole_number
 from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.geometry import MODELS
-from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.errors import SimulationError
-from labkit.observe.series import Series, Worth
+from labkit.observe.series import Series
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
-from labkit.simulate.clock import Moment, Simulation, simulate
+from labkit.simulate.clock import simulate
 from labkit.simulate.cost_model import CARDS, cost_model
+from labkit.simulate.metrics import WORTH, Metrics
 
 BLOCK_SIZE = 16
 WINDOW_S = 4.0
@@ -124,92 +122,10 @@ def run_storm(settings: StormSettings | None = None, *, yours: bool = True) -> S
     manager = engine.kv_cache_manager(settings.blocks, BLOCK_SIZE, policy=policy, regret=True, yours=yours)
     scheduler = engine.scheduler(manager, settings.config, yours=yours)
     cost = cost_model(CARDS["L4"], MODELS["Llama-3.1-8B"])
-    meters: list[tuple[int, ...]] = []
-    result = simulate(
-        storm_requests(settings),
-        scheduler,
-        cost,
-        most_seconds=settings.seconds,
-        tell=lambda _: meters.append(_meters(manager)),
-    )
-    source = f"simulation, Llama 3.1 8B on one L4, seed {settings.seed}"
-    return series_of(result, meters, settings.config, settings.blocks, source)
-
-
-def _meters(manager: KVCacheManager) -> tuple[int, ...]:
-    counters = manager.counters
-    return counters.blocks_recycled, counters.regretted_evictions or 0, counters.queried_tokens, counters.hit_tokens
-
-
-def series_of(
-    result: Simulation,
-    meters: Sequence[tuple[int, ...]],
-    config: SchedulerConfig,
-    num_blocks: int,
-    source: str,
-    window_s: float = WINDOW_S,
-) -> Series:
-    """The windows of a simulation.
-
-    Args:
-        meters: after each step, the manager's counters: recycled, regretted, queried tokens, hit tokens.
-        config, num_blocks: of the scheduler, for the reason of waiting and for shares.
-    """
-    series = Series(
-        source,
-        {
-            "itl_p50": (Worth.PROXY, STEP_TIME),
-            "itl_p99": (Worth.PROXY, STEP_TIME),
-            "goodput": (Worth.ABSENT, "No target was set."),
-            "flops_per_token": (Worth.ABSENT, "The simulation counts seconds, not operations."),
-        },
-    )
-    moments = result.moments
-    if not moments:
-        return series
-    edges = np.arange(max(1, round(result.seconds / window_s)) + 1) * window_s
-    edges[-1] = result.seconds  # the last window is as long as it is
-    of_step = np.searchsorted(edges, [moment.at_s for moment in moments], side="right") - 1
-    steps = np.searchsorted(of_step, np.arange(len(edges)))  # the first step of each window
-    counted = np.diff(np.array(meters), axis=0, prepend=0)
-    sums: dict[str, Any] = {
-        name: np.array([getattr(moment, name) for moment in moments])
-        for name in ("delivered", "computed", "recomputed", "evicted", "preempted")
-    }
-    sums |= {"recycled": counted[:, 0], "regretted": counted[:, 1]}
-    seconds = np.array([moment.seconds for moment in moments])
-    comes = {
-        "arrived": [life.request.arrival for life in result.lives],
-        "finished": [life.end_s for life in result.finished],
-        "refused": [life.request.arrival for life in result.refused],
-    }
-    counts = {name: np.histogram(times, edges)[0] for name, times in comes.items()}
-    firsts = sorted((life.first_s, life.ttft_s) for life in result.lives if life.first_s == life.first_s)
-    ends = sorted((life.end_s, life.end_s - life.request.arrival) for life in result.finished)
-    last = Moment(0, 0, 0, 0, 0, 0, 0, 0, 0, num_blocks, 0, 0)
-    for at, (begin, end) in enumerate(pairwise(edges)):
-        own = slice(steps[at], steps[at + 1])
-        last = moments[steps[at + 1] - 1] if steps[at + 1] > steps[at] else last
-        row = {name: float(values[own].sum()) / (end - begin) for name, values in sums.items()}
-        row |= {name: float(values[at]) / (end - begin) for name, values in counts.items()}
-        blocked = last.running < config.seats and last.computed < config.token_budget
-        row |= {"running": last.running, "waiting": last.waiting, "waiting_for_memory": last.waiting * blocked}
-        row |= {name: getattr(last, name) / num_blocks for name in ("held", "cached", "free")}
-        asked, hit = counted[own, 2].sum(), counted[own, 3].sum()
-        if asked:
-            row["hit_rate"] = float(hit / asked)
-        row |= _percentiles([wait for time, wait in firsts if begin < time <= end], ttft_p50=50, ttft_p99=99)
-        row |= _percentiles([took for time, took in ends if begin < time <= end], e2e_p99=99)
-        row |= _percentiles(np.repeat(seconds[own], sums["delivered"][own]), itl_p50=50, itl_p99=99)
-        series.add(float(end), float(end - begin), **row)
+    metrics = Metrics(scheduler, window_s=WINDOW_S)
+    simulate(storm_requests(settings), scheduler, cost, most_seconds=settings.seconds, keep=False, metrics=metrics)
+    series = Series(f"simulation, Llama 3.1 8B on one L4, seed {settings.seed}", WORTH)
+    for row in metrics.series.rows():
+        if row["seconds"] > WINDOW_S / 2:  # what the last step took beyond the end is no window to look at
+            series.add(**row)
     return series
-
-
-STEP_TIME = (
-    "The time of a step, counted for each token that comes out of it. What a preempted request waits between two of "
-    "its tokens is not in it, so the slowest are slower than this."
-)
-
-
-def _percentiles(values: Any, **shares: float) -> dict[str, float]:
-    return {name: float(np.percentile(values, at)) for name, at in shares.items()} if len(values) else {}

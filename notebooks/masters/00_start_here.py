@@ -100,12 +100,12 @@ PageTable(log, step=0, title="The same three answers, step by step",
 # ## Two minutes of the storm
 #
 # And this is the server of the first page: a model of 8 billion parameters (Llama 3.1) on one small GPU (an L4), simulated
-# for two minutes in which three requests a second come. **Seats** are how many requests may run at once. There are 64, and
-# nothing is wrong.
+# for two minutes in which three requests a second come. **Seats** are how many of them may run at once. With 64 seats more
+# come than it can serve, and a queue grows: *waiting*, in the second row.
 #
-# Make more requests fit: click the knob and press the right arrow until it says 128. The server is simulated anew at once.
-# Nothing on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown away, and
-# what is computed again.
+# So let more of them in. Click the knob and press the right arrow until it says 128; the server is simulated anew at once.
+# Nothing else on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown away,
+# and who is thrown out in the middle of an answer.
 
 # %% id="storm"
 from labkit.widgets import Storm
@@ -113,8 +113,8 @@ from labkit.widgets import Storm
 Storm(["seats"], title="A server, two minutes of it")
 
 # %% [markdown] id="after-storm"
-# The sentence under the knob has the numbers of both runs, and so has the next cell. Users get nearly the same, and the
-# server computes far more for it: **preemptions** take memory away from requests in the middle of their answers, and what
+# The sentence under the knob has the numbers of both runs, and so has the next cell. Users get nearly the same and wait
+# nearly as long, and the server computes far more for it: **preemptions** take memory away from requests that run, and what
 # was in it is computed again. A board that shows only tokens computed would be greener than ever. Lessons 16 to 19 are
 # about the rest of this picture.
 

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import expect
 
 from labkit.observe.series import Series, Worth
-from labkit.widgets import StormBoard, mount
+from labkit.widgets import Storm, StormBoard, mount
 
 INK = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -60,10 +60,9 @@ def a_server() -> Series:
     return series
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_window_says_its_numbers_and_absent_figures_say_so(page: Any, tmp_path: Path, dark: bool) -> None:
+def test_every_window_says_its_numbers_and_absent_figures_say_so(page: Any, tmp_path: Path) -> None:
     series = a_server()
-    board = open_board(page, tmp_path, StormBoard(series), dark)
+    board = open_board(page, tmp_path, StormBoard(series))
     track, sentence = board.get_by_role("slider", name="Time"), board.locator(".lk-storm-sentence")
     track.focus()
     page.keyboard.press("Home")
@@ -134,6 +133,17 @@ def test_thousands_of_windows_are_smooth(page: Any, tmp_path: Path) -> None:
     )
     assert took < 100, f"a move of the cursor takes {took:.0f} ms in the median"
     expect(board).not_to_have_attribute("data-at", "5999")
+
+
+def test_a_knob_without_a_kernel_says_so_and_turns_back(page: Any, tmp_path: Path) -> None:
+    board = open_board(page, tmp_path, Storm(["seats"], seconds=8.0, yours=False), dark=True)
+    seats = board.get_by_role("slider", name="Seats")
+    seats.press("End")
+    expect(board.locator(".lk-storm-status")).to_contain_text("This page has no kernel.")
+    expect(seats).to_have_attribute("aria-valuetext", "64")
+    board.locator(".lk-storm-track").press("Home")
+    expect(board).to_have_attribute("data-at", "0")
+    assert not page.page_errors and not page.console_errors
 
 
 def test_a_knob_runs_again_and_rows_come_while_it_shows(lab: Any, page: Any, browse: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import LabkitError, SchedulerError, SimulationError
 from labkit.observe.alerts import firings
-from labkit.observe.series import Series, Worth
+from labkit.observe.series import FIGURES, Series, Worth
 from labkit.simulate.storm import StormSettings, run_storm, storm_requests
 
 
@@ -29,12 +29,12 @@ def test_windows_add_up() -> None:
     assert (series["delivered"] <= series["computed"]).all() and (series["recomputed"] <= series["computed"]).all()
     assert (series["evicted"] <= series["recycled"] + 1e-9).all()
     assert (series["waiting_for_memory"] <= series["waiting"]).all() and (series["running"] <= 128).all()
-    np.testing.assert_allclose(series.end_s - series.seconds, 4.0 * np.arange(len(series)))
+    np.testing.assert_allclose(series.end_s, 4.0 * np.arange(1, 31))
     whole = [amount(series, name) for name in ("delivered", "preempted", "regretted", "evicted", "finished", "arrived")]
     np.testing.assert_allclose(whole, np.round(whole), atol=1e-6)
-    came = sum(request.arrival < series.end_s[-1] for request in storm_requests(StormSettings(seats=128)))
-    assert amount(series, "arrived") == pytest.approx(came)
-    assert series.worth("itl_p99")[0] is Worth.PROXY and series.worth("goodput")[0] is Worth.ABSENT
+    came = sum(1 for _ in storm_requests(StormSettings(seats=128)))
+    assert 0 <= came - amount(series, "arrived") <= 2  # who comes during the last step is seen after it
+    assert {name for name in FIGURES if series.worth(name)[0] is not Worth.EXACT} == {"flops_per_token"}
     assert np.isfinite(series["ttft_p99"]).any() and np.nanmin(series["itl_p50"]) > 0
 
 
