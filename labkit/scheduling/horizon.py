@@ -223,7 +223,7 @@ class Crowd:
         edges, size, cache = self._edges, self._size, self._cache
         if not self._finds and not chunks:  # nothing is ever findable: all blocks at once are the same blocks
             takers = [member for step in steps for member in edges.get(step % size, ())]
-            for member, block in zip(takers, cache.allocate(len(takers)) or (), strict=True):
+            for member, block in zip(takers, cache.allocate(len(takers)) or () if takers else (), strict=True):
                 member.sequence.table.blocks.append(block)
             return
         for step in steps:
@@ -273,9 +273,11 @@ class Crowd:
             self._edges[-member.offset % self._size].remove(member)
             del self._members[member.request]
             done.append((place, member.request))
-        if done:
-            self._kept_out = 0
-            done.sort(key=lambda item: item[0])
-            for _, request in done:
-                self.scheduler.finish(request)
-        return [request for _, request in done]
+        if not done:
+            return []
+        self._kept_out = 0
+        done.sort(key=lambda item: item[0])
+        finished = [request for _, request in done]
+        for request in finished:
+            self.scheduler.finish(request)
+        return finished

@@ -6,6 +6,7 @@ a token that comes out is a number that nobody else has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -316,19 +317,16 @@ class _Run:
         """The steps whose decisions are known, to the next arrival or the end of the window; False: there are none."""
         crowd, cost = self._crowd, self.cost
         assert crowd is not None
-        known = min(crowd.horizon(), most_steps)
-        if not known:
-            return False
-        until = min(self.metrics.until, most_seconds)
-        if self.upcoming is not None:
-            until = min(until, self.upcoming.arrival)
-        tokens = len(crowd)
-        self.now, seconds = cost.decodes(tokens, crowd.context, self.now, until, known)
-        self.metrics.itl.add_rising(seconds, tokens)
-        self.steps += len(seconds)
-        self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
-        self._ended(crowd.advance(len(seconds)))
-        return True
+        until = min(self.metrics.until, most_seconds, math.inf if self.upcoming is None else self.upcoming.arrival)
+        began, last = self.steps, self.steps + most_steps
+        while self.now < until and (known := min(crowd.horizon(), last - self.steps)):
+            tokens = len(crowd)
+            self.now, seconds = cost.decodes(tokens, crowd.context, self.now, until, known)
+            self.metrics.itl.add_rising(seconds, tokens)
+            self.steps += len(seconds)
+            self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
+            self._ended(crowd.advance(len(seconds)))
+        return self.steps > began
 
     def _step_together(self) -> bool:
         """A step in which only prompts and the queue are asked; False if memory or the budget is short."""
