@@ -98,6 +98,10 @@ def text_of(result: Simulation, figures: dict[str, Any], configuration: Configur
     refusals = result.metrics.scheduler.refusals
     if refusals:
         lines.insert(2, "refused     " + ", ".join(f"{count:,} {reason}" for reason, count in refusals.most_common()))
+    if manager.regret is not None and manager.regret.forgotten:
+        lines.append(
+            f"            what was wanted again after {manager.regret.most:,} further evictions is not counted"
+        )
     if figures["saturated"]:
         lines.append("SATURATED   requests come faster than they can be served: the times above grow with the trace.")
     return "\n".join(lines)
