@@ -7,6 +7,7 @@ a token that comes out is a number that nobody else has.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -85,6 +86,7 @@ class Simulation:
         requests: all there were to serve, those included that had not come when the run ended.
         metrics: figures by windows of time, and totals.
         stopped: why the run ended before everybody was served, "" if it did not.
+        wall_seconds: how long a person has waited for it.
     """
 
     lives: list[Life] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Simulation:
     requests: int = 0
     metrics: Metrics = field(kw_only=True)
     stopped: str = ""
+    wall_seconds: float = 0.0
     kept: bool = True
 
     @property
@@ -186,7 +189,7 @@ def simulate(
     whole_number(most_steps, "most_steps", at_least=1, error=SimulationError)
     coming = requests_of(trace, scheduler.manager.block_size) if isinstance(trace, Trace) else iter(trace)
     run = _Run(coming, scheduler, cost, metrics or Metrics(scheduler), keep, tell)
-    result = run.result
+    result, began = run.result, time.perf_counter()
     try:
         result.stopped = run.until_nobody_is_left(most_seconds, most_steps)
         run.dissolve()
@@ -200,7 +203,7 @@ def simulate(
     if run.upcoming is not None and keep and result.stopped != "interrupted":
         result.lives += [Life(request) for request in [run.upcoming, *islice(coming, 10**9)]]
         result.requests = len(result.lives)
-    result.seconds = run.now
+    result.seconds, result.wall_seconds = run.now, time.perf_counter() - began
     run.metrics.finish(run.now)
     if result.stopped:
         run.metrics.last_came(run.now)
