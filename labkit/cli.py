@@ -126,7 +126,7 @@ def simulate(
     speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
     requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
     seed: Annotated[int, typer.Option(help="Of a workload that is drawn.")] = 0,
-    window: Annotated[float | None, typer.Option(help="Seconds to a row of figures; about 500 rows without.")] = None,
+    window: Annotated[float | None, typer.Option(help="Seconds to a row of figures; about 300 rows without.")] = None,
     json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the figures over time: png, svg, pdf.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`labkit bench cache`."""
+"""`labkit bench cache` and `labkit bench simulate`."""
 
 from __future__ import annotations
 
@@ -62,3 +62,38 @@ def cache(
         for row in rows or ():
             timed = [f"{key.removesuffix('_us')} {value:.2f}" for key, value in row.items() if key.endswith("_us")]
             typer.echo(f"{name}, {row['num_blocks']:>9,} blocks: {', '.join(timed)}")
+
+
+@app.command()
+def simulate(
+    trace: Annotated[list[Path] | None, typer.Option(help="A trace file, once or more; drawn ones without.")] = None,
+    requests: Annotated[int | None, typer.Option(min=100, help="Of each trace the first so many.")] = None,
+    million: Annotated[bool, typer.Option("--million", help="The curve up to a million requests (minutes).")] = False,
+    curve: Annotated[bool, typer.Option(help="What a request costs as a run grows longer.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Requests a second of the simulator, with preemption and metrics on, and what a request costs in a long run."""
+    from labkit.bench.simulate_bench import MANY, SIZES, bench_simulate
+
+    sizes = (*SIZES, MANY) if million else SIZES
+    done = bench_simulate(
+        [str(path) for path in trace or ()],
+        requests,
+        sizes if curve else (),
+        lambda what: typer.echo(f"{what} ...", err=True),
+    )
+    if json:
+        typer.echo(json_module.dumps(done, indent=2))
+        return
+    typer.echo(f"{'requests a second':44}{'wall':>9}{'cpu':>9}{'preempted':>11}")
+    for row in done["speeds"]:
+        wall, cpu = row["requests_per_wall_second"], row["requests_per_cpu_second"]
+        typer.echo(f"{row['name']:44}{wall:9,.0f}{cpu:9,.0f}{row['figures']['preemptions']:11,}")
+    if done["curve"]:
+        typer.echo(f"{'microseconds a request':44}{'wall':>9}{'cpu':>9}{'peak, MiB':>11}")
+    for row in done["curve"]:
+        peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
+        typer.echo(
+            f"{row['requests']:>10,} {'requests':33}{row['wall_us_a_request']:9,.0f}{row['cpu_us_a_request']:9,.0f}"
+            f"{peak:>11}"
+        )

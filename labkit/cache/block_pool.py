@@ -66,7 +66,8 @@ class BlockPool:
         # leave blocks that left the queue and that nobody holds.
         if n > len(self._free):
             return None
-        return [self._free.popleft() for _ in range(n)]
+        popleft = self._free.popleft
+        return [popleft() for _ in range(n)]
 
     def free(self, blocks: Iterable[int]) -> None:
         """Return `blocks` to the pool; the first of them will be reused before the others."""

@@ -107,8 +107,7 @@ class RadixPrefixCache(NoPrefixCache):
         """Blocks that nobody holds and whose content is findable: those that can be evicted, and those that are locked
         by sequences that have the same content in a block of their own. Counted when asked for.
         """
-        count = self.count
-        return sum(not count(block) for block in self._findable)
+        return [*map(self.count, self._findable)].count(0)
 
     @property
     def num_nodes(self) -> int:

@@ -44,9 +44,9 @@ class RefCounts:
 
     def allocate(self, n: int) -> list[int] | None:
         """`n` blocks from the pool, each now held once; None, and nothing changed, if there are fewer."""
-        blocks = self.pool.allocate(n)
+        blocks, counts = self.pool.allocate(n), self._counts
         for block in blocks or ():
-            self._counts[block] = 1
+            counts[block] = 1
         return blocks
 
     def share(self, blocks: Iterable[int]) -> None:

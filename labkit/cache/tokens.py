@@ -30,7 +30,7 @@ def token_bytes(tokens: bytes | Iterable[int]) -> bytes:
     Raises:
         TokenError: an id that is not a whole number from 0 to 2**32 - 1, or bytes that are no whole tokens.
     """
-    if isinstance(tokens, bytes | bytearray | memoryview):
+    if isinstance(tokens, (bytes, bytearray, memoryview)):
         tokens = bytes(tokens)
         if len(tokens) % TOKEN_BYTES:
             raise TokenError(

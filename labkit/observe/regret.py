@@ -27,7 +27,7 @@ class Regret:
 
     def __init__(self, most: int | None = None) -> None:
         self.count = self.forgotten = 0
-        self._most = most
+        self.most = most
         self._copies: Counter[Hashable] = Counter()
         self._gone: dict[Hashable, None] = {}  # the oldest first
 
@@ -46,7 +46,7 @@ class Regret:
             if self._copies[content] <= 0:
                 del self._copies[content]
                 self._gone[content] = None
-        while self._most is not None and len(self._gone) > self._most:
+        while self.most is not None and len(self._gone) > self.most:
             del self._gone[next(iter(self._gone))]
             self.forgotten += 1
 

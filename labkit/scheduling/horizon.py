@@ -19,37 +19,26 @@ from array import array
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from labkit.cache.block_pool import BlockPool, CheckedPool
 from labkit.cache.block_table import BlockTable
-from labkit.cache.hash_prefix_cache import HashPrefixCache
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.cache.no_prefix_cache import NoPrefixCache
-from labkit.cache.radix_prefix_cache import RadixPrefixCache
-from labkit.cache.ref_counts import CheckedRefCounts, RefCounts
 from labkit.scheduling import planning
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Rules, Scheduler
 from labkit.scheduling.step import Step, let_in
-from labkit.scheduling.waiting import WaitingQueue
 
 
 def has_horizon(scheduler: Scheduler) -> bool:
     """Whether all that a step asks is the reference, whose answers are known; a policy of eviction may be anybody's."""
-    manager, cache = scheduler.manager, scheduler.manager.cache
-    reference: tuple[tuple[object, tuple[type, ...]], ...] = (
-        (scheduler, (Scheduler,)),
-        (scheduler.waiting, (WaitingQueue,)),
-        (manager, (KVCacheManager,)),
-        (cache, (NoPrefixCache, HashPrefixCache, RadixPrefixCache)),
-        (cache.refs, (RefCounts, CheckedRefCounts)),
-        (getattr(cache.refs, "pool", None), (BlockPool, CheckedPool)),
-    )
+    manager, refs = scheduler.manager, scheduler.manager.cache.refs
+    parts = (scheduler, scheduler.waiting, manager, manager.cache, refs, getattr(refs, "pool", None))
     return (
-        all(type(part) in kinds for part, kinds in reference)
+        all(type(part).__module__.startswith(("labkit.cache.", "labkit.scheduling.")) for part in parts)
         and not vars(scheduler).keys() & vars(Scheduler).keys()  # methods that somebody has wrapped
         and not vars(manager).keys() & vars(KVCacheManager).keys()
         and manager._make_table is BlockTable
@@ -59,22 +48,24 @@ def has_horizon(scheduler: Scheduler) -> bool:
     )
 
 
+@dataclass(slots=True, eq=False)
 class _Member:
     """One of the crowd: `offset` + steps so far are its computed tokens; `place` is its place among all who run."""
 
-    __slots__ = ("offset", "place", "request", "sequence")
-
-    def __init__(self, request: Request, place: int, offset: int, sequence: Any) -> None:
-        self.request, self.place, self.offset, self.sequence = request, place, offset, sequence
+    request: Request
+    place: int
+    offset: int
+    sequence: Any  # of the manager
 
 
 _place = attrgetter("place")
 
 
 class Crowd:
-    """Those who decode, advanced together.
+    """Those who decode, advanced together; who else runs is kept beside them.
 
-    Nobody else may call the scheduler while there is a crowd, but for `submit`; `dissolve` it first.
+    Made after a step in which each of those who decode has got a token. From then on nobody else may call the
+    scheduler, but for `submit`, until `dissolve`, which is the end of it.
 
     Args:
         scheduler: one that has a horizon.
@@ -87,49 +78,33 @@ class Crowd:
 
     def __init__(self, scheduler: Scheduler, token: Callable[[Request], int]) -> None:
         self.scheduler, self._token = scheduler, token
-        self._manager, self._cache, self._size = (
-            scheduler.manager,
-            scheduler.manager.cache,
-            scheduler.manager.block_size,
-        )
-        self._finds = type(self._cache) is not NoPrefixCache
+        self._cache, self._size = scheduler.manager.cache, scheduler.manager.block_size
         self.steps = self.context = 0
         self._members: dict[Request, _Member] = {}
         self._begun: dict[Request, int] = {}  # those who run and do not decode, and their places among all who run
-        self._places = 0
+        self._places = len(scheduler.running)
         self._edges: dict[int, list[_Member]] = defaultdict(list)  # by the steps, modulo block size, that take a block
         self._ends: list[tuple[int, int, _Member]] = []
         self._late: list[Request] = []  # have joined without a token in the step before: what follows is to be planned
         self._kept_out = 0  # who waited when the queue was asked last and would be told the same again
+        for place, request in enumerate(scheduler.running):
+            self._join(request, place)
 
     def __len__(self) -> int:
         return len(self._members)
-
-    def gather(self) -> None:
-        """Take over from `schedule`."""
-        self._places = len(self.scheduler.running)
-        for place, request in enumerate(self.scheduler.running):
-            self._join(request, place)
 
     def dissolve(self) -> list[Request]:
         """Hand over to `schedule`: all requests and tables are as if every step had been planned. Returns those who
         have got a token in the last one.
         """
-        members, size, sequences = list(self._members.values()), self._size, self._manager._sequences
-        for member in members:
-            request, sequence = member.request, sequences[member.request.id]
+        for member in self._members.values():
+            request, sequence, size = member.request, member.sequence, self._size
             self._settle(member)
             used = request.computed % size
             sequence.tail = array("I", request.tokens(request.computed - used, request.computed))
             sequence.room = size - used if used else 0
             sequence.table.num_tokens = max(sequence.table.num_tokens, (len(sequence.table.blocks) - 1) * size + 1)
-        self._members.clear()
-        self._begun.clear()
-        self._edges.clear()
-        self._ends.clear()
-        self.context = self._kept_out = 0
-        late, self._late = self._late, []
-        return [member.request for member in members if member.request not in late]
+        return [request for request in self._members if request not in self._late]
 
     # ----- steps in which nobody is asked ------------------------------------------------------------------------
 
@@ -146,7 +121,7 @@ class Crowd:
         steps = self._ends[0][0] - self.steps
         # An eviction may change whose turn it is by the longest prefix.
         ranked = waiting and scheduler.config.queue == "longest-prefix"
-        free = self._manager.num_free if ranked else self._cache.num_free
+        free = scheduler.manager.num_free if ranked else self._cache.num_free
         if free < running * (steps // size + 1):
             for step in range(steps):
                 free -= len(edges.get((self.steps + step) % size, ()))
@@ -206,14 +181,10 @@ class Crowd:
             self._begun[request] = place
             return
         offset = request.computed - self.steps
-        member = self._members[request] = _Member(request, place, offset, self._manager._sequences[request.id])
+        member = self._members[request] = _Member(request, place, offset, self.scheduler.manager._sequences[request.id])
         self.context += request.computed
         self._kept_out = 0
-        edge = self._edges[-offset % self._size]
-        if not edge or edge[-1].place < place:
-            edge.append(member)
-        else:
-            insort(edge, member, key=_place)
+        insort(self._edges[-offset % self._size], member, key=_place)
         heappush(self._ends, (self.steps + request.max_tokens - len(request.output), place, member))
 
     def _take(self, steps: range, chunks: Sequence[tuple[Request, int]] = ()) -> None:
@@ -221,19 +192,17 @@ class Crowd:
         steps, and in each step in the order of admission.
         """
         edges, size, cache = self._edges, self._size, self._cache
-        if not self._finds and not chunks:  # nothing is ever findable: all blocks at once are the same blocks
+        if type(cache) is NoPrefixCache and not chunks:  # nothing becomes findable: all at once are the same blocks
             takers = [member for step in steps for member in edges.get(step % size, ())]
-            for member, block in zip(takers, cache.allocate(len(takers)) or (), strict=True):
+            for member, block in zip(takers, cache.allocate(len(takers)) or () if takers else (), strict=True):
                 member.sequence.table.blocks.append(block)
             return
         for step in steps:
             here = {*edges.get(step % size, ()), *edges.get((step + 1) % size, ())}
-            if not (here or chunks):
-                continue
-            todo = [(member.place, member, 0) for member in here]
+            todo: list[tuple[int, Any, int]] = [(member.place, member, 0) for member in here]
             todo += [(self._begun[request], request, n) for request, n in chunks]
-            for _, who, n in sorted(todo, key=lambda item: item[0]):
-                if isinstance(who, Request):
+            for _, who, n in sorted(todo, key=itemgetter(0)):
+                if n:
                     self.scheduler.grow(who, n)
                 else:
                     self._edge(who, step)
@@ -273,9 +242,10 @@ class Crowd:
             self._edges[-member.offset % self._size].remove(member)
             del self._members[member.request]
             done.append((place, member.request))
-        if done:
-            self._kept_out = 0
-            done.sort(key=lambda item: item[0])
-            for _, request in done:
-                self.scheduler.finish(request)
-        return [request for _, request in done]
+        if not done:
+            return []
+        self._kept_out = 0
+        finished = [request for _, request in sorted(done, key=itemgetter(0))]
+        for request in finished:
+            self.scheduler.finish(request)
+        return finished

@@ -6,6 +6,8 @@ a token that comes out is a number that nobody else has.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -84,6 +86,7 @@ class Simulation:
         requests: all there were to serve, those included that had not come when the run ended.
         metrics: figures by windows of time, and totals.
         stopped: why the run ended before everybody was served, "" if it did not.
+        wall_seconds: how long a person has waited for it.
     """
 
     lives: list[Life] = field(default_factory=list)
@@ -92,6 +95,7 @@ class Simulation:
     requests: int = 0
     metrics: Metrics = field(kw_only=True)
     stopped: str = ""
+    wall_seconds: float = 0.0
     kept: bool = True
 
     @property
@@ -187,7 +191,7 @@ def simulate(
     whole_number(most_steps, "most_steps", at_least=1, error=SimulationError)
     coming = requests_of(trace, scheduler.manager.block_size) if isinstance(trace, Trace) else iter(trace)
     run = _Run(coming, scheduler, cost, metrics or Metrics(scheduler), keep, tell)
-    result = run.result
+    result, began = run.result, time.perf_counter()
     try:
         result.stopped = run.until_nobody_is_left(most_seconds, most_steps)
         run.dissolve()
@@ -201,7 +205,7 @@ def simulate(
     if run.upcoming is not None and keep and result.stopped != "interrupted":
         result.lives += [Life(request) for request in [run.upcoming, *islice(coming, 10**9)]]
         result.requests = len(result.lives)
-    result.seconds = run.now
+    result.seconds, result.wall_seconds = run.now, time.perf_counter() - began
     run.metrics.finish(run.now)
     if result.stopped:
         run.metrics.last_came(run.now)
@@ -228,8 +232,8 @@ class _Run:
         self.upcoming = next(coming, None)
         self._coming, self._keep, self._tell = coming, keep, tell
         self._lives: dict[Request, Life] = {}
-        self._crowd = None if keep or tell or not has_horizon(scheduler) else Crowd(scheduler, token_of)
-        self._together = False  # whether the crowd has taken over
+        self._jumps = not (keep or tell) and has_horizon(scheduler)
+        self._crowd: Crowd | None = None  # those who decode, while they are advanced together
 
     def until_nobody_is_left(self, most_seconds: float, most_steps: int) -> str:
         """Runs; returns why it stopped before everybody was served."""
@@ -246,9 +250,9 @@ class _Run:
                 continue
             if self.now >= most_seconds:
                 return "time is up"
-            if not self._together:
+            if self._crowd is None:
                 self._step()
-            elif not self._jump(most_seconds, most_steps - self.steps) and not self._step_together():
+            elif not (self._jump(self._crowd, most_seconds, most_steps) or self._step_together(self._crowd)):
                 self.dissolve()
                 self._step()
         return "steps are up"
@@ -306,36 +310,28 @@ class _Run:
                 self.result.moments.append(moment)
             if self._tell is not None:
                 self._tell(moment)
-        elif self._crowd is not None and not step.preempted:
+        elif self._jumps and not step.preempted:
             decoding = (self._lives[request] for request in scheduler.running if request.decodes)
             if all(life.last_s == self.now for life in decoding):
-                self._crowd.gather()
-                self._together = True
+                self._crowd = Crowd(scheduler, token_of)
 
     # ----- many steps at once, which come out as one by one ------------------------------------------------------
 
-    def _jump(self, most_seconds: float, most_steps: int) -> bool:
+    def _jump(self, crowd: Crowd, most_seconds: float, most_steps: int) -> bool:
         """The steps whose decisions are known, to the next arrival or the end of the window; False: there are none."""
-        crowd, cost = self._crowd, self.cost
-        assert crowd is not None
-        known = min(crowd.horizon(), most_steps)
-        if not known:
-            return False
-        until = min(self.metrics.until, most_seconds)
-        if self.upcoming is not None:
-            until = min(until, self.upcoming.arrival)
-        tokens = len(crowd)
-        self.now, seconds = cost.decodes(tokens, crowd.context, self.now, until, known)
-        self.metrics.itl.add_rising(seconds, tokens)
-        self.steps += len(seconds)
-        self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
-        self._ended(crowd.advance(len(seconds)))
-        return True
+        until = min(self.metrics.until, most_seconds, math.inf if self.upcoming is None else self.upcoming.arrival)
+        began = self.steps
+        while self.now < until and (known := min(crowd.horizon(), most_steps - self.steps)):
+            tokens = len(crowd)
+            self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known)
+            self.metrics.itl.add_rising(seconds, tokens)
+            self.steps += len(seconds)
+            self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
+            self._ended(crowd.advance(len(seconds)))
+        return self.steps > began
 
-    def _step_together(self) -> bool:
+    def _step_together(self, crowd: Crowd) -> bool:
         """A step in which only prompts and the queue are asked; False if memory or the budget is short."""
-        crowd = self._crowd
-        assert crowd is not None
         members = len(crowd)
         step = crowd.step()
         if step is None:
@@ -355,7 +351,7 @@ class _Run:
         if self._crowd is not None:
             for request in self._crowd.dissolve():
                 self._lives[request].last_s = self.now
-            self._together = False
+            self._crowd = None
 
     # ----- what every step does ----------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Configuration:
         card, model: by name; they give the cost of a step.
         scheduler: its knobs.
         target: what counts as goodput.
-        window_s: seconds to a row of figures; None for about 500 rows.
+        window_s: seconds to a row of figures; None for about 300 rows.
         name: what it is called where several are compared.
 
     Raises:

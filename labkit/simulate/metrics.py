@@ -19,7 +19,7 @@ from labkit.simulate.sketch import Sketch
 
 SATURATED = 0.05
 """A run is saturated where somebody has waited longer than this share of the time in which requests came."""
-ROWS = 500
+ROWS = 300
 """Windows of a run whose length is known, about."""
 
 WORTH = {
@@ -200,7 +200,7 @@ class Metrics:
         rates = {name: (counted[name] - before[name]) / seconds for name in counted}
         hits, queries = rates.pop("hits"), rates.pop("queries")
         scheduler, manager = self.scheduler, self.scheduler.manager
-        cached, free = manager.num_cached / manager.num_blocks, manager.num_free / manager.num_blocks
+        blocks, cached, free = manager.num_blocks, manager.num_cached, manager.num_free
         waiting = len(scheduler.waiting)
         self.series.add(
             end,
@@ -209,9 +209,9 @@ class Metrics:
             running=len(scheduler.running),
             waiting=waiting,
             waiting_for_memory=waiting if scheduler.short_of_memory else 0,
-            held=manager.num_held / manager.num_blocks,
-            cached=cached,
-            free=free,
+            held=(blocks - cached - free) / blocks,
+            cached=cached / blocks,
+            free=free / blocks,
             hit_rate=hits / queries if queries else math.nan,
             ttft_p50=self.ttft.percentile(50),
             ttft_p99=self.ttft.percentile(99),

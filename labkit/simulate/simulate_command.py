@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,13 @@ def run(
         raise SimulationError(f"{plot} lies in a folder that there is not: make {plot.parent} first.")
     configuration = Configuration(trace, scheduler=SchedulerConfig(**scheduler), target=target, **more)
     workload = configuration.workload()
-    began = time.perf_counter()
     with _progress(len(workload)) as bar:
 
         def tell(metrics: Metrics) -> None:
             bar.update(metrics.finished + metrics.refused - bar.n)
 
         result = configuration.run(tell, workload)
-    figures = result.totals | {"wall_seconds": time.perf_counter() - began}
+    figures = result.totals | {"wall_seconds": result.wall_seconds}
     if plot is not None:
         from labkit.simulate.series_picture import draw_series
 
@@ -78,6 +77,9 @@ def text_of(result: Simulation, figures: dict[str, Any], configuration: Configur
     def share(part: int, of: int) -> str:
         return f"{part / of:.1%}" if of else "none"
 
+    def seconds(name: str) -> str:
+        return "none" if math.isnan(figures[name]) else f"{figures[name]:,.3f} s"
+
     regret = figures["regret"]
     lines = [
         f"{configuration.model} on {configuration.card}, {memory}, {plural(figures['requests'], 'request')}",
@@ -86,8 +88,8 @@ def text_of(result: Simulation, figures: dict[str, Any], configuration: Configur
         f"{figures['goodput']:,.2f} within the target",
         f"tokens      {figures['tokens_per_second']:,.0f}/s delivered, {figures['computed_tokens_per_second']:,.0f}/s "
         f"computed, {figures['recomputed_tokens']:,} computed again",
-        f"latency     first token {figures['ttft_p50_s']:,.3f} s (median), {figures['ttft_p99_s']:,.3f} s (99%); "
-        f"between tokens {figures['itl_p99_s']:,.3f} s (99%)",
+        f"latency     first token {seconds('ttft_p50_s')} (median), {seconds('ttft_p99_s')} (99%); "
+        f"between tokens {seconds('itl_p99_s')} (99%)",
         f"memory      {plural(figures['preemptions'], 'preemption')}; {figures['blocks_recycled']:,} blocks recycled, "
         f"of them {figures['cached_blocks_evicted']:,} cached"
         + ("" if regret is None else f" and {regret:,} wanted again"),
@@ -98,6 +100,10 @@ def text_of(result: Simulation, figures: dict[str, Any], configuration: Configur
     refusals = result.metrics.scheduler.refusals
     if refusals:
         lines.insert(2, "refused     " + ", ".join(f"{count:,} {reason}" for reason, count in refusals.most_common()))
+    if manager.regret is not None and manager.regret.forgotten:
+        lines.append(
+            f"            what was wanted again after {manager.regret.most:,} further evictions is not counted"
+        )
     if figures["saturated"]:
         lines.append("SATURATED   requests come faster than they can be served: the times above grow with the trace.")
     return "\n".join(lines)
