@@ -35,7 +35,8 @@ KNOBS = SchedulerConfig(token_budget=8192, watermark=0.01)
 
 
 def loads(trace: str, requests: int | None) -> list[Configuration]:
-    """A trace with memory for everybody, and with so little that some are preempted, neither of them saturated.
+    """A trace with memory for everybody, and with so little, and no watermark, that some are preempted; neither of them
+    saturated.
 
     Traces without block ids are served at their own pace on an H100. Those with ids are long prompts, which one card
     cannot compute at the pace at which they came: an H200, three tenths as fast.
@@ -44,7 +45,8 @@ def loads(trace: str, requests: int | None) -> list[Configuration]:
     if roomy.workload().hash_ids is not None:
         roomy, tight = replace(roomy, card="H200", speed=0.3), 800
     name = Path(trace).stem
-    return [replace(roomy, name=f"{name}, room for all"), replace(roomy, name=f"{name}, tight", blocks=tight)]
+    short = replace(roomy, name=f"{name}, tight", blocks=tight, scheduler=replace(KNOBS, watermark=0.0))
+    return [replace(roomy, name=f"{name}, room for all"), short]
 
 
 def bench_load(configuration: Configuration) -> dict[str, Any]:
