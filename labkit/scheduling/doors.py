@@ -36,7 +36,7 @@ def refusal(scheduler: Scheduler, request: Request) -> tuple[str, str]:
             f"With it {behind:,} tokens of prompts would wait, and {config.most_queued_tokens:,} may: come again later."
         )
     target = config.latency_target_s
-    if target is not None and not rules.latency_gate(behind, scheduler.prefill_tokens_per_s, target):
+    if target is not None and not rules.latency_gate(behind, scheduler.queue_speed.tokens_per_s, target):
         return "too-slow", f"It would not begin within {target:g} s: come again later."
     return "", ""
 
@@ -73,3 +73,24 @@ def _promised(scheduler: Scheduler) -> int:
     manager = scheduler.manager
     most = sum(-(-request.most_slots // manager.block_size) for request in scheduler.running)
     return most - sum(len(manager.blocks(request.id)) for request in scheduler.running)
+
+
+class QueueSpeed:
+    """How fast the queue moves: tokens of prompts that began, by the second, while anybody waited.
+
+    What is longer ago counts less, by half every `half_life_s`.
+    """
+
+    def __init__(self, half_life_s: float = 5.0) -> None:
+        self.half_life_s = half_life_s
+        self._tokens = self._seconds = 0.0
+
+    def see(self, tokens: int, seconds: float) -> None:
+        """For so many seconds somebody waited, and prompts of so many tokens began."""
+        fades = 0.5 ** (seconds / self.half_life_s)
+        self._tokens, self._seconds = self._tokens * fades + tokens, self._seconds * fades + seconds
+
+    @property
+    def tokens_per_s(self) -> float:
+        """0 for unknown."""
+        return self._tokens / self._seconds if self._seconds else 0.0

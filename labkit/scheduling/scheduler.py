@@ -73,7 +73,7 @@ class Scheduler:
         preempted, admitted: those preempted in the step that is being planned, and those let in.
         short_of_memory: whether the first in the queue was kept out of the last step by memory, or by a gate before it.
         refusals: requests that were refused at the door, counted by reason.
-        prefill_tokens_per_s: how fast prompts were computed of late, told by whoever has a clock; 0 for unknown.
+        queue_speed: how fast the queue moves, told by whoever has a clock.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Scheduler:
         self.admitted: list[Request] = []
         self.short_of_memory = False
         self.refusals: Counter[str] = Counter()
-        self.prefill_tokens_per_s = 0.0
+        self.queue_speed = doors.QueueSpeed()
         self._known: dict[Hashable, Request] = {}
         self._grown: set[Request] = set()
         self._delivered = self._computed = self._recomputed = 0

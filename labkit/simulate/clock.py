@@ -232,7 +232,8 @@ class _Run:
         self.upcoming = next(coming, None)
         self._coming, self._keep, self._tell = coming, keep, tell
         self._lives: dict[Request, Life] = {}
-        self._jumps = not (keep or tell) and has_horizon(scheduler)
+        self._times_queue = scheduler.config.latency_target_s is not None
+        self._jumps = not (keep or tell or self._times_queue) and has_horizon(scheduler)
         self._crowd: Crowd | None = None  # those who decode, while they are advanced together
 
     def until_nobody_is_left(self, most_seconds: float, most_steps: int) -> str:
@@ -285,9 +286,12 @@ class _Run:
         watched = self._keep or self._tell is not None
         if watched:
             before, evicted = scheduler.totals, manager.counters.cached_blocks_evicted
+        queued = scheduler.waiting.tokens
         step = scheduler.schedule()
         began, seconds = self.now, self._spend(*work(step))
         running, waiting = len(scheduler.running), len(scheduler.waiting)
+        if self._times_queue and waiting:
+            scheduler.queue_speed.see(queued - scheduler.waiting.tokens, seconds)
         if watched:
             held = manager.num_held, manager.num_cached, manager.num_free
         self._delivered(step.sampling, began)
@@ -326,7 +330,6 @@ class _Run:
             self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known)
             self.metrics.itl.add_rising(seconds, tokens)
             self.steps += len(seconds)
-            self.scheduler.prefill_tokens_per_s = tokens / seconds[-1]
             self._ended(crowd.advance(len(seconds)))
         return self.steps > began
 
@@ -363,7 +366,6 @@ class _Run:
         self.now += seconds
         self.steps += 1
         self._seconds = seconds
-        self.scheduler.prefill_tokens_per_s = tokens / seconds
         return seconds
 
     def _delivered(self, requests: Iterable[Request], began: float) -> None:

@@ -9,6 +9,7 @@ from labkit.cache.geometry import MODELS
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
 from labkit.scheduling.config import SchedulerConfig
+from labkit.scheduling.doors import QueueSpeed
 from labkit.scheduling.request import Request
 from labkit.simulate.cost_model import CARDS, cost_model
 from labkit.simulate.recordings import recording
@@ -58,7 +59,7 @@ def test_a_target_is_kept_by_refusing():
 
 
 def test_the_speed_of_the_queue_is_that_of_the_time_in_which_anybody_waited():
-    speed = scenes.QueueSpeed(half_life_s=1.0)
+    speed = QueueSpeed(half_life_s=1.0)
     assert speed.tokens_per_s == 0
     speed.see(300, 3.0)
     assert speed.tokens_per_s == pytest.approx(100)

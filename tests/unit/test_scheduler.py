@@ -94,7 +94,7 @@ def test_the_front_door_counts_whom_it_sends_away_by_reason():
     assert s.refusals == {"queued-tokens": 1, "queue-full": 1}
     slow = scheduler(64, latency_target_s=0.5)
     assert slow.submit(request("A", 60, 2))  # nobody knows yet how fast it is
-    slow.prefill_tokens_per_s = 100
+    slow.queue_speed.see(100, 1.0)
     assert not slow.submit(request("B", 60, 2)) and slow.refusals == {"too-slow": 1}
 
 

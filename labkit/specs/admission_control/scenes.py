@@ -51,27 +51,6 @@ def make(num_blocks: int, block_size: int = 16, **knobs: Any) -> Scheduler:
     return scheduler(manager, SchedulerConfig(**knobs))
 
 
-class QueueSpeed:
-    """How fast the queue moves: tokens of prompts that began, by the second, while anybody waited.
-
-    What is longer ago counts less, by half every `half_life_s`.
-    """
-
-    def __init__(self, half_life_s: float = 5.0) -> None:
-        self.half_life_s = half_life_s
-        self._tokens = self._seconds = 0.0
-
-    def see(self, tokens: int, seconds: float) -> None:
-        """For so many seconds somebody waited, and prompts of so many tokens began."""
-        fades = 0.5 ** (seconds / self.half_life_s)
-        self._tokens, self._seconds = self._tokens * fades + tokens, self._seconds * fades + seconds
-
-    @property
-    def tokens_per_s(self) -> float:
-        """0 for unknown."""
-        return self._tokens / self._seconds if self._seconds else 0.0
-
-
 class Served(NamedTuple):
     """A run, and where its requests spent their time, in seconds, in the mean of those that finished.
 
@@ -91,26 +70,15 @@ class Served(NamedTuple):
 
 
 def served(made: Scheduler, requests: Iterable[Request], cost: CostModel) -> Served:
-    """Serve requests, and look after each step who waits, who waits again, and who runs.
-
-    The scheduler is told how fast its queue moves, which is what the latency gate asks.
-    """
-    coming = list(requests)
-    speed, began, came, again, inside = QueueSpeed(), 0, 0, 0.0, 0.0
+    """Serve requests, and look after each step who waits again, and who runs."""
+    again, inside = 0.0, 0.0
 
     def look(moment: Moment) -> None:
-        nonlocal began, came, again, inside
-        while came < len(coming) and coming[came].arrival <= moment.at_s:
-            began += coming[came].prompt_tokens if coming[came].state is not State.REFUSED else 0
-            came += 1
-        if moment.waiting:
-            speed.see(began - made.waiting.tokens, moment.seconds)
-        began = made.waiting.tokens
-        made.prefill_tokens_per_s = speed.tokens_per_s
+        nonlocal again, inside
         again += moment.seconds * sum(request.state is State.PREEMPTED for request in made.waiting)
         inside += moment.seconds * moment.running
 
-    run = simulate(coming, made, cost, tell=look)
+    run = simulate(requests, made, cost, tell=look)
     n = len(run.finished)
     total = sum(life.end_s - life.request.arrival for life in run.finished)
     preemptions, recomputed, delivered = (
