@@ -86,6 +86,7 @@ CASES = {
     "wrong type": ("fail", "wrong-type", pool("return 'three'")),
     "not written": ("fail", "not-written", pool("raise NotImplementedError")),
     "raises": ("fail", "raised", pool("raise KeyError('x')")),
+    "raises what nobody ran out of": ("fail", "raised", pool("if n > len(self.f): raise MemoryError('no room')")),
     "changes its inputs": (
         "fail",
         "changed-inputs",
