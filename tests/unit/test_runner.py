@@ -158,6 +158,32 @@ def test_the_same_text_gets_the_same_verdict_twice() -> None:
     assert first == second and first["verdict"] == "fail"
 
 
+PASSED_OVER = """
+class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        super().__init__(num_blocks)
+        self.held = []
+
+    def allocate(self, n):
+        blocks = super().allocate(n)
+        self.held += blocks or []
+        return blocks
+
+    def free(self, blocks):
+        for block in blocks:
+            if block in self.held:
+                self.held.remove(block)
+                super().free([block])
+"""
+
+
+@pytest.mark.parametrize("where", ["nobody learns of it", "stands in the pool twice"])
+def test_only_a_block_that_was_taken_once_more_is_said_to_stand_twice(where: str) -> None:
+    taken = PASSED_OVER.replace("if block in self.held", "if True").replace("self.held.remove(block)", "pass")
+    verdict = runner.check("04", "CheckedPool", PASSED_OVER if where == "nobody learns of it" else taken)
+    assert (verdict.rule, where in verdict.message) == ("double-free-refused", True), verdict.message
+
+
 def test_known_mistake_gets_its_own_sentence() -> None:
     verdict = check(
         pool(
