@@ -271,7 +271,7 @@ class CheckedReferee(PoolReferee):
         free = self._free(self.held)
         return free[nth % len(free)]
 
-    def _refused(self, blocks: list[int], rule: str, cause: str) -> None:
+    def _refused(self, blocks: list[int], rule: str, cause: Cause) -> None:
         unchanged, theirs = "refused-free-changes-nothing", self.held.values()
         twins = self.held | dict(zip(self._free(self.held), self._free(theirs), strict=True))
         right = ([twins.get(b, b) for b in blocks],)
