@@ -118,6 +118,15 @@ def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: py
     assert verdict.counterexample and verdict.counterexample.steps[-1].op == "allocate"
 
 
+@pytest.mark.parametrize("large", ["while True: pass", "x = [0] * 10**10"])
+def test_a_wrong_answer_comes_before_what_a_longer_call_takes(large: str) -> None:
+    text = "def blocks_needed(num_tokens, block_size):\n    if num_tokens > 100_000:\n        "
+    text += f"{large}\n    return num_tokens // block_size\n"
+    verdict = runner.check("04", "blocks_needed", text)
+    assert (verdict.verdict, verdict.rule) == ("fail", "a-started-block-counts"), verdict.message
+    assert {rule.name: rule.state for rule in verdict.rules}["nothing-needs-nothing"] == "unknown"
+
+
 def test_the_sequence_that_hangs_is_shortened() -> None:
     verdict = check(pool("while len(self.f) == 1: pass"))
     assert verdict.verdict == "timeout" and verdict.counterexample
