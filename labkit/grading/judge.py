@@ -140,13 +140,18 @@ class Judge:
         for rule, ops in self.spec.witnesses:
             run = self.run(ops)
             if run.unjudgeable or run.limit:
+                # A wrong answer on a shorter sequence says more than what a longer one takes of time or memory.
+                large = run.limit is not None and run.limit.kind in ("endless-loop", "memory")
+                if large and any(earlier.failures for _, earlier in runs):
+                    break
                 return self._stopped(run)
             runs.append((rule, run))
         self.witnessed = [run for _, run in runs]
         failing = [run for _, run in runs if run.failures]
         if failing:
             broken = {f.rule for run in failing for f in run.failures}
-            states = self._states(broken, {rule for rule, run in runs if not run.ok})
+            not_run = {rule for rule, _ in self.spec.witnesses[len(runs) :]}
+            states = self._states(broken, not_run | {rule for rule, run in runs if not run.ok})
             # A part that is not written yet is told before any rule about its answers, and an exception before a
             # wrong answer of the same rule; otherwise the worst rule, and for it the shortest trace.
             run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), self._length(r)))

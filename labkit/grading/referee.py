@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dis
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -336,7 +337,9 @@ class Referee:
         due: type[BaseException] | None = None,
     ) -> None:
         """Note what an exception of the learner's code means; never returns."""
-        if isinstance(error, Unjudgeable | StopSequence | MemoryError | LimitReached | SystemExit | KeyboardInterrupt):
+        if isinstance(error, MemoryError) and not _raised_by_the_text(error):
+            raise error
+        if isinstance(error, Unjudgeable | StopSequence | LimitReached | SystemExit | KeyboardInterrupt):
             raise error
         if isinstance(error, NameError):
             raise Unjudgeable("undefined-name", describe_name_error(error, self.namespace)) from error
@@ -438,6 +441,16 @@ def _from_the_text(error: BaseException) -> bool:
             return True
         tb = tb.tb_next
     return False
+
+
+def _raised_by_the_text(error: BaseException) -> bool:
+    """Whether a `raise` of a text that is being judged made the error: a MemoryError then says that a pool is full."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    if tb is None or not tb.tb_frame.f_code.co_filename.startswith(("<exercise", "<bank", "<bug")):
+        return False
+    return tb.tb_frame.f_code.co_code[tb.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def _line_of(error: BaseException) -> str:

@@ -193,7 +193,7 @@ class MemoryGrowth:
             return ""
         remedy = {
             "evictions": "forget what has been evicted",
-            "hits": "an entry that a hit makes worthless has to go although nothing is evicted",
+            "hits": "what a hit leaves behind, a note or a worthless entry, has to go although nothing is evicted",
         }[self.phase]
         return (
             f"For a cache of {BLOCKS} blocks {self.first_bytes / 1000:,.0f} kB are kept after {HALF:,} {self.phase}, "

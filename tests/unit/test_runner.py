@@ -86,6 +86,7 @@ CASES = {
     "wrong type": ("fail", "wrong-type", pool("return 'three'")),
     "not written": ("fail", "not-written", pool("raise NotImplementedError")),
     "raises": ("fail", "raised", pool("raise KeyError('x')")),
+    "raises what nobody ran out of": ("fail", "raised", pool("if n > len(self.f): raise MemoryError('no room')")),
     "changes its inputs": (
         "fail",
         "changed-inputs",
@@ -115,6 +116,15 @@ def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: py
     assert (verdict.verdict, verdict.kind) == ("timeout", "endless-loop")
     assert "swallowed" in verdict.message
     assert verdict.counterexample and verdict.counterexample.steps[-1].op == "allocate"
+
+
+@pytest.mark.parametrize("large", ["while True: pass", "x = [0] * 10**10"])
+def test_a_wrong_answer_comes_before_what_a_longer_call_takes(large: str) -> None:
+    text = "def blocks_needed(num_tokens, block_size):\n    if num_tokens > 100_000:\n        "
+    text += f"{large}\n    return num_tokens // block_size\n"
+    verdict = runner.check("04", "blocks_needed", text)
+    assert (verdict.verdict, verdict.rule) == ("fail", "a-started-block-counts"), verdict.message
+    assert {rule.name: rule.state for rule in verdict.rules}["nothing-needs-nothing"] == "unknown"
 
 
 def test_the_sequence_that_hangs_is_shortened() -> None:
@@ -155,6 +165,32 @@ def test_the_same_text_gets_the_same_verdict_twice() -> None:
     first, second = check(text).to_dict(), check(text).to_dict()
     first.pop("seconds"), second.pop("seconds")
     assert first == second and first["verdict"] == "fail"
+
+
+PASSED_OVER = """
+class CheckedPool(BlockPool):
+    def __init__(self, num_blocks):
+        super().__init__(num_blocks)
+        self.held = []
+
+    def allocate(self, n):
+        blocks = super().allocate(n)
+        self.held += blocks or []
+        return blocks
+
+    def free(self, blocks):
+        for block in blocks:
+            if block in self.held:
+                self.held.remove(block)
+                super().free([block])
+"""
+
+
+@pytest.mark.parametrize("where", ["nobody learns of it", "stands in the pool twice"])
+def test_only_a_block_that_was_taken_once_more_is_said_to_stand_twice(where: str) -> None:
+    taken = PASSED_OVER.replace("if block in self.held", "if True").replace("self.held.remove(block)", "pass")
+    verdict = runner.check("04", "CheckedPool", PASSED_OVER if where == "nobody learns of it" else taken)
+    assert (verdict.rule, where in verdict.message) == ("double-free-refused", True), verdict.message
 
 
 def test_known_mistake_gets_its_own_sentence() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.cache.block_pool import CheckedPool
 from labkit.errors import BlockError
-from labkit.grading.classes import ClassReferee
+from labkit.grading.classes import Cause, ClassReferee
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
 from labkit.grading.language import Op
@@ -219,13 +219,15 @@ class CheckedReferee(PoolReferee):
     def do_free_again(self, block: int) -> None:
         """Free one block that is free: never handed out, or returned already."""
         block = self._free_block(block)
-        cause = f"Block {block} was free already. Now it stands in the pool twice and will be given to two sequences."
+        cause = self._twice(block, 0, ". Now it stands in the pool twice and will be given to two sequences.")
         if block in self.elsewhere:
-            cause = (
+            elsewhere = (
                 f"Block {block} of this pool is free: who holds a block {block} has that of the other pool. Two pools "
+                "share nothing, and what is held belongs to one of them."
             )
-            cause += "share nothing, and what is held belongs to one of them."
-        self._refused([block], "double-free-refused", cause)
+            self._refused([block], "double-free-refused", elsewhere)
+        else:
+            self._refused([block], "double-free-refused", cause)
 
     def do_free_twice_in_one_call(self, which: int, apart: bool = False) -> None:
         """Free one held block, named twice in the same call; with `apart`, all other held blocks stand between."""
@@ -248,8 +250,19 @@ class CheckedReferee(PoolReferee):
     def do_free_good_and_free(self, which: list[int], block: int) -> None:
         """Free held blocks and one that is free already in the same call, the good ones first."""
         block = self._free_block(block)
-        cause = f"Block {block} was free already, and stands in the pool twice now."
+        cause = self._twice(block, len(which), ", and stands in the pool twice now.")
         self._refused([*self._at(which), block], "double-free-refused", cause)
+
+    def _twice(self, block: int, good: int, taken: str) -> Cause:
+        """What to say of a free block that was accepted: the pool has taken it once more, or passed over it."""
+
+        def say(seen: Any, due: Any) -> str:
+            free = whole(self.mine.num_free)
+            if free is None or free > self.right.num_free + good:
+                return f"Block {block} was free already{taken}"
+            return f"Block {block} was free already, and the call came back as if all were well: nobody learns of it."
+
+        return say
 
     def _free(self, held: Any) -> list[int]:
         return [block for block in range(self.right.num_blocks) if block not in held]
@@ -258,7 +271,7 @@ class CheckedReferee(PoolReferee):
         free = self._free(self.held)
         return free[nth % len(free)]
 
-    def _refused(self, blocks: list[int], rule: str, cause: str) -> None:
+    def _refused(self, blocks: list[int], rule: str, cause: Cause) -> None:
         unchanged, theirs = "refused-free-changes-nothing", self.held.values()
         twins = self.held | dict(zip(self._free(self.held), self._free(theirs), strict=True))
         right = ([twins.get(b, b) for b in blocks],)

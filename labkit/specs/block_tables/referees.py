@@ -213,6 +213,9 @@ class TableReferee(ClassReferee):
             held = due is not None and isinstance(seen, BlockError)
             if held and start == stop:
                 return "There is no token in this range, so the answer is the empty list."
+            if start < stop and isinstance(due, list) and isinstance(seen, list) and len(seen) != len(due):
+                asked = f"position {start}" if stop == start + 1 else f"positions {start} to {stop - 1}"
+                return f"{plural(len(due), 'token')} at {asked}: your answer has {plural(len(seen), 'slot')}."
             these = f"token {start} has a slot" if stop == start + 1 else f"tokens {start} to {stop - 1} have slots"
             return f"The table holds {plural(tokens, 'token')}, counted from 0, so {these}." if held else cause
 

@@ -90,6 +90,7 @@ class PlanChunks(Specification):
             A:5:0:0,B:9:0:0 8
             A:9:3:0,B:2:0:0 4
             A:9:0:0,B:9:0:0 6 longest=4
+            A:4:0:0,B:9:0:0,C:9:0:0 9 longest=3
             A:7:0:0 9 longest=4
             A:5:0:4 9
             "" 5

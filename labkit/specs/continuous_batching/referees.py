@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from labkit.engine import kv_cache_manager
@@ -23,6 +24,8 @@ from labkit.words import choose, listed, plural
 
 BLOCK_SIZE = 2
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MANY = 12
+"""Of longer plans than this the first difference is told, and not the order of all."""
 
 
 class Named(Request):
@@ -107,6 +110,10 @@ class PlanReferee(Referee):
         if len(names) < len(right) and names == right[: len(names)]:
             name, n = due[len(names)]
             return self.fills, f"{name} gets nothing, and the budget has {plural(n, 'token')} for it."
+        if names != right and max(len(names), len(right)) > MANY:
+            places = enumerate(zip_longest(names, right, fillvalue="nobody"), 1)
+            place, (mine, first) = next((place, pair) for place, pair in places if pair[0] != pair[1])
+            return "in-order", f"Place {place} of the plan belongs to {first}, and in yours to {mine}."
         if names != right:
             return "in-order", f"The order is {listed(right) or 'empty'}, and yours is {listed(names) or 'empty'}."
         less = ((request, n, most) for (request, n), (_, most) in zip(plan, due, strict=True) if n != most)

@@ -287,7 +287,10 @@ class QueueReferee(ClassReferee):
                     f"Blocks {block} and {twins[0]} both hold {key!r}, and both are to be found.",
                 )
             label, both = f"by_hash.blocks({key!r})", [*twins, block]
-            self.hold(rule, block in mine and block in seen, label, seen, both, what)
+            self.hold(rule, block in seen, label, seen, both, what)
+            if block in seen:
+                what = f"The hash {key!r} leads to block {block}, and hash_of does not say that it is registered. {why}"
+                self.hold(missing, block in mine, f"hash_of.get({block})", mine.get(block), key, what)
             what = "It was registered before. Under its hash it now stands twice, and evicting it will take out one."
             self.hold("registered-once", seen.count(block) == 1, label, seen, both, what)
 
