@@ -33,6 +33,7 @@ class Doing(IntEnum):
     DECODE = 2
     PREEMPTED = 3  # it gave its memory up in this step
     IDLE = 4  # in memory, and nothing of it was computed: the budget was spent
+    SWAPPED = 5  # it gave its memory up in this step, and what it has computed went to the host
 
 
 BEGINS = 1
@@ -40,6 +41,8 @@ BEGINS = 1
 CACHED = 2
 AGAIN = 4
 """Flag: what is computed had been computed before."""
+RESTORED = 8
+"""Flag: what it has computed came back from the host."""
 
 
 class Timeline:
@@ -70,12 +73,12 @@ class Timeline:
         for request in sorted([*scheduler.running, *scheduler.waiting], key=lambda request: request.arrival):
             n, flags = planned.get(request, 0), 0
             if request in step.preempted:
-                doing = Doing.PREEMPTED
+                doing = Doing.SWAPPED if request.computed else Doing.PREEMPTED
             elif request in planned:
                 doing = Doing.DECODE if request.decodes else Doing.PREFILL
                 flags = AGAIN * (request.computed < request.most_computed)
                 if request in step.admitted:
-                    flags |= BEGINS | CACHED * bool(request.cached)
+                    flags |= BEGINS | CACHED * bool(request.cached) | RESTORED * (request.computed > request.cached)
             else:
                 doing = Doing.IDLE if request in scheduler.running else Doing.WAITING
             self._cells.append((number, self._row(request.id), n, int(doing), flags, 0))
@@ -88,9 +91,9 @@ class Timeline:
         """The cells as text a person can read: for each request its name and a letter a step.
 
         A digit or more for a chunk of a prompt is written as `[n]`, a decode as `d`, waiting as `.`, preempted as `x`,
-        in memory without budget as `-`, and a blank where it is not there.
+        swapped out as `o`, in memory without budget as `-`, and a blank where it is not there.
         """
-        letters = {Doing.WAITING: ".", Doing.DECODE: "d", Doing.PREEMPTED: "x", Doing.IDLE: "-"}
+        letters = {Doing.WAITING: ".", Doing.DECODE: "d", Doing.PREEMPTED: "x", Doing.IDLE: "-", Doing.SWAPPED: "o"}
         table = [[" "] * len(self) for _ in self.names]
         for number, row, n, doing, _, _ in self._cells:
             table[row][number] = f"[{n}]" if doing == Doing.PREFILL else letters[Doing(doing)]

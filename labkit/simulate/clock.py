@@ -176,7 +176,7 @@ def simulate(
             break
         before, evicted = scheduler.totals, manager.counters.cached_blocks_evicted
         step = scheduler.schedule()
-        seconds = cost.seconds(*work(step))
+        seconds = cost.seconds(*work(step)) + cost.copying(*step.copied(manager.block_size))
         held = manager.num_held, manager.num_cached, manager.num_free
         running, waiting = len(scheduler.running), len(scheduler.waiting)
         began, now = now, now + seconds
