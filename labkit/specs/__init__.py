@@ -25,6 +25,7 @@ KEYS = (
     "08_radix_prefix_cache",
     "09_eviction_tournament",
     "16_continuous_batching",
+    "18_preemption",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""
 
