@@ -328,7 +328,7 @@ def scheduler(
     rules = {name: parts.part(name) for name in Rules._fields if name in exported()}
     if parts.is_yours("step"):
         rules["step"] = _only_who_runs(rules["step"])
-    if "choose_victim" in rules and parts.is_yours("choose_victim"):
+    if parts.is_yours("choose_victim"):
         rules["choose_victim"] = _one_of_them(rules["choose_victim"])
     made = Scheduler(manager, config, Rules(**rules))
     if parts.yours:

@@ -24,8 +24,8 @@ cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 runs = {}
 for blocks in (20_000, 3_000):
     runs[f"{blocks:,} blocks"] = it = served(make(blocks), chats(), cost)
-    print(f"{blocks:6,} blocks: {it.computed_per_s:,.0f} tokens/s computed,",
-          f"{it.delivered_per_s:,.0f} tokens/s delivered,", f"done after {it.run.seconds:.1f} s")
+    print(f"{blocks:6,} blocks: {it.computed_per_s:,.0f} tokens a second computed,",
+          f"{it.delivered_per_s:,.0f} delivered; done after {it.run.seconds:.1f} s")
 
 # %% id="symptom-curves"
 two_curves({name: it.run for name, it in runs.items()})
@@ -51,10 +51,10 @@ servers = {
     "with a prefix cache": make(16, 4, token_budget=32, cache="hash"),
     "swapped": make(16, 4, token_budget=32, preemption="swap", host_blocks=20),
 }
+runs_by_name = {name: watched(server, few_requests()) for name, server in servers.items()}
 RequestTimeline(
-    {name: watched(server, few_requests()) for name, server in servers.items()},
-    title="Five requests, blocks of four tokens",
-    subtitle="30 blocks, and then 16; what becomes of a request for which there is no memory left.",
+    runs_by_name, title="Five requests, blocks of four tokens",
+    subtitle="30 blocks, and then 16: what becomes of those that have no room?",
 )
 
 # %% [markdown] id="idea"
@@ -117,7 +117,7 @@ def choose_victim(running: list, how: str = "last"):
         "priority": lambda place, request: (request.priority, request.arrival, place),
     }
     if how not in ranks:
-        raise SchedulerError(f"Victims cannot be chosen by {how!r}: choose one of {list(ranks)}.")
+        raise SchedulerError(f"There is no way {how!r}: choose one of {list(ranks)}.")
     places = list(range(len(running)))
     if how != "priority" and len(places) > 1:
         places = places[1:]
@@ -137,7 +137,10 @@ def example(name, computed, priority=0, arrival=0):
     return request
 
 
-running = [example("A", 90, 1, 0), example("B", 20, 0, 1), example("C", 70, 2, 2), example("D", 40, 0, 3)]
+running = [
+    example("A", 90, 1, 0), example("B", 20, 0, 1),
+    example("C", 70, 2, 2), example("D", 40, 0, 3),
+]
 for how in ("last", "least-computed", "most-blocks", "priority"):
     print(f"{how:15} {choose_victim(running, how).id}")
 
@@ -203,12 +206,13 @@ save_point("18")
 # apart. The next cell also tries the other victims.
 
 # %% id="taken-apart"
-print(f"{'':15} preempted  computed again  of all computed  delivered/s  longest pause p99")
+print(f"{'':15} preempted  computed again  of all  delivered/s  pause p99")
 for how in ("last", "least-computed", "most-blocks"):
     it = served(make(3_000, victim=how), chats(), cost)
     again = it.recomputed / (it.computed_per_s * it.run.seconds)
-    print(f"{how:15} {it.preemptions:9} {it.recomputed:15,} {again:16.0%} {it.delivered_per_s:12,.0f}",
-          f"{it.run.percentile('longest_gap_s', 99):16.1f} s")
+    pause = it.run.percentile("longest_gap_s", 99)
+    print(f"{how:15} {it.preemptions:9} {it.recomputed:15,} {again:7.0%}",
+          f"{it.delivered_per_s:12,.0f} {pause:8.1f} s")
 
 # %% [markdown] id="after-taken-apart"
 # A fifth of all computing is done for the second time. It is why computed tokens a second have not fallen: the victims'
@@ -235,10 +239,11 @@ for name, record in theirs.items():
     print(f"{name}: {len(steps)} steps, {last.preempted} preemptions")
     print(f"   computed {last.computed} tokens, {last.recomputed} of them again;",
           f"prompt_tokens {last.prompt_tokens}, generation_tokens {last.generation_tokens}")
-    print(f"   preempted requests found {last.found} tokens in the cache;",
-          f"prefix_cache_queries {last.queries}, prefix_cache_hits {last.hits}")
-late = [n for n, step in enumerate(counted(theirs["tight"])) if step.num_preemptions < step.preempted]
-print(f"num_preemptions is behind in {len(late)} of {len(steps)} steps: {late}")
+    print(f"   preempted ones found {last.found} tokens in the cache;",
+          f"prefix_cache_queries {last.queries}, hits {last.hits}")
+steps = counted(theirs["tight"])
+late = [n for n, step in enumerate(steps) if step.num_preemptions < step.preempted]
+print(f"num_preemptions is behind in {len(late)} of {len(steps)} steps:", *late)
 
 # %% [markdown] id="after-recorded"
 # Three things, none of which a board says by itself.
@@ -282,7 +287,9 @@ for n in (20, 100, 500, 2_000, 8_000, 32_000):
 
 # %% id="ex-break-even"
 # %%exercise break_even
-def break_even(fixed_s: float, copy_s: float, token_s: float, pair_s: float, most: int) -> int | None:
+def break_even(
+    fixed_s: float, copy_s: float, token_s: float, pair_s: float, most: int
+) -> int | None:
     """The fewest tokens at which swapping takes less time than computing again.
 
     Args:
@@ -311,14 +318,15 @@ def break_even(fixed_s: float, copy_s: float, token_s: float, pair_s: float, mos
 from labkit.mine import break_even
 
 print(f"{'':22} one copy takes at least")
-print(f"{'':22} " + " ".join(f"{ms:>6} ms" for ms in (0.1, 1, 10, 100)))
+print(f"{'':22} {'0.1 ms':>9} {'1 ms':>9} {'10 ms':>9} {'100 ms':>9}")
 for card in ("L4", "A100", "H100"):
     for model in ("Llama-3.1-8B", "Llama-3.1-70B"):
-        row = []
+        row = ""
         for ms in (0.1, 1, 10, 100):
-            costs = cost_model(CARDS[card], MODELS[model], copy_fixed_s=ms / 1000).swap_cost
-            row.append(break_even(*costs, most=131_072))
-        print(f"{card:5} {model:16} " + " ".join(f"{'never' if n is None else format(n, ','):>9}" for n in row))
+            made = cost_model(CARDS[card], MODELS[model], copy_fixed_s=ms / 1000)
+            n = break_even(*made.swap_cost, most=131_072)
+            row += f" {'never' if n is None else format(n, ','):>9}"
+        print(f"{card:5} {model:16}{row}")
 
 # %% [markdown] id="after-break-even"
 # The number in the table is a number of tokens. What decides is the fixed part: it stands for launching the copies and
@@ -344,13 +352,16 @@ predict("18", "p1")
 ways = {
     "computed again": {},
     "swapped": {"preemption": "swap", "host_blocks": 20_000},
-    "swapped if it pays": {"preemption": "swap", "host_blocks": 20_000, "swap_cost": cost.swap_cost},
+    "swapped if it pays": {
+        "preemption": "swap", "host_blocks": 20_000, "swap_cost": cost.swap_cost,
+    },
     "enough memory": None,
 }
 print(f"{'':19} preempted  computed again  computed/s  delivered/s")
 for name, knobs in ways.items():
     it = served(make(20_000) if knobs is None else make(3_000, **knobs), chats(), cost)
-    print(f"{name:19} {it.preemptions:9} {it.recomputed:15,} {it.computed_per_s:11,.0f} {it.delivered_per_s:12,.0f}")
+    print(f"{name:19} {it.preemptions:9} {it.recomputed:15,}",
+          f"{it.computed_per_s:11,.0f} {it.delivered_per_s:12,.0f}")
 
 # %% [markdown] id="after-p1"
 # Recomputation is gone, the computed tokens fall by a fifth, and the users get about one in a hundred more. The tokens that
@@ -495,7 +506,8 @@ from labkit.mine import SwapPool
 host = SwapPool(5)
 print("A goes out:", host.swap_out("A", [7, 3, 9]))
 print("B, three blocks:", host.swap_out("B", [1, 2, 4]), "- free on the host:", host.num_free)
-print("A comes back, one block found:", host.swap_in("A", [5, 6, 8], found=1), "- free:", host.num_free)
+print("A comes back, one found:", host.swap_in("A", [5, 6, 8], found=1))
+print("free on the host:", host.num_free)
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production

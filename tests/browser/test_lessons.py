@@ -94,6 +94,12 @@ WALKS = {
         untouched=(("at-work-widget", "The scheduler at work: reference"), ("recorded", "74 of 74 steps")),
         passed=(("at-work-widget", "The scheduler at work: yours"),),
     ),
+    "18": Walk(
+        "preempt_recompute",
+        "keeps-computed",
+        untouched=(("recorded", "num_preemptions is behind in 19 of 74 steps"), ("reveal-p1", "2,158")),
+        passed=(("use-choose-victim", "most-blocks     C"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

@@ -138,7 +138,7 @@ def test_a_manager_of_the_references_and_of_solved_parts_serves_alike(kind: str)
         return served, type(shadow.manager.cache.refs)
 
     reference = drive()
-    pass_all("04", "05", "06", "07", "08", "09", "16")
+    pass_all("04", "05", "06", "07", "08", "09", "16", "18")
     solved = drive()
     assert solved[1] is engine.part("RefCounts") is not reference[1]
     assert {engine.owner(slot.name) for slot in engine.SLOTS} == {"yours", "later"}

@@ -1,6 +1,6 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09 and 16 that names a part the solution has passed, and counts its calls. It must be
+For each exercise of lessons 04 to 09, 16 and 18 that names a part the solution has passed, and counts its calls. It must be
 called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler; by the
 play cells of the later lessons; and by the model's `generate`.
 """
@@ -21,15 +21,17 @@ from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
+from labkit.scheduling.swap import SwapCost
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "16")
+LESSONS = ("04", "05", "06", "07", "08", "09", "16", "18")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
 CHAINS = {"chain_hashes", "longest_hit", "register_release"}
 TREE = {"match", "split", "insert", "evict_leaf"}
 STEP = {"plan_decodes", "plan_chunks", "step"}
+GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
     "CheckedPool": "it is the pool for whoever looks for a block that is returned twice; the engine's is `BlockPool`",
@@ -74,7 +76,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GIVE_WAY | {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
     # What is called without a box of its own is called by the table, which has one.
     assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"}
@@ -106,9 +108,25 @@ def test_the_scheduler_calls_them(calls: Counter[str]):
         step = scheduler.schedule()
         scheduler.update(step, [7] * len(step.sampling))
     assert set(calls) >= STEP and calls["step"] >= 9
+    assert {"choose_victim", "preempt_recompute"} <= set(calls) and "break_even" not in calls
     asked = sum(calls.values())
     engine.scheduler(manager, yours=False).schedule()
     assert sum(calls.values()) == asked
+
+
+def test_the_scheduler_swaps_with_them(calls: Counter[str]):
+    manager = engine.kv_cache_manager(6, 4, prefix_cache=None)
+    knobs = SchedulerConfig(
+        token_budget=8, preemption="swap", host_blocks=9, swap_cost=SwapCost(0.0, 0.1, 1.0, 0.0), full_sequence=False
+    )
+    scheduler = engine.scheduler(manager, knobs)
+    for name, prompt, max_tokens in (("A", 5, 9), ("B", 14, 2)):
+        scheduler.submit(Request(name, range(prompt), max_tokens))
+    while scheduler.unfinished:
+        step = scheduler.schedule()
+        scheduler.update(step, [7] * len(step.sampling))
+    assert {"choose_victim", "break_even", "SwapPool"} <= set(calls) and "preempt_recompute" not in calls
+    assert calls["break_even"] == 1 and manager.counters.preemptions and not scheduler.totals.recomputed
 
 
 def play_cell(lesson: str) -> str:
@@ -125,6 +143,7 @@ def play_cell(lesson: str) -> str:
         ("08", {"BlockPool", "BlockTable", "RefCounts"}),  # a tree needs no hashes
         ("09", {"BlockPool", "RefCounts", *CHAINS}),  # whole requests are replayed: there is nothing to put in a table
         ("16", {"BlockPool", "BlockTable", "RefCounts", *CHAINS}),
+        ("18", {"BlockPool", "BlockTable", "RefCounts", *CHAINS, *STEP, "choose_victim", "preempt_recompute"}),
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):

@@ -51,7 +51,7 @@ class ChooseVictim(Specification):
           is said.
             A:9,B:2,C:5 last
             A:2:0:3,B:9:0:2,C:4:1:1 last
-            A:9,B:2,C:5
+            A:9,B:2,C:5 ""
             A:9,300xB:4,C:9 last
         the-least-urgent-goes-first: By "priority", the victim has the highest priority number, and of those the \
           latest arrival; the first is not spared.
@@ -114,13 +114,13 @@ class PreemptRecompute(Specification):
             ? `computed` says for how many tokens K and V are in memory. How many are there now?
             new 6; run A 3 2; preempt A
             new 6; run A 4 0; preempt A
-            new 9; run A 8 0 4; preempt A
+            new 9; run A 8 0 left=4; preempt A
         it-waits-as-preempted: The victim's state says that it was preempted, so that it comes back before others.
             new 6; run A 3 2; preempt A
         what-was-computed-is-remembered: most_computed stays, because it tells what is computed twice.
             ? By what will anybody see that the tokens that it computes next were computed before?
             new 6; run A 3 2; preempt A
-            new 9; run A 8 0 3; preempt A
+            new 9; run A 8 0 left=3; preempt A
         it-is-counted-once: The victim's count of preemptions goes up by one each time.
             new 6; run A 3 2; preempt A
             new 6; run A 3 2; preempt A; again A; preempt A
@@ -140,8 +140,8 @@ class PreemptRecompute(Specification):
     hints = (
         "A has a prompt of 4 tokens and has generated 2. Which of its fields speak of memory, which of what its user "
         "has, and which of its past?",
-        "The manager takes the memory, with preempt. Nothing is in memory then, the state is PREEMPTED, and there is one "
-        "preemption more. All else stays.",
+        "The manager takes the memory, with preempt. Nothing is in memory then, the state is PREEMPTED, and there is "
+        "one preemption more. All else stays.",
         "manager.____(request.id)\nrequest.state = State.____\nrequest.computed = ____\nrequest.preemptions += ____",
     )
     search = {
@@ -155,14 +155,18 @@ class PreemptRecompute(Specification):
 
 VARIANTS = {
     "the-way-back-counts": lambda fixed, copy, token, pair: lambda n: (fixed + n * copy, n * token + _pairs(n) * pair),
-    "each-way-has-its-fixed-part": lambda fixed, copy, token, pair: lambda n: (
-        fixed + 2 * n * copy,
-        n * token + _pairs(n) * pair,
+    "each-way-has-its-fixed-part": lambda fixed, copy, token, pair: (
+        lambda n: (
+            fixed + 2 * n * copy,
+            n * token + _pairs(n) * pair,
+        )
     ),
     "attention-grows": lambda fixed, copy, token, pair: lambda n: (2 * (fixed + n * copy), n * token),
-    "each-token-attends-to-those-before-it": lambda fixed, copy, token, pair: lambda n: (
-        2 * (fixed + n * copy),
-        n * token + n * n * pair,
+    "each-token-attends-to-those-before-it": lambda fixed, copy, token, pair: (
+        lambda n: (
+            2 * (fixed + n * copy),
+            n * token + n * n * pair,
+        )
     ),
 }
 """What somebody has left out, by the rule that it breaks: seconds of a swap, and of computing again, by tokens."""
@@ -183,13 +187,6 @@ class BreakEven(FunctionSpecification):
     exercise = "break_even"
     rules = rules_from(
         """
-        never-is-none: Where no length up to `most` makes swapping cheaper, the answer is None.
-            0 2 1 0 50
-            5 1 2 0 1000
-            100 0 1 0 200
-            3 9 1 2 10
-            0 0 0 0 9
-            4 1 2 1 0
         the-way-back-counts: What goes out comes back, so every token is copied twice.
             ? How often does a token cross the bus until its request runs again?
             10 2 5 0 900
@@ -199,8 +196,8 @@ class BreakEven(FunctionSpecification):
             20 1 4 0 900
             9 0 2 0 900
             30 0 5 1 900
-        attention-grows: Each token attends to itself and to all before it, so a long prompt is more than the sum of its \
-          tokens.
+        attention-grows: Each token attends to itself and to all before it, so a long prompt is more than the sum of \
+          its tokens.
             ? Which token of a prompt is the dearest one to compute, the first or the last, and why?
             0 4 1 1 900
             8 2 1 2 900
@@ -210,6 +207,13 @@ class BreakEven(FunctionSpecification):
             0 9 2 2 900
             50 0 0 1 900
             7 3 0 1 900
+        never-is-none: Where no length up to `most` makes swapping cheaper, the answer is None.
+            0 2 1 0 50
+            5 1 2 0 1000
+            100 0 1 0 200
+            3 9 1 2 10
+            0 0 0 0 9
+            4 1 2 1 0
         the-fewest-that-is-cheaper: The answer is the smallest number of tokens at which swapping takes less time than \
           computing again.
             ? At the number that you answer, which of the two is cheaper? And at one less?
@@ -226,8 +230,8 @@ class BreakEven(FunctionSpecification):
     )
     hints = (
         "A request of n tokens. Write down what its way to the host and back costs, and what it costs to compute it.",
-        "Swapping n tokens takes 2 * (fixed_s + n * copy_s). Computing them takes n * token_s + n * (n + 1) / 2 * pair_s. "
-        "Look for the first n, from 1 to most, at which the first is less.",
+        "Swapping n tokens takes 2 * (fixed_s + n * copy_s). Computing them takes n * token_s + n * (n + 1) / 2 * "
+        "pair_s. Look for the first n, from 1 to most, at which the first is less.",
         "for n in range(____, most + 1):\n    swap = 2 * (____)\n"
         "    compute = n * token_s + n * (n + 1) / 2 * ____\n    if swap ____ compute:\n        return n\nreturn ____",
     )
@@ -241,16 +245,17 @@ class BreakEven(FunctionSpecification):
 
     def rule_for(self, fixed_s: float, copy_s: float, token_s: float, pair_s: float, most: int) -> str:
         expected = break_even(fixed_s, copy_s, token_s, pair_s, most)
-        return "never-is-none" if expected is None else "the-fewest-that-is-cheaper"
+        equal = _first(lambda n: (2 * (fixed_s + n * copy_s), n * token_s + _pairs(n) * pair_s), most, equal=True)
+        return "never-is-none" if expected is equal is None else "the-fewest-that-is-cheaper"
 
     def blame(
         self, rule: str, seen: Any, expected: Any, fixed_s: float, copy_s: float, token_s: float, pair_s: float,
         most: int,
     ) -> str:  # fmt: skip
-        for name, variant in VARIANTS.items():
-            if seen == _first(variant(fixed_s, copy_s, token_s, pair_s), most):
-                return name
-        return rule
+        if expected is not None and seen in (expected - 1, expected + 1):
+            return rule
+        found = [n for n, make in VARIANTS.items() if seen == _first(make(fixed_s, copy_s, token_s, pair_s), most)]
+        return found[0] if len(found) == 1 else rule
 
     def cause(
         self, rule: str, seen: Any, expected: Any, fixed_s: float, copy_s: float, token_s: float, pair_s: float,
@@ -301,13 +306,13 @@ class Swap(Specification):
             new 4; out A 1; out B 2; back B; back A
             new 4; out A 2; out B 1; back A; out C 3; back C
         what-was-found-is-not-copied: The first `found` blocks are on the device already, and are not copied.
-            new 4; out A 3; back A 1
-            new 4; out A 3; back A 3
-            new 4; out A 2; out B 2; back B 1
+            new 4; out A 3; back A found=1
+            new 4; out A 3; back A found=3
+            new 4; out A 2; out B 2; back B found=1
         host-blocks-come-back: Host blocks are free again when their request has come back, or does not come back.
             new 3; out A 2; back A; out B 3
             new 3; out A 2; forget A; out B 3; back B
-            new 3; out A 2; back A 2
+            new 3; out A 2; back A found=2
             new 3; out A 2; forget A; out A 1; back A
         counts-what-is-free: num_free is the number of host blocks that hold nothing.
             new 4; out A 3; out B 1
@@ -317,7 +322,7 @@ class Swap(Specification):
             new 3; back A
             new 3; forget A
             new 3; out A 1; out A 1
-            new 3; out A 2; back A 0 1; back A
+            new 3; out A 2; back A more=1; back A
             new 3; out A 1; back A; back A
         pools-are-separate: Two pools share nothing.
             new 2; other 2; out A 2
@@ -325,8 +330,8 @@ class Swap(Specification):
     )
     hints = (
         "The host is a pool of blocks like any other. What must be remembered beside it, until a request comes back?",
-        "A dictionary from the request's name to its host blocks, in order. swap_out enters it, swap_in and forget take "
-        "it out and free the blocks; zip makes the pairs.",
+        "A dictionary from the request's name to its host blocks, in order. swap_out enters it, swap_in and forget "
+        "take it out and free the blocks; zip makes the pairs.",
         "host = self._pool.allocate(____)\nif host is None:\n    return ____\nself._host[name] = host\n"
         "return list(zip(____, host))",
     )
@@ -361,7 +366,7 @@ class BreakTheHitRate(BreakIt):
     }
     hints = (
         "Nobody's prompt shares anything. Whose blocks can a request find in the cache, then, and when?",
-        "Somebody must give memory up in mid-answer, with a whole block computed that nobody needs before it comes back.",
+        "Somebody must give memory up in mid-answer, with a whole block computed that nobody takes until it is back.",
         '[("Server", 2), ("come", "A", 1, ____), ("come", "B", ____, 2), ("run",)]',
     )
 
@@ -374,8 +379,8 @@ LESSON = Lesson(
     title="Preemption",
     part="III. The scheduler",
     minutes=70,
-    builds="Who gives memory up when there is none left, what becomes of what it had computed, and when a copy is cheaper.",
-    symptom="The GPU is as busy as ever and the users get a third less, and no counter of tokens says where it went.",
+    builds="Who gives memory up when there is none left, what becomes of what it computed, and when a copy is cheaper.",
+    symptom="The GPU is as busy as ever and the users get a fifth less, and no counter of tokens says where it went.",
     exercises=(
         Exercise("choose_victim", "Who gives way", 8, 2, 4, ChooseVictim(), RULES + "choose_victim", slot="preemption"),
         Exercise("preempt_recompute", "Taken, and computed again", 12, 2, 5, PreemptRecompute(),

@@ -61,7 +61,7 @@ class VictimReferee(Referee):
         "most-blocks": "most-blocks-goes-first",
     }
 
-    def do_call(self, running: str, how: str = "") -> None:
+    def do_call(self, running: str, how: str) -> None:
         given, again = running_from(running), running_from(running)
         more = [how] if how else []
         label = f"{self.spec.target}({', '.join(show(value, 60) for value in (given, *more))})"
@@ -160,7 +160,8 @@ class RecomputeReferee(Referee):
         held = f"{name} still has its {plural(len(self.mine.blocks(name)), 'block')}" if name in self.mine else ""
         self._insist(memory, not held, f"{held}: whoever needed them finds nothing.")
         lost = [field for field in ("output", "prompt", "prompt_tokens", "max_tokens") if seen[field] != before[field]]
-        cause = f"{listed(lost)} of {name} {choose(len(lost), 'is', 'are')} another one than before: "
+        now = listed([f"{field} is {seen[field]} and was {before[field]}" for field in lost[:2]])
+        cause = f"Of {name}, {now}: "
         said = "its user has these tokens already" if "output" in lost else "what was asked for has not changed"
         self._insist("what-was-generated-stays", not lost, f"{cause}{said}.")
         cause = f"computed is {seen['computed']}, and nothing of {name} is in memory any more."
@@ -206,11 +207,11 @@ class RecomputeReferee(Referee):
         if op.name == "run":
             args["name"] = next(name for name in [*NAMES, "Z"] if name not in self.requests)
             room = BLOCK_SIZE * self.right.num_available
-            args["output"] = max(0, min(args["output"], room - 1))
-            args["prompt"] = max(1, min(args["prompt"], room - args["output"]))
+            args["output"] = max(0, min(args["output"], room - 2))
+            args["prompt"] = max(2, min(args["prompt"], room - args["output"]))
             known = args["prompt"] + args["output"]
             args["left"] = min(args.get("left", 1), known - 1)
-            if known < 2 or args["name"] == "Z":
+            if room < 2 or args["name"] == "Z":
                 return Op("preempt", {"name": here[0]}) if here else Op("again", {"name": away[0]})
             return Op("run", args)
         names = here if op.name == "preempt" else away
@@ -235,6 +236,7 @@ class SwapReferee(ClassReferee):
 
     def do_new(self, num_blocks: int) -> None:
         self.hosts: dict[str, list[int]] = {}
+        self.size = num_blocks
         self.device = 100  # ids of the device that no host block has
         self.setup_text = f"{plural(num_blocks, 'host block')}"
         self.make("counts-what-is-free", f"SwapPool({num_blocks})", (num_blocks, num_blocks))
@@ -261,8 +263,9 @@ class SwapReferee(ClassReferee):
         cause = "Each pair says which block of the device is copied to which of the host, in the order of the blocks."
         self.insist("pairs-in-order", not wrong, show([(d, "?") for d in blocks], 60), cause)
         hosts = [host for _, host in pairs]
-        taken = [host for i, host in enumerate(hosts) if host in hosts[:i] or host in sum(self.hosts.values(), [])]
-        size = self.right.num_blocks
+        used = {host for theirs in self.hosts.values() for host in theirs}
+        taken = [host for i, host in enumerate(hosts) if host in hosts[:i] or host in used]
+        size = self.size
         outside = [host for host in hosts if not 0 <= host < size]
         self.insist("ids-of-the-host", not outside, f"ids from 0 to {size - 1}",
                     f"{listed(outside[:1])} is no block of the host.")  # fmt: skip

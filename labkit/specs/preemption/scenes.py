@@ -29,7 +29,7 @@ def few_requests() -> list[Request]:
 
 
 def chats(n: int = 60, per_s: float = 30.0, seed: int = 3) -> list[Request]:
-    """Chats that come within two seconds; each answer is about as long as its prompt, and grows for most of its life."""
+    """Chats that come within two seconds, with answers about as long as their prompts: they grow most of their life."""
     draw, at, coming = random.Random(seed), 0.0, []
     for i in range(n):
         at += draw.expovariate(per_s)
