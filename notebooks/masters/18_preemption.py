@@ -42,7 +42,7 @@ two_curves({name: it.run for name, it in runs.items()})
 
 # %% id="play-widget"
 from labkit.specs.continuous_batching.scenes import watched
-from labkit.specs.preemption.scenes import few_requests
+from labkit.specs.preemption.scenes import few_requests, make
 from labkit.widgets import RequestTimeline
 
 servers = {

@@ -188,6 +188,7 @@ class RecomputeReferee(Referee):
         for manager, request in ((self.mine, mine), (self.right, right)):
             got = manager.allocate(name, request.tokens(0, request.num_tokens))
             request.state, request.computed = State.RUNNING, request.num_tokens - 1
+            request.most_computed = max(request.most_computed, request.computed)
         self._line(f"{name} comes back, and finds {plural(getattr(got, 'num_cached_tokens', 0), 'token')} of its own")
         ours, due = self.mine.counters, self.right.counters
         cause = f"{plural(ours.hit_tokens - due.hit_tokens, 'token')} that {name} found of its own count as hits of a "
