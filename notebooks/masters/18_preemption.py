@@ -51,9 +51,9 @@ servers = {
     "with a prefix cache": make(16, 4, token_budget=32, cache="hash"),
     "swapped": make(16, 4, token_budget=32, preemption="swap", host_blocks=20),
 }
-runs_by_name = {name: watched(server, few_requests()) for name, server in servers.items()}
+seen = {name: watched(server, few_requests()) for name, server in servers.items()}
 RequestTimeline(
-    runs_by_name, title="Five requests, blocks of four tokens",
+    seen, title="Five requests, blocks of four tokens",
     subtitle="30 blocks, and then 16: what becomes of those that have no room?",
 )
 

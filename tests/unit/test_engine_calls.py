@@ -1,8 +1,8 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09, 16 and 18 that names a part the solution has passed, and counts its calls. It must
-be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler; by the
-play cells of the later lessons; and by the model's `generate`.
+For each exercise of lessons 04 to 09, 16 and 18 that names a part the solution has passed, and counts its calls. It
+must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
+by the play cells of the later lessons; and by the model's `generate`.
 """
 
 from __future__ import annotations

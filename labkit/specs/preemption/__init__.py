@@ -153,20 +153,16 @@ class PreemptRecompute(Specification):
     }
 
 
-VARIANTS = {
-    "the-way-back-counts": lambda fixed, copy, token, pair: lambda n: (fixed + n * copy, n * token + _pairs(n) * pair),
-    "each-way-has-its-fixed-part": lambda fixed, copy, token, pair: (
-        lambda n: (
-            fixed + 2 * n * copy,
-            n * token + _pairs(n) * pair,
-        )
+VARIANTS: dict[str, Any] = {
+    "the-way-back-counts": lambda n, fixed, copy, token, pair: (fixed + n * copy, n * token + _pairs(n) * pair),
+    "each-way-has-its-fixed-part": lambda n, fixed, copy, token, pair: (
+        fixed + 2 * n * copy,
+        n * token + _pairs(n) * pair,
     ),
-    "attention-grows": lambda fixed, copy, token, pair: lambda n: (2 * (fixed + n * copy), n * token),
-    "each-token-attends-to-those-before-it": lambda fixed, copy, token, pair: (
-        lambda n: (
-            2 * (fixed + n * copy),
-            n * token + n * n * pair,
-        )
+    "attention-grows": lambda n, fixed, copy, token, pair: (2 * (fixed + n * copy), n * token),
+    "each-token-attends-to-those-before-it": lambda n, fixed, copy, token, pair: (
+        2 * (fixed + n * copy),
+        n * token + n * n * pair,
     ),
 }
 """What somebody has left out, by the rule that it breaks: seconds of a swap, and of computing again, by tokens."""
@@ -176,9 +172,13 @@ def _pairs(n: int) -> float:
     return n * (n + 1) / 2
 
 
-def _first(seconds: Any, most: int, equal: bool = False) -> int | None:
-    swap = (seconds(n) for n in range(1, most + 1))
-    return next((n for n, (a, b) in enumerate(swap, 1) if a < b or (equal and a == b)), None)
+def _first(seconds: Any, most: int, *costs: float, equal: bool = False) -> int | None:
+    both = (seconds(n, *costs) for n in range(1, most + 1))
+    return next((n for n, (a, b) in enumerate(both, 1) if a < b or (equal and a == b)), None)
+
+
+def _right(n: int, fixed: float, copy: float, token: float, pair: float) -> tuple[float, float]:
+    return 2 * (fixed + n * copy), n * token + _pairs(n) * pair
 
 
 class BreakEven(FunctionSpecification):
@@ -245,7 +245,7 @@ class BreakEven(FunctionSpecification):
 
     def rule_for(self, fixed_s: float, copy_s: float, token_s: float, pair_s: float, most: int) -> str:
         expected = break_even(fixed_s, copy_s, token_s, pair_s, most)
-        equal = _first(lambda n: (2 * (fixed_s + n * copy_s), n * token_s + _pairs(n) * pair_s), most, equal=True)
+        equal = _first(_right, most, fixed_s, copy_s, token_s, pair_s, equal=True)
         return "never-is-none" if expected is equal is None else "the-fewest-that-is-cheaper"
 
     def blame(
@@ -254,7 +254,8 @@ class BreakEven(FunctionSpecification):
     ) -> str:  # fmt: skip
         if expected is not None and seen in (expected - 1, expected + 1):
             return rule
-        found = [n for n, make in VARIANTS.items() if seen == _first(make(fixed_s, copy_s, token_s, pair_s), most)]
+        costs = fixed_s, copy_s, token_s, pair_s
+        found = [name for name, variant in VARIANTS.items() if seen == _first(variant, most, *costs)]
         return found[0] if len(found) == 1 else rule
 
     def cause(
@@ -263,7 +264,7 @@ class BreakEven(FunctionSpecification):
     ) -> str:  # fmt: skip
         whole = isinstance(seen, int) and not isinstance(seen, bool) and 1 <= seen <= most
         n = seen if whole else expected if expected is not None else max(1, most)
-        swap, compute = 2 * (fixed_s + n * copy_s), n * token_s + _pairs(n) * pair_s
+        swap, compute = _right(n, fixed_s, copy_s, token_s, pair_s)
         text = f"{plural(n, 'token')}: {swap:g} s to the host and back, {compute:g} s to compute again"
         if whole and swap < compute:
             fewer = f", and {expected:,} are enough" if expected is not None else ""

@@ -74,8 +74,8 @@ class VictimReferee(Referee):
         except SchedulerError:
             expected = None
         rule = "another-way-is-refused" if unknown else "one-of-them"
-        raises = {"raises": SchedulerError, "due": SchedulerError} if unknown else {}
-        seen = self.call(rule, label, self.implementation, given, *more, **raises)
+        due = SchedulerError if unknown else None
+        seen = self.call(rule, label, self.implementation, given, *more, raises=due or (), due=due)
         if unknown:
             cause = f"There is no way to choose that is called {show(how)}, and somebody was chosen all the same."
             ok = isinstance(seen, SchedulerError)
