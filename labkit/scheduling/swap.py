@@ -73,7 +73,6 @@ class SwapPool:
     """
 
     def __init__(self, num_blocks: int) -> None:
-        self.num_blocks = num_blocks
         self._pool = BlockPool(num_blocks)
         self._host: dict[Hashable, list[int]] = {}
 
@@ -138,13 +137,13 @@ class Swapper:
         rules: gives `SwapPool` and `break_even`.
 
     Attributes:
-        pool: the host blocks.
+        pool: the host blocks; None where nobody is swapped.
         out, back: as in `labkit.scheduling.step.Step`, emptied by `copies`.
     """
 
     def __init__(self, manager: KVCacheManager, config: SchedulerConfig, rules: Any) -> None:
         self.manager, self.config, self.rules = manager, config, rules
-        self.pool = rules.SwapPool(config.host_blocks if config.preemption == "swap" else 0)
+        self.pool: Any = rules.SwapPool(config.host_blocks) if config.preemption == "swap" else None
         self.out: Pairs = []
         self.back: Pairs = []
         self._at_least: int | None = 0  # tokens; None once it is known that swapping never pays
@@ -154,7 +153,7 @@ class Swapper:
         """Take a request's memory and keep what it has computed. False, and nothing changed: it is computed again,
         since swapping is switched off or does not pay, or the host is full.
         """
-        if not self.pool.num_blocks or not self._pays(request.computed):
+        if self.pool is None or not self._pays(request.computed):
             return False
         used = -(-request.computed // self.manager.block_size)
         pairs = self.pool.swap_out(request.id, self.manager.blocks(request.id)[:used])

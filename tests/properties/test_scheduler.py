@@ -138,7 +138,7 @@ def test_everybody_ends_with_the_text_of_a_request_alone(load, knobs, cache):
     done = [request for request, _ in everybody if request.state is State.FINISHED]
     assert delivered == sum(request.max_tokens for request in done)
     assert manager.num_held == 0 and manager.num_free + manager.num_cached == num_blocks
-    assert scheduler.swapper.pool.num_free == knobs["host_blocks"]
+    assert not knobs["host_blocks"] or scheduler.swapper.pool.num_free == knobs["host_blocks"]
     assert recomputed == 0 or knobs["host_blocks"] < 200 or knobs["swap_cost"] or cache
     assert 0 <= recomputed <= computed and (recomputed == 0 or manager.counters.preemptions)
     if cache is None:
