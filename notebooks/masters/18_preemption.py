@@ -30,6 +30,11 @@ for blocks in (20_000, 3_000):
 # %% id="symptom-curves"
 two_curves({name: it.run for name, it in runs.items()})
 
+# %% [markdown] id="after-curves"
+# In the first two seconds all chats come, and their prompts are computed: the curves are apart. Then each token that is
+# computed is delivered, and they lie on each other. With 3,000 blocks they part once more after four seconds, when all have
+# grown. Nobody has come since. What is computed there?
+
 # %% [markdown] id="play"
 # ## Look before you read
 #
@@ -317,19 +322,18 @@ def break_even(
 # %% id="use-break-even"
 from labkit.mine import break_even
 
-print(f"{'':22} one copy takes at least")
-print(f"{'':22} {'0.1 ms':>9} {'1 ms':>9} {'10 ms':>9} {'100 ms':>9}")
-for card in ("L4", "A100", "H100"):
-    for model in ("Llama-3.1-8B", "Llama-3.1-70B"):
-        row = ""
-        for ms in (0.1, 1, 10, 100):
-            made = cost_model(CARDS[card], MODELS[model], copy_fixed_s=ms / 1000)
-            n = break_even(*made.swap_cost, most=131_072)
-            row += f" {'never' if n is None else format(n, ','):>9}"
-        print(f"{card:5} {model:16}{row}")
+print("one copy takes at least")
+print(f"{'':5} {'0.1 ms':>9} {'1 ms':>9} {'10 ms':>9} {'100 ms':>9}")
+for card in ("L4", "A100", "H100", "H200"):
+    row = ""
+    for ms in (0.1, 1, 10, 100):
+        made = cost_model(CARDS[card], MODELS["Llama-3.1-8B"], copy_fixed_s=ms / 1000)
+        n = break_even(*made.swap_cost, most=131_072)
+        row += f" {'never' if n is None else format(n, ','):>9}"
+    print(f"{card:5}{row}")
 
 # %% [markdown] id="after-break-even"
-# The number in the table is a number of tokens. What decides is the fixed part: it stands for launching the copies and
+# The numbers are tokens of Llama 3.1 8B, with the bus of each card by its data sheet. What decides is the fixed part: it stands for launching the copies and
 # waiting for them. A request lies in many blocks, and a block in as many pieces as there are layers, for keys and for values.
 # Copied piece by piece that is thousands of small copies, and the paper that began it saw swapping lose at small blocks
 # for this reason (PagedAttention, section 7.3: between 16 and 64 tokens a block the two are comparable). Copied as one

@@ -156,7 +156,7 @@ def two_curves(runs: dict[str, Simulation], window_s: float = 1.0) -> Picture:
             at, rate = run.rate(what, window_s)
             axes.plot(at, rate, dash, color=theme.sequence_color(letter), label=what, linewidth=1.7)
             said.append(f"{name}, {what}: {sum(getattr(m, what) for m in run.moments) / run.seconds:,.0f} in the mean")
-        axes.set(title=name, xlabel="seconds", ylim=(0, None), xlim=(0, None))
+        axes.set(title=name, xlabel="seconds", ylim=(0, None), xlim=(0, max(it.seconds for it in runs.values())))
     figure.axes[0].set_ylabel("tokens a second")
     figure.axes[0].legend(loc="upper right")
     return Picture(figure, f"Tokens a second over time. {'; '.join(said)}.")
