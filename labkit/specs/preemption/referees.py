@@ -33,6 +33,11 @@ def states(request: Request) -> dict[str, Any]:
     return {name: show(getattr(request, name), 400) for name in Request.__slots__}
 
 
+def summary(request: Request) -> str:
+    """The same in a few words."""
+    return f"computed {request.computed} of {request.prompt_tokens}+{len(request.output)} tokens, {request.state!s}"
+
+
 # ----- choose_victim --------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +139,7 @@ class RecomputeReferee(Referee):
     def do_new(self, num_blocks: int) -> None:
         self.mine, self.right = (kv_cache_manager(num_blocks, BLOCK_SIZE, yours=False) for _ in range(2))
         self.requests: dict[str, tuple[Request, Request]] = {}
+        self.due = Words("")
         self._line(f"{num_blocks} blocks of {BLOCK_SIZE} tokens")
 
     def do_run(self, name: str, prompt: int, output: int, left: int = 1) -> None:
@@ -157,6 +163,7 @@ class RecomputeReferee(Referee):
         label = f"{self.spec.target}(manager, {name})"
         self.call(memory, label, self.implementation, self.mine, mine, keep=False)
         seen, due = states(mine), states(right)
+        self.steps[-1].seen, self.due = summary(mine), Words(summary(right))
         held = f"{name} still has its {plural(len(self.mine.blocks(name)), 'block')}" if name in self.mine else ""
         self._insist(memory, not held, f"{held}: whoever needed them finds nothing.")
         lost = [field for field in ("output", "prompt", "prompt_tokens", "max_tokens") if seen[field] != before[field]]
@@ -194,6 +201,7 @@ class RecomputeReferee(Referee):
         cause = f"{plural(ours.hit_tokens - due.hit_tokens, 'token')} that {name} found of its own count as hits of a "
         cause += f"new prompt: the hit rate says {self._rate(ours)}, and no two prompts share anything."
         same = (ours.queried_tokens, ours.hit_tokens) == (due.queried_tokens, due.hit_tokens)
+        self.due = Words("no hits")
         self._insist("the-manager-is-told", same, cause)
 
     def _rate(self, counters: Any) -> str:
@@ -221,7 +229,7 @@ class RecomputeReferee(Referee):
         return self.resolve(Op("run", {"name": "A", "prompt": 3, "output": 1}))
 
     def _insist(self, rule: str, ok: bool, cause: str) -> None:
-        if not self.require(rule, ok, cause=cause):
+        if not self.require(rule, ok, expected=self.due, cause=cause):
             raise StopSequence
 
 
