@@ -328,6 +328,8 @@ def scheduler(
     rules = {name: parts.part(name) for name in Rules._fields if name in exported()}
     if parts.is_yours("step"):
         rules["step"] = _only_who_runs(rules["step"])
+    if parts.is_yours("choose_victim"):
+        rules["choose_victim"] = _one_of_them(rules["choose_victim"])
     made = Scheduler(manager, config, Rules(**rules))
     if parts.yours:
         _end_the_run_where_a_part_fails(made, DECISIONS, parts.yours)
@@ -348,6 +350,19 @@ def _only_who_runs(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return checked
 
 
+def _one_of_them(choose_victim: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """The choice of a victim, who must be among those that were named."""
+
+    @wraps(choose_victim)
+    def checked(running: Any, how: str) -> Any:
+        victim = choose_victim(list(running), how)
+        if victim not in running:
+            raise PartError("choose_victim", f"answered {victim!r:.60}, which is none of those that it may choose from")
+        return victim
+
+    return checked
+
+
 CALLS = (
     "lookup",
     "slots",
@@ -361,7 +376,7 @@ CALLS = (
     "reset_prefix_cache",
 )
 """What a manager does through its parts."""
-DECISIONS = ("submit", "schedule")
+DECISIONS = ("submit", "schedule", "cancel")
 """What a scheduler does through them."""
 
 

@@ -274,12 +274,12 @@ class KVCacheManager:
         seq.table.release()
         self.cache.leave(seq.place)
 
-    def preempt(self, seq_id: Hashable) -> None:
-        """Take the memory of a sequence that is not finished, to be computed again.
+    def preempt(self, seq_id: Hashable, kept: bool = False) -> None:
+        """Take the memory of a sequence that is not finished, to be computed again, or `kept` elsewhere.
 
         It comes back under its name with `allocate`, its prompt being all tokens that it had; or never: `forget` it.
         """
-        had = self.num_tokens(seq_id)
+        had = 0 if kept else self.num_tokens(seq_id)
         self.free(seq_id)
         self._preempted[seq_id] = had
         self._counters.preemptions += 1

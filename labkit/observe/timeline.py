@@ -35,6 +35,7 @@ class Doing(IntEnum):
     DECODE = 2
     PREEMPTED = 3  # it gave its memory up in this step
     IDLE = 4  # in memory, and nothing of it was computed: the budget was spent
+    SWAPPED = 5  # it gave its memory up in this step, and what it has computed went to the host
 
 
 BEGINS = 1
@@ -42,6 +43,8 @@ BEGINS = 1
 CACHED = 2
 AGAIN = 4
 """Flag: what is computed had been computed before."""
+RESTORED = 8
+"""Flag: what it has computed came back from the host."""
 
 
 class Timeline:
@@ -72,13 +75,13 @@ class Timeline:
         for request in sorted([*scheduler.running, *scheduler.waiting], key=lambda request: request.arrival):
             n, flags, again = planned.get(request, 0), 0, 0
             if request in step.preempted:
-                doing = Doing.PREEMPTED
+                doing = Doing.SWAPPED if request.computed else Doing.PREEMPTED
             elif request in planned:
                 doing = Doing.DECODE if request.decodes else Doing.PREFILL
                 again = max(0, min(request.most_computed - request.computed, n, 65_535))
                 flags = AGAIN * (again > 0)
                 if request in step.admitted:
-                    flags |= BEGINS | CACHED * bool(request.cached)
+                    flags |= BEGINS | CACHED * bool(request.cached) | RESTORED * (request.computed > request.cached)
             else:
                 doing = Doing.IDLE if request in scheduler.running else Doing.WAITING
             self._cells.append((number, self._row(request.id), n, int(doing), flags, again))
@@ -91,9 +94,9 @@ class Timeline:
         """The cells as text a person can read: for each request its name and a letter a step.
 
         A digit or more for a chunk of a prompt is written as `[n]`, a decode as `d`, waiting as `.`, preempted as `x`,
-        in memory without budget as `-`, and a blank where it is not there.
+        swapped out as `o`, in memory without budget as `-`, and a blank where it is not there.
         """
-        letters = {Doing.WAITING: ".", Doing.DECODE: "d", Doing.PREEMPTED: "x", Doing.IDLE: "-"}
+        letters = {Doing.WAITING: ".", Doing.DECODE: "d", Doing.PREEMPTED: "x", Doing.IDLE: "-", Doing.SWAPPED: "o"}
         table = [[" "] * len(self) for _ in self.names]
         for number, row, n, doing, _, _ in self._cells:
             table[row][number] = f"[{n}]" if doing == Doing.PREFILL else letters[Doing(doing)]

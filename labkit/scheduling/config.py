@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from labkit.cache.checks import whole_number
 from labkit.errors import SchedulerError
 from labkit.scheduling.preemption import VICTIMS
+from labkit.scheduling.swap import SwapCost
 from labkit.scheduling.waiting import ORDERS
+
+WAYS = ("recompute", "swap")
+"""What becomes of what a victim has computed."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class SchedulerConfig:
         queue: whose turn it is, one of `labkit.scheduling.waiting.ORDERS` (`--scheduling-policy`).
         patience: admissions that may pass over the one who has waited longest.
         victim: who gives memory up, one of `labkit.scheduling.preemption.VICTIMS`.
+        preemption: "recompute", or "swap": what a victim has computed waits in host memory, where there is room.
+        host_blocks: blocks of host memory, as large as those of the device; needed for "swap".
+        swap_cost: by which it is decided from how many tokens on a victim is swapped; None: whoever is, is swapped.
         watermark: the share of blocks that stays free for those who run (`--watermark`); 0 for none.
         full_sequence: whether all known tokens must have room before the first chunk starts
             (`--scheduler-reserve-full-isl`).
@@ -43,6 +50,9 @@ class SchedulerConfig:
     queue: str = "fcfs"
     patience: int = 64
     victim: str = "last"
+    preemption: str = "recompute"
+    host_blocks: int = 0
+    swap_cost: SwapCost | None = None
     watermark: float = 0.0
     full_sequence: bool = True
     reserve_to_max: bool = False
@@ -56,13 +66,19 @@ class SchedulerConfig:
         for name in ("longest_chunk", "most_queued", "most_queued_tokens"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name, at_least=1, error=SchedulerError)
+        whole_number(self.host_blocks, "host_blocks", at_least=0, error=SchedulerError)
         if not 0 <= self.watermark < 1:
             raise SchedulerError(
                 f"The watermark is {self.watermark!r:.60}, but must be a share of all blocks from 0 up to, not "
                 "including, 1: 0.01 keeps a hundredth of them free."
             )
-        for name, known in (("queue", ORDERS), ("victim", tuple(VICTIMS))):
+        for name, known in (("queue", ORDERS), ("victim", tuple(VICTIMS)), ("preemption", WAYS)):
             if getattr(self, name) not in known:
                 raise SchedulerError(
                     f"{name} is {getattr(self, name)!r:.60}, but must be one of {', '.join(known)}: choose one."
                 )
+        if (self.preemption == "swap") != bool(self.host_blocks):
+            raise SchedulerError(
+                f'preemption is "{self.preemption}" and host_blocks {self.host_blocks}, which do not go together: '
+                'give "swap" as many as the host has room for, and "recompute" none.'
+            )

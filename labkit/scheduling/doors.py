@@ -50,7 +50,8 @@ def may_start(scheduler: Scheduler, request: Request, cached: int, available: in
         budget: tokens that this step has left.
     """
     config, rules, manager = scheduler.config, scheduler.rules, scheduler.manager
-    size, missing = manager.block_size, request.num_tokens - cached
+    there = max(cached, request.computed)  # one that was swapped out has computed something
+    size, missing = manager.block_size, request.num_tokens - there
     if not config.chunked_prefill and missing > budget:
         return False
     if not scheduler.running:
@@ -63,7 +64,7 @@ def may_start(scheduler: Scheduler, request: Request, cached: int, available: in
         return False
     now = missing if config.full_sequence else min(missing, budget, scheduler.longest_chunk or budget)
     running = len(scheduler.running)
-    if not rules.watermark_gate(blocks(cached + now), available, manager.num_blocks, config.watermark, running):
+    if not rules.watermark_gate(blocks(there + now), available, manager.num_blocks, config.watermark, running):
         return False
     return not config.reserve_to_max or blocks(request.most_slots) + _promised(scheduler) <= available
 

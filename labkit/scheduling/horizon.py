@@ -158,7 +158,7 @@ class Crowd:
             begun[request] = self._places
             self._places += 1
         self._kept_out = 0 if plan else len(scheduler.waiting)
-        return Step(plan, scheduler.admitted)
+        return Step(plan, scheduler.admitted, [], [], *scheduler.swapper.copies())
 
     def update(self, step: Step, sampling: Sequence[Request]) -> list[Request]:
         """That step has been computed, and these are its `sampling`. Returns those that have finished with it; their

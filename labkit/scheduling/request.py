@@ -34,8 +34,8 @@ class Request:
 
     Attributes:
         output: the tokens generated so far.
-        computed: leading tokens whose K and V are in memory. The token generated last never belongs to them: it is
-            computed in the step that needs it as input.
+        computed: leading tokens whose K and V are in memory, or on the host while it is swapped out. The token
+            generated last never belongs to them: it is computed in the step that needs it as input.
         most_computed: what `computed` was at its highest. What is computed below it is computed again.
         cached: tokens found in the prefix cache when it was admitted last.
         preemptions: how often it gave its memory up.

@@ -7,8 +7,9 @@ tokens came out. One step is
     scheduler.update(step, executor.run(step))
 
 Those who run come first, each with its next token or the next chunk of its prompt, as far as the token budget goes.
-Where one of them finds no block, somebody gives its memory up. Then the queue is let in, head first, until a gate, the
-budget, a seat or memory says no. A step that has preempted lets nobody in.
+Where one of them finds no block, somebody gives its memory up: what it has computed is lost, or swapped to the host.
+Then the queue is let in, head first, until a gate, the budget, a seat or memory says no. A step that has preempted lets
+nobody in.
 
 The decisions are small functions, those of lessons 16 to 18, which `labkit.engine` hands in, yours or the reference.
 The order of events is that of vLLM V1 (`vllm/v1/core/sched/scheduler.py`); what differs on purpose:
@@ -34,6 +35,7 @@ from labkit.scheduling import admission, doors, planning, preemption
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.step import Step, step
+from labkit.scheduling.swap import Swapper, SwapPool, break_even
 from labkit.scheduling.waiting import WaitingQueue
 
 
@@ -57,6 +59,8 @@ class Rules(NamedTuple):
     latency_gate: Any = admission.latency_gate
     choose_victim: Any = preemption.choose_victim
     preempt_recompute: Any = preemption.preempt_recompute
+    break_even: Any = break_even
+    SwapPool: Any = SwapPool
 
 
 class Scheduler:
@@ -89,6 +93,7 @@ class Scheduler:
         self.preempted: list[Request] = []
         self.admitted: list[Request] = []
         self.short_of_memory = False
+        self.swapper = Swapper(manager, config, rules)
         self.refusals: Counter[str] = Counter()
         self.queue_speed = doors.QueueSpeed()
         self._known: dict[Hashable, Request] = {}
@@ -126,6 +131,8 @@ class Scheduler:
             self.waiting.remove(request)
             if request.state is State.PREEMPTED:
                 self.manager.forget(id)
+                if request.computed:
+                    self.swapper.pool.forget(id)
         request.state, request.why = State.FINISHED, "cancelled"
         return True
 
@@ -149,7 +156,7 @@ class Scheduler:
         for request in self.preempted:  # each to the head: whoever was preempted last had come before the others
             self.waiting.push(request)
         copies, self.manager.copies = self.manager.copies, []
-        return Step(plan, self.admitted, self.preempted, copies)
+        return Step(plan, self.admitted, self.preempted, copies, *self.swapper.copies())
 
     def begin(self) -> None:
         """A step begins: nobody has been let in, preempted or given slots in it."""
@@ -211,7 +218,8 @@ class Scheduler:
             left = [other for other in self.running if other not in self._grown]
             victim = self.rules.choose_victim(left, self.config.victim)
             self.running.remove(victim)
-            self.rules.preempt_recompute(self.manager, victim)
+            if not self.swapper.swap_out(victim):
+                self.rules.preempt_recompute(self.manager, victim)
             self.preempted.append(victim)
             if victim is request:
                 return False
@@ -230,10 +238,10 @@ class Scheduler:
         def gate(cached: int, available: int) -> bool:
             return doors.may_start(self, request, cached, available, budget)
 
-        limit = min(budget, self.longest_chunk or budget)
-        got = self.manager.allocate(
-            request.id, request.tokens(0, request.num_tokens), salt=request.salt, limit=limit, gate=gate
-        )
+        piece = min(budget, self.longest_chunk or budget)
+        kept = request.computed  # of one that was swapped out: it needs slots for that, and a piece beyond
+        tokens, limit = request.tokens(0, kept + piece if kept else request.num_tokens), None if kept else piece
+        got = self.manager.allocate(request.id, tokens, salt=request.salt, limit=limit, gate=gate)
         if isinstance(got, NoRoom):
             self.short_of_memory = self.config.chunked_prefill or request.num_tokens <= budget
             return 0
@@ -241,8 +249,11 @@ class Scheduler:
         self.running.append(request)
         self.admitted.append(request)
         request.state = State.RUNNING
-        request.computed = request.cached = got.num_cached_tokens
-        return min(limit, request.missing)
+        request.cached = got.num_cached_tokens
+        request.computed = max(kept, request.cached)
+        if kept:
+            self.swapper.swap_in(request, kept)
+        return self.manager.num_tokens(request.id) - request.computed
 
     # ----- inside ----------------------------------------------------------------------------------------------
 

@@ -20,18 +20,27 @@ class Step:
         plan: who computes how many tokens, in order.
         admitted: those that began or came back in this step.
         preempted: those that gave their memory up in it, in order.
+        swapped_out: blocks to copy to the host before all else, as (device, host).
         copies: blocks to copy before anything is written, as (source, destination).
+        swapped_in: blocks to copy from the host after that, before anything is computed, as (host, device).
     """
 
     plan: Plan = field(default_factory=list)
     admitted: list[Request] = field(default_factory=list)
     preempted: list[Request] = field(default_factory=list)
     copies: list[tuple[int, int]] = field(default_factory=list)
+    swapped_out: list[tuple[int, int]] = field(default_factory=list)
+    swapped_in: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def num_tokens(self) -> int:
         """Tokens that are computed."""
         return sum(n for _, n in self.plan)
+
+    def copied(self, block_size: int) -> tuple[int, int]:
+        """Requests whose keys and values are copied to the host or back, and tokens, by whole blocks."""
+        moved = sum(r.computed > 0 for r in self.preempted) + sum(r.computed > r.cached for r in self.admitted)
+        return moved, block_size * (len(self.swapped_out) + len(self.swapped_in))
 
     @property
     def sampling(self) -> list[Request]:

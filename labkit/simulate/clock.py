@@ -288,7 +288,8 @@ class _Run:
             before, evicted = scheduler.totals, manager.counters.cached_blocks_evicted
         queued = scheduler.waiting.tokens
         step = scheduler.schedule()
-        began, seconds = self.now, self._spend(*work(step))
+        copied = step.copied(manager.block_size)
+        began, seconds = self.now, self._spend(*work(step), copied)
         running, waiting = len(scheduler.running), len(scheduler.waiting)
         if self._times_queue and waiting:
             scheduler.queue_speed.see(queued - scheduler.waiting.tokens, seconds)
@@ -340,8 +341,8 @@ class _Run:
         if step is None:
             return False
         tokens, context, pairs = work(step)
-        began = self.now
-        seconds = self._spend(tokens + members, context + crowd.context, pairs + crowd.context)
+        began, copied = self.now, step.copied(self.scheduler.manager.block_size)
+        seconds = self._spend(tokens + members, context + crowd.context, pairs + crowd.context, copied)
         if members:
             self.metrics.itl.add(seconds, members)
         sampling = step.sampling
@@ -358,9 +359,9 @@ class _Run:
 
     # ----- what every step does ----------------------------------------------------------------------------------
 
-    def _spend(self, tokens: int, context: int, pairs: int) -> float:
+    def _spend(self, tokens: int, context: int, pairs: int, copied: tuple[int, int]) -> float:
         """Time goes on by one step. Returns its seconds."""
-        seconds = self.cost.seconds(tokens, context, pairs)
+        seconds = self.cost.seconds(tokens, context, pairs) + self.cost.copying(*copied)
         if not seconds > 0:
             raise SimulationError("A step takes no time: give the cost model a fixed cost, or a cost of tokens.")
         self.now += seconds

@@ -7,6 +7,8 @@ something is spent on every step whatever it holds:
     seconds = fixed + max( (weights + context * KV bytes a token) / bandwidth,
                            (tokens * flops a token + pairs * flops a pair) / peak )
 
+What is swapped goes over the bus to the host, before or after the computing and not beside it.
+
 A decode of one sequence is one token, as many pairs as its context, and its context to read: nearly all of it is
 reading, and the weights are read for everybody at once. That is why batching pays. A prompt is many tokens: computing.
 """
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 
 from labkit.cache.geometry import ModelShape, kv_bytes_per_token
 from labkit.errors import SimulationError
+from labkit.scheduling.swap import SwapCost
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Card:
         flops_per_s: dense bfloat16 operations a second.
         bytes_per_s: bandwidth of its memory.
         memory_bytes: its memory.
+        host_bytes_per_s: to the memory of the host, in one direction.
         source: where the figures are from.
     """
 
@@ -34,16 +38,17 @@ class Card:
     flops_per_s: float
     bytes_per_s: float
     memory_bytes: int
+    host_bytes_per_s: float
     source: str
 
 
 CARDS = {
     card.name: card
     for card in (
-        Card("L4", 121e12, 300e9, 24 * 10**9, "NVIDIA L4 data sheet, dense"),
-        Card("A100", 312e12, 2.039e12, 80 * 10**9, "NVIDIA A100 80GB SXM data sheet"),
-        Card("H100", 989e12, 3.35e12, 80 * 10**9, "NVIDIA H100 SXM data sheet, dense"),
-        Card("H200", 989e12, 4.8e12, 141 * 10**9, "NVIDIA H200 SXM data sheet, dense"),
+        Card("L4", 121e12, 300e9, 24 * 10**9, 32e9, "NVIDIA L4 data sheet, dense"),
+        Card("A100", 312e12, 2.039e12, 80 * 10**9, 32e9, "NVIDIA A100 80GB SXM data sheet"),
+        Card("H100", 989e12, 3.35e12, 80 * 10**9, 64e9, "NVIDIA H100 SXM data sheet, dense"),
+        Card("H200", 989e12, 4.8e12, 141 * 10**9, 64e9, "NVIDIA H200 SXM data sheet, dense"),
     )
 }
 
@@ -58,6 +63,8 @@ class CostModel:
         context_s: reading the keys and values of one token.
         token_s: computing one token, attention aside.
         pair_s: attention of one token to one other.
+        copy_s: copying the keys and values of one token to the host, or back.
+        copy_fixed_s: of every such copy of a request, whatever its length.
     """
 
     fixed_s: float
@@ -65,6 +72,8 @@ class CostModel:
     context_s: float
     token_s: float
     pair_s: float
+    copy_s: float = 0.0
+    copy_fixed_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -106,13 +115,25 @@ class CostModel:
             seconds.append(last)
         return now, seconds
 
+    def copying(self, requests: int, tokens: int) -> float:
+        """What is added to a step in which so many requests, with so many tokens, are copied out or back."""
+        return requests * self.copy_fixed_s + tokens * self.copy_s
 
-def cost_model(card: Card, shape: ModelShape, *, fixed_s: float = 0.004, share: float = 0.6) -> CostModel:
+    @property
+    def swap_cost(self) -> SwapCost:
+        """What `SchedulerConfig.swap_cost` and `break_even` take."""
+        return SwapCost(self.copy_fixed_s, self.copy_s, self.token_s, self.pair_s)
+
+
+def cost_model(
+    card: Card, shape: ModelShape, *, fixed_s: float = 0.004, copy_fixed_s: float = 0.001, share: float = 0.6
+) -> CostModel:
     """The cost of a model on a card, bfloat16.
 
     Args:
         fixed_s: what launching kernels, scheduling and sampling take.
-        share: of the data sheet's figures that is reached in practice, for bandwidth and peak alike.
+        copy_fixed_s: what a copy to the host, or back, takes beside its bytes.
+        share: of the data sheet's figures that is reached in practice, for both bandwidths and peak alike.
 
     Raises:
         SimulationError: a share outside (0, 1].
@@ -127,4 +148,6 @@ def cost_model(card: Card, shape: ModelShape, *, fixed_s: float = 0.004, share: 
         context_s=kv_bytes_per_token(shape) / bandwidth,
         token_s=2 * weights / peak,
         pair_s=4 * shape.num_layers * shape.num_query_heads * shape.head_dim / peak,
+        copy_s=kv_bytes_per_token(shape) / (card.host_bytes_per_s * share),
+        copy_fixed_s=copy_fixed_s,
     )

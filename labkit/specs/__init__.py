@@ -26,6 +26,7 @@ KEYS = (
     "09_eviction_tournament",
     "16_continuous_batching",
     "17_admission_control",
+    "18_preemption",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""
 

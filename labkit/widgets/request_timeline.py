@@ -59,6 +59,7 @@ def _run(name: str, timeline: Timeline) -> dict[str, object]:
         "slots": [sequence_slot(name) for name in names],
         "budgets": timeline.budgets,
         "cells": timeline.cells().tobytes(),
+        "swaps": bool(np.any(timeline.cells()["doing"] == Doing.SWAPPED)),
         "overview": overview(timeline),
     }
 
@@ -68,13 +69,15 @@ def overview(timeline: Timeline) -> str:
     cells = timeline.cells()
     if not len(timeline):
         return "Nothing has run yet."
-    preempted = int(np.sum(cells["doing"] == Doing.PREEMPTED))
+    preempted, swapped = (int(np.sum(cells["doing"] == doing)) for doing in (Doing.PREEMPTED, Doing.SWAPPED))
     again = int(cells["again"].sum())
     computed, budget = int(cells["tokens"].sum()), sum(timeline.budgets)
     told = (
         f"{plural(len(timeline.names), 'request')} in {plural(len(timeline), 'step')}: {plural(computed, 'token')} "
         f"computed, {computed / budget:.0%} of the budget"
     )
-    if preempted:
-        told += f"; {plural(preempted, 'preemption')}, and {plural(again, 'token')} computed again"
+    if preempted or swapped:
+        told += f"; {plural(preempted + swapped, 'preemption')}"
+        told += f", {swapped:,} by swap" if swapped else ""
+        told += f", and {plural(again, 'token')} computed again"
     return told + "."

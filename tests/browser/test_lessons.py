@@ -100,6 +100,12 @@ WALKS = {
         untouched=(("never-fits", "running 0, waiting 2"), ("two-recordings", "4 preemptions, as vLLM decided: True")),
         passed=(("two-recordings", "2 preemptions, as vLLM decided: True"),),
     ),
+    "18": Walk(
+        "preempt_recompute",
+        "keeps-computed",
+        untouched=(("recorded", "num_preemptions is behind in 19 of 74 steps"), ("reveal-p1", "2,158")),
+        passed=(("use-choose-victim", "most-blocks     C"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

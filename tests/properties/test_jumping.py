@@ -21,6 +21,7 @@ from labkit.scheduling.preemption import VICTIMS
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Rules, Scheduler
 from labkit.scheduling.step import step
+from labkit.scheduling.swap import SwapCost
 from labkit.scheduling.waiting import ORDERS
 from labkit.simulate.clock import simulate
 from labkit.simulate.cost_model import CostModel
@@ -28,7 +29,9 @@ from labkit.simulate.metrics import Metrics
 from labkit.simulate.workload import draw as draw_chats
 
 COSTS = (
-    CostModel(fixed_s=0.1, weights_s=0.3, context_s=0.007, token_s=0.011, pair_s=0.0013),
+    CostModel(
+        fixed_s=0.1, weights_s=0.3, context_s=0.007, token_s=0.011, pair_s=0.0013, copy_fixed_s=0.05, copy_s=0.02
+    ),
     CostModel(fixed_s=0, weights_s=0.05, context_s=1 / 3, token_s=0.5, pair_s=0.3),  # now reading counts, now computing
 )
 CACHES: dict[str, Any] = {
@@ -82,6 +85,17 @@ knobs = st.fixed_dictionaries(
         "most_queued": st.sampled_from([None, None, None, 3]),
     }
 )
+swaps = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {
+            "preemption": st.just("swap"),
+            "host_blocks": st.sampled_from([2, 8, 30]),
+            "swap_cost": st.sampled_from([None, SwapCost(0.05, 0.02, 0.011, 0.0013)]),
+        }
+    ),
+)
+knobs = st.builds(lambda some, swap: {**some, **swap}, knobs, swaps)
 
 
 def run(load: Any, config: dict[str, Any], cache: str, cost: CostModel, together: bool, stop: float) -> dict[str, Any]:

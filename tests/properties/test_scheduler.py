@@ -1,8 +1,8 @@
 """The scheduler under random loads: everybody ends, and what comes out depends on nobody else.
 
 The engine here is memory and arithmetic. Each slot holds a digest of a token and of all before it, as K and V do; the
-next token is made of what a sequence reads in its slots. So a block that was shared, copied, evicted or preempted
-wrongly changes the text.
+next token is made of what a sequence reads in its slots. So a block that was shared, copied, evicted, swapped or
+preempted wrongly changes the text.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from labkit.scheduling.preemption import VICTIMS
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Scheduler
 from labkit.scheduling.step import Step
+from labkit.scheduling.swap import SwapCost
 from labkit.scheduling.waiting import ORDERS
 
 BLOCK = 2
@@ -30,12 +31,13 @@ class Memory:
     def __init__(self, scheduler: Scheduler) -> None:
         self.manager = scheduler.manager
         self.slots: dict[int, int] = {}
+        self.host: dict[int, int] = {}
 
     def run(self, step: Step) -> list[int]:
         """The next token of each of `step.sampling`."""
-        for source, target in step.copies:
-            for at in range(BLOCK):
-                self.slots[target * BLOCK + at] = self.slots.get(source * BLOCK + at, 0)
+        copy(step.swapped_out, self.slots, self.host)
+        copy(step.copies, self.slots, self.slots)
+        copy(step.swapped_in, self.host, self.slots)
         for request, n in step.plan:
             for position in range(request.computed, request.computed + n):
                 before = self.read(request, position)
@@ -46,6 +48,13 @@ class Memory:
     def read(self, request: Request, length: int) -> int:
         """What the last of the first `length` tokens left in memory; 0 before the first."""
         return self.slots[self.manager.slots(request.id, length - 1, length)[0]] if length else 0
+
+
+def copy(pairs: list[tuple[int, int]], source: dict[int, int], target: dict[int, int]) -> None:
+    """Copy blocks, of which a block that was never written holds 0."""
+    for one, other in pairs:
+        for at in range(BLOCK):
+            target[other * BLOCK + at] = source.get(one * BLOCK + at, 0)
 
 
 def alone(prompt: list[int], max_tokens: int) -> list[int]:
@@ -83,6 +92,8 @@ knobs = st.fixed_dictionaries(
         "queue": st.sampled_from(ORDERS),
         "patience": st.integers(1, 3),
         "victim": st.sampled_from(sorted(VICTIMS)),
+        "host_blocks": st.sampled_from([0, 0, 1, 3, 200]),
+        "swap_cost": st.sampled_from([None, SwapCost(1.0, 1.0, 1.0, 1.0), SwapCost(1.0, 1.0, 1.0, 0.0)]),
         "watermark": st.sampled_from([0.0, 0.2, 0.9]),
         "full_sequence": st.booleans(),
         "reserve_to_max": st.booleans(),
@@ -94,6 +105,7 @@ knobs = st.fixed_dictionaries(
 @given(loads(), knobs, st.sampled_from(["hash", "radix", None]))
 def test_everybody_ends_with_the_text_of_a_request_alone(load, knobs, cache):
     num_blocks, wanted = load
+    knobs = knobs | {"preemption": "swap" if knobs["host_blocks"] else "recompute"}
     manager = kv_cache_manager(num_blocks, BLOCK, yours=False, prefix_cache=cache)
     scheduler = Scheduler(manager, SchedulerConfig(**knobs))
     memory = Memory(scheduler)
@@ -126,6 +138,8 @@ def test_everybody_ends_with_the_text_of_a_request_alone(load, knobs, cache):
     done = [request for request, _ in everybody if request.state is State.FINISHED]
     assert delivered == sum(request.max_tokens for request in done)
     assert manager.num_held == 0 and manager.num_free + manager.num_cached == num_blocks
+    assert not knobs["host_blocks"] or scheduler.swapper.pool.num_free == knobs["host_blocks"]
+    assert recomputed == 0 or knobs["host_blocks"] < 200 or knobs["swap_cost"] or cache
     assert 0 <= recomputed <= computed and (recomputed == 0 or manager.counters.preemptions)
     if cache is None:
         assert computed - recomputed == sum(request.most_slots for request in done)

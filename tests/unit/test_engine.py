@@ -113,7 +113,7 @@ def test_every_slot_and_link_of_the_map_is_known() -> None:
 
 
 def test_a_slot_is_yours_once_all_that_fills_it_has_passed() -> None:
-    assert engine.owner("sharing") == "reference" and engine.owner("preemption") == "later"
+    assert engine.owner("sharing") == "reference" and engine.owner("attention") == "later"
     for exercise, text in solutions("06").items():
         assert engine.owner("sharing") == "reference" or specs.exercise("06", exercise).kind == "break"
         Progress().save_pass("06_sharing", exercise, text)
@@ -138,7 +138,7 @@ def test_a_manager_of_the_references_and_of_solved_parts_serves_alike(kind: str)
         return served, type(shadow.manager.cache.refs)
 
     reference = drive()
-    pass_all("04", "05", "06", "07", "08", "09", "16", "17")
+    pass_all("04", "05", "06", "07", "08", "09", "16", "17", "18")
     solved = drive()
     assert solved[1] is engine.part("RefCounts") is not reference[1]
     assert {engine.owner(slot.name) for slot in engine.SLOTS} == {"yours", "later"}

@@ -1,6 +1,6 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09, 16 and 17 that names a part the solution has passed, and counts its calls. It
+For each exercise of lessons 04 to 09 and 16 to 18 that names a part the solution has passed, and counts its calls. It
 must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
 by the play cells of the later lessons; and by the model's `generate`.
 """
@@ -21,9 +21,10 @@ from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
+from labkit.scheduling.swap import SwapCost
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17")
+LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -31,6 +32,7 @@ CHAINS = {"chain_hashes", "longest_hit", "register_release"}
 TREE = {"match", "split", "insert", "evict_leaf"}
 STEP = {"plan_decodes", "plan_chunks", "step"}
 GATES = {"can_ever_fit", "watermark_gate", "full_sequence_gate", "latency_gate"}
+GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
     "CheckedPool": "it is the pool for whoever looks for a block that is returned twice; the engine's is `BlockPool`",
@@ -75,7 +77,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
     # What is called without a box of its own is called by the table, which has one.
     assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"}
@@ -112,6 +114,30 @@ def test_the_scheduler_calls_them(calls: Counter[str]):
     assert sum(calls.values()) == asked
 
 
+SWAP = {"preemption": "swap", "host_blocks": 9, "swap_cost": SwapCost(0.0, 0.1, 1.0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "called", "not_called"),
+    [
+        ({}, {"choose_victim", "preempt_recompute"}, {"break_even"}),
+        (SWAP, {"choose_victim", "break_even", "SwapPool"}, {"preempt_recompute"}),
+    ],
+)
+def test_whoever_gives_way_does_so_by_them(
+    calls: Counter[str], knobs: dict[str, Any], called: set[str], not_called: set[str]
+):
+    manager = engine.kv_cache_manager(4, 4, prefix_cache=None)
+    scheduler = engine.scheduler(manager, SchedulerConfig(**knobs))
+    for name, prompt, max_tokens in (("A", 5, 9), ("B", 4, 9)):
+        scheduler.submit(Request(name, range(prompt), max_tokens))
+    while scheduler.unfinished:
+        step = scheduler.schedule()
+        scheduler.update(step, [7] * len(step.sampling))
+    assert called <= set(calls) and not not_called & set(calls) and calls["break_even"] <= 1
+    assert manager.counters.preemptions and bool(scheduler.totals.recomputed) == (not knobs)
+
+
 def play_cell(lesson: str) -> str:
     (master,) = MASTERS.glob(f"{lesson}_*.py")
     return re.search(r'(?ms)^# %% id="play-widget"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
@@ -127,6 +153,7 @@ def play_cell(lesson: str) -> str:
         ("09", {"BlockPool", "RefCounts", *CHAINS}),  # whole requests are replayed: there is nothing to put in a table
         ("16", {"BlockPool", "BlockTable", "RefCounts", *CHAINS}),
         ("17", {"BlockPool", "BlockTable", "RefCounts"}),  # nothing is kept findable there
+        ("18", {"BlockPool", "BlockTable", "RefCounts", *CHAINS, *STEP, "choose_victim", "preempt_recompute"}),
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):

@@ -26,6 +26,7 @@ function render({ model, el }) {
       h("span", {}, sample(svg("path", { class: "wait", d: "M4 7h3M10 7h3M16 7h3" })), "waits"),
       h("span", {}, sample(svg("path", { class: "rests", d: "M1 7h20" })), "in memory, no budget left for it"),
       h("span", {}, sample(svg("path", { class: "bad", d: "M6 2l10 10M16 2 6 12" })), "gives its memory up"),
+      model.get("runs").some((run) => run.swaps) && h("span", {}, sample(svg("path", { class: "bad", d: "M7 2v10M3 8l4 4 4-4" }), svg("path", { class: "up", d: "M16 12V2M12 6l4-4 4 4" })), "to the host, and back"),
       h("span", {}, sample(svg("path", { class: "budget", d: "M1 3h20" })), "token budget")),
   );
   const board = { root, ctx: canvas.getContext("2d"), low: lowCanvas.getContext("2d"), from: 0, span: 1, focus: null, width: 0, wide: 0, high: 20, colors: {}, fills: [], run: null };

@@ -2,8 +2,8 @@
 
 const TL_LEFT = 76; // the names of the requests
 const TL_BELOW = 74; // the tokens of each step
-const TL_DOING = Object.freeze({ WAITING: 0, PREFILL: 1, DECODE: 2, PREEMPTED: 3, IDLE: 4 });
-const TL_FLAG = Object.freeze({ BEGINS: 1, CACHED: 2, AGAIN: 4 });
+const TL_DOING = Object.freeze({ WAITING: 0, PREFILL: 1, DECODE: 2, PREEMPTED: 3, IDLE: 4, SWAPPED: 5 });
+const TL_FLAG = Object.freeze({ BEGINS: 1, CACHED: 2, AGAIN: 4, RESTORED: 8 });
 
 function timelinePaint(board) {
   const { ctx, low } = board;
@@ -43,6 +43,8 @@ function timelinePaint(board) {
         ctx.fillStyle = doing === TL_DOING.IDLE ? fill : colors.faint;
         if (wide >= 5 && doing === TL_DOING.WAITING) for (let k = i; k < j; k++) ctx.fillRect(xOf(row.step[k]) + wide / 2 - 1.5, middle - 1, 3, 2);
         else ctx.fillRect(x, middle - 1, width, 2);
+      } else if (doing === TL_DOING.SWAPPED) {
+        for (let k = i; k < j; k++) arrow(xOf(row.step[k]) + wide / 2, middle, inner, 1, colors.bad);
       } else if (doing === TL_DOING.PREEMPTED) {
         const arm = Math.min(5, inner / 2, Math.max(2, wide / 2));
         ctx.strokeStyle = colors.bad;
@@ -62,9 +64,10 @@ function timelinePaint(board) {
         ctx.fillStyle = fill;
         ctx.fillRect(x, top, width, inner);
         ctx.globalAlpha = 1;
+        if (row.flags[i] & TL_FLAG.RESTORED) arrow(xOf(row.step[i]) + wide / 2, middle, inner, -1, prefill ? colors.onfill : colors.ink);
         if (row.flags[i] & TL_FLAG.AGAIN) hatch(x, top, width, inner, prefill ? colors.panel : fill);
         if (wide >= 9 && high >= 12) {
-          const text = prefill ? String(row.tokens[i]) : "";
+          const text = prefill && !(row.flags[i] & TL_FLAG.RESTORED) ? String(row.tokens[i]) : "";
           const fits = text && ctx.measureText(text).width <= width - 2;
           if (fits) {
             ctx.textAlign = "center";
@@ -79,6 +82,21 @@ function timelinePaint(board) {
         }
       }
     }
+  }
+
+  /** Down to the host (1), or back up from it (-1). */
+  function arrow(x, y, inner, down, color) {
+    const half = Math.min(6, inner / 2 - 1);
+    const arm = Math.min(4, half);
+    ctx.strokeStyle = color;
+    ctx.lineWidth = inner > 8 ? 2 : 1.2;
+    ctx.beginPath();
+    ctx.moveTo(x, y - down * half);
+    ctx.lineTo(x, y + down * half);
+    ctx.moveTo(x - arm, y + down * (half - arm));
+    ctx.lineTo(x, y + down * half);
+    ctx.lineTo(x + arm, y + down * (half - arm));
+    ctx.stroke();
   }
 
   function hatch(x, y, width, height, color) {

@@ -31,13 +31,15 @@ function timelineWords(run, { row, step }) {
   const at = `Step ${step}, ${name}:`;
   if (i >= steps.length || steps[i] !== step) return `${at} ${step < steps[0] ? "has not come yet" : "has ended"}. ${whole}`;
   const again = flags[i] & 4 ? ", computed before and lost" : "";
+  const back = flags[i] & 8 ? "what it had computed comes back from the host, and it " : "";
   const begins = flags[i] & 1 ? `is let in${flags[i] & 2 ? ", a part of it found in the cache," : ""} and ` : "";
   const told = [
     "waits.",
-    `${begins}computes ${plural(tokens[i], "token")} of what it has${again}.`,
-    `computes one token and gives the next${again}.`,
+    `${begins}${back}computes ${plural(tokens[i], "token")} of what it has${again}.`,
+    `${begins}${back}computes one token and gives the next${again}.`,
     "gives its memory up and goes back to the queue.",
     "is in memory, but the budget is spent before it.",
+    "gives its memory up; what it has computed is copied to the host.",
   ][doing[i]];
   return `${at} ${told} ${whole}`;
 }
