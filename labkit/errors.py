@@ -124,6 +124,10 @@ class SimulationError(LabkitError):
     """A simulation was asked for something that makes no sense."""
 
 
+class DrillError(LabkitError):
+    """A drill was asked for that there is not, or a play was given a move that it does not take now."""
+
+
 class TreeLogError(LabkitError):
     """A radix tree, or a picture of one, was given in a form that cannot be read."""
 
