@@ -1,6 +1,7 @@
 """Players without understanding, which keep the score honest, and one that knows everything.
 
-Each sees what a player sees (board, headline, then the options) and makes its moves; only the oracle looks at the drill.
+Each sees what a player sees (board, headline, then the options) and makes its moves. The oracle alone looks
+at the drill.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def headline_only(play: Play, rng: np.random.Generator) -> Play:
 
 
 def over_saturation(play: Play, rng: np.random.Generator) -> Play:
-    """GuideLLM's idea of a server that has too much to do: concurrency and time to first token both go up, by the slopes
-    of straight lines. If so it calls that overload and turns requests away; if not, all is well.
+    """GuideLLM's idea of a server that has too much to do: concurrency and time to first token both go up, by the
+    slopes of straight lines. If so it calls that overload and turns requests away; if not, all is well.
     """
     board = play.board
     crowd = board["running"] + board["waiting"]

@@ -29,6 +29,7 @@ CAUSES = {
     "volatile-heads": "Prompts that are meant to begin alike no longer do",
     "scan": "Something that comes once pushes out of the cache what comes often",
     "crowded-out": "So many run at once that they leave the prefix cache no room",
+    "bad-policy": "What is evicted first is what will be wanted first",
     "leaked-pins": "Blocks stay held after their requests have ended",
     "hangs": "A process hangs now and then and needs a restart",
 }

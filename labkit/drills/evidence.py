@@ -113,12 +113,14 @@ def falls(figure: str, factor: float, because: str) -> Evidence:
     return Evidence(figure, lambda board, pin: _grows(board, pin, "") <= factor, because)
 
 
-def flat(figure: str, within: float, because: str) -> Evidence:
-    """Over a third of the board at least, its last third is within a share of its first."""
+def flat(figure: str, within: float, because: str, of: str = "") -> Evidence:
+    """Over a third of the board at least, its last third, or its share of another figure there, is within a share of
+    its first.
+    """
 
     def shows(board: Series, pin: Pin) -> bool:
         long = pin.last - pin.first + 1 >= len(board) / 3
-        return long and abs(_grows(board, pin, "") - 1) <= within
+        return long and abs(_grows(board, pin, of) - 1) <= within
 
     return Evidence(figure, shows, because)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,18 @@ REPAIR = Fix(
     "Install the release in which memory is given back and whoever generates comes first",
     lambda world: replace(world, fault=None),
     "release",
+)
+
+MEND_PROMPTS = Fix(
+    "prompts",
+    "Move what changes in a prompt behind what does not",
+    lambda world: world.with_stream(0, stamped_from_s=math.inf),
+    "release",
+)
+SLRU = Fix("slru", "Keep longest what was asked for twice (SLRU)", lambda world: replace(world, policy="SLRU"), "hits")
+RANDOM = Fix("random", "Evict at random", lambda world: replace(world, policy="Random"), "hits")
+SALT = Fix(
+    "salt", "Give each long document a cache salt of its own", lambda world: world.with_stream(-1, salted=True), "hits"
 )
 
 

@@ -154,29 +154,27 @@ class Run:
         self._simulated(found.append)
         return found
 
+    def requests(self) -> Iterator[Request]:
+        """What comes, in order, as new requests: what a log would show of it."""
+        numbers = np.random.default_rng(self.seed)
+        size = _size(numbers)
+        kinds = enumerate(zip(self.world.streams, numbers.spawn(len(self.world.streams)), strict=True))
+        coming = (stream.requests(kind, rng, size, SECONDS) for kind, (stream, rng) in kinds)
+        return merge(*coming, key=lambda request: request.arrival)
+
     def _simulated(self, tell: Callable[[Moment], None] | None) -> tuple[Simulation, Scheduler]:
-        world, numbers = self.world, np.random.default_rng(self.seed)
-        size = float(numbers.uniform(0.85, 1.2))
-        policy = None if world.policy is None else POLICIES[world.policy](round(world.blocks * size))
-        manager = engine.kv_cache_manager(
-            round(world.blocks * size), BLOCK_SIZE, prefix_cache=world.cache, policy=policy, yours=False
-        )
+        world = self.world
+        blocks = round(world.blocks * _size(np.random.default_rng(self.seed)))
+        policy = None if world.policy is None else POLICIES[world.policy](blocks)
+        manager = engine.kv_cache_manager(blocks, BLOCK_SIZE, prefix_cache=world.cache, policy=policy, yours=False)
         if world.cache is not None:
             watch_regret(manager)
         scheduler = Scheduler(manager, world.config)
         if world.fault is not None:
             world.fault(scheduler)
-        draws = numbers.spawn(len(world.streams))
-        coming = merge(
-            *(
-                stream.requests(kind, rng, size, SECONDS)
-                for kind, (stream, rng) in enumerate(zip(world.streams, draws, strict=True))
-            ),
-            key=lambda request: request.arrival,
-        )
         metrics = Metrics(scheduler, window_s=WINDOW_S, target=TARGET, source="a server that somebody else runs")
         result = simulate(
-            coming,
+            self.requests(),
             scheduler,
             cost_model(CARDS["L4"], MODELS["Llama-3.1-8B"]),
             most_seconds=SECONDS,
@@ -185,6 +183,11 @@ class Run:
             tell=tell,
         )
         return result, scheduler
+
+
+def _size(numbers: np.random.Generator) -> float:
+    """How large a server is, and its crowd: a seed's first number."""
+    return float(numbers.uniform(0.85, 1.2))
 
 
 def _whole_windows(series: Series) -> Series:

@@ -132,9 +132,9 @@ STARVED = Drill(
     incident=Incident(
         "SGLang 40443",
         "https://github.com/sgl-project/sglang/issues/40443",
-        "Each request got 1.38 tokens/s instead of 32.05 while prompts kept coming; time to first token and the sum over "
-        "all requests were as before, so the dashboards were green. The cache was blamed, and was not full.",
-        "The issue was open when it was read in November 2026. The scheduler of this course serves those who generate first.",
+        "Each request got 1.38 tokens/s where it could have 32.05, with the same time to the first token and the same "
+        "sum over all requests: decodes starved behind prompts. The cache is the tempting answer.",
+        "Open when it was read in November 2026. The scheduler of this course serves those who generate first.",
     ),
 )
 
