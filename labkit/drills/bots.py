@@ -34,13 +34,13 @@ def at_random(play: Play, rng: np.random.Generator) -> Play:
     return play.fix([change] if change else [], str(rng.choice(list(COSTS))))
 
 
-def raise_watermark(play: Play, rng: np.random.Generator) -> Play:
+def raise_watermark(play: Play, _rng: np.random.Generator) -> Play:
     """It has read that preemptions are bad, and that the watermark helps: it pins them and raises it, always."""
     pins = _late("preempted", play.board), _late("held", play.board)
     return _told(play, pins, HEALTHY, "eager-admission", "watermark", "wait")
 
 
-def headline_only(play: Play, rng: np.random.Generator) -> Play:
+def headline_only(play: Play, _rng: np.random.Generator) -> Play:
     """It pins the figure of the headline and does what that suggests, without a look at the rest of the board."""
     case = play.drill.case  # it has seen the options of such headlines before
     other = "waiting" if case.figure != "waiting" else "held"
@@ -49,7 +49,7 @@ def headline_only(play: Play, rng: np.random.Generator) -> Play:
     return _told(play, pins, HEALTHY if case.tempting[0] != HEALTHY else "overload", *case.tempting, cost)
 
 
-def over_saturation(play: Play, rng: np.random.Generator) -> Play:
+def over_saturation(play: Play, _rng: np.random.Generator) -> Play:
     """GuideLLM's idea of a server that has too much to do: concurrency and time to first token both go up, by the
     slopes of straight lines. If so it calls that overload and turns requests away; if not, all is well.
     """
@@ -62,7 +62,7 @@ def over_saturation(play: Play, rng: np.random.Generator) -> Play:
     return _told(play, pins, "overload", HEALTHY, "", NOTHING)
 
 
-def oracle(play: Play, rng: np.random.Generator) -> Play:
+def oracle(play: Play, _rng: np.random.Generator) -> Play:
     """It has read the drill."""
     drill, board = play.drill, play.board
     convicting = _first(drill.convicts, board)
@@ -123,8 +123,14 @@ def _goes_up(at: np.ndarray, values: np.ndarray) -> bool:
 
 
 def proved(drill: Drill, seed: int) -> bool:
-    """Whether a board shows what convicts and rules a rival out, so that it can be played."""
-    board = drill.board(seed).series
+    """Whether a board can be played: it shows what convicts and what rules a rival out, and looks do not contradict.
+
+    Which requests come is drawn, so now and then a healthy server has a bad day, or a sick one a good day.
+    """
+    found = drill.board(seed)
+    board = found.series
+    if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.useful):
+        return False
     convicting = [pin for evidence in drill.convicts if (pin := evidence.best(board))]
     ruling = [pin for known in drill.rules_out.values() for evidence in known if (pin := evidence.best(board))]
     return any(one.figure != other.figure for one in convicting for other in ruling)

@@ -115,7 +115,8 @@ class Case:
     """What two twins share.
 
     Attributes:
-        headline: what somebody says of the server; {early} and {late} stand for a figure in its first and last thirds.
+        headline: what somebody says of the server; {early} and {late} stand for a figure in its first and
+            last thirds, {most} for the most that it comes to.
         figure: that figure.
         looks, diagnoses, fixes: the options; diagnoses are names of `CAUSES`.
         tempting: the diagnosis, and the fix, that the headline alone suggests.
@@ -131,7 +132,8 @@ class Case:
     def told(self, board: Series) -> str:
         """The headline of a board."""
         values, third = board[self.figure], len(board) // 3
-        return self.headline.format(early=np.nanmean(values[:third]), late=np.nanmean(values[-third:]))
+        early, late = np.nanmean(values[:third]), np.nanmean(values[-third:])
+        return self.headline.format(early=early, late=late, most=np.nanmax(values))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from heapq import merge
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -120,6 +120,12 @@ class World:
         streams = list(self.streams)
         streams[at] = replace(streams[at], **what)
         return replace(self, streams=tuple(streams))
+
+
+def kind_of(request: Request) -> int:
+    """Which stream of its world a request belongs to, counted from 0."""
+    kind, _ = cast("tuple[int, int]", request.id)
+    return kind
 
 
 class Run:

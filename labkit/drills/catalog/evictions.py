@@ -5,12 +5,12 @@ from __future__ import annotations
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
 from labkit.drills.evidence import at_least, at_most, both
 from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, RANDOM, REFUSE, RESTART, RESTARTED, SLRU
-from labkit.drills.world import SECONDS, Run, Stream, World
+from labkit.drills.world import SECONDS, Run, Stream, World, kind_of
 from labkit.scheduling.config import SchedulerConfig
 
 
 def _come_again(run: Run) -> int:
-    long = [request for request in run.requests() if request.id[0] == 1]
+    long = [request for request in run.requests() if kind_of(request) == 1]
     late = [request.prompt for request in long if request.arrival > SECONDS / 2]
     before = {request.prompt for request in long if request.arrival <= SECONDS / 2}
     return int(sum(prompt in before for prompt in late) < len(late) / 4)
@@ -126,9 +126,9 @@ ROUND = Drill(
     incident=Incident(
         "vLLM 42656",
         "https://github.com/vllm-project/vllm/pull/42656",
-        "Good blocks left the cache just before they were wanted, and hits stayed at 0 for ever. There, blocks that were "
-        "part filled pushed them out of the queue; a bigger pool was the tempting answer.",
-        "The order of eviction was mended, with the pool as large as it was.",
+        "Good blocks left the cache before they were wanted, and hits stayed at 0 for ever. There, blocks that were part "
+        "filled pushed them out of the queue; a bigger pool was the tempting answer.",
+        "Blocks without a hash go to the front of the free queue: the order was mended, and not the size.",
     ),
 )
 

@@ -6,12 +6,12 @@ from labkit.cache.tokens import TOKEN_BYTES
 from labkit.drills.drill import Case, Drill, Goal, Incident, Look
 from labkit.drills.evidence import at_least, at_most, both
 from labkit.drills.options import GPU, MEND_PROMPTS, RAISE_WATERMARK, RESTART, RESTARTED, SALT, SLRU
-from labkit.drills.world import BLOCK_SIZE, SECONDS, Run, Stream, World
+from labkit.drills.world import BLOCK_SIZE, SECONDS, Run, Stream, World, kind_of
 from labkit.scheduling.config import SchedulerConfig
 
 
 def _beginnings(run: Run) -> int:
-    late = [request.prompt for request in run.requests() if request.arrival > SECONDS / 2 and request.id[0] == 0]
+    late = [request.prompt for request in run.requests() if request.arrival > SECONDS / 2 and kind_of(request) == 0]
     return int(len({prompt[: TOKEN_BYTES * BLOCK_SIZE] for prompt in late}) < len(late) / 2)
 
 
@@ -77,8 +77,8 @@ STAMPED = Drill(
     incident=Incident(
         "AnythingLLM 6398",
         "https://github.com/Mintplex-Labs/anything-llm/issues/6398",
-        "The default instructions came to say what time it is, near their front. With each minute that went by, all that "
-        "stands behind it was new to every prefix cache: instructions, documents and the whole conversation.",
+        "The default instructions came to say what time it is, near their front. With each minute, all that stands "
+        "behind it was new to every prefix cache: instructions, documents and the whole conversation.",
         "What was proposed (pull request 6399): the instructions stay as they are, and the time goes to the end of the "
         "last message.",
     ),
@@ -122,8 +122,8 @@ SCANNED = Drill(
     incident=Incident(
         "LMCache 4994",
         "https://github.com/LMCache/LMCache/issues/4994",
-        "A scan went through a cache in use. Under LRU and under ARC seven blocks were evicted, so the rate of evictions "
-        "said nothing; of the 1,024 tokens in use, LRU found none afterwards and ARC all.",
+        "A scan went through a cache in use. Under LRU and under ARC seven blocks were evicted, so the rate of "
+        "evictions said nothing; of the 1,024 tokens in use, LRU found none afterwards and ARC all.",
         "Open when it was read in November 2026: a policy that tells what comes once from what comes often.",
     ),
 )

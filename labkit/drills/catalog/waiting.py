@@ -69,8 +69,8 @@ PINNED = Drill(
     incident=Incident(
         "a vLLM patch for DSv4, pull request 54",
         "https://github.com/local-inference-lab/vllm/pull/54",
-        "Pins outlived their requests: each request took 0.45 to 0.79 percentage points of the pool and never gave them "
-        "back. The same request sent again hit 100%, so the hit rate said that all was well; usage convicted.",
+        "Pins outlived their requests: each request took 0.45 to 0.79 percentage points of the pool and never gave "
+        "them back. The same request sent again hit 100%, so the hit rate said that all was well; usage convicted.",
         "Open when it was read in November 2026: the pin goes when its request does.",
     ),
 )
