@@ -70,7 +70,7 @@ def test_a_drill_is_data_of_at_most_80_lines_and_two_make_a_case() -> None:
 def test_boards_prove_the_cause_and_the_remedy_holds_on_hidden_pairs(name: str) -> None:
     found = DRILLS[name]
     seeds = [playable(found, seed) for seed in (0, 100, 200)]
-    assert len({found.case.told(found.board(seed).series) for seed in seeds}) == 3, "all learners get the same numbers"
+    assert len({str(list(found.board(seed).series.rows())) for seed in seeds}) == 3, "all learners get the same numbers"
     for seed in seeds:
         assert proved(found, seed)
     if found.target is not None:

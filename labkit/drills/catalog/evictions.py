@@ -126,8 +126,8 @@ ROUND = Drill(
     incident=Incident(
         "vLLM 42656",
         "https://github.com/vllm-project/vllm/pull/42656",
-        "Good blocks left the cache before they were wanted, and hits stayed at 0 for ever. There, blocks that were part "
-        "filled pushed them out of the queue; a bigger pool was the tempting answer.",
+        "Good blocks left the cache before they were wanted, and hits stayed at 0 for ever. There, blocks that were "
+        "part filled pushed them out of the queue; a bigger pool was the tempting answer.",
         "Blocks without a hash go to the front of the free queue: the order was mended, and not the size.",
     ),
 )

@@ -44,6 +44,7 @@ PINNED = Drill(
         streams=(Stream(0.8, 400, 200),),
         blocks=1300,
         config=SchedulerConfig(seats=64, token_budget=2048),
+        cache=None,
         fault=leaked_pins(2),
     ),
     cause="leaked-pins",
@@ -82,6 +83,7 @@ OVERLOAD = Drill(
         streams=(Stream(0.7, 400, 200), Stream(1.0, 400, 200, start_s=45)),
         blocks=900,
         config=SchedulerConfig(seats=64, token_budget=2048),
+        cache=None,
     ),
     cause="overload",
     convicts=(
