@@ -111,7 +111,7 @@ def _debrief(console: Console, play: Play, again: str) -> None:
         console.print(f"{part.points:5.0f} of {part.of:<3} {part.name}: {escape(part.says)}")
     console.print(f"[bold]{got.points:5.0f} of 100[/bold]\n")
     incident = play.drill.incident
-    console.print(f"It was [bold]{play.drill.name}[/bold], after a real one: {escape(incident.name)}, {incident.link}")
+    console.print(f"It was [bold]{play.drill.name}[/bold], after a real one: {escape(incident.name)} {incident.link}")
     console.print(escape(incident.told))
     console.print(escape(f"What was done: {incident.done}"))
     console.print(f"\nThe same numbers again: {again}")

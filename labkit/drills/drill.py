@@ -138,7 +138,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Incident:
-    """The real one: its name, where it is told, what happened there and what was done."""
+    """The real one: its name, its page ("" where it is not known), what happened there and what was done."""
 
     name: str
     link: str

@@ -20,7 +20,7 @@ PIN = "pin"
 def leaked_pins(every: int) -> Callable[[Scheduler], None]:
     """One in so many requests leaves a pin behind: its blocks stay held after it has ended, for ever.
 
-    Source of the idea: a patch for DSv4 (local-inference-lab/vllm, PR 54), where 0.45 to 0.79 percentage points of the
+    Source of the idea: a patch of vLLM for DeepSeek V4 (its pull request 54), where 0.45 to 0.79 percentage points of the
     pool were lost with each request.
     """
 

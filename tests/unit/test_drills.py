@@ -54,7 +54,8 @@ def test_a_drill_and_its_twin_differ_in_nothing_that_is_shown_but_the_board(name
     assert useful and len(useful) < len(case.looks)
     for look in useful:
         assert {one.cause, other.cause} <= {meaning for _, meaning in look.outcomes}
-    assert one.incident.link.startswith("https://") and one.incident.told and one.incident.done
+    assert one.incident.link.startswith("https://") or (one.incident.link == "" and name == "still-held")
+    assert one.incident.name and one.incident.told and one.incident.done
 
 
 def test_a_drill_is_data_of_at_most_80_lines_and_two_make_a_case() -> None:
@@ -67,16 +68,11 @@ def test_a_drill_is_data_of_at_most_80_lines_and_two_make_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_boards_prove_the_cause_and_the_remedy_holds_on_hidden_pairs(name: str) -> None:
+def test_boards_of_different_seeds_prove_the_cause_with_different_numbers(name: str) -> None:
     found = DRILLS[name]
-    seeds = [playable(found, seed) for seed in (0, 100, 200)]
-    assert len({str(list(found.board(seed).series.rows())) for seed in seeds}) == 3, "all learners get the same numbers"
-    for seed in seeds:
-        assert proved(found, seed)
-    if found.target is not None:
-        for goal in (found.target, *found.guards):
-            assert good_pairs(found, found.remedy, (goal,)) >= NEEDED, goal
-        assert good_pairs(found, ("restart",), (found.target,)) < NEEDED
+    seeds = [playable(found, seed) for seed in (0, 1000, 2000)]
+    assert all(proved(found, seed) for seed in seeds)
+    assert len({str(list(found.board(seed).series.rows())) for seed in seeds}) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,17 +115,37 @@ def test_leaked_pins_stay_and_a_repaired_server_has_none() -> None:
 
 
 def test_bots_without_understanding_stay_under_half_and_the_oracle_does_not() -> None:
-    """200 plays of each, drills and numbers in turn. A drill has five sets of numbers here, simulated once each."""
-    points: dict[str, list[float]] = {name: [] for name in (*SIMPLE, "oracle")}
+    """200 plays of each, drills and numbers in turn. A drill has four sets of numbers here, simulated once each.
+
+    They are one test because they share the hidden runs: that each remedy reaches its target there and keeps the guards
+    is what the oracle's points are for.
+    """
+    points: dict[str, list[float]] = {name: [] for name in SIMPLE}
+    of_oracle: dict[str, list[float]] = {name: [] for name in NAMES}
     for seed in range(200):
         found = DRILLS[NAMES[seed % len(NAMES)]]
-        play = Play(found, playable(found, 1000 * (seed // len(NAMES) % 5)))
-        for name, bot in {**SIMPLE, "oracle": oracle}.items():
+        play = Play(found, playable(found, 1000 * (seed // len(NAMES) % 4)))
+        for name, bot in SIMPLE.items():
             points[name].append(score(bot(play, np.random.default_rng(seed))).points)
-    print({name: round(mean(all_points), 1) for name, all_points in points.items()})
-    for name in SIMPLE:
-        assert mean(points[name]) < 50, name
-    assert mean(points["oracle"]) >= 95
+        of_oracle[found.name].append(score(oracle(play, RNG)).points)
+    for name, got in points.items():
+        assert mean(got) < 50, name
+    for name, got in of_oracle.items():
+        assert min(got) >= 95, name
+    for found in DRILLS.values():
+        assert found.target is None or good_pairs(found, ("restart",), (found.target,)) < NEEDED, found.name
+
+
+def test_what_a_fix_is_said_to_cost_it_costs() -> None:
+    for name, fix, figure in (
+        ("room-for-the-answer", "watermark", "ttft_p99_s"),
+        ("the-fifth-prompt", "watermark", "waiting"),
+        ("a-good-day", "refuse", "refused"),
+        ("room-for-the-answer", "seats", "ttft_p99_s"),
+    ):
+        found = DRILLS[name]
+        pairs = [(run(found.fixed((fix,)), seed), run(found.world, seed)) for seed in (90_001, 90_002, 90_003)]
+        assert mean(on.measure(figure) for on, _ in pairs) > mean(off.measure(figure) for _, off in pairs), (name, fix)
 
 
 def test_a_score_says_why_and_has_100_points() -> None:

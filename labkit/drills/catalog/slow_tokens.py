@@ -131,7 +131,7 @@ STARVED = Drill(
     guards=(Goal("tokens_per_second", at_least=1.0), Goal("refused", at_most=1.0)),
     incident=Incident(
         "SGLang 40443",
-        "https://github.com/sgl-project/sglang/issues/40443",
+        "https://github.com/sgl-project/sglang/pull/40443",
         "Each request got 1.38 tokens/s where it could have 32.05, with the same time to the first token and the same "
         "sum over all requests: decodes starved behind prompts. The cache is the tempting answer.",
         "Open when it was read in November 2026. The scheduler of this course serves those who generate first.",

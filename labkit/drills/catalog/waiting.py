@@ -68,8 +68,8 @@ PINNED = Drill(
     target=Goal("ttft_p99_s", at_most=0.5),
     guards=(Goal("tokens_per_second", at_least=1.0), Goal("refused", at_most=1.0)),
     incident=Incident(
-        "a vLLM patch for DSv4, pull request 54",
-        "https://github.com/local-inference-lab/vllm/pull/54",
+        "a patch of vLLM for DeepSeek V4, pull request 54 there",
+        "",
         "Pins outlived their requests: each request took 0.45 to 0.79 percentage points of the pool and never gave "
         "them back. The same request sent again hit 100%, so the hit rate said that all was well; usage convicted.",
         "Open when it was read in November 2026: the pin goes when its request does.",
@@ -108,9 +108,11 @@ OVERLOAD = Drill(
     incident=Incident(
         "TensorRT-LLM 16827",
         "https://github.com/NVIDIA/TensorRT-LLM/issues/16827",
-        "A server that was given more than it could hold delivered 40.6% fewer tokens/s, and its slowest requests took "
-        "9.1 times as long for a token; the median time to the first token was even better than before.",
-        "What this course does about it: a limit at the door, so that who cannot be served is told so at once.",
+        "More was asked for than the cache could hold. The setting that lets everybody in (MAX_UTILIZATION) delivered "
+        "40.6% fewer tokens/s than the one that lets in who surely fits, and the slowest took 9.1 times as long for a "
+        "token; only the median time to the first token was better.",
+        "Open when it was found in November 2026. Where too much comes, some have to wait outside, or be told so at "
+        "once: a limit at the door.",
     ),
 )
 
