@@ -20,8 +20,8 @@ PIN = "pin"
 def leaked_pins(every: int) -> Callable[[Scheduler], None]:
     """One in so many requests leaves a pin behind: its blocks stay held after it has ended, for ever.
 
-    Source of the idea: a patch of vLLM for DeepSeek V4 (its pull request 54), where 0.45 to 0.79 percentage points of the
-    pool were lost with each request.
+    Source of the idea: a patch of vLLM for DeepSeek V4 (its pull request 54), where 0.45 to 0.79 percentage points of
+    the pool were lost with each request.
     """
 
     def leak(scheduler: Scheduler) -> None:

@@ -138,10 +138,10 @@ def test_bots_without_understanding_stay_under_half_and_the_oracle_does_not() ->
 
 def test_what_a_fix_is_said_to_cost_it_costs() -> None:
     for name, fix, figure in (
-        ("room-for-the-answer", "watermark", "ttft_p99_s"),
+        ("room-for-the-answer", "watermark", "waiting"),
         ("the-fifth-prompt", "watermark", "waiting"),
         ("a-good-day", "refuse", "refused"),
-        ("room-for-the-answer", "seats", "ttft_p99_s"),
+        ("room-for-the-answer", "seats", "waiting"),
     ):
         found = DRILLS[name]
         pairs = [(run(found.fixed((fix,)), seed), run(found.world, seed)) for seed in (90_001, 90_002, 90_003)]
@@ -268,12 +268,14 @@ def test_a_board_as_text() -> None:
 def test_a_play_in_the_terminal() -> None:
     moves = ["itl_p99", "itl_p99 12-23", "5", "free 12-23", "9", "2", "2", "1", "3", "2", "9", "3", "4"]
     # "free 12-23" beside rival 5 is a move; figure without windows and number 9 are asked for again.
-    done = CliRunner().invoke(app, ["drill", "after-you", "--seed", "1"], input="\n".join(moves) + "\n")
+    done = CliRunner().invoke(
+        app, ["drill", "after-you", "--endless", "--seed", "1"], input="\n".join([*moves, "n", ""])
+    )
     assert done.exit_code == 0, done.output
     assert "A pin is the name of a figure and two windows" in done.output
     assert "It was after-you" in done.output and "SGLang 40443" in done.output
     assert "labkit drill after-you --seed 1" in done.output
-    assert "20 of 20  diagnosis" in done.output
+    assert "20 of 20  diagnosis" in done.output and "Another one?" in done.output
 
 
 def test_a_play_that_is_left_has_no_score_and_its_name_is_not_told() -> None:
