@@ -139,7 +139,6 @@ def test_bots_without_understanding_stay_under_half_and_the_oracle_does_not() ->
 def test_what_a_fix_is_said_to_cost_it_costs() -> None:
     for name, fix, figure in (
         ("room-for-the-answer", "watermark", "waiting"),
-        ("the-fifth-prompt", "watermark", "waiting"),
         ("a-good-day", "refuse", "refused"),
         ("room-for-the-answer", "seats", "waiting"),
     ):
