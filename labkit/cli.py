@@ -171,6 +171,18 @@ def watch(
     raise typer.Exit(done)
 
 
+@app.command()
+def drill(
+    name: Annotated[str | None, typer.Argument(help="Which one; one drawn by chance without.")] = None,
+    endless: Annotated[bool, typer.Option("--endless", help="One after the other, until you have enough.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of its numbers; fresh ones without.")] = None,
+) -> None:
+    """Say what is wrong with a server by its board alone, and mend it."""
+    from labkit.drills.command import run
+
+    raise typer.Exit(run(name, endless, seed))
+
+
 GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),

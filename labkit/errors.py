@@ -136,6 +136,10 @@ class EventLogError(LabkitError):
     """An event log from outside is not in the published format."""
 
 
+class DrillError(LabkitError):
+    """A drill was asked for that there is not, or a play was given a move that it does not take now."""
+
+
 class TreeLogError(LabkitError):
     """A radix tree, or a picture of one, was given in a form that cannot be read."""
 

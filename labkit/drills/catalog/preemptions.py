@@ -1,0 +1,124 @@
+"""Requests are preempted: because nobody keeps room for their answers, and because that may happen now and then."""
+
+from __future__ import annotations
+
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
+from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
+from labkit.drills.world import Run, Stream, World
+from labkit.scheduling.config import SchedulerConfig
+
+
+def _computed_twice(run: Run) -> int:
+    computed = run.totals["computed_tokens_per_second"] * run.totals["seconds_simulated"]
+    return int(run.totals["recomputed_tokens"] < 0.07 * computed)
+
+
+CASE = Case(
+    headline="Requests are being preempted, up to {most:.1f} a second.",
+    figure="preempted",
+    looks=(
+        RESTARTED,
+        Look(
+            "twice",
+            "Add up over the two minutes what was computed a second time",
+            (
+                ("At least 7% of all tokens computed.", "eager-admission"),
+                ("Less than 7% of all tokens computed.", HEALTHY),
+            ),
+            _computed_twice,
+        ),
+        GPU,
+    ),
+    diagnoses=("small-pool", "eager-admission", HEALTHY, "first-chunk", "leaked-pins", "hangs"),
+    fixes=(RAISE_WATERMARK, FEWER_SEATS, REPAIR, REFUSE, RESTART),
+    tempting=("small-pool", "seats"),
+)
+
+STORM = Drill(
+    name="room-for-the-answer",
+    case=CASE,
+    world=World(
+        streams=(Stream(0.8, 1000, 500, spread=0.4),),
+        blocks=2000,
+        config=SchedulerConfig(seats=64, token_budget=2048),
+        cache=None,
+    ),
+    cause="eager-admission",
+    convicts=(
+        at_least(
+            "recomputed", 0.1, "More than a tenth of all that is computed had been computed before.", of="computed"
+        ),
+    ),
+    rules_out={
+        HEALTHY: (
+            both(
+                at_least("itl_p99", 0.25, "Users feel it: the slowest tokens take two steps and more, all the time."),
+                at_least("preempted", 0.1, ""),
+            ),
+        ),
+        "hangs": (at_least("computed", 400, "It computes hundreds of tokens a second: nothing hangs."),),
+        "leaked-pins": (
+            both(
+                at_least("running", 15, "As many run as ever, and it is they who hold the memory."),
+                at_least("held", 0.9, ""),
+            ),
+        ),
+    },
+    remedy=("watermark",),
+    target=Goal("recomputed_tokens", at_most=0.3),
+    guards=(Goal("tokens_per_second", at_least=0.92), Goal("itl_p99", at_most=1.0)),
+    incident=Incident(
+        "vLLM 44594",
+        "https://github.com/vllm-project/vllm/pull/44594",
+        "With about 1.5 times as much wanted as the cache had, Qwen2.5-7B was preempted 1,065 times. A watermark of "
+        "0.02 made it 400, of 0.05 187, of 0.10 168, while tokens/s moved by 5%. At 0.02 the slowest tokens came in "
+        "19 ms instead of 41, and the median time to the first token rose from 6.6 to 11.8 s.",
+        "The watermark became a setting of vLLM's scheduler.",
+    ),
+)
+
+CALM = Drill(
+    name="a-dozen-preemptions",
+    case=CASE,
+    world=World(
+        streams=(Stream(0.45, 250, 350, spread=0.3), Stream(3.0, 300, 40, start_s=50, end_s=75)),
+        blocks=720,
+        config=SchedulerConfig(seats=64, token_budget=2048),
+        cache=None,
+    ),
+    cause=HEALTHY,
+    convicts=(
+        both(
+            at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
+            at_least("preempted", 0.02, ""),
+        ),
+        both(
+            at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),
+            at_least("preempted", 0.02, ""),
+        ),
+    ),
+    rules_out={
+        "eager-admission": (
+            both(
+                at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
+                at_least("preempted", 0.02, ""),
+            ),
+        ),
+        "small-pool": (
+            both(at_most("waiting", 2, "While it preempts, hardly anybody waits."), at_least("preempted", 0.02, "")),
+        ),
+    },
+    remedy=(),
+    target=None,
+    guards=(),
+    incident=Incident(
+        "inference-sim 963",
+        "https://github.com/inference-sim/inference-sim/issues/963",
+        "A simulator preempted the same requests over and over. Held beside it, a vLLM that was well preempted 7.4% of "
+        "its requests, none of them more than 4 times.",
+        "These figures can serve as a line: so many preemptions alone are no reason to act.",
+    ),
+)
+
+DRILLS = (STORM, CALM)

@@ -1,0 +1,183 @@
+"""A drill as data: a server, what is wrong with it, and what proves that.
+
+Drills come in cases of two that look alike: all that a player is shown besides the board (headline, looks, diagnoses,
+fixes) belongs to the case, so nothing of it tells the twins apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from labkit.drills.evidence import Evidence
+from labkit.drills.world import Run, World, run
+from labkit.observe.series import Series
+
+HEALTHY = "healthy"
+NOTHING = "nothing"
+
+CAUSES = {
+    HEALTHY: "Nothing is wrong: this is what such a server does",
+    "overload": "More comes than it can serve, and there is nothing more to it",
+    "small-pool": "The KV cache is too small for what runs",
+    "eager-admission": "Requests are let in as if their answers took no memory",
+    "first-chunk": "Long prompts are let in on the strength of their first chunk",
+    "prompts-first": "Prompts take the budget before those who generate",
+    "volatile-heads": "Prompts that are meant to begin alike no longer do",
+    "scan": "Something that comes once pushes out of the cache what comes often",
+    "crowded-out": "So many run at once that they leave the prefix cache no room",
+    "bad-policy": "What is evicted first is what will be wanted first",
+    "leaked-pins": "Blocks stay held after their requests have ended",
+    "hangs": "A process hangs now and then and needs a restart",
+}
+"""What may be wrong, for every drill: the rivals that a player can name before any options are shown."""
+
+COSTS = {
+    NOTHING: "Nothing: nothing is changed",
+    "wait": "New requests wait longer for their first token",
+    "turned-away": "Requests are turned away",
+    "release": "A change of code and its release; users lose nothing",
+    "cold": "The prefix cache begins cold, and what runs is lost",
+    "hits": "Some prompts find less in the cache, and are computed whole",
+    "throughput": "Fewer tokens a second in all",
+}
+"""What a fix can cost."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Something to look up that the board does not show.
+
+    Attributes:
+        what: what one would look up.
+        outcomes: what it may say, with the diagnosis that each would mean; None for one that tells nothing.
+        read: which of them it says of a run, counted from 0.
+    """
+
+    name: str
+    what: str
+    outcomes: tuple[tuple[str, str | None], ...]
+    read: Callable[[Run], int]
+
+    @property
+    def useful(self) -> bool:
+        """Whether what comes out can change one's mind."""
+        return len({meaning for _, meaning in self.outcomes}) > 1
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change that may be made. It never adds capacity.
+
+    Attributes:
+        change: what it does to a world.
+        cost: what it costs, one of `COSTS`.
+    """
+
+    name: str
+    title: str
+    change: Callable[[World], World]
+    cost: str
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure must come to, as a ratio to the same server without the fix.
+
+    Attributes:
+        figure: of `Run.measure`.
+        at_most, at_least: bounds of the ratio; a guard is one that must only not get worse.
+    """
+
+    figure: str
+    at_most: float = np.inf
+    at_least: float = 0.0
+
+    def met(self, fixed: Run, unfixed: Run) -> bool:
+        """Whether it is, on one pair of runs."""
+        after, before = fixed.measure(self.figure), unfixed.measure(self.figure)
+        return bool(self.at_least * before <= after and (self.at_most == np.inf or after <= self.at_most * before))
+
+    def __str__(self) -> str:
+        bounds = [
+            f"at {word} {bound:g}x"
+            for word, bound in (("least", self.at_least), ("most", self.at_most))
+            if 0 < bound < np.inf
+        ]
+        return f"{self.figure} {' and '.join(bounds)}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What two twins share.
+
+    Attributes:
+        headline: what somebody says of the server; {early} and {late} stand for a figure in its first and
+            last thirds, {most} for the most that it comes to.
+        figure: that figure.
+        looks, diagnoses, fixes: the options; diagnoses are names of `CAUSES`.
+        tempting: the diagnosis, and the fix, that the headline alone suggests.
+    """
+
+    headline: str
+    figure: str
+    looks: tuple[Look, ...]
+    diagnoses: tuple[str, ...]
+    fixes: tuple[Fix, ...]
+    tempting: tuple[str, str]
+
+    def told(self, board: Series) -> str:
+        """The headline of a board."""
+        values, third = board[self.figure], len(board) // 3
+        early, late = np.nanmean(values[:third]), np.nanmean(values[-third:])
+        return self.headline.format(early=early, late=late, most=np.nanmax(values))
+
+
+@dataclass(frozen=True)
+class Incident:
+    """The real one: its name, its page ("" where it is not known), what happened there and what was done."""
+
+    name: str
+    link: str
+    told: str
+    done: str
+
+
+@dataclass(frozen=True, eq=False)
+class Drill:
+    """One drill.
+
+    Attributes:
+        name: by which it is asked for.
+        case: what it shares with its twin.
+        world: the server.
+        cause: what is wrong, one of `case.diagnoses`.
+        convicts: any of these shows the cause.
+        rules_out: what shows, for a rival, that it is not the cause.
+        remedy: names of fixes that reach the target; none where nothing is wrong.
+        target: what a fix must reach; guards: what it must leave as it is.
+        incident: told after it.
+    """
+
+    name: str
+    case: Case
+    world: World
+    cause: str
+    convicts: tuple[Evidence, ...]
+    rules_out: Mapping[str, tuple[Evidence, ...]]
+    remedy: tuple[str, ...]
+    target: Goal | None
+    guards: tuple[Goal, ...]
+    incident: Incident
+
+    def board(self, seed: int) -> Run:
+        """What a player with this seed looks at."""
+        return run(self.world, seed)
+
+    def fixed(self, names: tuple[str, ...]) -> World:
+        """The server after these fixes, in the order of the options."""
+        chosen = (fix for fix in self.case.fixes if fix.name in names)
+        return reduce(lambda world, fix: fix.change(world), chosen, self.world)
