@@ -27,8 +27,8 @@ QUOTED = {
     "paper": r"arXiv(?:\.org/abs/)?[ :]?(\d{4}\.\d{4,5})|arxiv\.org/abs/(\d{4}\.\d{4,5})",
 }
 
-OURS = {"--trace", "--record"}
-"""Flags that lessons quote of labkit itself."""
+OURS = {"--trace", "--record", "--json", "--plot", "--endless", "--seed"}
+"""Flags of labkit itself."""
 
 
 @pytest.mark.parametrize("kind", QUOTED)
