@@ -257,7 +257,8 @@ print(f"num_preemptions is behind in {len(late)} of {len(steps)} steps:", *late)
 # first time, `vllm:generation_tokens` each token that comes out. Their sum is the same in both runs, and so is the number of
 # steps. One of them computed 80 tokens more. `vllm:iteration_tokens_total` is made of the same figures. What
 # shows it: `vllm:num_preemptions`, `vllm:request_num_preemptions`, and, where somebody has switched `--enable-mfu-metrics` on,
-# `vllm:estimated_flops_per_gpu_total`: operations for each token that is delivered should rise. SGLang does show it:
+# `vllm:estimated_flops_per_gpu_total`: operations for each token *that those two counters count* rise. (For each delivered
+# token they may well fall, since a run begins with prompts.) SGLang does show it:
 # `sglang:realtime_tokens_total` counts what is computed, `sglang:prefill_effective_tokens_total` each prompt once, and the
 # difference is recomputation.
 #
