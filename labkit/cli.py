@@ -124,6 +124,11 @@ def simulate(
     ttft: Annotated[float, typer.Option(help="Goodput: seconds to the first token at most.")] = 2.0,
     tpot: Annotated[float, typer.Option(help="Goodput: seconds a token after that at most.")] = 0.1,
     speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of a file of your own: arrival=NAME, input=NAME, output=NAME, block_ids=NAME."),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the file's times, where it is asked for: s, ms, us, ns.")] = None,
     requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
     seed: Annotated[int, typer.Option(help="Of a workload that is drawn.")] = 0,
     window: Annotated[float | None, typer.Option(help="Seconds to a row of figures; about 300 rows without.")] = None,
@@ -138,8 +143,8 @@ def simulate(
     scheduler |= dict(watermark=watermark, full_sequence=full_sequence, reserve_to_max=reserve_to_max)
     scheduler |= dict(latency_target_s=latency_target, most_queued=most_queued)
     more: dict[str, Any] = dict(blocks=blocks, cache=cache, block_size=block_size, card=card, model=model, speed=speed)
-    more |= dict(requests=requests, seed=seed, window_s=window)
-    raise typer.Exit(run(trace, policy or [], scheduler, Target(ttft, tpot), json, plot, **more))
+    more |= dict(requests=requests, seed=seed, window_s=window, unit=unit)
+    raise typer.Exit(run(trace, policy or [], column or [], scheduler, Target(ttft, tpot), json, plot, **more))
 
 
 @app.command()

@@ -36,6 +36,8 @@ class Configuration:
 
     Attributes:
         trace: a trace file, or one of `DRAWN`.
+        columns, unit: for a file whose format is not known, its `column_map` and unit of time; see
+            `labkit.simulate.traces.read_trace`.
         requests: the first so many; None for all of a file.
         seed: of a workload that is drawn.
         speed: how much faster than in the trace requests come.
@@ -54,6 +56,8 @@ class Configuration:
     """
 
     trace: str
+    columns: dict[str, str] | None = None
+    unit: str | None = None
     requests: int | None = None
     seed: int = 0
     speed: float = 1.0
@@ -96,9 +100,11 @@ class Configuration:
             TraceFileError: no such file, or one that cannot be read.
         """
         if self.trace in DRAWN:
+            if self.columns is not None or self.unit is not None:
+                raise SimulationError(f"{self.trace} is drawn and no file: leave columns and the unit of time out.")
             trace = DRAWN[self.trace](self.requests or DRAWN_REQUESTS, self.seed)
         else:
-            trace = read_trace(Path(self.trace), self.requests)
+            trace = read_trace(Path(self.trace), self.requests, column_map=self.columns, unit=self.unit)
         return replace(trace, arrival_s=trace.arrival_s / self.speed)
 
     def prepared(self, trace: Trace, tell: Callable[[Metrics], None] | None = None) -> tuple[Scheduler, Metrics]:

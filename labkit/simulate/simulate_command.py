@@ -21,6 +21,7 @@ from labkit.words import plural
 def run(
     trace: str,
     policies: list[str],
+    columns: list[str],
     scheduler: dict[str, Any],
     target: Target,
     as_json: bool,
@@ -31,6 +32,7 @@ def run(
 
     Args:
         policies: names of a queue's order, or of a policy of eviction.
+        columns: what a file's columns are called, each as "arrival=NAME".
         scheduler: knobs of `SchedulerConfig`, the queue's order aside.
         more: other attributes of `Configuration`.
     """
@@ -46,8 +48,12 @@ def run(
             raise SimulationError(f"--policy is {name!r:.60}, but must be one of {_NAMES}: choose one.")
     if plot is not None and not plot.parent.is_dir():
         raise SimulationError(f"{plot} lies in a folder that there is not: make {plot.parent} first.")
+    if columns:
+        more["columns"] = _column_map(columns)
     configuration = Configuration(trace, scheduler=SchedulerConfig(**scheduler), target=target, **more)
     workload = configuration.workload()
+    for note in workload.notes:
+        print(f"labkit: {note}", file=sys.stderr)
     with _progress(len(workload)) as bar:
 
         def tell(metrics: Metrics) -> None:
@@ -66,6 +72,17 @@ def run(
 
 
 _NAMES = f"{', '.join(ORDERS)} (whose turn it is) or {', '.join(POLICIES)} (which cached block goes first)"
+
+
+def _column_map(columns: list[str]) -> dict[str, str]:
+    pairs = [column.partition("=") for column in columns]
+    wrong = next((column for column, (what, _, name) in zip(columns, pairs, strict=True) if not (what and name)), None)
+    if wrong is not None or len({what for what, _, _ in pairs}) < len(pairs):
+        raise SimulationError(
+            f"--column {wrong or columns[-1]} is not what a column is for and its name, each once: give "
+            "--column arrival=NAME --column input=NAME, and so on."
+        )
+    return {what: name for what, _, name in pairs}
 
 
 def text_of(result: Simulation, figures: dict[str, Any], configuration: Configuration) -> str:

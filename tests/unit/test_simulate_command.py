@@ -54,6 +54,34 @@ def test_prompts_that_begin_alike_are_found_and_a_policy_evicts(labkit):
     assert none["computed_tokens_per_second"] > lru["computed_tokens_per_second"]
 
 
+def test_a_file_of_ones_own_is_served_once_its_columns_and_unit_are_told(labkit, tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("began,asked,said\n" + "".join(f"{at * 500},{100 + at},20\n" for at in range(40)))
+    columns = [word for pair in ("arrival=began", "input=asked", "output=said") for word in ("--column", pair)]
+    status, _, err = labkit("simulate", str(file), *columns)
+    assert status == 2 and "unit" in err
+    status, out, err = labkit("simulate", str(file), *columns, "--unit", "ms", "--json")
+    figures = json.loads(out)
+    assert status == 0 and figures["finished"] == 40
+    assert 19.5 < figures["seconds_simulated"] < 25  # the last comes after 19.5 s
+
+
+def test_what_was_taken_for_granted_of_a_trace_is_told(labkit, tmp_path):
+    file = tmp_path / "trace.jsonl"
+    rows = ({"timestamp": 1000 * at, "input_length": 600, "output_length": 5, "hash_ids": [at, 99]} for at in range(9))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, out, err = labkit("simulate", str(file), "--json")
+    assert status == 0 and json.loads(out)["finished"] == 9
+    assert "millisecond" in err
+
+
+@pytest.mark.parametrize("columns", [["arrival"], ["arrival=a", "arrival=b"], ["=a"]])
+def test_a_column_that_is_no_pair_is_refused(labkit, tmp_path, columns):
+    words = [word for column in columns for word in ("--column", column)]
+    status, out, err = labkit("simulate", str(tmp_path / "log.csv"), *words)
+    assert status == 2 and not out and f"--column {columns[-1]}" in err
+
+
 def test_the_plot_is_a_picture(labkit, tmp_path):
     file = tmp_path / "run.png"
     assert labkit("simulate", "chats", "--requests", "60", "--plot", str(file))[0] == 0
