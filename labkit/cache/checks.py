@@ -1,8 +1,9 @@
-"""One check that all parts of the cache make on their arguments: a whole number, and large enough?"""
+"""The checks that many parts make on their arguments: a whole number, and large enough? One of the names there are?"""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 
 from labkit.errors import BlockError, LabkitError
 
@@ -22,3 +23,10 @@ def whole_number(value: object, name: str, at_least: int = 0, error: type[Labkit
     if number is None or number < at_least:
         raise error(f"{name} is {value!r}, but must be a whole number, {at_least} or more: pass one that is.")
     return number
+
+
+def one_of(value: object, name: str, known: Iterable[str], error: type[LabkitError]) -> None:
+    """Raise `error` if `value` is none of the names in `known`."""
+    names = list(known)
+    if value not in names:
+        raise error(f"{name} is {value!r:.60}, but must be one of {', '.join(names)}: choose one.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.cache.checks import whole_number
+from labkit.cache.checks import one_of, whole_number
 from labkit.errors import SchedulerError
 from labkit.scheduling.preemption import VICTIMS
 from labkit.scheduling.swap import SwapCost
@@ -67,16 +67,13 @@ class SchedulerConfig:
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name, at_least=1, error=SchedulerError)
         whole_number(self.host_blocks, "host_blocks", at_least=0, error=SchedulerError)
-        if not 0 <= self.watermark < 1:
+        if not (isinstance(self.watermark, int | float) and 0 <= self.watermark < 1):
             raise SchedulerError(
                 f"The watermark is {self.watermark!r:.60}, but must be a share of all blocks from 0 up to, not "
                 "including, 1: 0.01 keeps a hundredth of them free."
             )
-        for name, known in (("queue", ORDERS), ("victim", tuple(VICTIMS)), ("preemption", WAYS)):
-            if getattr(self, name) not in known:
-                raise SchedulerError(
-                    f"{name} is {getattr(self, name)!r:.60}, but must be one of {', '.join(known)}: choose one."
-                )
+        for name, known in (("queue", ORDERS), ("victim", VICTIMS), ("preemption", WAYS)):
+            one_of(getattr(self, name), name, known, SchedulerError)
         if (self.preemption == "swap") != bool(self.host_blocks):
             raise SchedulerError(
                 f'preemption is "{self.preemption}" and host_blocks {self.host_blocks}, which do not go together: '

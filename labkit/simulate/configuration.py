@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from labkit.cache.checks import whole_number
+from labkit.cache.checks import one_of, whole_number
 from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.geometry import blocks_that_fit, kv_bytes_per_token, model
 from labkit.engine import kv_cache_manager
@@ -78,11 +78,11 @@ class Configuration:
                 whole_number(getattr(self, name), name, at_least=1, error=SimulationError)
         if not 0 < self.speed < float("inf"):
             raise SimulationError(f"speed is {self.speed!r:.60}, but must be more than 0: 2 is twice as fast.")
-        _one_of(self.cache, "cache", CACHES)
-        _one_of(self.card, "card", tuple(CARDS))
+        one_of(self.cache, "cache", CACHES, SimulationError)
+        one_of(self.card, "card", CARDS, SimulationError)
         model(self.model)
         if self.eviction is not None:
-            _one_of(self.eviction, "eviction", tuple(POLICIES))
+            one_of(self.eviction, "eviction", POLICIES, SimulationError)
             if self.cache == "none":
                 raise SimulationError(
                     f"Without a prefix cache there is nothing for {self.eviction} to evict: leave one of the two out."
@@ -155,8 +155,3 @@ class Configuration:
                 "or the blocks."
             )
         return blocks
-
-
-def _one_of(value: str, name: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SimulationError(f"{name} is {value!r:.60}, but must be one of {', '.join(known)}: choose one.")

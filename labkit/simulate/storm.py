@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit import engine
-from labkit.cache.checks import whole_number
+from labkit.cache.checks import one_of, whole_number
 from labkit.cache.eviction_policies import POLICIES
 from labkit.cache.geometry import MODELS
 from labkit.errors import SimulationError
@@ -67,10 +67,7 @@ class StormSettings:
 
     def __post_init__(self) -> None:
         for name, known in (("admission", GATES), ("policy", POLICIES)):
-            if getattr(self, name) not in list(known):
-                raise SimulationError(
-                    f"{name} is {getattr(self, name)!r:.60}, but must be one of {', '.join(known)}: choose one."
-                )
+            one_of(getattr(self, name), name, known, SimulationError)
         whole_number(self.blocks, "blocks", at_least=1, error=SimulationError)
         whole_number(self.seed, "seed", error=SimulationError)
         for name, most in (("arrivals_per_s", 100.0), ("seconds", 3600.0)):

@@ -394,6 +394,25 @@ def shoot(page: Any, name: str, locator: Any = None) -> Path:
     return path
 
 
+def open_mounted(page: Any, folder: Path, widget: Any, dark: bool = False) -> None:
+    """Open a page that shows a widget from its saved state, without a kernel."""
+    import ipywidgets
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    from labkit.widgets import mount
+
+    data, _ = widget._repr_mimebundle_()
+    node = new_notebook(cells=[new_code_cell("shown", outputs=[new_output("display_data", data=data)])])
+    models = (widget, widget._library, widget.layout)
+    state = ipywidgets.Widget.get_manager_state(drop_defaults=False, widgets=models)
+    node.metadata["widgets"] = {mount.STATE_MIME: state}
+    place, script = mount.place(widget.model_id, ""), mount.script(mount.saved_models(node), [widget.model_id])
+    body = f'<body data-jp-theme-light="{"false" if dark else "true"}">{place}{script}</body>'
+    file = folder / "mounted.html"
+    file.write_text(f'<!doctype html><html><meta charset="utf-8">{body}</html>', encoding="utf-8")
+    page.goto(file.as_uri())
+
+
 def assert_no_external_request(page: Any) -> None:
     """No request and no socket left this machine."""
     assert not page.external, f"the page asked for {sorted(set(page.external))}"
@@ -418,6 +437,7 @@ def browse() -> SimpleNamespace:
     """The helper functions of this module, for tests: `browse.run_all(page)`."""
     return SimpleNamespace(
         open_notebook=open_notebook,
+        open_mounted=open_mounted,
         run_all=run_all,
         wait_idle=wait_idle,
         cell=cell,

@@ -24,6 +24,7 @@ from labkit.observe.trees import TreeLog
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
+from labkit.specs.continuous_batching.scenes import watched
 from labkit.widgets import (
     AttentionPlay,
     BlockSizePlay,
@@ -164,14 +165,8 @@ def board(**change: Any) -> TournamentBoard:
 def run_of(count: int) -> Timeline:
     """Requests through a scheduler with too little memory for all of them."""
     scheduler = Scheduler(kv_cache_manager(40, 4, yours=False), SchedulerConfig(token_budget=16))
-    for i in range(count):
-        scheduler.submit(Request(f"r{i}", range(100 * i, 100 * i + 20 + i % 20), 10 + i % 7, arrival=i))
-    seen = Timeline()
-    while scheduler.unfinished:
-        step = scheduler.schedule()
-        seen.see(scheduler, step)
-        scheduler.update(step, [7] * len(step.sampling))
-    return seen
+    prompts = (range(100 * i, 100 * i + 20 + i % 20) for i in range(count))
+    return watched(scheduler, [Request(f"r{i}", prompt, 10 + i % 7) for i, prompt in enumerate(prompts)])
 
 
 def windows(count: int) -> Series:

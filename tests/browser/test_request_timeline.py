@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright.sync_api")
-import ipywidgets
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import expect
 
 from labkit.engine import kv_cache_manager
@@ -17,7 +15,8 @@ from labkit.observe.timeline import Doing, Timeline
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
-from labkit.widgets import RequestTimeline, mount
+from labkit.specs.continuous_batching.scenes import watched
+from labkit.widgets import RequestTimeline
 
 SAYS = {
     Doing.WAITING: " waits.",
@@ -31,35 +30,19 @@ SAYS = {
 def timeline(num_blocks: int, requests: list[tuple[str, int, int]], **knobs: Any) -> Timeline:
     manager = kv_cache_manager(num_blocks, 4, yours=False, prefix_cache=None)
     scheduler = Scheduler(manager, SchedulerConfig(full_sequence=False, **knobs))
-    for number, (name, prompt, max_tokens) in enumerate(requests):
-        scheduler.submit(Request(name, range(prompt), max_tokens, arrival=number))
-    seen = Timeline()
-    while scheduler.unfinished:
-        step = scheduler.schedule()
-        seen.see(scheduler, step)
-        scheduler.update(step, [7] * len(step.sampling))
-    return seen
+    return watched(scheduler, [Request(name, range(prompt), max_tokens) for name, prompt, max_tokens in requests])
 
 
-def open_widget(page: Any, folder: Path, widget: RequestTimeline) -> Any:
-    data, _ = widget._repr_mimebundle_()
-    node = new_notebook(cells=[new_code_cell("shown", outputs=[new_output("display_data", data=data)])])
-    models = (widget, widget._library, widget.layout)
-    state = ipywidgets.Widget.get_manager_state(drop_defaults=False, widgets=models)
-    node.metadata["widgets"] = {mount.STATE_MIME: state}
-    place, script = mount.place(widget.model_id, ""), mount.script(mount.saved_models(node), [widget.model_id])
-    text = f'<body data-jp-theme-light="true">{place}{script}</body>'
-    file = folder / "timeline.html"
-    file.write_text(f'<!doctype html><html><meta charset="utf-8">{text}</html>', encoding="utf-8")
-    page.goto(file.as_uri())
+def open_widget(page: Any, browse: Any, folder: Path, widget: RequestTimeline) -> Any:
+    browse.open_mounted(page, folder, widget)
     board = page.locator(".lk-request-timeline")
     expect(board).to_have_attribute("data-steps", str(len(next(iter(widget.timelines.values())))))
     return board
 
 
-def test_every_cell_says_what_its_request_did(page: Any, tmp_path: Path) -> None:
+def test_every_cell_says_what_its_request_did(page: Any, browse: Any, tmp_path: Path) -> None:
     seen = timeline(6, [("A", 6, 8), ("B", 9, 8), ("C", 12, 2)], token_budget=8, longest_chunk=4)
-    board = open_widget(page, tmp_path, RequestTimeline(seen))
+    board = open_widget(page, browse, tmp_path, RequestTimeline(seen))
     canvas, sentence = board.locator("canvas").first, board.locator(".lk-timeline-sentence")
     expect(sentence).to_contain_text("3 requests in")
     canvas.focus()
@@ -83,10 +66,10 @@ def test_every_cell_says_what_its_request_did(page: Any, tmp_path: Path) -> None
     expect(board).to_have_attribute("data-focus", "")
 
 
-def test_many_requests_are_zoomed_and_moved_and_runs_are_changed(page: Any, tmp_path: Path) -> None:
+def test_many_requests_are_zoomed_and_moved_and_runs_are_changed(page: Any, browse: Any, tmp_path: Path) -> None:
     many = timeline(400, [(f"r{i}", 1 + 7 * i % 40, 1 + 5 * i % 60) for i in range(300)], token_budget=64)
     few = timeline(16, [("A", 3, 4), ("B", 5, 2)])
-    board = open_widget(page, tmp_path, RequestTimeline({"many": many, "few": few}))
+    board = open_widget(page, browse, tmp_path, RequestTimeline({"many": many, "few": few}))
     expect(board).to_have_attribute("data-rows", "300")
     canvas = board.locator("canvas").first
     canvas.focus()

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright.sync_api")
-import ipywidgets
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import expect
 
 from labkit.observe.series import Series, Worth
-from labkit.widgets import Storm, StormBoard, mount
+from labkit.widgets import Storm, StormBoard
 
 INK = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -26,17 +24,8 @@ INK = """(canvas) => {
 }"""
 
 
-def open_board(page: Any, folder: Path, widget: StormBoard, dark: bool = False) -> Any:
-    data, _ = widget._repr_mimebundle_()
-    node = new_notebook(cells=[new_code_cell("shown", outputs=[new_output("display_data", data=data)])])
-    models = (widget, widget._library, widget.layout)
-    state = ipywidgets.Widget.get_manager_state(drop_defaults=False, widgets=models)
-    node.metadata["widgets"] = {mount.STATE_MIME: state}
-    place, script = mount.place(widget.model_id, ""), mount.script(mount.saved_models(node), [widget.model_id])
-    text = f'<body data-jp-theme-light="{"false" if dark else "true"}">{place}{script}</body>'
-    file = folder / "board.html"
-    file.write_text(f'<!doctype html><html><meta charset="utf-8">{text}</html>', encoding="utf-8")
-    page.goto(file.as_uri())
+def open_board(page: Any, browse: Any, folder: Path, widget: StormBoard, dark: bool = False) -> Any:
+    browse.open_mounted(page, folder, widget, dark)
     board = page.locator(".lk-storm-board")
     expect(board).to_have_attribute("data-windows", str(len(widget.series)))
     return board
@@ -60,9 +49,9 @@ def a_server() -> Series:
     return series
 
 
-def test_every_window_says_its_numbers_and_absent_figures_say_so(page: Any, tmp_path: Path) -> None:
+def test_every_window_says_its_numbers_and_absent_figures_say_so(page: Any, browse: Any, tmp_path: Path) -> None:
     series = a_server()
-    board = open_board(page, tmp_path, StormBoard(series))
+    board = open_board(page, browse, tmp_path, StormBoard(series))
     track, sentence = board.get_by_role("slider", name="Time"), board.locator(".lk-storm-sentence")
     track.focus()
     page.keyboard.press("Home")
@@ -113,11 +102,11 @@ def test_every_window_says_its_numbers_and_absent_figures_say_so(page: Any, tmp_
     assert not page.page_errors and not page.console_errors
 
 
-def test_thousands_of_windows_are_smooth(page: Any, tmp_path: Path) -> None:
+def test_thousands_of_windows_are_smooth(page: Any, browse: Any, tmp_path: Path) -> None:
     series = Series("a long day")
     for at in range(6000):
         series.add(at + 1.0, 1.0, delivered=500.0 + at % 97, computed=900.0 + at % 61, evicted=at % 7, held=0.5)
-    board = open_board(page, tmp_path, StormBoard(series))
+    board = open_board(page, browse, tmp_path, StormBoard(series))
     took = board.locator(".lk-storm-track").evaluate(
         """async (track) => {
              const box = track.getBoundingClientRect(), frames = [];
@@ -135,8 +124,8 @@ def test_thousands_of_windows_are_smooth(page: Any, tmp_path: Path) -> None:
     expect(board).not_to_have_attribute("data-at", "5999")
 
 
-def test_a_knob_without_a_kernel_says_so_and_turns_back(page: Any, tmp_path: Path) -> None:
-    board = open_board(page, tmp_path, Storm(["seats"], seconds=8.0, yours=False), dark=True)
+def test_a_knob_without_a_kernel_says_so_and_turns_back(page: Any, browse: Any, tmp_path: Path) -> None:
+    board = open_board(page, browse, tmp_path, Storm(["seats"], seconds=8.0, yours=False), dark=True)
     seats = board.get_by_role("slider", name="Seats")
     seats.press("End")
     expect(board.locator(".lk-storm-status")).to_contain_text("This page has no kernel.")

@@ -10,19 +10,15 @@ from labkit.observe.timeline import AGAIN, BEGINS, Timeline
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
+from labkit.specs.continuous_batching.scenes import watched
 from labkit.widgets import RequestTimeline
 
 
 def test_a_timeline_adds_up_to_what_the_scheduler_counted():
     manager = kv_cache_manager(6, 4, yours=False, prefix_cache=None)
     scheduler = Scheduler(manager, SchedulerConfig(token_budget=8, full_sequence=False))
-    for number, (name, prompt, most) in enumerate([("A", 6, 8), ("B", 9, 8), ("C", 12, 2)]):
-        scheduler.submit(Request(name, range(prompt), most, arrival=number))
-    seen = Timeline()
-    while scheduler.unfinished:
-        step = scheduler.schedule()
-        seen.see(scheduler, step)
-        scheduler.update(step, [7] * len(step.sampling))
+    sizes = [("A", 6, 8), ("B", 9, 8), ("C", 12, 2)]
+    seen = watched(scheduler, [Request(name, range(prompt), most) for name, prompt, most in sizes])
     cells = seen.cells()
     assert seen.names == ["A", "B", "C"] and int(cells["tokens"].sum()) == scheduler.totals.computed
     assert int((cells["flags"] & BEGINS > 0).sum()) == 3 + manager.counters.preemptions

@@ -16,6 +16,8 @@ def _come_again(run: Run) -> int:
     return int(sum(prompt in before for prompt in late) < len(late) / 4)
 
 
+EVICTING = at_least("evicted", 10, "")
+"""The windows are those in which it happens."""
 CONFIG = SchedulerConfig(seats=64, token_budget=2048)
 CASE = Case(
     headline="Cached blocks evicted: {early:.0f} a second at first, {late:.0f} now. Should we have more memory?",
@@ -50,33 +52,33 @@ HARMLESS = Drill(
     convicts=(
         both(
             at_most("regretted", 0.03, "Hardly a block that is evicted is wanted again.", of="evicted"),
-            at_least("evicted", 10, ""),
+            EVICTING,
         ),
         both(
             at_least("hit_rate", 0.4, "While it evicts, prompts find what they found before."),
-            at_least("evicted", 10, ""),
+            EVICTING,
         ),
     ),
     rules_out={
         "bad-policy": (
             both(
                 at_most("regretted", 0.03, "Hardly a block that is evicted is wanted again.", of="evicted"),
-                at_least("evicted", 10, ""),
+                EVICTING,
             ),
         ),
         "small-pool": (
             both(
                 at_most("held", 0.5, "Those who run hold less than half of the blocks: all the rest is cache."),
-                at_least("evicted", 10, ""),
+                EVICTING,
             ),
             both(
                 at_most(
                     "regretted", 0.03, "In a pool that is too small, what was evicted is wanted again.", of="evicted"
                 ),
-                at_least("evicted", 10, ""),
+                EVICTING,
             ),
         ),
-        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), at_least("evicted", 10, "")),),
+        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), EVICTING),),
     },
     remedy=(),
     target=None,
@@ -105,20 +107,18 @@ ROUND = Drill(
     convicts=(
         both(
             at_least("regretted", 0.5, "Half of what is evicted, or more, is wanted again.", of="evicted"),
-            at_least("evicted", 10, ""),
+            EVICTING,
         ),
     ),
     rules_out={
-        HEALTHY: (
-            both(at_most("hit_rate", 0.4, "While it evicts, prompts find little."), at_least("evicted", 10, "")),
-        ),
+        HEALTHY: (both(at_most("hit_rate", 0.4, "While it evicts, prompts find little."), EVICTING),),
         "leaked-pins": (
             both(
                 at_most("held", 0.5, "Those who run hold less than half of the blocks, and not more and more."),
-                at_least("evicted", 10, ""),
+                EVICTING,
             ),
         ),
-        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), at_least("evicted", 10, "")),),
+        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), EVICTING),),
     },
     remedy=("random",),
     target=Goal("computed", at_most=0.88),

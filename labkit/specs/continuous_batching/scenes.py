@@ -14,6 +14,8 @@ from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.planning import Plan
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
+from labkit.scheduling.step import let_in
+from labkit.scheduling.step import step as reference_step
 from labkit.simulate.clock import Simulation, simulate
 from labkit.simulate.cost_model import CostModel
 
@@ -50,7 +52,7 @@ def static_step(scheduler: Scheduler) -> Plan:
     waiting = scheduler.waiting
     if scheduler.running:
         scheduler.waiting = ()  # type: ignore[assignment]
-    plan = _reference(scheduler)
+    plan = reference_step(scheduler)
     scheduler.waiting = waiting
     return plan
 
@@ -63,20 +65,8 @@ def queue_first_step(scheduler: Scheduler) -> Plan:
         if scheduler.grow(request, n):
             plan.append((request, n))
             left -= n
-    while scheduler.waiting and not scheduler.preempted and len(scheduler.running) < scheduler.seats:
-        head = scheduler.waiting.head()
-        n = scheduler.admit(head, left)
-        if not n:
-            break
-        plan.append((head, n))
-        left -= n
-    return plan or _reference(scheduler)
-
-
-def _reference(scheduler: Scheduler) -> Plan:
-    from labkit.scheduling.step import step
-
-    return step(scheduler)
+    let_in(scheduler, plan, left)
+    return plan or reference_step(scheduler)
 
 
 def make(num_blocks: int, block_size: int = 16, step: Callable[[Any], Plan] | None = None, **knobs: Any) -> Scheduler:
