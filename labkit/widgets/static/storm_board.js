@@ -15,7 +15,7 @@ function render(view) {
   const places = panels.map((panel) => stormPlace(panel));
   const big = h("div", { class: "lk-storm-grid lk-storm-big" }, places.filter(({ panel }) => panel.big).map(({ node }) => node));
   const small = h("div", { class: "lk-storm-grid lk-storm-small" }, places.filter(({ panel }) => !panel.big).map(({ node }) => node));
-  root.append(...[h("div", { class: "lk-storm-title" }, h("h3", { text: model.get("title") }), where), knobs.node, big, small, h("div", { class: "lk-storm-time" }, track, playhead), sentence, alerts, why, marks].filter(Boolean));
+  root.append(...[h("div", { class: "lk-storm-title" }, h("h3", { text: model.get("title") }), where), knobs.node, big, small, h("p", { class: "lk-sub lk-storm-span", text: "One time for all panels; each shows the whole of it:" }), h("div", { class: "lk-storm-time" }, track, playhead), sentence, alerts, why, marks].filter(Boolean));
 
   let data = null;
   let before = null; // the run that the board opened with, once a knob was turned
