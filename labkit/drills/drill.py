@@ -152,6 +152,7 @@ class Drill:
 
     Attributes:
         name: by which it is asked for.
+        lesson: the one that it belongs to; "19" for those that are drawn there without a label.
         case: what it shares with its twin.
         world: the server.
         cause: what is wrong, one of `case.diagnoses`.
@@ -163,6 +164,7 @@ class Drill:
     """
 
     name: str
+    lesson: str
     case: Case
     world: World
     cause: str
