@@ -31,6 +31,10 @@ CAUSES = {
     "crowded-out": "So many run at once that they leave the prefix cache no room",
     "bad-policy": "What is evicted first is what will be wanted first",
     "leaked-pins": "Blocks stay held after their requests have ended",
+    "long-prompt": "A very long prompt takes most of each step, and everybody waits for it",
+    "offload": "Steps wait for copies to the memory of the host",
+    "shut-gate": "The gate before memory keeps out who fits, and with it all behind",
+    "own-hits": "The hit rate counts what preempted requests find again of their own",
     "hangs": "A process hangs now and then and needs a restart",
 }
 """What may be wrong, for every drill: the rivals that a player can name before any options are shown."""
