@@ -25,7 +25,7 @@ def order(learner_seed: int) -> tuple[str, ...]:
     Raises:
         DrillError: no seed.
     """
-    names = [name for name, drill in DRILLS.items() if getattr(drill, "lesson", UNLABELLED) == UNLABELLED]
+    names = [name for name, drill in DRILLS.items() if drill.lesson == UNLABELLED]
     rng = np.random.default_rng(_seed(learner_seed))
     while True:
         drawn = [names[place] for place in rng.permutation(len(names))]

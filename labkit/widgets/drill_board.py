@@ -93,11 +93,11 @@ class DrillBoard(StormBoard):
         try:
             match content.get("type"):
                 case "begin":
-                    if self._began is None:
-                        self._began = time.monotonic()
+                    self._begin()
                     self._tell()
                 case "move":
-                    self._move(content)
+                    self._begin()
+                    self.move(**{name: value for name, value in content.items() if name != "type"})
                 case "rewind":
                     self._rewind()
                 case "again":
@@ -109,12 +109,23 @@ class DrillBoard(StormBoard):
         except KeyboardInterrupt:
             self._refuse(NO_KERNEL_TRIED)
 
+    def _begin(self) -> None:
+        """From now on somebody looks, until the play is over."""
+        if self._began is None and self.play.stage is not Stage.DONE:
+            self._began = time.monotonic()
+
     def _refuse(self, sentence: str) -> None:
         self.send({"type": "refused", "text": sentence})
         self._tell()
 
-    def _move(self, content: Mapping[str, Any]) -> None:
-        play = self._moved(content)
+    def move(self, move: Any = None, **what: Any) -> None:
+        """A move as the page makes it: "convict" (`figure`, `first`, `last`), "rule_out" (and `rival`), "look" (`look`,
+        `meanings`), "diagnose" (`cause`), "fix" (`fixes`, `cost`).
+
+        Raises:
+            DrillError: it is none, or not next; nothing is changed then.
+        """
+        play = self._moved(move, what)
         if play.stage is Stage.DONE:
             # Nothing is changed before all of it is there: an interrupt leaves the play where it was.
             debrief, fixed = self._scored(play)
@@ -123,15 +134,13 @@ class DrillBoard(StormBoard):
                 self.play, self.fixed, self._debrief = play, fixed, debrief
                 self._tell()
             return
-        if self._began is None:
-            self._began = time.monotonic()
         self._past, self.play = [*self._past, self.play], play
         self._seen = max(self._seen, play.stage)
         self._tell()
 
-    def _moved(self, content: Mapping[str, Any]) -> Play:
+    def _moved(self, move: Any, content: Mapping[str, Any]) -> Play:
         play = self.play
-        match content.get("move"):
+        match move:
             case "convict":
                 return play.convict(_pin(content))
             case "rule_out":
@@ -148,7 +157,7 @@ class DrillBoard(StormBoard):
                 if not isinstance(fixes, list):
                     raise DrillError("Changes come as a list of their names: an empty one for no change.")
                 return play.fix([str(name) for name in fixes], str(content.get("cost")))
-        raise DrillError(f"{content.get('move')!r:.40} is no move: pin, look, diagnose or change.")
+        raise DrillError(f"{move!r:.40} is no move: pin, look, diagnose or change.")
 
     def _rewind(self) -> None:
         if self.play.stage is Stage.DONE:

@@ -95,9 +95,10 @@ function render(view) {
   const form = drillForms(drill);
 
   function draw() {
-    const { name, share, moves, rewind, debrief, trouble } = state();
+    const { name, share, moves, rewind, debrief, trouble, ghost } = state();
     const had = root.contains(document.activeElement) && task.contains(document.activeElement);
-    title.textContent = name || "a server that somebody else runs";
+    const best = ghost && !debrief.parts ? ` · best run ${Math.round(ghost.points)} of 100, ${plural(ghost.changes, "change")}, ${plural(ghost.at_risk, "request")} of the budget` : "";
+    title.textContent = `${name || "a server that somebody else runs"}${best}`;
     headline.textContent = state().headline;
     steps.replaceChildren(...DRILL_STEPS.map((text, i) => h("li", { class: i < state().stage ? "done" : i === state().stage ? "here" : "", "aria-current": i === state().stage ? "step" : null }, h("span", { text: i < state().stage ? "✓" : String(i + 1), "aria-hidden": "true" }), text)));
     keepFocus(root, () => {
@@ -168,11 +169,13 @@ function render(view) {
   };
   model.on("change:state", told);
   model.on("change:fixed", changed);
+  model.on("change:rows", mark);
   model.on("msg:custom", message);
   told(false);
   return () => {
     model.off("change:state", told);
     model.off("change:fixed", changed);
+    model.off("change:rows", mark);
     model.off("msg:custom", message);
     budget.close();
     kernel.close();

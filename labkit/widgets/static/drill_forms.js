@@ -22,6 +22,7 @@ function drillSpan(data, first, last) {
 
 function drillForms(drill) {
   const { state, draft, choose, ask, draw } = drill;
+  const group = uid("lkd"); // radio buttons of two boards on a page are not each other's
   let pin = null; // the nodes of the pin form that stand now
 
   const question = (stage, kids, button) => h("fieldset", { class: "lkq-set" },
@@ -39,7 +40,7 @@ function drillForms(drill) {
   function radios(name, options, several = false) {
     const chosen = (value) => (several ? draft()[name].includes(value) : draft()[name] === value);
     return options.map(([value, text]) => {
-      const input = shield(h("input", { type: several ? "checkbox" : "radio", name, value, "data-key": `${name}-${value}`, on: { change: () => {
+      const input = shield(h("input", { type: several ? "checkbox" : "radio", name: `${group}-${name}`, value, "data-key": `${name}-${value}`, on: { change: () => {
         const others = several ? draft()[name].filter((one) => one !== value) : null;
         draft()[name] = several ? (input.checked ? [...others, value] : others) : value;
         draw();
