@@ -115,19 +115,16 @@ def two_formulas(factor: float, patience_s: float) -> Callable[[Scheduler], None
     return gated
 
 
+class _Forgetful(dict[Hashable, int]):
+    """Who was preempted; whoever asks is told that it was not."""
+
+    def pop(self, name: Hashable, *_: object) -> None:  # type: ignore[override]
+        super().pop(name, None)
+
+
 def counts_who_comes_back(scheduler: Scheduler) -> None:
     """The hit rate counts what preempted requests find when they come back: what they had computed themselves.
 
     Source of the idea: vLLM issue 25780, where prompts of random tokens had a hit rate of 30%.
     """
-    manager, count = scheduler.manager, scheduler.manager._count
-
-    def counting(seq_id: Hashable, num_tokens: int, cached: int) -> None:
-        counters = manager._counters
-        before = counters.preempted_queried_tokens
-        count(seq_id, num_tokens, cached)
-        if counters.preempted_queried_tokens > before:
-            counters.queried_tokens += num_tokens
-            counters.hit_tokens += cached
-
-    manager._count = counting  # type: ignore[method-assign]
+    scheduler.manager._preempted = _Forgetful()
