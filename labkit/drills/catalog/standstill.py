@@ -49,7 +49,7 @@ SHUT = Drill(
         blocks=1200,
         config=CONFIG,
         cache=None,
-        fault=two_formulas(4, 25),
+        fault=two_formulas(4, 35),
     ),
     cause="shut-gate",
     convicts=(
