@@ -61,6 +61,8 @@ function render(view) {
 
   function choose(change) {
     Object.assign(draft, change);
+    refused = "";
+    task.querySelector(".lkq-refused")?.remove();
     form.pinned();
     mark();
   }
@@ -115,7 +117,7 @@ function render(view) {
         h("p", { class: "lk-sub lkd-share" }, "The same numbers for somebody else: ", h("code", { class: "lk-inline", text: share }), trouble ? ` ${trouble}` : ""),
       );
     });
-    if (had && (moved || !root.contains(document.activeElement))) task.querySelector(".lkd-question")?.focus({ preventScroll: true });
+    if (had && (moved || !root.contains(document.activeElement))) task.querySelector(".lkd-question")?.focus({ preventScroll: !moved });
     drawShows();
     mark();
     root.dataset.stage = state().stage;
