@@ -113,7 +113,7 @@ SHARED = Drill(
     guards=(),
     incident=Incident(
         "SGLang 11900",
-        "https://github.com/sgl-project/sglang/issues/11900",
+        "https://github.com/sgl-project/sglang/pull/11900",
         "There, 122,884 tokens were said to be found of 59,946 that had been asked for, after requests had been put "
         "back: a rate above 1. A hit rate is good news if whoever finds something has come for the first time.",
         "What comes back is counted once (merged). Here nothing needs to be done: prompts have begun to start alike.",

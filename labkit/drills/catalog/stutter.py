@@ -94,8 +94,8 @@ LONG = Drill(
         "https://github.com/local-inference-lab/vllm/issues/541",
         "A prompt of 64,000 tokens came among chats, and instead of 272.6 tokens/s they got 6.62, with ample room in "
         "the KV cache. The gauge of usage acquits it: what ran short was time, not memory.",
-        "Open when it was found in November 2026. vLLM bounds what one prompt takes of a step "
-        "(--long-prefill-token-threshold): the long prompt takes longer, and everybody else goes on.",
+        "vLLM can bound what one prompt takes of a step (--long-prefill-token-threshold): it takes longer then, "
+        "and everybody else goes on.",
     ),
 )
 
