@@ -515,6 +515,17 @@ print("B, three blocks:", host.swap_out("B", [1, 2, 4]), "- free on the host:", 
 print("A comes back, one found:", host.swap_in("A", [5, 6, 8], found=1))
 print("free on the host:", host.num_free)
 
+# %% [markdown] id="drill" tags=["fold"]
+# ## Drill: is it good news? (optional, 10 minutes)
+#
+# A server that somebody else runs, its board, and one question. Pin on the curves what convicts and what rules another
+# cause out, look closer, name the cause, and change something. The score says what your change did.
+
+# %% id="drill-board"
+from labkit.widgets import DrillBoard
+
+DrillBoard("welcome-back")
+
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
