@@ -222,10 +222,11 @@ for how in ("last", "least-computed", "most-blocks"):
 
 # %% [markdown] id="after-taken-apart"
 # A fifth of all computing is done for the second time. It is why computed tokens a second have not fallen: the victims'
-# prompts fill the steps. The last column are the jerks: 99 of 100 answers have no longer stop. A victim that is chosen by what it has computed, least first, loses less each time and is chosen
-# more often; vLLM's issue 54644 proposes it, and reports 24 to 30% less waste online. Here the sums are close, and *most
-# blocks*, which wastes the most, delivers the most. Put 2,000 in the place of 3,000 and the order of delivered tokens turns
-# round. No victim is best for every load. The choice decides who pays.
+# prompts fill the steps. The last column measures the jerks: 99 of 100 answers have no longer stop. A victim that is
+# chosen by what it has computed, least first, loses less each time and is chosen more often; vLLM's issue 54644
+# proposes it, and reports 24 to 30% less waste online. Here the sums are close, and *most blocks*, which wastes the
+# most, delivers the most. Put 2,000 in the place of 3,000 and the order of delivered tokens turns round. No victim is
+# best for every load. The choice decides who pays.
 
 # %% [markdown] id="counters"
 # ## What the counters say

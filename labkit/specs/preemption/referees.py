@@ -207,7 +207,7 @@ class RecomputeReferee(Referee):
             request.state, request.computed = State.RUNNING, request.num_tokens - left
             request.most_computed = max(request.most_computed, request.computed)
         found = plural(getattr(got, "num_cached_tokens", 0), "token")
-        far = f", and is at {right.computed} computed" if left > 1 else ""
+        far = f", and has {right.computed} computed" if left > 1 else ""
         self._line(f"{name} comes back, and finds {found} of its own{far}")
         ours, due = self.mine.counters, self.right.counters
         cause = f"{plural(ours.hit_tokens - due.hit_tokens, 'token')} that {name} found of its own count as hits of a "
