@@ -135,6 +135,7 @@ class Referee:
         raises: type[BaseException] | tuple[type[BaseException], ...] = (),
         keep: bool = True,
         due: type[BaseException] | None = None,
+        awaited: str = "an answer",
         **kwargs: Any,
     ) -> Any:
         """Call the learner's code and write the line for it.
@@ -147,6 +148,7 @@ class Referee:
             raises: exceptions that are a legal answer here; the exception itself is then returned.
             keep: whether arguments must come back unchanged (lists, dicts, arrays, tensors are compared).
             due: the exception that this call should end in, where one is; only used to word what went wrong.
+            awaited: what the call should answer, in words; only used to word what went wrong.
 
         Raises:
             StopSequence: after a failure was noted. Unjudgeable: where nothing can be called.
@@ -162,7 +164,7 @@ class Referee:
             )
         given = [*args, *kwargs.values()]
         before = [_copy(a) for a in given] if keep else []
-        awaited = f"raises {due.__name__}" if due else "an answer"
+        awaited = f"raises {due.__name__}" if due else awaited
         try:
             seen = function(*args, **kwargs)
         except raises as expected:
@@ -365,7 +367,7 @@ class Referee:
                 if type(error).__name__ == due.__name__:
                     cause += f" Your own class {due.__name__} is another one than the one imported for this cell."
             else:
-                cause += " where an answer was due." if what == "The call" else "."
+                cause += f" where {awaited} was due." if what == "The call" else "."
         self._fail(rule, kind, cause, step, expected=awaited if kind == "raised" else "an answer")
         raise StopSequence from error
 

@@ -1,9 +1,9 @@
 # %% [markdown] id="symptom"
 # # 18. Preemption
 #
-# Since this morning the server has less memory for its KV cache, because its share was lowered for another service. The GPU
-# is as busy as before, and the number of tokens that it computes in a second has not fallen. Users say that answers come in jerks: they stop for
-# seconds, and then go on. Somebody adds up what the users got. It is a fifth less than yesterday.
+# Since this morning the server has less memory for its KV cache: its share was lowered for another service. The GPU is as
+# busy as before, and computes as many tokens in a second. Users say that answers come in jerks: they stop for seconds, and
+# then go on. Somebody adds up what the users got. It is a fifth less than yesterday.
 #
 # Nothing is lost between the GPU and the users. Some of what the GPU computes, it computes for the second time. This
 # lesson is about what a server does when memory runs out in the middle of an answer, what that costs, and why most boards
@@ -43,7 +43,8 @@ two_curves({name: it.run for name, it in runs.items()})
 # at a cell or use the arrow keys.
 #
 # Find the red crosses in the second run. What does the same request compute when it comes back? That is the hatched cell,
-# and for E there are two of them. Then compare these cells in the third and the fourth run.
+# and for E there are two of them. Then compare these cells in the third and the fourth run. In the third only one of them
+# is smaller: a freed block is found until somebody else has been given it.
 
 # %% id="play-widget"
 from labkit.specs.continuous_batching.scenes import watched
@@ -157,14 +158,14 @@ for how in ("last", "least-computed", "most-blocks", "priority"):
 # the answer already, so it must not change. To the model the request comes back as one with a longer prompt, and computes
 # it in one go, or in pieces, as any prompt.
 #
-# So nothing is wrong afterwards, and the answer is the same to the letter. It costs time, and it hides: from outside a
-# request that computes its prompt again looks like one that has just begun. A careful server marks the difference in two
-# places. The request remembers the highest number of tokens that it had computed (`most_computed`); what it computes below
-# that mark is **recomputed**. And the memory manager is told that the sequence was *preempted* and not *freed*: when it
+# So nothing is wrong afterwards: the answer goes on as it would have gone, but for rounding. It costs time, and it hides:
+# from outside a request that computes its prompt again looks like one that has just begun. A careful server marks the
+# difference in two places. The request has a mark, `most_computed`: the most tokens that it ever had computed. The
+# scheduler raises it in every step; what is computed below it is **recomputed**. And the memory manager is told that the sequence was *preempted* and not *freed*: when it
 # comes back and finds some of its own blocks in the prefix cache, that says nothing of how well prompts are shared.
 
 # %% [markdown] id="about-preempt-recompute"
-# ### Exercise: `preempt_recompute` (12 minutes, difficulty 2, importance 5)
+# ### Exercise: `preempt_recompute` (8 minutes, difficulty 2, importance 5)
 #
 # The request has the fields of lesson 16 and three more: `state`, which is one of `State.WAITING`, `RUNNING`, `PREEMPTED`,
 # `FINISHED`; `most_computed`; and `preemptions`, how often it gave its memory up. The manager can `free(id)` a sequence that
@@ -183,8 +184,8 @@ def preempt_recompute(manager, request) -> None:
         manager: has the sequence `request.id` in memory; manager.preempt(id) takes
             its blocks and expects it back, manager.free(id) takes the blocks of
             one that has ended.
-        request: runs. Its fields: prompt, output, computed, most_computed, state,
-            preemptions.
+        request: runs. Its fields: prompt_tokens, output, computed, most_computed,
+            state, preemptions.
     """
     # BEGIN SOLUTION
     manager.preempt(request.id)
@@ -221,18 +222,18 @@ for how in ("last", "least-computed", "most-blocks"):
 
 # %% [markdown] id="after-taken-apart"
 # A fifth of all computing is done for the second time. It is why computed tokens a second have not fallen: the victims'
-# prompts fill the steps. A victim that is chosen by what it has computed, least first, loses less each time and is chosen
-# more often; vLLM's issue 54644 proposes it, and reports 24 to 30% less waste online. Here the sums are close, and *most
-# blocks*, which wastes the most, delivers the most. Put 2,000 in the place of 3,000 and the order of delivered tokens turns
-# round. No victim is best for every load. The choice decides who pays.
+# prompts fill the steps. The last column measures the jerks: 99 of 100 answers have no longer stop. A victim that is
+# chosen by what it has computed, least first, loses less each time and is chosen more often; vLLM's issue 54644
+# proposes it, and reports 24 to 30% less waste online. Here the sums are close, and *most blocks*, which wastes the
+# most, delivers the most. Put 2,000 in the place of 3,000 and the order of delivered tokens turns round. No victim is
+# best for every load. The choice decides who pays.
 
 # %% [markdown] id="counters"
 # ## What the counters say
 #
-# Now look at the same thing from outside, as somebody who has a board and no source. Lesson 16 replayed what vLLM's own
-# scheduler decided. The next cell goes through such a recording, eight requests in too little memory, and holds what
-# happened beside what vLLM 0.33.0 counts, by the rules in its code (`counted` in `labkit/specs/preemption/scenes.py` has
-# them).
+# Now from outside, as somebody who has a board and no source. Lesson 16 replayed what vLLM's own scheduler decided. The next
+# cell goes through two such recordings, eight requests in too little memory, and holds what happened beside what vLLM 0.33.0
+# counts, by the rules in its code (`counted` in `labkit/specs/preemption/scenes.py` has them).
 
 # %% id="recorded"
 from labkit.simulate.recordings import recording
@@ -257,8 +258,8 @@ print(f"num_preemptions is behind in {len(late)} of {len(steps)} steps:", *late)
 # first time, `vllm:generation_tokens` each token that comes out. Their sum is the same in both runs, and so is the number of
 # steps. One of them computed 80 tokens more. `vllm:iteration_tokens_total` is made of the same figures. What
 # shows it: `vllm:num_preemptions`, `vllm:request_num_preemptions`, and, where somebody has switched `--enable-mfu-metrics` on,
-# `vllm:estimated_flops_per_gpu_total`: operations for each token *that those two counters count* rise. (For each delivered
-# token they may well fall, since a run begins with prompts.) SGLang does show it:
+# `vllm:estimated_flops_per_gpu_total`: divide what it grows by in a minute by what those two counters grow by together. The
+# quotient rises when tokens are computed again. SGLang does show it:
 # `sglang:realtime_tokens_total` counts what is computed, `sglang:prefill_effective_tokens_total` each prompt once, and the
 # difference is recomputation.
 #
@@ -303,7 +304,7 @@ def break_even(
         copy_s: seconds to copy the keys and values of one token, one way.
         token_s: seconds to compute one token, attention aside.
         pair_s: seconds of attention of one token to one other, or to itself.
-        most: tokens that a request can have at most.
+        most: tokens that a request can have at most, 1 or more.
 
     Returns:
         A whole number from 1 to `most`; None where swapping is never cheaper.
@@ -334,8 +335,8 @@ for card in ("L4", "A100", "H100", "H200"):
     print(f"{card:5}{row}")
 
 # %% [markdown] id="after-break-even"
-# The numbers are tokens of Llama 3.1 8B, with the bus of each card by its data sheet. What decides is the fixed part: it stands for launching the copies and
-# waiting for them. A request lies in many blocks, and a block in as many pieces as there are layers, for keys and for values.
+# The numbers are tokens of Llama 3.1 8B, with the bus of each card by its data sheet. What decides is the fixed part: it
+# stands for launching the copies and waiting for them. A request lies in many blocks, and a block in as many pieces as there are layers, for keys and for values.
 # Copied piece by piece that is thousands of small copies, and the paper that began it saw swapping lose at small blocks
 # for this reason (PagedAttention, section 7.3: between 16 and 64 tokens a block the two are comparable). Copied as one
 # piece, it wins from a short prompt on.
@@ -371,7 +372,7 @@ for name, knobs in ways.items():
 # %% [markdown] id="after-p1"
 # Recomputation is gone, the computed tokens fall by a fifth, and the users get about one in a hundred more. The tokens that
 # were computed twice took little time: a GPU computes a prompt of 700 tokens in 20 ms, and it does so in steps that read the
-# weights for everybody anyhow.
+# weights for everybody anyhow. (No victim was too short for a copy to pay: *if it pays* changes nothing here.)
 #
 # What took the time is that fewer requests ran at once. A step with forty of them takes nearly as long as one with sixty,
 # and delivers two thirds. No way of preempting brings that back; only memory does, or fewer tokens in it. So recomputation is
@@ -397,8 +398,9 @@ for name, knobs in ways.items():
 # ```
 #
 # Convict it. `("Server", 20)` makes a server with 20 blocks of 2 tokens and a prefix cache, and comes first;
-# `("come", "A", 3, 4)` brings a request with 3 tokens that nobody else has, which generates 4; `("run",)` serves all that have
-# come to their end. Prompts share nothing, so a single hit is one too many. The shortest list wins.
+# `("come", "A", 3, 4)` brings a request, each with a letter of its own: 3 tokens that nobody else has, and 4 to generate;
+# `("run",)` serves all that have come to their end. Prompts share nothing, so a single hit is one too many. The shortest
+# list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_hit_rate
@@ -463,7 +465,7 @@ class SwapPool:
         # END SOLUTION
 
     def swap_out(self, name, blocks: list) -> list | None:
-        """What these blocks of the device hold goes to the host.
+        """What these blocks of the device, one at least, hold goes to the host.
 
         Returns pairs (device block, host block), in the order of `blocks`; None,
         and nothing changed, if the host has fewer blocks free. SchedulerError:
@@ -513,6 +515,17 @@ print("A goes out:", host.swap_out("A", [7, 3, 9]))
 print("B, three blocks:", host.swap_out("B", [1, 2, 4]), "- free on the host:", host.num_free)
 print("A comes back, one found:", host.swap_in("A", [5, 6, 8], found=1))
 print("free on the host:", host.num_free)
+
+# %% [markdown] id="drill" tags=["fold"]
+# ## Drill: is it good news? (optional, 10 minutes)
+#
+# A server that somebody else runs, its board, and one question. Pin on the curves what convicts and what rules another
+# cause out, look closer, name the cause, and change something. The score says what your change did.
+
+# %% id="drill-board"
+from labkit.widgets import DrillBoard
+
+DrillBoard("welcome-back")
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production

@@ -60,6 +60,9 @@ def test_every_cell_says_what_its_request_did(page: Any, browse: Any, tmp_path: 
     for place, text in said.items():
         if place in cells:
             assert SAYS[Doing(int(cells[place]["doing"]))] in text, (place, text)
+            again, tokens = int(cells[place]["again"]), int(cells[place]["tokens"])
+            some = f"{again} of them computed before" if again < tokens else "has, computed before"
+            assert not again or some in text, (place, text)
         else:
             assert "has ended" in text or "has not come" in text
     page.keyboard.press("Escape")

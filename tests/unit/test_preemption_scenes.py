@@ -13,7 +13,9 @@ def test_with_less_memory_as_much_is_computed_and_less_is_delivered():
     ample, tight = (scenes.served(scenes.make(blocks), scenes.chats(), cost) for blocks in (20_000, 3_000))
     swap = {"preemption": "swap", "host_blocks": 20_000, "swap_cost": cost.swap_cost}
     swapped = scenes.served(scenes.make(3_000, **swap), scenes.chats(), cost)
-    assert ample.preemptions == 0 < tight.preemptions and not swapped.recomputed and swapped.to_host
+    assert ample.preemptions == 0 < tight.preemptions
+    # Nobody is too short to be swapped, and without a prefix cache only a swap brings back what was computed.
+    assert swapped.preemptions and not swapped.recomputed
     assert tight.delivered_per_s < 0.85 * ample.delivered_per_s
     assert tight.computed_per_s > 0.95 * ample.computed_per_s
     assert tight.delivered_per_s < swapped.delivered_per_s < 1.05 * tight.delivered_per_s

@@ -6,10 +6,12 @@ A request of a witness is `name:computed:priority:arrival`, what is left out bei
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.cache.kv_cache_manager import KVCacheManager
+from labkit.cache.tokens import TOKEN_BYTES, token_array
 from labkit.engine import kv_cache_manager
 from labkit.errors import LabkitError, SchedulerError, UnknownSequenceError
 from labkit.grading.classes import ClassReferee
@@ -31,6 +33,14 @@ NAMES = "ABCDEFGH"
 def states(request: Request) -> dict[str, Any]:
     """What a request carries."""
     return {name: show(getattr(request, name), 400) for name in Request.__slots__}
+
+
+def readable(request: Request, name: str) -> str:
+    """A field of it; what the course keeps as bytes or as an array is named so, with its tokens as numbers."""
+    value = getattr(request, name)
+    if name == "prompt" and isinstance(value, bytes) and len(value) % TOKEN_BYTES == 0:
+        return f"bytes of {show(token_array(value).tolist(), 60)}"
+    return f"array {show(value.tolist(), 60)}" if isinstance(value, array) else show(value, 60)
 
 
 def summary(request: Request) -> str:
@@ -167,7 +177,7 @@ class RecomputeReferee(Referee):
         held = f"{name} still has its {plural(len(self.mine.blocks(name)), 'block')}" if name in self.mine else ""
         self._insist(memory, not held, f"{held}: whoever needed them finds nothing.")
         lost = [field for field in ("output", "prompt", "prompt_tokens", "max_tokens") if seen[field] != before[field]]
-        now = listed([f"{field} is {seen[field]} and was {before[field]}" for field in lost[:2]])
+        now = listed([f"{field} is {readable(mine, field)} and was {readable(right, field)}" for field in lost[:2]])
         cause = f"Of {name}, {now}: "
         said = "its user has these tokens already" if "output" in lost else "what was asked for has not changed"
         self._insist("what-was-generated-stays", not lost, f"{cause}{said}.")
@@ -190,13 +200,15 @@ class RecomputeReferee(Referee):
         cause = f"{listed(wrong[:1])} was changed by it, which has nothing to do with this."
         self._insist("nothing-else-changes", not wrong, cause)
 
-    def do_again(self, name: str) -> None:
+    def do_again(self, name: str, left: int = 1) -> None:
         mine, right = self.requests[name]
         for manager, request in ((self.mine, mine), (self.right, right)):
-            got = manager.allocate(name, request.tokens(0, request.num_tokens))
-            request.state, request.computed = State.RUNNING, request.num_tokens - 1
+            got = manager.allocate(name, request.tokens(0, request.num_tokens + 1 - left))
+            request.state, request.computed = State.RUNNING, request.num_tokens - left
             request.most_computed = max(request.most_computed, request.computed)
-        self._line(f"{name} comes back, and finds {plural(getattr(got, 'num_cached_tokens', 0), 'token')} of its own")
+        found = plural(getattr(got, "num_cached_tokens", 0), "token")
+        far = f", and has {right.computed} computed" if left > 1 else ""
+        self._line(f"{name} comes back, and finds {found} of its own{far}")
         ours, due = self.mine.counters, self.right.counters
         cause = f"{plural(ours.hit_tokens - due.hit_tokens, 'token')} that {name} found of its own count as hits of a "
         cause += f"new prompt: the hit rate says {self._rate(ours)}, and no two prompts share anything."
@@ -225,7 +237,11 @@ class RecomputeReferee(Referee):
             return Op("run", args)
         names = here if op.name == "preempt" else away
         if names:
-            return Op(op.name, {"name": args["name"] if args["name"] in names else names[0]})
+            name = args["name"] if args["name"] in names else names[0]
+            if op.name == "preempt":
+                return Op("preempt", {"name": name})
+            left = min(args.get("left") or 1, self.requests[name][1].num_tokens - 1)
+            return Op("again", {"name": name, "left": left} if left > 1 else {"name": name})
         return self.resolve(Op("run", {"name": "A", "prompt": 3, "output": 1}))
 
     def _insist(self, rule: str, ok: bool, cause: str) -> None:
@@ -245,6 +261,7 @@ class SwapReferee(ClassReferee):
 
     def do_new(self, num_blocks: int) -> None:
         self.hosts: dict[str, list[int]] = {}
+        self.refused: set[str] = set()  # whose coming back was refused once
         self.size = num_blocks
         self.device = 100  # ids of the device that no host block has
         self.setup_text = f"{plural(num_blocks, 'host block')}"
@@ -259,7 +276,8 @@ class SwapReferee(ClassReferee):
             return
         due = self.right.swap_out(name, blocks)
         rule = "all-or-nothing"
-        seen = self.call(rule, label, "swap_out", name, blocks, on=self.mine)
+        awaited = "None" if due is None else "an answer"
+        seen = self.call(rule, label, "swap_out", name, blocks, on=self.mine, awaited=awaited)
         free = self.right.num_free
         if due is None:
             cause = f"{plural(free, 'host block')} {choose(free, 'is', 'are')} free, and {n} are needed."
@@ -295,9 +313,11 @@ class SwapReferee(ClassReferee):
         if more:
             cause = f"{name} left {plural(len(hosts), 'block')}, and {len(blocks)} were named for it."
             self._refused("swap_in", SchedulerError, cause, label, name, blocks)
+            self.refused.add(name)
             return
         self.right.swap_in(name, blocks, found)
-        seen = self.call("back-where-it-was", label, "swap_in", name, blocks, *([found] if found else []), on=self.mine)
+        rule = "what-makes-no-sense-is-refused" if name in self.refused else "back-where-it-was"
+        seen = self.call(rule, label, "swap_in", name, blocks, *([found] if found else []), on=self.mine)
         due = list(zip(hosts, blocks, strict=True))[found:]
         what = f"{plural(len(due), 'pair')} (host block, device block)"
         pairs = self._pairs("back-where-it-was", seen, None, what)
@@ -384,12 +404,13 @@ class RateReferee(Referee):
 
     def do_new(self, num_blocks: int) -> None:
         self.scheduler = Scheduler(kv_cache_manager(num_blocks, BLOCK_SIZE, yours=False), SchedulerConfig())
-        self.right = HitRate()
+        self.right, self.came = HitRate(), set[str]()
         self.mine = self.call(self.spec.rules[0].name, "HitRate()", self.implementation, keep=False)
         self.steps[-1].label = f"a server with {plural(num_blocks, 'block')} of {BLOCK_SIZE} tokens"
 
     def do_come(self, name: str, prompt: int, max_tokens: int) -> None:
         first = 1000 * ord(name[0])
+        self.came.add(name)
         self.scheduler.submit(Named(name, range(first, first + prompt), max_tokens, arrival=len(self.steps)))
         self._line(f"{name} comes: {plural(prompt, 'token')} that nobody else has, {max_tokens} to generate")
 
@@ -415,8 +436,8 @@ class RateReferee(Referee):
         if op.name == "come":
             name, wanted = op.args["name"], op.args["prompt"] + op.args["max_tokens"] - 1
             manager = self.scheduler.manager
-            if any(name == r.id for r in self.scheduler.waiting):
-                raise Illegal(f"brings {name}, which is there already: take another letter.")
+            if name in self.came:
+                raise Illegal(f"brings {name}, which was there already, with the same prompt: take another letter.")
             if wanted > manager.num_blocks * BLOCK_SIZE:
                 slots = manager.num_blocks * BLOCK_SIZE
                 raise Illegal(f"brings {name}, which never fits into {slots} slots: ask for fewer tokens.")

@@ -49,7 +49,6 @@ class Served(NamedTuple):
     Attributes:
         preemptions: how often somebody gave memory up; recomputed: tokens computed again.
         delivered_per_s, computed_per_s: tokens that came out, and that went through the model, by the second.
-        to_host: tokens copied to the host.
     """
 
     run: Simulation
@@ -57,31 +56,13 @@ class Served(NamedTuple):
     recomputed: int
     delivered_per_s: float
     computed_per_s: float
-    to_host: int
 
 
 def served(made: Scheduler, requests: Iterable[Request], cost: CostModel) -> Served:
     """Serve requests to their end by the simulated clock."""
-    copied = 0
-    schedule = made.schedule
-
-    def watched() -> Any:
-        nonlocal copied
-        step = schedule()
-        copied += made.manager.block_size * len(step.swapped_out)
-        return step
-
-    made.schedule = watched  # type: ignore[method-assign]
     run = simulate(requests, made, cost)
-    totals = made.totals
-    return Served(
-        run,
-        made.manager.counters.preemptions,
-        totals.recomputed,
-        totals.delivered / run.seconds,
-        totals.computed / run.seconds,
-        copied,
-    )
+    preemptions, totals = made.manager.counters.preemptions, made.totals
+    return Served(run, preemptions, totals.recomputed, totals.delivered / run.seconds, totals.computed / run.seconds)
 
 
 class Counted(NamedTuple):
