@@ -20,8 +20,8 @@ def report_view(verdict: Verdict, text: str) -> CheckReport:
     lesson = specs.lesson(verdict.lesson)
     exercise = lesson.exercise(verdict.exercise)
     progress = Progress()
-    broken = None if verdict.kind == "not-written" else verdict.rule  # whoever has written nothing asks how to begin
-    hints = [hint for hint in exercise.spec.hints_for(broken) if hint]
+    begun = verdict.kind != "not-written" or any(rule.state == "held" for rule in verdict.rules)
+    hints = [hint for hint in exercise.spec.hints_for(verdict.rule if begun else None) if hint]
     level = min(progress.hint_level(lesson.key, exercise.id), len(hints))
 
     def open_hint() -> str | None:
