@@ -202,7 +202,8 @@ print(theirs["engine"], theirs["version"])
 for number in (13, 14, 19, 20, 24, 28, 29):
     step = theirs["steps"][number]
     begins = " and ".join(step["new"]) or "nobody"
-    print(f"step {number}: {step['free']:2} free, {len(step['scheduled'])} run, begins: {begins}")
+    print(f"step {number}: {step['free']:2} free, {len(step['scheduled'])} run,",
+          f"begins: {begins}")
 for watermark in (0.2, 0.0):
     steps = replayed(theirs, make=engine.scheduler, watermark=watermark)
     gave = sum(len(step["preempted"]) for step in steps)
@@ -348,9 +349,9 @@ queue_picture(runs)
 # median TTFT is three times as long. Waiting moved: a third of a second less outside again, a whole second more
 # outside before. The last column is the whole time, from coming to the last token. At 0.1 it is 7% longer, because the
 # blocks that newcomers may not touch are mostly free, and fewer run at a time. At 0.02 half of the preemptions are
-# gone, and no other column is much the worse for it: a little room is enough for the most of it.
+# gone, and no other column is much the worse for it: a little room goes a long way.
 #
-# It did buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
+# A gate does buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
 # who was stopped in mid-sentence. vLLM pull request 44594 measured the same shape where 1.5 times as much was wanted
 # as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens
@@ -526,7 +527,7 @@ for name, it in runs.items():
 # %% [markdown] id="after-rush"
 # At 0.02 as many tokens come out as without a gate, so $N$ is what it was, and three columns share the same sum in
 # another way. At 0.1 some 60 of the 90 blocks stay free, 3% less is delivered, everybody is that much later, and the
-# sum is 7% larger. In the last row a third less is delivered, and the sum is twice as large.
+# sum is 7% larger. In the last row a third less is delivered, and the sum is more than twice as large.
 #
 # It also says when a gate does win. Where recomputation takes time from delivering, as on a GPU that is busy
 # computing, letting fewer in *raises* tokens a second, and the sum falls.
