@@ -28,7 +28,7 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
     if _is_tensor(expected):
         return _compare_tensors(seen, expected, tolerance)
     if expected is None or isinstance(expected, bool | str):
-        if type(seen) is not type(expected) and not (isinstance(expected, bool) and type(seen).__name__ == "bool_"):
+        if type(seen) is not type(expected) and not (isinstance(expected, bool) and _is_numpy_bool(seen)):
             return (
                 Mismatch(
                     "wrong-type" if seen is not None or isinstance(expected, str) else "rule",
@@ -91,6 +91,11 @@ def _is_tensor(value: Any) -> bool:
         and type(value).__module__.split(".")[0] in ("torch", "numpy")
         and _ndim(value)
     )
+
+
+def _is_numpy_bool(value: Any) -> bool:
+    # NumPy 2 calls its truth value `bool`, NumPy 1 `bool_`.
+    return type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
 
 
 def _ndim(value: Any) -> bool:

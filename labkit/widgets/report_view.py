@@ -20,7 +20,8 @@ def report_view(verdict: Verdict, text: str) -> CheckReport:
     lesson = specs.lesson(verdict.lesson)
     exercise = lesson.exercise(verdict.exercise)
     progress = Progress()
-    hints = [hint for hint in exercise.spec.hints_for(verdict.rule) if hint]
+    begun = verdict.kind != "not-written" or any(rule.state == "held" for rule in verdict.rules)
+    hints = [hint for hint in exercise.spec.hints_for(verdict.rule if begun else None) if hint]
     level = min(progress.hint_level(lesson.key, exercise.id), len(hints))
 
     def open_hint() -> str | None:

@@ -1,10 +1,10 @@
 # %% [markdown] id="symptom"
 # # 17. Admission control
 #
-# One minute of a busy server. 160 people come, nobody is turned away, and the tokens that go out each second are what
-# they always were. But 164 times somebody who is in the middle of an answer loses all of their memory, because
-# somebody else needs a block. They wait in the queue again, and what they had is computed a second time: more than a
-# quarter of what the GPU does in this minute, it has done before.
+# One minute of a busy server, with 900 blocks for keys and values. 160 people come, nobody is turned away, and the
+# board shows some 1,300 tokens a second, steadily. But 164 times somebody who is in the middle of an answer loses all
+# of their memory, because somebody else needs a block. They wait in the queue again, and what they had is computed a
+# second time: more than a quarter of what the GPU does in this minute, it has done before.
 #
 # Who is to blame? Not those who grow; an answer is longer with every token. It is how people are let in. Everybody
 # came in as soon as there was a block for them, and nobody asked what they, and all who were there already, would need
@@ -58,6 +58,9 @@ RequestTimeline(runs, title="Six requests, sixteen blocks",
 # %% [markdown] id="idea"
 # ## A gate moves waiting
 #
+# From the first run to the last: memory is given up 4 times, once, never. F comes in step 4, and its first token in
+# step 11, 18, 23. The last answer ends in step 25, 27, 32.
+#
 # The first gate is **optimistic**: it lets everybody in for whom there is a block now, and memory is taken back later.
 # The last **reserves to the maximum**: nobody ever loses anything, and most wait outside. Whoever waits outside holds
 # no memory, and nothing of theirs is computed twice. That is all a gate can do: it **moves waiting** from one place to
@@ -98,7 +101,7 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
     # END SOLUTION
 
 # %% [markdown] id="about-never"
-# What if nobody asks? Below, the door is first open for everybody. `long` may come to 170 tokens, and memory has 20
+# What if nobody asks? Below, the door is first open for everybody. `long` may come to need 170 slots, and memory has 20
 # blocks of 4. The short one behind it would fit ten times over.
 
 # %% id="never-fits"
@@ -114,14 +117,15 @@ for asked in (False, True):
         request = Request(name, range(prompt), answer)
         if not server.submit(request):
             print(f"{name} is refused: {request.why}")
+    ended = 0
     for _ in range(1000):
         step = server.schedule()
-        server.update(step, [7] * len(step.sampling))
-    print("the door", "asks:" if asked else "is open:", "after 1,000 steps",
+        ended += len(server.update(step, [7] * len(step.sampling)))
+    print("the door", "asks:" if asked else "is open:", f"after 1,000 steps ended {ended},",
           f"running {len(server.running)}, waiting {len(server.waiting)}")
 
 # %% [markdown] id="after-never"
-# Running 0, waiting 2, memory empty, and no error anywhere: the head of the queue waits for blocks that do not exist,
+# Ended 0, running 0, waiting 2, memory empty, and no error anywhere: the head of the queue waits for blocks that do not exist,
 # and everybody waits behind it. vLLM issue 39734 (2026) is a server in that state.
 #
 # Two more questions at the door need no function of yours: how many wait, and how many tokens their prompts have.
@@ -186,7 +190,8 @@ for case in ((95, 110, 1000, 0.02, 3), (80, 100, 1000, 0.02, 3), (990, 1000, 100
 
 # %% [markdown] id="about-recorded-watermark"
 # vLLM's own scheduler was given eight requests, 26 blocks and a watermark of 0.2, which is 5 whole blocks, and what it
-# decided was written down. `free` is what could be had after the step.
+# decided was written down. `free` is what could be had after the step. The requests have numbers, which are not the
+# order in which they came.
 
 # %% id="recorded-watermark"
 from labkit import engine
@@ -196,13 +201,14 @@ theirs = recording("watermark")
 print(theirs["engine"], theirs["version"])
 for number in (13, 14, 19, 20, 24, 28, 29):
     step = theirs["steps"][number]
-    begins = ", ".join(step["new"]) or "nobody"
-    print(f"step {number}: {len(step['scheduled'])} run, {begins} new, {step['free']:2} free")
+    begins = " and ".join(step["new"]) or "nobody"
+    print(f"step {number}: {step['free']:2} free, {len(step['scheduled'])} run,",
+          f"begins: {begins}")
 for watermark in (0.2, 0.0):
     steps = replayed(theirs, make=engine.scheduler, watermark=watermark)
     gave = sum(len(step["preempted"]) for step in steps)
     same = "as vLLM decided" if steps == theirs["steps"] else "vLLM had the other setting"
-    print(f"your gates, watermark {watermark}: {gave} preemptions, {same}")
+    print(f"this engine, watermark {watermark}: {gave} preemptions, {same}")
 
 # %% [markdown] id="after-recorded-watermark"
 # In steps 13 to 19 request 6 is the head of the queue. It needs 8 blocks, 12 to 9 can be had, and it waits: with it,
@@ -260,7 +266,8 @@ def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size:
     # END SOLUTION
 
 # %% [markdown] id="about-two-recordings"
-# Again vLLM decided, on one workload with the gate and without it. Your scheduler decides the same.
+# Again vLLM decided, on one workload with the gate and without it. This engine, with your gate as soon as it passes,
+# decides the same.
 
 # %% id="two-recordings"
 from labkit.observe.timeline import Timeline
@@ -274,15 +281,17 @@ for name in ("no_full_sequence", "full_sequence"):
     print(f"{name:16} {len(ours)} steps, {tokens} tokens computed, {preempted} preemptions,",
           f"as vLLM decided: {ours == theirs['steps']}")
 RequestTimeline(timelines, title="Seven requests, 24 blocks of four tokens",
-                subtitle="What vLLM decided, and your gates with it.")
+                subtitle="What vLLM decided, and this engine with it.")
 
 # %% [markdown] id="after-two-recordings"
 # Find request 2 in the first run. It has 43 tokens, 11 blocks. In step 4 there are 7, it is let in on a piece of 14
 # tokens, and gives them up in the next step. With the gate that does not happen. Yet the run with fewer preemptions
-# takes two steps *longer*. Whoever counts steps would say that the gate costs time. But a step costs what is computed
-# in it, and the first run computes more tokens, for the same answers: computed and delivered are two curves.
+# takes two steps *longer*, and computes 11 tokens less for the same answers. Which of the two is faster? Where a step
+# costs the reading of the weights, the one with fewer steps; where it costs the computing, the one with fewer tokens. A
+# gate saves computing. What that is worth depends on whether computing is what the server waits for (lesson 16).
 #
-# Two things in the second run surprise. Look at request 3:
+# Two things in the second run surprise. Look at request 3. `new` and `back` name whoever begins, with how many tokens
+# the cache has of it:
 
 # %% id="found-but-not-free"
 theirs = recording("full_sequence")
@@ -298,8 +307,8 @@ for free in (12, 13):
           full_sequence_gate(52, 32, beside, 4))
 
 # %% [markdown] id="after-found"
-# **The gate looks, and reserves nothing.** In step 12 request 3 has room for all of its 13 blocks and is let in.
-# Request 2 grows into them, and in step 15 request 3 loses its memory in the middle of its prompt. A gate that is
+# **The gate looks, and reserves nothing.** In step 12 request 3 has room for all of its 13 blocks and is let in:
+# it takes 2 for its first piece, and the 11 of the first line are left for the other 11. Request 2 grows into them, and in step 15 request 3 loses its memory in the middle of its prompt. A gate that is
 # asked about one request knows nothing of the others; keeping room for growth is the watermark's work.
 #
 # **A hit on a free block costs a free block.** From step 16 on, request 3 needs 13 blocks, and 8 of them are its own,
@@ -337,10 +346,12 @@ queue_picture(runs)
 # a request spent its time, in the mean: outside before it began, outside *again* after a preemption, in memory.
 #
 # From the first row to the third, preemptions fall from 164 to 8, tokens a second stay within one per cent, and the
-# median TTFT is three times as long. What was spent outside again is now spent outside before. The last column is the
-# whole time, from coming to the last token, and there the gate wins nothing: it moved the waiting.
+# median TTFT is three times as long. Waiting moved: a third of a second less outside again, a whole second more
+# outside before. The last column is the whole time, from coming to the last token. At 0.1 it is 7% longer, because the
+# blocks that newcomers may not touch are mostly free, and fewer run at a time. At 0.02 half of the preemptions are
+# gone, and no other column is much the worse for it: a little room goes a long way.
 #
-# It did buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
+# A gate does buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
 # who was stopped in mid-sentence. vLLM pull request 44594 measured the same shape where 1.5 times as much was wanted
 # as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens
@@ -371,7 +382,7 @@ queue_picture(runs)
 #
 # Convict it. `("Server", 20)` makes a server with 20 blocks and comes first; `("come", "A", 4, 6)` brings a request
 # that starts with 4 blocks and takes 6 more; `("run",)` lets the server compute until all have ended, or nothing
-# moves. The shortest list wins.
+# moves. No number is above 64. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_seven_blocks
@@ -390,6 +401,11 @@ ops = [
 #     ("run",),
 # ]
 # END STUB
+
+# %% [markdown] id="after-break-it"
+# A request that could end alone may not end together with those who are in memory already. A server that can take
+# nothing back asks about all of them at once: the third gate of the beginning, *could all of us grow to our longest?*
+# Nobody is ever stuck behind it, and the last row of the table is what it costs.
 
 # %% [markdown] id="questions"
 # ## Questions
@@ -446,6 +462,18 @@ for name, knobs in doors.items():
 # which the GPU computes prompts would be wrong by far: this queue waits for memory, and its prompts are computed in no
 # time then.
 
+# %% [markdown] id="drill" tags=["fold"]
+# ## Drill: the gate's own deadlock
+#
+# For those who want to see it from outside, some ten minutes: the board of a server that somebody else runs. Show on it
+# what convicts, look where it is decided, name the cause, and change what mends it. The same requests come again, and
+# the score says what became of them.
+
+# %% id="drill-board"
+from labkit.widgets import DrillBoard
+
+DrillBoard("the-door-keeper")
+
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
@@ -478,15 +506,28 @@ for name, knobs in doors.items():
 predict("17", "verify")
 
 # %% [markdown] id="derivation" tags=["fold"]
-# ## Why the last column hardly moves
+# ## What moves the last column
 #
 # Let $N(t)$ be how many people are in the house at time $t$: outside, outside again, or in memory. Each adds one to it
 # from coming to their last token, so $\sum_i (\text{end}_i - \text{come}_i) = \int N(t)\,dt$. Divided by their number,
 # that is the last column of the table; divided by the time, it is Little's law. A gate that refuses nobody changes
 # neither who comes nor when. $N$ falls only when somebody ends, and how soon is decided by how many tokens are
-# delivered each second. As long as a gate leaves that as it is, $N$ is what it was, and three columns share the same
-# sum in another way.
+# delivered while there is a queue. The tokens a second of the table are of the whole run, with its end, where nobody
+# waits. Here are those of the rush alone:
+
+# %% id="in-the-rush"
+for name, it in runs.items():
+    rush = [moment for moment in it.run.moments if moment.at_s <= 36]
+    queued = [moment for moment in rush if moment.waiting]
+    time = sum(moment.seconds for moment in queued)
+    free = sum(moment.seconds * moment.free for moment in queued) / time
+    print(f"{name:15} {sum(moment.delivered for moment in rush):6,} tokens by second 36;",
+          f"while somebody waited, {free:3.0f} of 900 blocks were free in the mean")
+
+# %% [markdown] id="after-rush"
+# At 0.02 as many tokens come out as without a gate, so $N$ is what it was, and three columns share the same sum in
+# another way. At 0.1 some 60 of the 90 blocks stay free, 3% less is delivered, everybody is that much later, and the
+# sum is 7% larger. In the last row a third less is delivered, and the sum is more than twice as large.
 #
 # It also says when a gate does win. Where recomputation takes time from delivering, as on a GPU that is busy
-# computing, letting fewer in *raises* tokens a second, and the sum falls. Where seats stay empty it rises: that is the
-# last row.
+# computing, letting fewer in *raises* tokens a second, and the sum falls.

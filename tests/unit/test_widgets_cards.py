@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from labkit.grading.verdict import RuleState, Verdict
 from labkit.observe.events import EventLog
 from labkit.widgets import CheckReport, EngineMap, OpeningCard, ProgressOverview
 from labkit.widgets.check_report import replay_line, tag_of
 from labkit.widgets.engine_map import map_data
+from labkit.widgets.report_view import report_view
 
 RULES = [
     {"name": "refused-means-unchanged", "statement": "As it was.", "state": "broken"},
@@ -53,6 +55,24 @@ def sending(widget: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]
 def test_the_tag_says_it_without_colour(verdict, mark, words):
     tag = tag_of(verdict)
     assert (tag["mark"], tag["words"]) == (mark, words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "first"),
+    [
+        ("not-written", "broken", "1,000 blocks, a watermark of 0.02"),
+        ("not-written", "held", "What does your function answer"),
+        ("rule", "broken", "What does your function answer"),
+    ],
+)
+def test_whoever_has_written_nothing_is_asked_how_to_begin(fresh_home, kind, state, first):
+    rules = [RuleState("only-what-there-is", "", "broken"), RuleState("rounded-down", "", state)]
+    verdict = Verdict(
+        "17_admission_control", "watermark_gate", "fail", rule="only-what-there-is", kind=kind, rules=rules
+    )
+    report = report_view(verdict, "def watermark_gate(): ...")
+    report.handle({"type": "hint"}, [])
+    assert report.opened[0].startswith(first)
 
 
 def test_a_report_gives_its_text():

@@ -126,6 +126,7 @@ class WatermarkGate(FunctionSpecification):
             95 110 1000 0.02 3
             10 30 100 0.25 2
             3 22 1000 0.02 2
+            0 3 100 0.25 2
         what-leaves-enough-is-let-in: A request that leaves more than the watermark may start.
             50 110 1000 0.02 3
             1 90 100 0.25 60
@@ -145,7 +146,7 @@ class WatermarkGate(FunctionSpecification):
     )
     hints = (
         "1,000 blocks, a watermark of 0.02, 110 available, 95 needed. How many are left, and who will want them?",
-        "What is left, available - needed, must be the watermark in whole blocks; where nobody runs, not below 0.",
+        "What is left, available - needed, must be at least the watermark in whole blocks, or 0 where nobody runs.",
         "left = available - needed\nkept = int(____ * ____) if running else ____\nreturn left >= kept",
     )
     search = {"seed": (0, 10**9)}
@@ -184,7 +185,7 @@ class WatermarkGate(FunctionSpecification):
             return f"{has}, and nobody runs who could grow into them: it may start.{more}"
         exact = f"{watermark * num_blocks:,.4g}"
         share = f"{watermark:g} of {num_blocks:,} blocks is {exact}"
-        share += "" if watermark * num_blocks == kept else f", {kept:,} whole ones"
+        share += "" if watermark * num_blocks == kept else f", {kept:,} whole {choose(kept, 'one', 'ones')}"
         runs = f"{plural(running, 'request')} {choose(running, 'runs', 'run')}"
         return f"{has}. {share}, and {runs}: {'it may start' if expected else 'too few are left'}."
 
@@ -292,6 +293,7 @@ class LatencyGate(FunctionSpecification):
             30 10 2.0
         who-begins-in-time-is-let-in: A request that begins within the target is let in.
             500 1000 4.0
+            1 1000 4.0
             1500 20000 1.0
             3 0.5 8.0
             20 2 15.0
