@@ -81,7 +81,8 @@ class BreakIt(Specification):
         It is ("name", argument, ...) with the arguments in the order of the operation's declaration.
         """
         if not isinstance(item, list | tuple) or not item or not isinstance(item[0], str):
-            raise ValueError(f"{show(item)} is not an operation: write a tuple such as {self._example()}.")
+            due = f'("{item}",), with its comma' if item in self.names_shown() else f"a tuple such as {self._example()}"
+            raise ValueError(f"{show(item)} is not an operation: write {due}.")
         name, values = self.renamed.get(item[0], item[0]), list(item[1:])
         if name not in (self.allowed or self.base.names()) or item[0] in self.renamed.values():
             raise ValueError(f"{show(item[0])} is not an operation here; there are: {', '.join(self.names_shown())}.")

@@ -60,6 +60,7 @@ from labkit.simulate.cost_model import CARDS, cost_model
 
 cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 for n in (1, 8, 64):
+    # Each has 1,000 tokens in memory to read, and its one token looks at all of them.
     seconds = cost.seconds(tokens=n, context=1000 * n, pairs=1000 * n)
     print(f"{n:2} next tokens a step: {1000 * seconds:5.1f} ms, {n / seconds:5,.0f} tokens/s")
 
@@ -106,9 +107,9 @@ for decide in (static, continuous):
 # says how many leading tokens have their keys and values in memory, and `missing` how many known ones have not: prompt and
 # output, less `computed`.
 #
-# There is no field that says *prefill* or *decode*. A request computes what is missing; when nothing is missing after a
-# step, a token comes out of that step, and then exactly one is missing again: the one that came out. Watch a request of
-# five prompt tokens that may compute three in a step:
+# Nothing is kept that says *prefill* or *decode*: both follow from these numbers. A request computes what is missing; when
+# nothing is missing after a step, a token comes out of that step, and then exactly one is missing again: the one that came
+# out. Watch a request of five prompt tokens that may compute three in a step:
 
 # %% id="one-request"
 from labkit.scheduling.request import Request
@@ -123,12 +124,13 @@ for _ in range(4):
         print("a token comes out")
 
 # %% [markdown] id="about-plan-decodes"
-# ### Exercise: `plan_decodes` (8 minutes, difficulty 2, importance 4)
+# ### Exercise: `plan_decodes` (7 minutes, difficulty 2, importance 4)
 #
 # The requests that are in the middle of an answer want one token each. Find them among those that run. Two kinds look
 # like them and are not: one whose prompt lacks a single token (nothing has been generated yet, it is at the end of its
 # prompt), and one that was **preempted**: it had to give its memory up, has kept its output, and has all of it to compute
-# again.
+# again. Once it has caught up, it is one of those that you look for. (A request can answer the question itself, by its
+# property `decodes`; this is how.)
 
 # %% id="ex-plan-decodes"
 # %%exercise plan_decodes
@@ -178,6 +180,7 @@ print([(request.id, n) for request, n in plan_decodes(running, budget=8)])
 # lasts as long as that takes. Everybody who decodes is in the same step and waits for its end.
 
 # %% id="long-steps"
+# The eight have 500 tokens each; a token of the prompt looks at those before it.
 for n in (0, 500, 2_000, 8_000, 32_000):
     seconds = cost.seconds(tokens=8 + n, context=8 * 500 + n, pairs=8 * 500 + n * n // 2)
     print(f"8 next tokens and a prompt of {n:6,} tokens: {1000 * seconds:7.1f} ms")
@@ -188,10 +191,11 @@ for n in (0, 500, 2_000, 8_000, 32_000):
 # needs only what is before it, and that is in memory: `computed` says how far it goes. Sarathi-Serve (Agrawal et al., OSDI
 # 2024) showed that this costs little and that the pauses of the others go.
 #
-# ### Exercise: `plan_chunks` (12 minutes, difficulty 2, importance 5)
+# ### Exercise: `plan_chunks` (10 minutes, difficulty 2, importance 5)
 #
 # Cut what is left of the budget into pieces, in order: the first request gets as much as it can use. `longest` is a second
-# limit, for one piece; with it, two long prompts share a step.
+# limit, for one piece: a long prompt then leaves something for the next. Nobody gets a second piece in a step, even where
+# some of the budget is left over.
 
 # %% id="ex-plan-chunks"
 # %%exercise plan_chunks
@@ -264,14 +268,15 @@ save_point("16")
 # would be preempted next. And why may a small request not pass a large one that does not fit? Because there is always
 # another small one, and the large one would wait for ever. You will see vLLM do both.
 #
-# ### Exercise: `step` (12 minutes, difficulty 4, importance 5)
+# ### Exercise: `step` (15 minutes, difficulty 4, importance 5)
 
 # %% id="ex-step"
 # %%exercise step
 def step(scheduler) -> list:
     """Decide one step: first for those who run, then for the queue.
 
-    The scheduler has:
+    It is a decision and no more: what you answer is computed, and counted as
+    computed, afterwards. The scheduler has:
         running: requests in memory, in the order in which they were let in. The
             list changes while you work: with everybody let in or preempted.
         waiting: the queue, false when it is empty; waiting.head() is its head.
@@ -321,8 +326,8 @@ def step(scheduler) -> list:
 # ## Your step at work
 #
 # Once all three have passed, they decide in every scheduler of this course. Here they are given little memory, so that
-# somebody must give way: 12 blocks of 4 tokens. Find the step with a preemption, look who else came in that step, and
-# what the victim computes when it comes back.
+# somebody must give way: 12 blocks of 4 tokens. Find a step with a preemption, look who came in in that step, and what
+# the victim computes when it comes back.
 
 # %% id="at-work-widget"
 from labkit import engine
@@ -388,14 +393,15 @@ print(f"memory in use at most {held:.0%}, preempted {sum(m.preempted for m in ru
 
 # %% [markdown] id="after-starved"
 # Read the columns as if you had only one of them. TTFT says that prefill first is the better scheduler by far. All tokens
-# a second say that there is little between them. The pauses say that some requests stood still for seconds, in the middle
-# of a sentence, with memory free and nobody preempted.
+# a second say that there is little between them. The rate of a request, here of the median one, says that something is
+# lost, and not where. The pauses say that some requests stood still for seconds, in the middle of a sentence, with memory
+# free and nobody preempted.
 #
 # It happens in production. SGLang pull request 40443 (2026) measured 1.38 tokens a second for each request while long
 # prompts came in, and 32.05 once eight rounds of decodes had to follow every batch of prompts; TTFT and the throughput of
-# the whole server hardly moved. In vLLM, pull request 44558 (2026) lets prompts into every second step only, where ranks wait for each
-# other, and in its report the median ITL falls from 274.9 to 32.1 ms, again with the throughput flat. In such a case it is
-# tempting to blame the cache, and the usage of KV memory acquits it.
+# the whole server hardly moved. In vLLM, pull request 44558 (2026) lets prompts into every second step only, where several
+# GPUs must end each step together, and in its report the median ITL falls from 274.9 to 32.1 ms, again with the throughput
+# flat. In such a case it is tempting to blame the cache, and the usage of KV memory acquits it.
 
 # %% [markdown] id="vllm"
 # ## What vLLM decided
@@ -450,8 +456,8 @@ for id, cached in theirs["steps"][12]["resumed"].items():
 # That is the rule *one refused head stops the queue*.
 #
 # In step 11 request 2 has given its memory up. What is free now would do for any of the five behind it, and nobody is let
-# in. In the next step request 2 comes back first, since it is the head of the queue, and most of what it had is still in
-# the prefix cache. That is *who preempts admits nobody*.
+# in. Request 0 ends in that step, and in the next one request 2 comes back first, since it is the head of the queue, and
+# most of what it had is still in the prefix cache. That is *who preempts admits nobody*.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the queue goes first (6 minutes, difficulty 3, importance 4)
@@ -514,6 +520,19 @@ quiz("16")
 # %% id="finish"
 finish("16")
 
+# %% [markdown] id="a-drill" tags=["fold"]
+# ## A drill, if you like (15 minutes)
+#
+# Somebody else's server, and its board. You pin what on it speaks for one cause and what speaks against another, look at
+# one thing more, say what is wrong, and change something; then the board shows the same requests with your change. What is
+# wrong there has to do with prompts in pieces. Two of the changes on offer come in lesson 17: a **watermark** keeps blocks
+# free when somebody is let in, and the other lets a prompt in only where all of it has room.
+
+# %% id="drill"
+from labkit.widgets import DrillBoard
+
+DrillBoard("the-fifth-prompt")
+
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
@@ -522,7 +541,7 @@ finish("16")
 # - **vLLM** decides in `vllm/v1/core/sched/scheduler.py`. It knows no phases either: a request has tokens that are known
 #   and tokens that are computed, and each step lets the second catch up with the first.
 # - `--max-num-batched-tokens` is the budget, `--max-num-seqs` the seats, `--long-prefill-token-threshold` the longest piece.
-#   The last is not applied to a request that is alone, in vLLM as here.
+#   The last is not applied to a request that is alone, in vLLM as here: `scheduler.longest_chunk` is None then.
 # - Metrics: `vllm:num_requests_running` and `vllm:num_requests_waiting`; `vllm:iteration_tokens_total`, a histogram of the
 #   tokens of a step; `vllm:inter_token_latency_seconds` for the pauses, `vllm:time_to_first_token_seconds` for the wait. Look
 #   at both, and at high percentiles of the first.

@@ -46,6 +46,7 @@ SEVEN = [("Server", 7), ("come", "A", 4, 1)]
     ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
     ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
     ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),
+    ("16 break_queue_first", [*SCHEDULER, ("come", "A", 1, 1), "step"], "error", 'write ("step",), with its comma'),
     ("16 break_queue_first", [*SCHEDULER, ("come", "A", 3, 2), ("come", "A", 3, 2)], "error", "there already"),
     ("16 break_queue_first", [*SCHEDULER, ("come", "A", 18, 2)], "error", "never fits into 18 slots"),
     ("16 break_queue_first", [*SCHEDULER, ("come", "A", 0, 2)], "error", "1 to 64"),

@@ -39,6 +39,7 @@ class PlanDecodes(Specification):
             A:5:2:0,B:3:3:1 1
             A:5:2:0,B:6:0:0,C:3:3:1,D:3:3:1 2
             A:3:3:1,B:5:2:0,C:3:3:1 9
+            A:3:5:3:1 9
             "" 3
             300xA:3:3:1 512
         in-order: The plan is in the order of admission, and whoever came first has its token first.
@@ -93,6 +94,7 @@ class PlanChunks(Specification):
             A:4:0:0,B:9:0:0,C:9:0:0 9 longest=3
             A:7:0:0 9 longest=4
             A:5:0:4 9
+            A:5:2:3:1 9
             "" 5
             300xA:3:0:0 800
             A:5000:100:0 9000
@@ -127,6 +129,9 @@ class OneStep(Specification):
               that one?
             new 4 9 9; come A 3 4; come B 3 3; step; step; step
             new 3 9 9; come A 2 4; come B 2 3; step; step; step
+        nothing-is-computed-yet: A step is a decision: no request computes or generates in it.
+            ? Who counts what a request has computed, and when?
+            new 9 9 9; come A 3 3; step; step
         budget-is-kept: A step computes no more tokens than its budget.
             new 9 4 9; come A 3 2; come B 3 2; step; step
             new 9 3 9; come A 1 3; come B 5 2; step; step
@@ -212,16 +217,16 @@ LESSON = Lesson(
     key="16_continuous_batching",
     title="Continuous batching",
     part="III. The scheduler",
-    minutes=70,
+    minutes=75,
     builds="The decision of every step: who computes how many tokens, within a budget, with prompts cut into chunks.",
     symptom="The queue is long, and most of the time the seats of the server are idle: everybody waits for the longest "
     "answer.",
     exercises=(
-        Exercise("plan_decodes", "One token for everybody who generates", 8, 2, 4, PlanDecodes(),
+        Exercise("plan_decodes", "One token for everybody who generates", 7, 2, 4, PlanDecodes(),
                  "labkit.scheduling.planning:plan_decodes", slot="scheduler"),
-        Exercise("plan_chunks", "Prompts in pieces", 12, 2, 5, PlanChunks(),
+        Exercise("plan_chunks", "Prompts in pieces", 10, 2, 5, PlanChunks(),
                  "labkit.scheduling.planning:plan_chunks", slot="scheduler"),
-        Exercise("step", "A step: those who run, then the queue", 12, 4, 5, OneStep(),
+        Exercise("step", "A step: those who run, then the queue", 15, 4, 5, OneStep(),
                  "labkit.scheduling.step:step", slot="scheduler"),
         Exercise("break_queue_first", "Break it: the queue goes first", 6, 3, 4, BreakTheQueueFirst(), kind="break"),
     ),

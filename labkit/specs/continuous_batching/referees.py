@@ -1,7 +1,7 @@
 """Lesson 16: requests as data, plans of one function, and a scheduler that is driven beside the solution's.
 
-A request of a witness is `name:prompt:computed:output`, its tokens by number, and several stand between commas. `300xA`
-in the place of a name makes 300 of them.
+A request of a witness is `name:prompt:computed:output`, its tokens by number, and behind them how often it was
+preempted, if it was: `A:5:5:1:2`. Several stand between commas. `300xA` in the place of a name makes 300 of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labkit.grading.display import Words, show
 from labkit.grading.language import Op
 from labkit.grading.referee import Illegal, Referee, StopSequence
 from labkit.scheduling.config import SchedulerConfig
-from labkit.scheduling.request import Request
+from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Rules, Scheduler
 from labkit.scheduling.step import Step
 from labkit.words import choose, listed, plural
@@ -42,14 +42,23 @@ def requests_from(text: str) -> list[Request]:
     found: list[Request] = []
     for one in filter(None, text.split(",")):
         name, *sizes = one.split(":")
-        prompt, computed, output = map(int, sizes)
+        prompt, computed, output, *preempted = map(int, sizes)
         many, _, letter = name.rpartition("x")
         for i in range(int(many or 1)):
             request = Named(f"{letter}{i}" if many else letter, range(prompt), prompt + output + 9)
             request.computed = request.most_computed = computed
             request.output.extend(range(output))
+            request.state, request.preemptions = State.RUNNING, sum(preempted)
             found.append(request)
     return found
+
+
+def _said(request: Request) -> str:
+    """A request as a report writes it above the call."""
+    again = f", preempted {plural(request.preemptions, 'time')} before" if request.preemptions else ""
+    return (
+        f"{request}: prompt {request.prompt_tokens}, output {len(request.output)}, computed {request.computed}{again}"
+    )
 
 
 def pairs_of(plan: Any) -> list[tuple[Request, int]] | None:
@@ -81,13 +90,13 @@ class PlanReferee(Referee):
     def judge(self, requests: str, budget: int, *more: Any) -> None:
         given = requests_from(requests)
         label = f"{self.spec.target}({', '.join(show(value, 60) for value in (given, budget, *more))})"
-        said = [f"{r}: prompt {r.prompt_tokens}, output {len(r.output)}, computed {r.computed}" for r in given[:6]]
+        said = [_said(request) for request in given[:6]]
         self.setup_text = "; ".join([*said, "..."] if len(given) > 6 else said)
         before, due = [*map(_state, given)], self.spec.solution()(requests_from(requests), budget, *more)
         seen = self.call(self.spec.rules[0].name, label, self.implementation, given, budget, *more)
         plan, expected = pairs_of(seen), Words(show(due))
         changed = [request for request, was in zip(given, before, strict=True) if _state(request) != was]
-        cause = f"{listed(changed[:1])} is another one after the call: a plan says what will be computed, no more."
+        cause = f"The call has changed {listed(changed[:1])}: a plan says what will be computed, no more."
         if not self.require(self.spec.stay, not changed, expected=expected, cause=cause):
             return
         if plan is None:
@@ -174,6 +183,7 @@ class StepReferee(Referee):
     Attributes:
         mine, right: the schedulers.
         found: tokens for which a request found memory in this step, by its name.
+        known: of those that compute in this step, how many tokens were computed and generated before it.
     """
 
     mine: Scheduler
@@ -200,6 +210,7 @@ class StepReferee(Referee):
 
     def do_step(self) -> None:
         self.found: dict[Any, int] = {}
+        self.known = {request: _known(request) for request in self.mine.running}
         self.refused = ""
         theirs = self.right.schedule()
         self.due = Words(show(theirs.plan))
@@ -216,7 +227,7 @@ class StepReferee(Referee):
             return op
         if op.name == "step":
             if not self.right.unfinished:
-                raise Illegal("computes nothing: let a request come first.")
+                raise Illegal("computes nothing, since nobody is there, or not any more: let a request come first.")
             return op
         args, known = dict(op.args), {request.id for request in [*self.right.running, *self.right.waiting]}
         if args["name"] in known:
@@ -252,7 +263,7 @@ class StepReferee(Referee):
         if not n:
             self.refused = self.refused or str(request.id)
             return n
-        self.found[request.id] = n
+        self.found[request.id], self.known[request] = n, _known(request)
         victims = self.mine.preempted
         gone = f"{show(victims, 30)} gave memory up in this step, and {request} was let in to it."
         self._insist("who-preempts-admits-nobody", not victims, gone)
@@ -266,6 +277,9 @@ class StepReferee(Referee):
         wrong = next((request for request, _ in ours.plan if request in ours.preempted), None)
         gone = f"{wrong} gave its memory up in this step, and is in its plan."
         self._insist("preempted-computes-nothing", wrong is None, gone)
+        wrong = next((request for request, _ in ours.plan if _known(request) != self.known.get(request)), None)
+        done = f"The call has changed {wrong} itself: what is decided here is computed and counted afterwards."
+        self._insist("nothing-is-computed-yet", wrong is None or wrong not in self.known, done)
         over = f"{plural(ours.num_tokens, 'token')} planned, and the budget is {self.mine.budget}."
         self._insist("budget-is-kept", ours.num_tokens <= self.mine.budget, over)
         self._insist("memory-before-computing", *self._memory(ours))
@@ -311,6 +325,10 @@ class StepReferee(Referee):
             raise StopSequence
 
 
+def _known(request: Request) -> tuple[int, int]:
+    return request.computed, len(request.output)
+
+
 def workload(letters: str = "ABCD") -> Callable[[Any], str]:
     """A kind for the search: a few requests as text, in all stages."""
 
@@ -320,7 +338,8 @@ def workload(letters: str = "ABCD") -> Callable[[Any], str]:
             prompt, output = random.randint(1, 9), random.choice([0, 0, 1, 1, 2, 4])
             known = prompt + output
             computed = known - 1 if output and random.random() < 0.6 else random.randint(0, known - 1)
-            found.append(f"{letter}:{prompt}:{computed}:{output}")
+            preempted = random.choice(["", ":1"]) if output else ""
+            found.append(f"{letter}:{prompt}:{computed}:{output}{preempted}")
         return ",".join(found)
 
     return draw
