@@ -668,6 +668,19 @@ for hashes, tokens in [(["a", "ab", "abc"], 12), (["a", "ab"], 9),
     if got:
         cache.release(got[0])
 
+# %% [markdown] id="drill" tags=["fold"]
+# ## Drill: a morning at work (optional, 10 minutes)
+#
+# A server that somebody else runs, and two minutes of its board. Pin on the curves what convicts and what rules another
+# cause out, look at one thing more, name the cause, and change something. The score says what your change did to the same
+# requests. You need the hit rate, the tokens that come and those that are computed; what the board says of queues and
+# preemptions is explained in lessons 16 to 18.
+
+# %% id="drill-board"
+from labkit.widgets import DrillBoard
+
+DrillBoard("good-morning")
+
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #

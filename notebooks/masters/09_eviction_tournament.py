@@ -571,6 +571,19 @@ from labkit.grading.tournament_command import hold, text_of
 standings = hold(seed=2026, requests=150, capacities=(150, 500))
 print(text_of(standings))
 
+# %% [markdown] id="drill" tags=["fold"]
+# ## Drill: what pushed it out? (optional, 10 minutes)
+#
+# A server that somebody else runs, and two minutes of its board. Pin on the curves what convicts and what rules another
+# cause out, look at one thing more, name the cause, and change something. The score says what your change did to the same
+# requests. Hit rate, evictions and regret are yours by now; what the board says of queues and preemptions is explained in
+# lessons 16 to 18.
+
+# %% id="drill-board"
+from labkit.widgets import DrillBoard
+
+DrillBoard("the-reading-room")
+
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #

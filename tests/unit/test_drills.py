@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -18,7 +19,7 @@ from labkit.drills import catalog, evidence
 from labkit.drills.board import board_lines, sparkline
 from labkit.drills.bots import SIMPLE, Bot, oracle, proved
 from labkit.drills.catalog import DRILLS, drill, twin
-from labkit.drills.course import playable
+from labkit.drills.course import UNLABELLED, playable
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, Goal
 from labkit.drills.evidence import Pin, at_least, both, flat, rises
 from labkit.drills.play import Play, Stage
@@ -28,6 +29,7 @@ from labkit.errors import DrillError
 from labkit.observe.alerts import firings
 from labkit.observe.series import Series
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(DRILLS)
 RNG = np.random.default_rng(0)
 SEEDS = (0, 1000, 2000)
@@ -79,6 +81,15 @@ def test_six_drills_have_a_lesson_and_ten_are_drawn_in_lesson_19() -> None:
     assert sum(found.cause == HEALTHY for found in DRILLS.values()) == 4
     unlabelled = [found for found in DRILLS.values() if found.lesson == "19"]
     assert len({found.cause for found in unlabelled if found.cause != HEALTHY}) >= 5
+
+
+@pytest.mark.parametrize("name", [name for name, found in DRILLS.items() if found.lesson != UNLABELLED])
+def test_a_drill_with_a_label_stands_in_its_lesson(name: str) -> None:
+    masters = list((ROOT / "notebooks" / "masters").glob(f"{DRILLS[name].lesson}_*.py"))
+    # Lesson 13 belongs to Part II, which is to come.
+    assert bool(masters) == (DRILLS[name].lesson != "13")
+    for master in masters:
+        assert f'DrillBoard("{name}")' in master.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
