@@ -14,7 +14,7 @@ import numpy as np
 
 from labkit.drills.evidence import Evidence
 from labkit.drills.world import Run, World, run
-from labkit.observe.series import Series
+from labkit.observe.series import FIGURES, Series
 
 HEALTHY = "healthy"
 NOTHING = "nothing"
@@ -49,6 +49,24 @@ COSTS = {
     "throughput": "Fewer tokens a second in all",
 }
 """What a fix can cost."""
+
+
+_TITLES = {
+    "tokens_per_second": "tokens delivered, tokens/s",
+    "ttft_p50_s": "time to first token, median, s",
+    "ttft_p99_s": "time to first token, 99th percentile, s",
+    "itl_p99_s": "time between tokens, 99th percentile, s",
+    "goodput": "requests finished within the target, 1/s",
+    "recomputed_tokens": "tokens computed again after a preemption",
+}
+
+
+def figure_title(name: str) -> str:
+    """A figure of `Run.measure` as a person reads it."""
+    if name in FIGURES:
+        figure = FIGURES[name]
+        return f"{figure.title}, {figure.unit}"
+    return _TITLES.get(name, name.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -105,13 +123,18 @@ class Goal:
         after, before = fixed.measure(self.figure), unfixed.measure(self.figure)
         return bool(self.at_least * before <= after and (self.at_most == np.inf or after <= self.at_most * before))
 
-    def __str__(self) -> str:
-        bounds = [
+    @property
+    def bounds(self) -> str:
+        """In words: "at most 0.5x"."""
+        words = [
             f"at {word} {bound:g}x"
             for word, bound in (("least", self.at_least), ("most", self.at_most))
             if 0 < bound < np.inf
         ]
-        return f"{self.figure} {' and '.join(bounds)}"
+        return " and ".join(words)
+
+    def __str__(self) -> str:
+        return f"{figure_title(self.figure)}: {self.bounds}"
 
 
 @dataclass(frozen=True)

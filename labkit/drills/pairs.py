@@ -6,22 +6,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from labkit.drills.drill import Goal
+from labkit.drills.drill import Goal, figure_title
 from labkit.drills.play import Play
 from labkit.drills.score import HIDDEN_SEEDS
 from labkit.drills.world import run
-from labkit.observe.series import FIGURES
 
 HEALTHY_FIGURES = ("tokens_per_second", "goodput")
 """What is compared beside the headline's figure where nothing was wrong."""
-
-_TITLES = {
-    "tokens_per_second": "tokens delivered, tokens/s",
-    "ttft_p50_s": "time to first token, median, s",
-    "ttft_p99_s": "time to first token, 99th percentile, s",
-    "goodput": "requests finished within the target, 1/s",
-    "recomputed_tokens": "tokens computed again after a preemption",
-}
 
 
 class Compared(NamedTuple):
@@ -66,7 +57,7 @@ def compared(play: Play, tell: Callable[[int], None] = lambda _: None) -> list[C
         Compared(
             figure_title(goal.figure),
             role,
-            "" if role == "seen" else str(goal).removeprefix(f"{goal.figure} "),
+            "" if role == "seen" else goal.bounds,
             goal.at_least or None,
             None if math.isinf(goal.at_most) else goal.at_most,
             tuple(before.measure(goal.figure) for before, _ in runs),
@@ -75,11 +66,3 @@ def compared(play: Play, tell: Callable[[int], None] = lambda _: None) -> list[C
         )
         for role, goal in goals
     ]
-
-
-def figure_title(name: str) -> str:
-    """A figure of `Run.measure` as a person reads it."""
-    if name in FIGURES:
-        figure = FIGURES[name]
-        return f"{figure.title}, {figure.unit}"
-    return _TITLES.get(name, name.replace("_", " "))
