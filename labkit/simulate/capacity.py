@@ -1,0 +1,82 @@
+"""How much is enough: requests that were served well, by the second, and the smallest size that serves all well.
+
+Source of the idea of goodput: Zhong et al., DistServe, OSDI 2024, which counts the requests that meet a target for the
+first token and for the tokens after it. The search is the oldest one for a bound that nobody knows: double until it is
+enough, then halve what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from labkit.simulate.clock import Life
+
+
+class Outcome(NamedTuple):
+    """What became of a request, by the clock of whoever asked; None for what did not happen.
+
+    Attributes:
+        arrival_s: when it was to be sent.
+        first_s, end_s: when its first and its last token came.
+        tokens: of its answer.
+    """
+
+    arrival_s: float
+    first_s: float | None
+    end_s: float | None
+    tokens: int
+
+
+def outcomes(lives: Iterable[Life]) -> list[Outcome]:
+    """The same of requests that were simulated (`Simulation.lives`), refused and unfinished ones among them."""
+
+    def known(seconds: float) -> float | None:
+        return seconds if seconds == seconds else None
+
+    return [
+        Outcome(life.request.arrival, known(life.first_s), known(life.end_s), len(life.request.output))
+        for life in lives
+    ]
+
+
+def goodput(requests: Sequence[Outcome], seconds: float, ttft_s: float, tpot_s: float) -> float:
+    """Requests a second that were served well; what `Metrics` counts by `Target`, of requests that were kept.
+
+    Args:
+        requests: all that came, in any order.
+        seconds: how long they were served, above 0.
+        ttft_s: from its arrival to its first token at most.
+        tpot_s: a token after the first at most, in the mean of the request.
+    """
+    good = 0
+    for request in requests:
+        if request.first_s is None or request.end_s is None:
+            continue
+        in_time = request.first_s - request.arrival_s <= ttft_s
+        good += in_time and request.end_s - request.first_s <= (request.tokens - 1) * tpot_s
+    return good / seconds
+
+
+def capacity_search(enough: Callable[[int], bool], most: int) -> int | None:
+    """The smallest size that is enough, by few measurements.
+
+    Args:
+        enough: measures a size, and takes long; what is enough stays enough with more.
+        most: the largest size to think of, 1 or more.
+
+    Returns:
+        A size that was measured to be enough, where one less was measured not to be; None if `most` is not enough.
+    """
+    low, high = 0, 1
+    while not enough(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if enough(middle):
+            high = middle
+        else:
+            low = middle
+    return high
