@@ -12,8 +12,8 @@ from labkit.errors import TraceFileError
 from labkit.simulate.trace_formats import PER_SECOND
 
 MEANINGS: dict[str, tuple[str, ...]] = {
-    "arrival": ("arrival", "arrival_time", "arrived", "arrived_at", "start", "start_time", "received", "received_at",
-                "timestamp", "request_time", "created"),
+    "arrival": ("arrival", "arrival_time", "arrived", "arrived_at", "start", "start_time", "started", "started_at",
+                "received", "received_at", "timestamp", "request_time", "created"),
     "input": ("prompt_tokens", "num_prompt_tokens", "input_tokens", "input_length", "input_len", "prompt_len",
               "prompt_length", "context_tokens", "contexttokens", "request_tokens"),
     "output": ("completion_tokens", "output_tokens", "output_length", "output_len", "generated_tokens",

@@ -9,7 +9,7 @@ from labkit.grading.breakit import BreakIt
 from labkit.grading.functions import FunctionSpecification
 from labkit.grading.language import rules_from
 from labkit.grading.specification import Specification
-from labkit.simulate.capacity import Outcome
+from labkit.simulate.goodput import Outcome
 from labkit.simulate.column_names import meaning_of
 from labkit.specs import Exercise, Lesson
 from labkit.specs.capacity_and_slos.referees import SearchReferee, StopwatchReferee
@@ -43,7 +43,7 @@ class Goodput(FunctionSpecification):
           served well, however soon it began.
             ? Who reads a word every three seconds, is that person served well?
             [[0,0.5,9,5]] 4 2 0.5
-            [[0,0.5,1,2],[0,0.5,31,11]] 4 2 0.5
+            [[0,0.5,1,3],[0,0.5,31,11]] 4 2 0.5
             [[0,0,3,5]] 4 2 0.5
         the-first-is-none-of-them: The time after the first token is shared by the tokens after the first.
             ? An answer of 5 tokens: how many gaps are there between its first and its last?
@@ -364,9 +364,9 @@ LESSON = Lesson(
     builds="Three tools of whoever plans: what was served well, how much is enough for it, and whose trace that is.",
     symptom="Throughput is at its best ever, and the server keeps its promise to one of eight: what would be enough?",
     exercises=(
-        Exercise("goodput", "What was served well", 8, 2, 5, Goodput(), "labkit.simulate.capacity:goodput"),
+        Exercise("goodput", "What was served well", 8, 2, 5, Goodput(), "labkit.simulate.goodput:goodput"),
         Exercise("capacity_search", "How much is enough", 12, 3, 5, CapacitySearch(),
-                 "labkit.simulate.capacity:capacity_search"),
+                 "labkit.simulate.capacity_search:capacity_search"),
         Exercise("column_map", "A file you have never seen", 8, 2, 4, ColumnMap(),
                  "labkit.simulate.column_names:column_map"),
         Exercise("break_stopwatch", "Break it: the clock that starts too late", 6, 2, 4, BreakTheStopwatch(),

@@ -1,13 +1,12 @@
-"""How much is enough: requests that were served well, by the second, and the smallest size that serves all well.
+"""Requests that were served well, by the second, of requests whose lives were kept.
 
 Source of the idea of goodput: Zhong et al., DistServe, OSDI 2024, which counts the requests that meet a target for the
-first token and for the tokens after it. The search is the oldest one for a bound that nobody knows: double until it is
-enough, then halve what is left.
+first token and one for the tokens after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from labkit.simulate.clock import Life
@@ -56,27 +55,3 @@ def goodput(requests: Sequence[Outcome], seconds: float, ttft_s: float, tpot_s: 
         in_time = request.first_s - request.arrival_s <= ttft_s
         good += in_time and request.end_s - request.first_s <= (request.tokens - 1) * tpot_s
     return good / seconds
-
-
-def capacity_search(enough: Callable[[int], bool], most: int) -> int | None:
-    """The smallest size that is enough, by few measurements.
-
-    Args:
-        enough: measures a size, and takes long; what is enough stays enough with more.
-        most: the largest size to think of, 1 or more.
-
-    Returns:
-        A size that was measured to be enough, where one less was measured not to be; None if `most` is not enough.
-    """
-    low, high = 0, 1
-    while not enough(high):
-        if high == most:
-            return None
-        low, high = high, min(2 * high, most)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if enough(middle):
-            high = middle
-        else:
-            low = middle
-    return high
