@@ -221,8 +221,8 @@ print(f"12 a second: {UNIT * size:,} blocks, found by {len(measured)} simulation
 measured_picture(measured, UNIT, WANTED)
 
 # %% [markdown] id="after-how-many"
-# Memory buys more than it costs up to here, and nothing behind it. The numbers at the dots are the order in which they
-# were measured.
+# Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
+# were measured: 6,400 ended the doubling, and the rest is halving.
 #
 # Now for 24 a second. The largest size is all the memory that the card has.
 
@@ -534,10 +534,10 @@ predict("20", "verify")
 # %% [markdown] id="derivation" tags=["fold"]
 # ## How many measurements
 #
-# Let the answer be $n$, and $2^{k-1} < n \\le 2^k$. Doubling measures $1, 2, 4, \\dots, 2^k$, which is $k + 1$ sizes.
+# Let the answer be $n$, and $2^{k-1} < n \le 2^k$. Doubling measures $1, 2, 4, \dots, 2^k$, which is $k + 1$ sizes.
 # Between $2^{k-1}$ and $2^k$ lie $2^{k-1} - 1$ sizes that nobody has measured, and each measurement halves them:
-# $k - 1$ more. Together $2k$, about $2 \\log_2 n$, whatever `most` is. Beginning with `most` and halving would be
-# $\\log_2 \\text{most}$: fewer where $n$ is larger than the root of `most`, and each of the first ones as long as the
+# $k - 1$ more. Together $2k$, about $2 \log_2 n$, whatever `most` is. Beginning with `most` and halving would be
+# $\log_2 \text{most}$: fewer where $n$ is larger than the root of `most`, and each of the first ones as long as the
 # largest.
 #
 # Against noise it has no remedy. If a measurement near the edge is wrong with probability $p$, the halving goes the

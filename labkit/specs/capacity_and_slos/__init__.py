@@ -9,8 +9,8 @@ from labkit.grading.breakit import BreakIt
 from labkit.grading.functions import FunctionSpecification
 from labkit.grading.language import rules_from
 from labkit.grading.specification import Specification
-from labkit.simulate.goodput import Outcome
 from labkit.simulate.column_names import meaning_of
+from labkit.simulate.goodput import Outcome
 from labkit.specs import Exercise, Lesson
 from labkit.specs.capacity_and_slos.referees import SearchReferee, StopwatchReferee
 from labkit.words import plural
@@ -362,7 +362,7 @@ LESSON = Lesson(
     part="III. The scheduler",
     minutes=75,
     builds="Three tools of whoever plans: what was served well, how much is enough for it, and whose trace that is.",
-    symptom="Throughput is at its best ever, and the server keeps its promise to one of eight: what would be enough?",
+    symptom="Throughput is at its best ever, and the server keeps its promise to one in six: what would be enough?",
     exercises=(
         Exercise("goodput", "What was served well", 8, 2, 5, Goodput(), "labkit.simulate.goodput:goodput"),
         Exercise("capacity_search", "How much is enough", 12, 3, 5, CapacitySearch(),
