@@ -186,8 +186,8 @@ def _needs(found: Findings) -> Section:
                 "## What it needs",
                 f"A token of {plain(what.model)} takes {kv_bytes_per_token(shape):,} bytes of keys and values. "
                 f"{plain(what.card)} has {card.memory_bytes / 1e9:,.0f} GB; {UTILISATION:.0%} of it less "
-                f"{shape.weights_bytes / 1e9:,.1f} GB of weights is for the cache. Each card has {some.blocks:,} blocks "
-                f"of {plural(size, 'token')} ({chosen}): room for {some.blocks * size:,} tokens.",
+                f"{shape.weights_bytes / 1e9:,.1f} GB of weights is for the cache. Each card has {some.blocks:,} "
+                f"blocks of {plural(size, 'token')} ({chosen}): room for {some.blocks * size:,} tokens.",
                 "Requests are dealt to the cards in turn, and every card is simulated by itself.",
                 table(["cards", *HEAD], rows),
                 _legend(),
@@ -260,7 +260,7 @@ def _assumptions(found: Findings) -> Section:
     of_model = [
         f"A step takes {1000 * fixed:g} ms and the longer of reading and computing, at {reached:.0%} of the data sheet "
         f"({plain(CARDS[what.card].source)}), in bfloat16. No measurement of this card stands behind "
-        "it: measure a step with your model, and hold it against `labkit.simulate.cost_model` before you order anything.",
+        "it: measure a step with your model, and hold it against `labkit.simulate.cost_model` before you order.",
         "Each card holds the whole model: no tensor parallelism, no speculation, no quantised cache. No memory is set "
         "aside for activations.",
         "Requests come when the file says, however slow the server is: nobody gives up, and nobody asks again. Answers "
