@@ -98,7 +98,7 @@ def notebook(found: Findings) -> Any:
 
 STYLE = """<style>
 body { max-width: 62rem; margin: 0 auto; }
-.jp-RenderedHTMLCommon table { font-size: .88em; font-variant-numeric: tabular-nums; }
+.jp-RenderedHTMLCommon table { margin-left: 0; font-size: .88em; font-variant-numeric: tabular-nums; }
 .jp-RenderedHTMLCommon img { max-width: 46rem; width: 100%; background: #fff; border-radius: 4px; }
 .jp-InputPrompt, .jp-OutputPrompt { display: none; }
 @media print { body { max-width: none; } }

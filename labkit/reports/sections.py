@@ -14,7 +14,7 @@ import numpy as np
 from labkit.cache.geometry import kv_bytes_per_token, model
 from labkit.simulate import workload_pictures as pictures
 from labkit.simulate.capacity import Served, enough, shared_prefixes
-from labkit.simulate.configuration import UTILISATION, Configuration
+from labkit.simulate.configuration import DRAWN, UTILISATION, Configuration
 from labkit.simulate.cost_model import CARDS, cost_model
 from labkit.simulate.pictures import Picture
 from labkit.simulate.sketch import ERROR
@@ -88,6 +88,8 @@ def _answer(found: Findings) -> Section:
             f"{plural(best.cards, 'card')}, serves {best.share:.1%} within it. Where more cards do not help, it is not "
             "the load: a single prompt takes longer than the target, or a step does."
         )
+        if best.totals["refused"]:
+            said += f" {plural(best.totals['refused'], 'request')} can never fit on one card, or came too late."
     else:
         said = (
             f"**{plural(settled.cards, 'card')} {'is' if settled.cards == 1 else 'are'} enough**: {settled.share:.1%}."
@@ -242,6 +244,7 @@ def _assumptions(found: Findings) -> Section:
     what, trace = found.configuration, found.trace
     settings = inspect.signature(cost_model).parameters
     reached, fixed = settings["share"].default, settings["fixed_s"].default
+    drawn = what.trace in DRAWN
     columns = ", ".join(f"{plain(k)} from {plain(v)}" for k, v in (what.columns or {}).items())
     refused: dict[str, int] = {}
     for run in found.blocks[0].runs:
@@ -250,11 +253,17 @@ def _assumptions(found: Findings) -> Section:
     of_file = [
         f"Source: {plain(trace.source)}.",
         *(f"The reader says: {plain(note)}" for note in trace.notes),
-        f"Columns as they were named: {columns}." if columns else "Columns were recognised by their names.",
+        f"Columns as they were named: {columns}."
+        if columns
+        else ""
+        if drawn
+        else "Columns were recognised by their names.",
         f"Unit of time as it was named: {plain(what.unit)}." if what.unit else "",
         f"The first {what.requests:,} requests at most were taken." if what.requests else "All requests were taken.",
         f"Requests come {what.speed:g} times as fast as in the file." if what.speed != 1 else "",
-        "A file with a row that cannot be read, a time below 0 or a hole is refused as a whole: no row is lost in "
+        ""
+        if drawn
+        else "A file with a row that cannot be read, a time below 0 or a hole is refused as a whole: no row is lost in "
         "silence.",
     ]
     of_model = [

@@ -76,7 +76,7 @@ def over_blocks(tried: list[Served], share: float) -> Picture:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(left=0)
     _shares(axes, "share")
-    axes.legend(loc="center right")
+    axes.legend(loc="best")
     return Picture(figure, "Over the blocks of a card: the share of requests within the target, and of repeated work.")
 
 
