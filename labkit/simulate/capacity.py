@@ -15,9 +15,12 @@ import numpy as np
 
 from labkit.cache.checks import whole_number
 from labkit.errors import SimulationError
+from labkit.simulate.capacity_search import capacity_search
 from labkit.simulate.clock import Simulation
 from labkit.simulate.configuration import Configuration
 from labkit.simulate.metrics import without_nan
+from labkit.simulate.replicas import routed
+from labkit.simulate.sketch import Sketch
 from labkit.simulate.trace import Trace
 
 SHARES = (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)
@@ -32,17 +35,33 @@ class Served:
 
     Attributes:
         cards, blocks: how many, and of how many blocks each.
-        runs: what each card did.
+        runs: what each card did that got requests.
+        requests: that each card got, 0 among them.
         share: of the requests, those that met the target; what was refused met none.
     """
 
     cards: int
     blocks: int
     runs: tuple[Simulation, ...]
+    requests: tuple[int, ...] = ()
 
     @property
     def share(self) -> float:
         return sum(run.metrics.good for run in self.runs) / sum(run.requests for run in self.runs)
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of all prompts' tokens that were found in a cache, those of preempted requests left out."""
+        counters = [run.metrics.scheduler.manager.counters for run in self.runs]
+        return sum(c.hit_tokens for c in counters) / max(1, sum(c.queried_tokens for c in counters))
+
+    @property
+    def ttft(self) -> Sketch:
+        """Seconds to the first token, of all cards together: their sketches merged, and not their percentiles."""
+        together = Sketch()
+        for run in self.runs:
+            together.merge(run.metrics.run_ttft)
+        return together
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -64,23 +83,8 @@ class Served:
         return out
 
 
-def deal(trace: Trace, cards: int) -> list[Trace]:
-    """A part of the requests for each card: the first, the second, ... in turn. Times stay as they are."""
-    ids = trace.hash_ids
-    return [
-        replace(
-            trace,
-            arrival_s=trace.arrival_s[at::cards],
-            input_tokens=trace.input_tokens[at::cards],
-            output_tokens=trace.output_tokens[at::cards],
-            hash_ids=None if ids is None else ids[at::cards],
-        )
-        for at in range(cards)
-    ]
-
-
-def serve(configuration: Configuration, trace: Trace, cards: int = 1) -> Served:
-    """Simulate it on so many cards, each set up by `configuration`.
+def serve(configuration: Configuration, trace: Trace, cards: int = 1, route: str = "round robin") -> Served:
+    """Simulate it on so many cards, each set up by `configuration`, behind a router of `labkit.simulate.replicas`.
 
     Raises:
         SimulationError: more cards than requests, or none. KeyboardInterrupt where somebody stopped it.
@@ -88,13 +92,13 @@ def serve(configuration: Configuration, trace: Trace, cards: int = 1) -> Served:
     whole_number(cards, "cards", at_least=1, error=SimulationError)
     if cards > len(trace):
         raise SimulationError(f"{len(trace):,} requests cannot be dealt to {cards:,} cards: take as many at most.")
-    runs = []
-    for part in deal(trace, cards):
+    runs, parts = [], routed(trace, cards, route)
+    for part in filter(len, parts):
         run = configuration.run(trace=part)
         if run.stopped == "interrupted":
             raise KeyboardInterrupt
         runs.append(run)
-    return Served(cards, runs[0].metrics.scheduler.manager.num_blocks, tuple(runs))
+    return Served(cards, runs[0].metrics.scheduler.manager.num_blocks, tuple(runs), tuple(map(len, parts)))
 
 
 def fewest_cards(
@@ -118,21 +122,15 @@ def fewest_cards(
         raise SimulationError(f"share is {share!r:.60}, but must be above 0 and at most 1: 0.95 is usual.")
     most = min(whole_number(most, "most", at_least=1, error=SimulationError), len(trace))
 
-    def tries() -> Iterator[Served]:
-        below, cards = 0, 1
-        while (served := serve(configuration, trace, cards)).share < share:
-            yield served
-            if cards == most:
-                return
-            below, cards = cards, min(2 * cards, most)
-        yield served
-        while cards - below > 1:
-            middle = (below + cards) // 2
-            served = serve(configuration, trace, middle)
-            yield served
-            below, cards = (below, middle) if served.share >= share else (middle, cards)
+    tried: dict[int, Served] = {}
 
-    return sorted(_told(tries(), tell), key=lambda served: served.cards)
+    def is_enough(cards: int) -> bool:
+        tried[cards] = serve(configuration, trace, cards)
+        tell(tried[cards])
+        return tried[cards].share >= share
+
+    capacity_search(is_enough, most)
+    return [tried[cards] for cards in sorted(tried)]
 
 
 def fewer_blocks(

@@ -7,9 +7,10 @@ first token and one for the tokens after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from labkit.simulate.clock import Life
+if TYPE_CHECKING:
+    from labkit.simulate.clock import Life
 
 
 class Outcome(NamedTuple):

@@ -1,23 +1,20 @@
-"""Several servers behind a router: which of them a request goes to, and what all of them did together.
+"""Several servers behind a router: which of them a request goes to.
 
 Each replica has its own cache, so what a prompt finds depends on where the ones before it went. The router knows what a
 request came with and where it sent the others, not what became of them: it thinks that a replica works through its
-prompts at a steady speed, and never forgets. Then each replica is simulated alone.
+prompts at a steady speed, and never forgets. `labkit.simulate.capacity.serve` then simulates each replica alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from labkit.cache.checks import one_of, whole_number
 from labkit.errors import SimulationError
 from labkit.simulate.block_ids import BlockIds
-from labkit.simulate.clock import Simulation
-from labkit.simulate.configuration import Configuration
-from labkit.simulate.sketch import Sketch
 from labkit.simulate.trace import Trace
 
 ROUTES = ("round robin", "most found", "done first")
@@ -40,11 +37,13 @@ def routed(trace: Trace, replicas: int, route: str, tokens_per_s: float = 10_000
     """
     whole_number(replicas, "replicas", at_least=1, error=SimulationError)
     one_of(route, "route", ROUTES, SimulationError)
+    if trace.hash_ids is not None and not isinstance(trace.hash_ids, BlockIds):
+        trace = replace(trace, hash_ids=BlockIds.of(trace.hash_ids))
     if route == "round robin":
         place = np.arange(len(trace)) % replicas
     else:
         place = _by_prefix(trace, replicas, patient=route == "most found", tokens_per_s=tokens_per_s)
-    return [_part(trace, np.flatnonzero(place == number), number) for number in range(replicas)]
+    return [_part(trace, np.flatnonzero(place == number)) for number in range(replicas)]
 
 
 def _by_prefix(trace: Trace, replicas: int, patient: bool, tokens_per_s: float) -> np.ndarray:
@@ -71,58 +70,11 @@ def _leading(ids: Sequence[int], known: set[int]) -> int:
     return next((count for count, id in enumerate(ids) if id not in known), len(ids))
 
 
-def _part(trace: Trace, index: np.ndarray, number: int) -> Trace:
-    ids = trace.hash_ids
+def _part(trace: Trace, index: np.ndarray) -> Trace:
     return replace(
         trace,
-        name=f"{trace.name}, replica {number + 1}",
         arrival_s=trace.arrival_s[index],
         input_tokens=trace.input_tokens[index],
         output_tokens=trace.output_tokens[index],
-        hash_ids=None if ids is None else (ids if isinstance(ids, BlockIds) else BlockIds.of(ids)).take(index),
-    )
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """What replicas did together.
-
-    Attributes:
-        runs: of those that got requests.
-        requests: that each replica got, 0 among them.
-        hit_rate: share of all prompts' tokens that were found in a cache.
-        served_well: share of all requests that met the target.
-        ttft: sketch of the seconds to the first token, of all of them.
-    """
-
-    runs: tuple[Simulation, ...]
-    requests: tuple[int, ...]
-    hit_rate: float
-    served_well: float
-    ttft: Sketch
-
-
-def serve(trace: Trace, replicas: int, route: str, configuration: Configuration) -> Fleet:
-    """Serve a trace on replicas that are alike.
-
-    Args:
-        configuration: of one replica; its trace is not read.
-
-    Raises:
-        SimulationError: as `routed`, or a trace without requests.
-    """
-    if not len(trace):
-        raise SimulationError("The trace has no requests: give one that has.")
-    parts = routed(trace, replicas, route)
-    runs = tuple(configuration.run(trace=part) for part in parts if len(part))
-    counters = [run.metrics.scheduler.manager.counters for run in runs]
-    ttft = Sketch()
-    for run in runs:
-        ttft.merge(run.metrics.run_ttft)
-    return Fleet(
-        runs,
-        tuple(map(len, parts)),
-        sum(c.hit_tokens for c in counters) / max(1, sum(c.queried_tokens for c in counters)),
-        sum(run.metrics.good for run in runs) / len(trace),
-        ttft,
+        hash_ids=trace.hash_ids.take(index) if isinstance(trace.hash_ids, BlockIds) else None,
     )

@@ -279,13 +279,13 @@ save_point("20")
 # 3,000 blocks.
 
 # %% id="how-many-cards"
-from labkit.simulate.replicas import serve
+from labkit.simulate.capacity import serve
 
 tried = {}
 
 
 def enough_cards(cards):
-    tried[cards] = serve(asked(48), cards, "round robin", server(blocks=3000)).served_well
+    tried[cards] = serve(server(blocks=3000), asked(48), cards).share
     return tried[cards] >= WANTED
 
 
@@ -312,7 +312,7 @@ trace = chats(6)
 print("servers  router        found in a cache   first token p99   requests of each")
 for replicas, route in ((1, "round robin"), (2, "round robin"), (4, "round robin"), (8, "round robin"),
                         (4, "most found"), (4, "done first")):
-    fleet = serve(trace, replicas, route, server())
+    fleet = serve(server(), trace, replicas, route)
     print(f"{replicas:7}  {route:12} {fleet.hit_rate:17.0%} {fleet.ttft.percentile(99):15.2f} s  ", *fleet.requests)
 
 # %% [markdown] id="after-p1"
@@ -334,12 +334,12 @@ for route in ("round robin", "done first"):
     tried = {}
 
     def enough_cards(cards):
-        tried[cards] = serve(busy, cards, route, server(blocks=1500))
-        return tried[cards].served_well >= WANTED
+        tried[cards] = serve(server(blocks=1500), busy, cards, route)
+        return tried[cards].share >= WANTED
 
     cards = capacity_search(enough_cards, 16)
     print(f"{route:11}: {cards} cards, {tried[cards].hit_rate:.0%} found;",
-          ", ".join(f"{n}: {fleet.served_well:.0%}" for n, fleet in sorted(tried.items())))
+          ", ".join(f"{n}: {fleet.share:.0%}" for n, fleet in sorted(tried.items())))
 
 # %% [markdown] id="after-cards"
 # The same load, the same cards, the same promise, and two of five cards less. A hit is a prompt that need not be
@@ -424,8 +424,29 @@ for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
 # %% [markdown] id="after-column-map"
 # The last two rows are one file. Read wrongly, it needs no server at all.
 #
-# In the terminal the same map is `--column arrival=Started_ms --column "input=Prompt Tokens" --unit ms`; the arrival's
-# dates, where a file has dates, need no unit. `labkit simulate` prints what it took for granted.
+# Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row a request, of any names. Where the map
+# is refused, write `columns` by hand; where the unit is, ask whoever wrote the file. Without a path the cell takes the
+# gateway's log once more. It looks for the number of cards and for the memory, and writes what it found as a page that
+# can be handed to a colleague: `report.html`, beside this notebook.
+
+# %% id="own-report"
+from labkit.reports.report import write_report
+from labkit.simulate.configuration import Configuration
+
+OWN_FILE = ""  # for example "requests.csv"
+own, unit = Path(OWN_FILE) if OWN_FILE else log, None
+columns, unit = column_map(own.open(encoding="utf-8").readline().strip("\n").split(","), unit)
+mine = Configuration(str(own), columns=columns, unit=unit, card="H100", blocks=1500, target=PROMISE)
+found = write_report(mine, Path("report.html"), share=0.95)
+for note in found.trace.notes:
+    print(note)
+for tried in found.cards:
+    print(f"{tried.cards} cards of {tried.blocks:,} blocks: {tried.share:.1%} keep the promise")
+
+# %% [markdown] id="after-own-report"
+# The page needs neither kernel nor network. It says what the workload is, what it needs, what happens with less memory,
+# and what was taken for granted; read that last part before you send it. In the terminal the same is
+# `labkit report gateway.csv --column arrival=Started_ms --column "input=Prompt Tokens" --unit ms --out report.html`.
 #
 # ## Many at once
 #
@@ -506,6 +527,49 @@ quiz("20")
 
 # %% id="finish"
 finish("20")
+
+# %% [markdown] id="facts" tags=["fold"]
+# ## Stretch: ten claims (12 minutes)
+#
+# You have all the evidence that these need: each is settled by a cell of this course, and some are true. Before you
+# choose, say to yourself which cell you would run.
+
+# %% id="facts-quiz"
+quiz("facts")
+
+# %% [markdown] id="practice" tags=["fold"]
+# ## Stretch: three tasks (15 minutes)
+#
+# The first is a draft as an assistant writes it: fluent, mostly right, and not to be handed on as it is. The second
+# takes one detail of it, and asks for steps that could prove you wrong; its grader looks for words, and says so. The
+# third goes to the source: words first, and then figures.
+
+# %% id="practice-quiz"
+quiz("practice")
+
+# %% id="paper-and-ours"
+from labkit.mine import waste_by_kind
+from labkit.simulate.replay import useful_share, useful_share_over_time
+from labkit.simulate.workload import draw
+
+# one sequence: 20 slots held, 6 written, 14 at its end; 5 free in one piece, and 8 are wanted
+print(waste_by_kind([(0, 20, 6, 14)], [(20, 5)], 8))
+conversation = draw(20_000, seed=0)
+for reserved in (2_048, 4_096):
+    print(f"reserve {reserved:,}: {useful_share(conversation, reserved):.1%} at the end,",
+          f"{useful_share_over_time(conversation, reserved):.1%} over its life")
+
+# %% [markdown] id="own-work-text" tags=["fold"]
+# ## Your own work
+#
+# A course ends where your own server begins. Write down one detail of it, and one claim about it that you want to be
+# sure of. When you have checked it, say where. What you write stays on this machine; `labkit report --own-work` puts it
+# into the report.
+
+# %% id="own-work"
+from labkit.widgets import OwnWork
+
+OwnWork()
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production

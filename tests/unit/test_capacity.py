@@ -9,9 +9,10 @@ import pytest
 
 from labkit.errors import SimulationError
 from labkit.scheduling.config import SchedulerConfig
-from labkit.simulate.capacity import deal, enough, fewer_blocks, fewest_cards, serve, shared_prefixes
+from labkit.simulate.capacity import enough, fewer_blocks, fewest_cards, serve, shared_prefixes
 from labkit.simulate.configuration import Configuration
 from labkit.simulate.metrics import Target
+from labkit.simulate.replicas import routed
 from labkit.simulate.trace import Trace
 
 L4 = Configuration("chats", card="L4", blocks=600, requests=90, speed=3.0, target=Target(5.0, 0.2))
@@ -19,7 +20,7 @@ L4 = Configuration("chats", card="L4", blocks=600, requests=90, speed=3.0, targe
 
 def test_dealing_loses_nobody_and_serving_counts_all() -> None:
     trace = replace(L4.workload(), hash_ids=[np.array([at]) for at in range(90)], block_tokens=512)
-    parts = deal(trace, 4)
+    parts = routed(trace, 4, "round robin")
     assert [len(part) for part in parts] == [23, 23, 22, 22]
     assert sorted(np.concatenate([part.arrival_s for part in parts])) == sorted(trace.arrival_s)
     assert [ids.tolist() for ids in parts[1].hash_ids or ()][:2] == [[1], [5]]

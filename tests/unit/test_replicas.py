@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import SimulationError
+from labkit.simulate.capacity import serve
 from labkit.simulate.generators import workload
-from labkit.simulate.replicas import ROUTES, routed, serve
+from labkit.simulate.replicas import ROUTES, routed
 from labkit.specs.capacity_and_slos.scenes import chats, server
 
 
@@ -30,7 +31,7 @@ def test_each_request_goes_to_one_of_them(n: int, replicas: int, route: str, ids
 def test_a_cache_sees_a_part_of_the_repeats_and_affinity_alone_leaves_the_others_idle():
     trace = chats(6, n=120)
     one, dealt, greedy, balanced = (
-        serve(trace, replicas, route, server())
+        serve(server(), trace, replicas, route)
         for replicas, route in ((1, ROUTES[0]), (4, ROUTES[0]), (4, ROUTES[1]), (4, ROUTES[2]))
     )
     assert dealt.hit_rate < 0.8 * one.hit_rate and greedy.hit_rate == one.hit_rate
