@@ -16,12 +16,13 @@ start("20")
 # %% id="symptom-numbers"
 from labkit.specs.capacity_and_slos.scenes import PROMISE, asked, server
 
-print("come a second   end a second   tokens a second   first token p99   served well a second")
+print("a second: come   end  tokens   served well      first token p99")
 for per_s in (4, 8, 16, 24):
     run = server(blocks=3000).run(trace=asked(per_s))
     total = run.totals
-    print(f"{per_s:13} {total['requests_per_second']:14.1f} {total['tokens_per_second']:17,.0f}",
-          f"{total['ttft_p99_s']:15.1f} s {total['goodput']:16.1f} ({run.metrics.good / run.requests:.0%})")
+    share = run.metrics.good / run.requests
+    print(f"{per_s:14} {total['requests_per_second']:5.1f} {total['tokens_per_second']:7,.0f}",
+          f"{total['goodput']:6.1f} {share:6.0%} {total['ttft_p99_s']:14.1f} s")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -98,10 +99,11 @@ from labkit.specs.capacity_and_slos.scenes import served
 
 run = served(asked(8), blocks=3000)  # the server made of your parts; every request is kept
 lives = outcomes(run.lives)
-print("yours:", round(goodput(lives, run.seconds, 1.0, 0.05), 3), " the simulator's:", round(run.totals["goodput"], 3))
+print(f"yours: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
+      f"the simulator's: {run.totals['goodput']:.3f}")
 for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
     good = goodput(lives, run.seconds, ttft_s, tpot_s)
-    print(f"first token within {ttft_s:4} s, then {1 / tpot_s:3.0f} tokens a second: {good:.2f} requests a second")
+    print(f"first token within {ttft_s:4} s, then {1 / tpot_s:2.0f} a second: {good:.2f} a second")
 
 # %% [markdown] id="after-goodput"
 # One run, four promises, four figures. A goodput without its target beside it says nothing, and a target is chosen by
@@ -137,7 +139,8 @@ windows = [waits[(at >= a) & (at < b)] for a, b in zip(edges, edges[1:])]
 windows = [window for window in windows if len(window)]
 each = [np.percentile(window, 99) for window in windows]
 print(f"p99 of all {len(waits)} requests:     {np.percentile(waits, 99):.3f} s")
-print(f"mean of the p99 of {len(each)} windows: {np.mean(each):.3f} s, and the worst window {max(each):.3f} s")
+print(f"mean of the p99 of {len(each)} windows: {np.mean(each):.3f} s,",
+      f"the worst window {max(each):.3f} s")
 
 together = Sketch()
 for window in windows:
@@ -146,8 +149,8 @@ for window in windows:
         part.add(wait)
     together.merge(part)
 exact = np.percentile(waits, 99, method="lower")
-print(f"p99 of the merged sketches: {together.percentile(99):.3f} s where {exact:.3f} s is exact:",
-      f"{abs(together.percentile(99) / exact - 1):.2%} off, {together.error:.1%} is promised")
+print(f"p99 of the merged sketches: {together.percentile(99):.3f} s, {exact:.3f} s is exact:",
+      f"{abs(together.percentile(99) / exact - 1):.2%} off, {together.error:.1%} at most")
 
 # %% [markdown] id="after-average"
 # The mean of the windows' p99 is neither the p99 of the day nor of any window: a quiet window counts as much as a full
@@ -230,7 +233,8 @@ measured_picture(measured, UNIT, WANTED)
 for per_s in (24, 40):
     size, measured = search_blocks(per_s)
     print(f"{per_s} a second: {size}")
-    print("  ", ", ".join(f"{UNIT * n:,} blocks {share:.0%}" for n, share in sorted(measured.items()) if n > 8))
+    large = sorted((UNIT * n, share) for n, share in measured.items() if n > 8)
+    print("  ", ", ".join(f"{blocks:,} blocks {share:.0%}" for blocks, share in large))
 
 # %% [markdown] id="after-no-size"
 # `None` is an answer: **no memory reaches this target**. At 24 a second the card itself is too slow; it is cards that
@@ -310,10 +314,11 @@ from labkit.specs.capacity_and_slos.scenes import chats
 
 trace = chats(6)
 print("servers  router        found in a cache   first token p99   requests of each")
-for replicas, route in ((1, "round robin"), (2, "round robin"), (4, "round robin"), (8, "round robin"),
-                        (4, "most found"), (4, "done first")):
+deals = [(n, "round robin") for n in (1, 2, 4, 8)]
+for replicas, route in (*deals, (4, "most found"), (4, "done first")):
     fleet = serve(server(), trace, replicas, route)
-    print(f"{replicas:7}  {route:12} {fleet.hit_rate:17.0%} {fleet.ttft.percentile(99):15.2f} s  ", *fleet.requests)
+    print(f"{replicas:7}  {route:12} {fleet.hit_rate:17.0%}",
+          f"{fleet.ttft.percentile(99):15.2f} s  ", *fleet.requests)
 
 # %% [markdown] id="after-p1"
 # Each cache sees a fraction of the repeats. With the system prompt all of them are soon acquainted, and a conversation
@@ -411,7 +416,7 @@ columns, unit = column_map(header, None)
 print(header)
 print(columns, unit)
 theirs = read_trace(log, column_map=columns, unit=unit)
-print(theirs.summary()["input_tokens"], f"{theirs.per_s:.2f} requests a second")
+print(f"{len(theirs)} requests, prompts of {theirs.input_tokens.mean():,.0f} tokens")
 try:
     column_map(["Started", "Prompt Tokens"], None)
 except TraceFileError:
@@ -419,7 +424,8 @@ except TraceFileError:
 wrong = read_trace(log, column_map=columns, unit="s")
 for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
     run = server(blocks=1500).run(trace=it)
-    print(f"{name:15} {it.per_s:8.4f} requests a second, {run.metrics.good / run.requests:.1%} served well")
+    share = run.metrics.good / run.requests
+    print(f"{name:15} {it.per_s:7.4f} requests a second, {share:.1%} served well")
 
 # %% [markdown] id="after-column-map"
 # The last two rows are one file. Read wrongly, it needs no server at all.
@@ -435,13 +441,14 @@ from labkit.simulate.configuration import Configuration
 
 OWN_FILE = ""  # for example "requests.csv"
 own, unit = Path(OWN_FILE) if OWN_FILE else log, None
-columns, unit = column_map(own.open(encoding="utf-8").readline().strip("\n").split(","), unit)
-mine = Configuration(str(own), columns=columns, unit=unit, card="H100", blocks=1500, target=PROMISE)
+header = own.read_text(encoding="utf-8").splitlines()[0].split(",")
+columns, unit = column_map(header, unit)
+mine = Configuration(str(own), columns=columns, unit=unit, blocks=1500, target=PROMISE)
 found = write_report(mine, Path("report.html"), share=0.95)
 for note in found.trace.notes:
     print(note)
 for tried in found.cards:
-    print(f"{tried.cards} cards of {tried.blocks:,} blocks: {tried.share:.1%} keep the promise")
+    print(f"cards: {tried.cards}, {tried.blocks:,} blocks each: {tried.share:.1%} served well")
 
 # %% [markdown] id="after-own-report"
 # The page needs neither kernel nor network. It says what the workload is, what it needs, what happens with less memory,
@@ -462,7 +469,7 @@ from multiprocessing import get_context
 from labkit.simulate.sweep import sweep
 
 one = server(requests=200)
-plan = [replace(one, blocks=blocks, speed=speed, name=f"{blocks:,} blocks, {speed:g} times the load")
+plan = [replace(one, blocks=blocks, speed=speed, name=f"{blocks:,} blocks, load x {speed}")
         for speed in (1, 2) for blocks in (1500, 3000, 6000)]
 kept = folder / "plan.jsonl"
 with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -474,7 +481,8 @@ print(f"{before} runs were kept, {after - before} more were run, {len(results)} 
 for result in results:
     figures = result["figures"]
     well = figures["goodput"] / figures["requests_per_second"]
-    print(f"{result['configuration']['name']:31} {well:4.0%} served well, p99 {figures['ttft_p99_s']:5.2f} s")
+    print(f"{result['configuration']['name']:22} {well:4.0%} served well,",
+          f"p99 {figures['ttft_p99_s']:5.2f} s")
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the clock that starts too late (6 minutes, difficulty 2, importance 4)
