@@ -216,7 +216,8 @@ def _fewer(found: Findings) -> Section:
     for served in dict.fromkeys((fewest or blocks[0], short)):
         name = f"series{served.blocks}"
         seen[name] = pictures.of_series(served.runs[0].metrics.series)
-        says = f"{served.blocks:,} blocks on the first of {plural(cards, 'card')}: {_happened(served)}"
+        where = f", of which the first card of {cards:,} is shown" if cards > 1 else ""
+        says = f"{served.blocks:,} blocks a card{where}: {_happened(served)}"
         alt = "Four panels over time: tokens a second, evictions, memory, and requests that run and wait."
         text += [f"**{says}**", f"![{alt}](attachment:{name}.png)"]
     return Section("\n\n".join(text), seen)
