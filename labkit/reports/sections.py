@@ -203,7 +203,8 @@ def _fewer(found: Findings) -> Section:
     fewest = enough(blocks, found.share)
     rows = [[_mark(served, fewest, served.blocks), *_row(served)] for served in blocks]
     cards = blocks[0].cards
-    short = next((s for s in blocks if s.share < found.share), blocks[-1])
+    shown = fewest or blocks[0]
+    short = next((s for s in blocks if s.blocks <= shown.blocks / 2), blocks[-1])  # far enough to look different
     over = pictures.over_blocks(blocks, found.share)
     seen = {"over": over._repr_png_()}
     text = [
@@ -213,10 +214,11 @@ def _fewer(found: Findings) -> Section:
         table(["blocks a card", *HEAD], rows),
         _image("over", over),
     ]
-    for served in dict.fromkeys((fewest or blocks[0], short)):
+    for served in dict.fromkeys((shown, short)):
         name = f"series{served.blocks}"
         seen[name] = pictures.of_series(served.runs[0].metrics.series)
-        says = f"{served.blocks:,} blocks on the first of {plural(cards, 'card')}: {_happened(served)}"
+        where = f", of which the first card of {cards:,} is shown" if cards > 1 else ""
+        says = f"{served.blocks:,} blocks a card{where}: {_happened(served)}"
         alt = "Four panels over time: tokens a second, evictions, memory, and requests that run and wait."
         text += [f"**{says}**", f"![{alt}](attachment:{name}.png)"]
     return Section("\n\n".join(text), seen)

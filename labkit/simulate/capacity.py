@@ -154,6 +154,10 @@ def fewer_blocks(
             yield served
             if enough and not below:
                 enough, below = (blocks, 0) if served.share >= share else (enough, blocks)
+        while enough > 1 and not below:  # a prompt longer than all blocks is refused: this ends
+            served = at(enough // 2)
+            yield served
+            enough, below = (served.blocks, 0) if served.share >= share else (enough, served.blocks)
         for _ in range(HALVINGS if below else 0):
             middle = (enough + below) // 2
             if middle in (enough, below):

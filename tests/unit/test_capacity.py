@@ -48,6 +48,16 @@ def test_the_fewest_cards_are_found_and_the_next_fewer_were_tried() -> None:
     assert blocks[-1].share < 0.9, "75 blocks are too few for prompts of a thousand tokens"
 
 
+def test_with_far_more_blocks_than_are_needed_the_edge_is_found_all_the_same() -> None:
+    easy = replace(L4, blocks=50_000, speed=0.1, requests=20)
+    trace = easy.workload()
+    blocks = fewer_blocks(easy, trace, serve(easy, trace), 0.9)
+    fewest = enough(blocks, 0.9)
+    assert fewest is not None and fewest.blocks < 50_000 / 8 and blocks[-1].share < 0.9
+    below = max(served.blocks for served in blocks if served.blocks < fewest.blocks)
+    assert fewest.blocks - below <= fewest.blocks / 4, "the gap was halved"
+
+
 def test_a_target_that_nobody_meets_ends_at_the_most() -> None:
     hopeless = replace(L4, target=Target(1e-6, 0.2))
     found = fewest_cards(hopeless, L4.workload(), 0.95, most=4)

@@ -61,7 +61,9 @@ def settings(file: Path, **more: object) -> Configuration:
 
 @pytest.fixture(scope="module")
 def found(file: Path) -> Findings:
-    return findings(settings(file), most_cards=4, own_work={"Your project": "a <script>alert(1)</script> & **bot**"})
+    return findings(
+        settings(file), share=0.9, most_cards=8, own_work={"Your project": "a <script>alert(1)</script> & **bot**"}
+    )
 
 
 def test_the_page_needs_nothing_and_says_what_was_simulated(found: Findings, file: Path) -> None:

@@ -21,6 +21,7 @@ function render({ model, el }) {
   }
 
   body.append(
+    h("p", { class: "lkq-legend", text: "Your own work" }),
     h("p", { class: "lk-sub", text: "Kept on this machine and sent nowhere. labkit report --own-work puts it into your report." }),
     h("div", { class: "lkw-fields" }, model.get("fields").map((field) => {
       const id = uid("lkw");
