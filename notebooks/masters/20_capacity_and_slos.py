@@ -103,12 +103,13 @@ print(f"yours: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
       f"the simulator's: {run.totals['goodput']:.3f}")
 for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
     good = goodput(lives, run.seconds, ttft_s, tpot_s)
-    print(f"first token within {ttft_s:4} s, then {1 / tpot_s:2.0f} a second: {good:.2f} a second")
+    print(f"first token within {ttft_s:4} s, then {1 / tpot_s:2.0f} tokens a second:",
+          f"{good:.2f} requests a second")
 
 # %% [markdown] id="after-goodput"
 # One run, four promises, four figures. A goodput without its target beside it says nothing, and a target is chosen by
-# somebody who knows what people do with the answer: reading aloud takes 4 tokens a second, a program that waits for
-# JSON looks at the last token only.
+# somebody who knows what is done with the answer: who reads it wants each token in time, and a program that waits for
+# all of it looks at the last one only.
 #
 # ## Percentiles
 #
