@@ -28,7 +28,7 @@ for per_s in (4, 8, 16, 24):
 # ## Look before you read
 #
 # The shop's server: Llama 3.1 8B on one H100, 240 requests, 3,000 blocks of memory. The first panel shows what came,
-# what ended, and what was served well. Each turn of a knob simulates it again, and compares with the run before.
+# what ended, and what was served well. Each turn of a knob simulates it again, and compares with the first run.
 #
 # Turn the load up to 24 and look at *tokens/s* and at *served well*. Go back to 12, and look for the smallest memory
 # with which nearly all are served well. How many sizes did you try, and would the same number do tomorrow?
@@ -251,7 +251,7 @@ for per_s in (24, 40):
 # The same shop on other days: the same rate, other people.
 
 # %% id="other-seeds"
-print("blocks   served well, on seven days                     days on which it is enough")
+print("blocks   served well, on seven days              enough on")
 for size in (20, 24, 25):
     shares = []
     for seed in range(1, 8):
@@ -358,7 +358,7 @@ for route in ("round robin", "done first"):
 #
 # `meaning_of(name)` knows many names, and says for one of them what it means and which unit of time it ends in:
 # `meaning_of("Start_ms")` is `("arrival", "ms")`, `meaning_of("prompt_tokens")` is `("input", None)`, and
-# `meaning_of("status")` is `(None, None)`.
+# `meaning_of("status")` is `(None, None)`. It and `TraceFileError` are there in your cell.
 #
 # ### Exercise: `column_map` (8 minutes, difficulty 2, importance 4)
 #

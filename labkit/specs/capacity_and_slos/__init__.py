@@ -20,6 +20,7 @@ class Goodput(FunctionSpecification):
     """Requests a second that met both targets."""
 
     exercise = "goodput"
+    examples = 600
     rules = rules_from(
         """
         who-has-no-answer-is-not-served-well: A request that was refused, or is not at its end yet, is not served well.
@@ -220,6 +221,7 @@ class ColumnMap(FunctionSpecification):
     """Which column is which."""
 
     exercise = "column_map"
+    examples = 600
     prelude = (
         "from labkit.errors import TraceFileError\n"
         "from labkit.simulate.column_names import MEANINGS, meaning_of\n"
