@@ -153,6 +153,38 @@ def simulate(
 
 
 @app.command()
+def report(
+    trace: Annotated[str, typer.Argument(help='A trace file; or "chats" or "conversations", which are drawn.')],
+    out: Annotated[Path, typer.Option("--out", help="The page: .html, .ipynb, or .pdf.")] = Path("report.html"),
+    card: Annotated[str, typer.Option(help="L4, A100, H100, H200.")] = "H100",
+    model: Annotated[str, typer.Option(help="A model whose cost is known.")] = "Llama-3.1-8B",
+    share: Annotated[float, typer.Option(help="Of the requests, how many must meet the target.")] = 0.95,
+    ttft: Annotated[float, typer.Option(help="The target: seconds to the first token at most.")] = 2.0,
+    tpot: Annotated[float, typer.Option(help="The target: seconds a token after that at most.")] = 0.1,
+    most_cards: Annotated[int, typer.Option(help="Cards that are tried at most.")] = 64,
+    blocks: Annotated[int | None, typer.Option(help="Of a card; as many as fit without.")] = None,
+    cache: Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")] = "auto",
+    token_budget: Annotated[int, typer.Option(help="Tokens of a step at most.")] = 8192,
+    seats: Annotated[int, typer.Option(help="Requests that run on a card at most.")] = 256,
+    watermark: Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")] = 0.0,
+    speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of a file of your own: arrival=NAME, input=NAME, output=NAME, block_ids=NAME."),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the file's times, where it is asked for: s, ms, us, ns.")] = None,
+    requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
+    own_work: Annotated[bool, typer.Option("--own-work", help="With what you wrote in lesson 20's form.")] = False,
+) -> None:
+    """Write what a workload is, what it needs under a target, and what happens with less memory."""
+    from labkit.reports.command import run
+
+    more: dict[str, Any] = dict(blocks=blocks, cache=cache, card=card, model=model, speed=speed, requests=requests)
+    scheduler: dict[str, Any] = dict(token_budget=token_budget, seats=seats, watermark=watermark)
+    run(trace, out, column or [], scheduler, (ttft, tpot), share, most_cards, own_work, unit=unit, **more)
+
+
+@app.command()
 def watch(
     place: Annotated[str, typer.Argument(help="A server's metrics (http://HOST:PORT/metrics), or a recording.")],
     every: Annotated[float | None, typer.Option("--every", min=0, help="Seconds between two questions [2].")] = None,

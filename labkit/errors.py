@@ -150,3 +150,7 @@ class BoardError(LabkitError):
 
 class ExportError(LabkitError):
     """A notebook cannot be read for export, or its page cannot be written."""
+
+
+class ReportError(LabkitError):
+    """A report cannot be written in that form or place, or there is nothing to report on."""

@@ -28,7 +28,7 @@ def quiz(name: str) -> Any:
     """The questions at the end of a lesson: five of its own and one from an earlier lesson.
 
     Args:
-        name: a lesson, or "placement" or "final" for the two quizzes that belong to the whole course.
+        name: a lesson; or "placement", "facts", "practice" or "final", which belong to the whole course.
     """
     from labkit.widgets import QuizWidget
 

@@ -166,7 +166,7 @@ def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
         for _, cell, call in calls_of(master, function):
             said = names.text_argument(call, 0)
             own = said in (master.key, master.key[:2], layout.name_of(master.key))
-            elsewhere = function == "quiz" and said in ("final", "placement")
+            elsewhere = function == "quiz" and said in ("final", "placement", "facts", "practice")
             if not own and not elsewhere:
                 yield Finding(
                     master.path,

@@ -37,6 +37,7 @@ says what that cell will show). Every option has its own `feedback`, which names
     type: single     options: [{text | value, right: true | expression, feedback, cell}], or `answer:` with values
     type: multiple   the same; one or more are right
                      score: (rightly chosen - wrongly chosen) / right ones, not below 0
+    type: sentences  the same, for the sentences of a text, in their order: those that are asked for
     type: numeric    answer: expression; unit: blocks; tolerance: 0.5 or "2%" (0 when left out)
                      near: [{value: expression, feedback}]   what a particular mistake would answer
                      feedback: for the right number; otherwise: for any other number
@@ -65,8 +66,8 @@ Single and multiple options and matching sides are shuffled by seed, or sorted w
 keeps the order of the file); ordering items are always shuffled.
 
 Answers, as `grade` and `labkit quiz grade` take them: the text of the option, or its letter as shown (single, click,
-predict with options); a list of them (multiple, and ordering from first to last); an object left -> right (matching);
-a number or text with a unit, "18 KiB" (numeric); text (predict, short).
+predict with options); a list of them (multiple, sentences, and ordering from first to last); an object left -> right
+(matching); a number or text with a unit, "18 KiB" (numeric); text (predict, short).
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ def canonical(instance: Instance, answer: Any) -> Any:
     question = instance.question
     if answer is None or (isinstance(answer, str) and not answer.strip()):
         raise AnswerError(f"'{question.id}' has no answer yet; {expected(instance)}")
-    if question.picked and question.type != "multiple":
+    if question.picked and not question.several:
         return _option(instance, answer)
     match question.type:
-        case "multiple":
+        case "multiple" | "sentences":
             if not isinstance(answer, list | tuple) or not answer:
                 raise AnswerError(f"the answer to '{question.id}' is no list of options; {expected(instance)}")
             chosen = [_option(instance, a) for a in answer]
@@ -73,10 +73,11 @@ def expected(instance: Instance) -> str:
     """What an answer to this question looks like, as the second half of a sentence."""
     question = instance.question
     letters = ", ".join(o.id for o in instance.options)
-    if question.picked and question.type != "multiple":
+    if question.picked and not question.several:
         return f"give one of the letters {letters}, or the text of an option"
     return {
         "multiple": f"give a list of one or more of the letters {letters}, or of the texts of the options",
+        "sentences": f"give a list of one or more of the letters {letters}, or of the sentences",
         "ordering": f"give a list of the letters {letters}, or of the texts, from first to last",
         "matching": "give an object with each left side and the right side that belongs to it",
         "numeric": f"give a number{f' in {instance.unit}' if instance.unit else ''}",

@@ -19,7 +19,7 @@ _ANSWERS = "\n\n".join(
     (
         "The answers file is one JSON object, question id -> answer. Per type, the answer is:",
         'single, click: the text of the option, or its letter as `labkit quiz show` prints it, "c".',
-        'multiple: a list of those, ["a", "d"].',
+        'multiple, sentences: a list of those, ["a", "d"].',
         'numeric: a number in the unit asked for, or text with a unit: 18432, "18 KiB", "1,024", "3/4".',
         'ordering: the items from first to last, each once, ["b", "a", "c"].',
         'matching: left side -> right side, {"FIFO": "A", "LRU": "B"}; the letter of a left side will do.',

@@ -229,7 +229,7 @@ def _hint(name: str) -> str:
         "otherwise": " with what to say to any other number",
         "sample": " with an answer that passes the rubric",
         "id": " with a name of lower-case letters and dashes",
-        "type": " with one of single, multiple, numeric, ordering, matching, predict, click, short",
+        "type": " with one of single, multiple, sentences, numeric, ordering, matching, predict, click, short",
     }
     return hints.get(name, "")
 

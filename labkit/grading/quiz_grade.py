@@ -1,7 +1,7 @@
 """Grading: an answer to a question becomes an `Outcome`, with feedback for every option.
 
-Partial credit: multiple: (rightly chosen - wrongly chosen) / right ones, not below 0; ordering: the share of
-neighbours of the right order that follow each other directly; matching: the share of pairs matched; short: points
+Partial credit: multiple and sentences: (rightly chosen - wrongly chosen) / right ones, not below 0; ordering: the share
+of neighbours of the right order that follow each other directly; matching: the share of pairs matched; short: points
 found / points needed. All other types score 0 or 1. `correct` means a score of 1.
 """
 
@@ -99,7 +99,7 @@ def grade_instance(instance: Instance, answer: Any) -> Outcome:
     """As `grade`, for a question whose numbers are drawn already."""
     question = instance.question
     given = canonical(instance, answer)
-    grader = _choice if question.picked and question.type != "multiple" else _GRADERS[question.type]
+    grader = _choice if question.picked and not question.several else _GRADERS[question.type]
     score, feedback, note = grader(instance, given)
     return Outcome(
         question.id, question.type, given, score >= 1.0, score, tuple(feedback), note,
@@ -247,6 +247,7 @@ def _short(instance: Instance, given: str) -> Graded:
 
 _GRADERS: dict[str, Callable[[Instance, Any], Graded]] = {
     "multiple": _multiple,
+    "sentences": _multiple,
     "ordering": _ordering,
     "matching": _matching,
     "numeric": _numeric,

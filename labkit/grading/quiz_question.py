@@ -18,7 +18,8 @@ from labkit.grading.quiz_file import Key, QuizSource
 from labkit.grading.quiz_values import ExpressionError, draw, evaluate, interpolate, show, shuffled, stable_hash
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
-CHOICE_TYPES = ("single", "multiple", "click")
+SEVERAL_TYPES = ("multiple", "sentences")
+CHOICE_TYPES = ("single", *SEVERAL_TYPES, "click")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Question:
 
     @property
     def type(self) -> str:
-        """single, multiple, numeric, ordering, matching, predict, click or short."""
+        """single, multiple, sentences, numeric, ordering, matching, predict, click or short."""
         return self.data["type"]
 
     @property
@@ -54,6 +55,11 @@ class Question:
     def picked(self) -> bool:
         """Whether it is answered by choosing among options."""
         return self.type in CHOICE_TYPES or (self.type == "predict" and "options" in self.data)
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one option may be right."""
+        return self.type in SEVERAL_TYPES
 
     def instance(self, seed: int) -> Instance:
         """The question for one learner.
@@ -136,7 +142,8 @@ class Instance:
     """A question for one seed. Which attributes are filled depends on the type; the others are empty.
 
     Attributes:
-        options: single, multiple, click and predict with options, in the order shown; ordering: the items, shuffled.
+        options: single, multiple, sentences, click and predict with options, in the order shown; ordering: the items,
+            shuffled.
         order: ordering: the plain texts of the items in the right order.
         pairs, sides: matching: the pairs, and the right-hand sides as shown.
         answer, tolerance, unit: numeric, in `unit`.
@@ -230,11 +237,11 @@ class Instance:
                 raise self._error((*base, i), problem, "make the options differ for all numbers, or narrow `where`")
             seen[option.plain] = i
         rights = sum(option.right for option, _ in made)
-        several = self.question.type == "multiple"
+        several = self.question.several
         if rights == 0 or (rights > 1 and not several):
             problem = f"{rights} options are right for seed {self.seed}"
             raise self._error(base, problem, "make exactly one right" if not several else "make one or more right")
-        if not click and data.get("shuffle", True):
+        if not click and self.question.type != "sentences" and data.get("shuffle", True):
             if all(_number(option.plain) is not None for option, _ in made):
                 made.sort(key=lambda m: _number(m[0].plain) or 0.0)
             else:
@@ -372,7 +379,7 @@ class Instance:
         sides = {LETTERS[i]: plain(s) for i, s in enumerate(self.sides)}
         lefts = {p.id: plain(p.left) for p in self.pairs}
         try:
-            if self.question.type in ("multiple", "ordering"):
+            if self.question.several or self.question.type == "ordering":
                 return [texts[id] for id in answer]
             if self.question.type == "matching":
                 return {lefts[id]: sides[side] for id, side in answer.items() if side}
@@ -388,7 +395,7 @@ class Instance:
         sides = {plain(s): LETTERS[i] for i, s in enumerate(self.sides)}
         lefts = {plain(p.left): p.id for p in self.pairs}
         try:
-            if self.question.type in ("multiple", "ordering"):
+            if self.question.several or self.question.type == "ordering":
                 return [texts[text] for text in answer]
             if self.question.type == "matching":
                 return {lefts[left]: sides[side] for left, side in answer.items()}
@@ -402,6 +409,7 @@ class Instance:
         lines += [f"    {line}" for line in self.code.splitlines()]
         hint = {
             "multiple": "Choose all that apply.",
+            "sentences": "Name the sentences that are asked for.",
             "ordering": "Put in order.",
             "matching": "Match each left side with one of the right sides.",
             "predict": "What does the code show?",

@@ -65,6 +65,7 @@ class Metrics:
         series: the rows so far (`labkit.observe.series`).
         until: the end of the window that is open, seconds.
         came, finished, refused, good: requests so far.
+        run_ttft: sketch of the seconds to the first token, of all windows that are over.
         saturated: whether the run could not keep up; see `last_came`.
 
     Raises:
@@ -90,7 +91,7 @@ class Metrics:
         self.saturated = False
         self._began = 0.0
         self._windows = 0
-        self._ttft, self._itl, self._e2e = Sketch(), Sketch(), Sketch()  # of the whole run, closed windows alone
+        self.run_ttft, self._itl, self._e2e = Sketch(), Sketch(), Sketch()  # of the whole run, closed windows alone
         self.ttft, self.itl, self.e2e = Sketch(), Sketch(), Sketch()
         """Of the open window, seconds: to the first token, between two tokens, to the last one."""
         self._before = self._counted()
@@ -154,8 +155,8 @@ class Metrics:
             "requests_per_second": self.finished * each,
             "tokens_per_second": tokens.delivered * each,
             "computed_tokens_per_second": tokens.computed * each,
-            "ttft_p50_s": self._ttft.percentile(50),
-            "ttft_p99_s": self._ttft.percentile(99),
+            "ttft_p50_s": self.run_ttft.percentile(50),
+            "ttft_p99_s": self.run_ttft.percentile(99),
             "itl_p99_s": self._itl.percentile(99),
             "goodput": self.good * each,
             "blocks_recycled": counters.blocks_recycled,
@@ -226,7 +227,7 @@ class Metrics:
 
     def _merge(self) -> None:
         """What the open window has timed counts for the whole run."""
-        for whole, window in ((self._ttft, self.ttft), (self._itl, self.itl), (self._e2e, self.e2e)):
+        for whole, window in ((self.run_ttft, self.ttft), (self._itl, self.itl), (self._e2e, self.e2e)):
             whole.merge(window)
             window.clear()
 

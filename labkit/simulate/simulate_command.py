@@ -49,7 +49,7 @@ def run(
     if plot is not None and not plot.parent.is_dir():
         raise SimulationError(f"{plot} lies in a folder that there is not: make {plot.parent} first.")
     if columns:
-        more["columns"] = _column_map(columns)
+        more["columns"] = column_map(columns)
     configuration = Configuration(trace, scheduler=SchedulerConfig(**scheduler), target=target, **more)
     workload = configuration.workload()
     for note in workload.notes:
@@ -74,7 +74,8 @@ def run(
 _NAMES = f"{', '.join(ORDERS)} (whose turn it is) or {', '.join(POLICIES)} (which cached block goes first)"
 
 
-def _column_map(columns: list[str]) -> dict[str, str]:
+def column_map(columns: list[str]) -> dict[str, str]:
+    """What columns are called, by what they are for: ["arrival=t0"] gives {"arrival": "t0"}."""
     pairs = [column.partition("=") for column in columns]
     wrong = next((column for column, (what, _, name) in zip(columns, pairs, strict=True) if not (what and name)), None)
     if wrong is not None or len({what for what, _, _ in pairs}) < len(pairs):

@@ -19,6 +19,7 @@ _MODULES = {
     "MemoryMap": "memory_map",
     "OpeningCard": "opening_card",
     "PageTable": "page_table",
+    "OwnWork": "own_work",
     "ProgressOverview": "progress_overview",
     "QuizWidget": "quiz",
     "RadixTree": "radix_tree",

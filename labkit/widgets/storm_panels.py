@@ -108,6 +108,23 @@ PANELS: tuple[Panel, ...] = (
 )
 """The board of the course: what users get, and beside it, as large, what it costs."""
 
+PROMISE_PANELS: tuple[Panel, ...] = (
+    Panel(
+        "Requests/s",
+        (
+            Line("goodput", "served well", "s2", "area"),
+            Line("finished", "finished", "s0"),
+            Line("arrived", "came", "dim", "dash"),
+        ),
+        "{goodput}",
+        "served well",
+        ("{arrived} requests/s came", "{finished} finished", "{goodput} were served well"),
+        big=True,
+    ),
+    *(panel for panel in PANELS if panel.title in ("Tokens/s", "Blocks", "First token after")),
+)
+"""What was promised, beside what it takes: for somebody who looks for the size that is enough."""
+
 _PLACE = re.compile(r"\{(\w+)(?:/(\w+))?\}")
 
 

@@ -106,6 +106,12 @@ WALKS = {
         untouched=(("recorded", "num_preemptions is behind in 19 of 74 steps"), ("reveal-p1", "2,158")),
         passed=(("use-choose-victim", "most-blocks     C"),),
     ),
+    "20": Walk(
+        "capacity_search",
+        "only-doubles",
+        untouched=(("symptom-numbers", "1.3    16%"), ("how-many-blocks", "5,000 blocks, found by 10 simulations")),
+        passed=(("how-many-cards", "cards: 4"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

@@ -69,6 +69,7 @@ def run(cell: MasterCell, namespace: dict[str, Any]) -> None:
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # some cells write a file beside the notebook
 
 
 def title(pair: tuple[specs.Lesson, Right]) -> str:

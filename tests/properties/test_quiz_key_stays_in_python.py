@@ -25,6 +25,7 @@ title: Made
 questions:
   - {id: s, type: single, text: t, options: [{text: aa, right: true, feedback: "§1"}, {text: bb, feedback: "§2"}], explanation: "§0"}
   - {id: m, type: multiple, text: t, options: [{text: aa, right: true, feedback: "§1"}, {text: bb, feedback: "§2"}]}
+  - {id: d, type: sentences, text: t, options: [{text: aa, right: true, feedback: "§1"}, {text: bb, feedback: "§2"}, {text: cc, feedback: "§3"}]}
   - {id: n, type: numeric, text: t, params: {n: {range: [1, 900, 1]}}, answer: n * 1000 + 77, feedback: "§1", otherwise: "§2", near: [{value: n, feedback: "§3"}]}
   - {id: p, type: predict, text: t, code: "6 * 7 * 1234", output: "51828", feedback: "§1", otherwise: "§2", near: [{value: "3", feedback: "§3"}]}
   - {id: po, type: predict, text: t, code: "1", options: [{text: "1", right: true, feedback: "§1"}, {text: "2", feedback: "§2"}]}
@@ -102,7 +103,7 @@ def test_the_key_grades_as_right_and_what_is_kept_grades_the_same(data: st.DataO
     _, question = data.draw(st.sampled_from(questions()))
     instance = question.instance(seed)
     match question.type:
-        case "multiple":
+        case "multiple" | "sentences":
             key: Any = [o.plain for o in instance.options if o.right]
         case "ordering":
             key = list(instance.order)

@@ -39,6 +39,7 @@ RANK = {
     "lesson": 10,
     "lab": 10,
     "export": 10,
+    "reports": 11,
     "doctor": 11,
     "cli": 12,
 }

@@ -13,6 +13,7 @@ NO_ROOM = [("BlockPool", 2, 2), ("prompt", "A", 3), ("prompt", "B", 2)]
 CUT = [("start", "ab"), ("start", "a")]
 SCHEDULER = [("Scheduler", 9, 4, 9)]
 SEVEN = [("Server", 7), ("come", "A", 4, 1)]
+CLIENT = [("Client", 2), ("due", 3, 2)]
 
 
 @pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
@@ -64,6 +65,14 @@ SEVEN = [("Server", 7), ("come", "A", 4, 1)]
     ("17 break_seven_blocks", [*SEVEN, ("run",), ("come", "B", 3, 1), ("run",)], "fail", "kept every rule"),
     ("17 break_seven_blocks", [*SEVEN, ("come", "B", 3, 0), ("run",)], "fail", "kept every rule"),
     ("17 break_seven_blocks", [*SEVEN, ("come", "B", 2, 2), ("come", "C", 1, 1), ("run",)], "pass", "4 are enough"),
+    ("20 break_stopwatch", [("due", 3, 2)], "error", 'begin with ("Client", 8)'),
+    ("20 break_stopwatch", [*CLIENT, ("Client", 2)], "error", "have one only"),
+    ("20 break_stopwatch", [*CLIENT, ("due", 2, 2)], "error", "in order of time"),
+    ("20 break_stopwatch", [*CLIENT, ("due", 3, 0)], "error", "1 to 64"),
+    ("20 break_stopwatch", [("Client", 2), ("run",)], "fail", "let requests be due"),
+    ("20 break_stopwatch", CLIENT, "fail", "Nothing was sent"),
+    ("20 break_stopwatch", [*CLIENT, ("due", 4, 2), ("run",)], "fail", "kept every rule"),
+    ("20 break_stopwatch", [*CLIENT, ("due", 4, 2), ("due", 4, 2), ("run",)], "pass", "4 are enough"),
     ("18 break_hit_rate", [("come", "A", 3, 2)], "error", 'begin with ("Server", 20)'),
     ("18 break_hit_rate", [("Server", 2), ("Server", 2)], "error", "have one only"),
     ("18 break_hit_rate", [("Server", 2), ("come", "A", 4, 2)], "error", "never fits into 4 slots"),

@@ -1,8 +1,8 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09 and 16 to 18 that names a part the solution has passed, and counts its calls. It
-must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
-by the play cells of the later lessons; and by the model's `generate`.
+For each exercise of lessons 04 to 09, 16 to 18 and 20 that names a part the solution has passed, and counts its calls.
+It must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its
+scheduler; by the play cells of the later lessons; and by the model's `generate`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from labkit.scheduling.request import Request
 from labkit.scheduling.swap import SwapCost
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18")
+LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18", "20")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -40,6 +40,9 @@ NO_ENGINE_CALLS = {
     "allocate_prompt": "it is the order of calls that the manager itself is; one of the two has to make them",
     "belady_victim": "it knows the future, which no engine does",
     "MyPolicy": "it runs where it is sent: in the tournament, and in a manager that is given it",
+    "goodput": "the simulator counts each request when it ends, and forgets it; this is for runs whose lives were kept",
+    "capacity_search": "it is handed whole simulations; it runs where lesson 20 looks for a size",
+    "column_map": "it is asked about a file's header, by whoever brings the file, before `read_trace` opens it",
 }
 
 
@@ -154,6 +157,7 @@ def play_cell(lesson: str) -> str:
         ("16", {"BlockPool", "BlockTable", "RefCounts", *CHAINS}),
         ("17", {"BlockPool", "BlockTable", "RefCounts"}),  # nothing is kept findable there
         ("18", {"BlockPool", "BlockTable", "RefCounts", *CHAINS, *STEP, "choose_victim", "preempt_recompute"}),
+        ("20", {"BlockPool", "BlockTable", "RefCounts", *STEP, "watermark_gate", "choose_victim"}),
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):

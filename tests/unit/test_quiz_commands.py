@@ -148,5 +148,5 @@ def test_show_prints_no_key() -> None:
 
 def test_help_tells_the_answer_format_of_every_type() -> None:
     out = run("grade", "--help")[1]
-    for kind in ("single", "click", "multiple", "numeric", "ordering", "matching", "predict", "short"):
+    for kind in ("single", "click", "multiple", "sentences", "numeric", "ordering", "matching", "predict", "short"):
         assert kind in out

@@ -32,6 +32,14 @@ questions:
       - {text: four, right: true, feedback: four is}
       - {text: three, feedback: three is not}
       - {text: five, feedback: five is not}
+  - id: draft
+    type: sentences
+    text: Click what is too broad.
+    options:
+      - {text: Blocks are of one size., feedback: so they are}
+      - {text: Paging *always* helps., right: true, feedback: not one long request, cell: symptom}
+      - {text: "Tables map them.", feedback: so they do}
+      - {text: "It has no cost at all.", right: true, feedback: a lookup a block}
   - id: bytes
     type: numeric
     text: How many bytes?
@@ -105,6 +113,7 @@ def give(quiz: QuizFile, id: str, answer: object, seed: int = 5) -> Outcome:
 
 RIGHT = {
     "several": ["two", "four"],
+    "draft": ["Paging *always* helps.", "It has no cost at all."],
     "bytes": 18 * 1024,
     "show": None,  # depends on the seed
     "order": ["first", "second", "third", "fourth"],
@@ -152,6 +161,19 @@ def test_multiple_partial_credit(every: QuizFile) -> None:
     assert give(every, "several", ["three", "five"]).score == 0
     outcome = give(every, "several", ["two", "four", "three"])
     assert not outcome.correct and outcome.note == "2 of 2 right ones chosen, and 1 that is not."
+
+
+def test_sentences_stand_in_the_order_of_the_file_and_are_judged_each(every: QuizFile) -> None:
+    question = every.question("draft")
+    orders = {tuple(o.text for o in question.instance(seed).options) for seed in range(20)}
+    assert len(orders) == 1 and next(iter(orders))[0] == "Blocks are of one size."
+    outcome = give(every, "draft", ["a", "b"])
+    assert outcome.score == 0 and outcome.note == "1 of 2 right ones chosen, and 1 that is not."
+    # What was not chosen is not told before the answer is right.
+    assert [f["say"] for f in outcome.public()["feedback"]] == ["so they are", "not one long request"]
+    assert len(give(every, "draft", ["b", "d"]).public()["feedback"]) == 4
+    with pytest.raises(AnswerError, match="letters a, b, c, d, or of the sentences"):
+        give(every, "draft", "b")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ function render({ model, el }) {
 
   const questions = () => model.get("questions");
   const stateOf = (id) => model.get("states")[id];
+  const several = (question) => ["multiple", "sentences"].includes(question.type);
   const current = () => questions()[Math.min(model.get("at"), questions().length - 1)];
 
   const kernel = kernelOf({ model, el }, (words) => refuse(current().id, words));
@@ -29,7 +30,7 @@ function render({ model, el }) {
     if (!(question.id in drafts)) {
       const kept = stateOf(question.id).answer;
       if (kept !== null && kept !== undefined) drafts[question.id] = structuredClone(kept);
-      else if (question.type === "multiple") drafts[question.id] = [];
+      else if (several(question)) drafts[question.id] = [];
       else if (question.type === "matching") drafts[question.id] = {};
       else if (question.type === "ordering") drafts[question.id] = question.options.map((o) => o.id);
       else drafts[question.id] = "";
@@ -39,13 +40,13 @@ function render({ model, el }) {
 
   function ready(question) {
     const value = draft(question);
-    if (question.type === "multiple") return value.length > 0;
+    if (several(question)) return value.length > 0;
     if (question.type === "matching") return question.lefts.every((l) => value[l.id]);
     return Array.isArray(value) || String(value).trim() !== "";
   }
 
   const wanted = {
-    single: "Choose one of the options first.", multiple: "Choose at least one option first.", predict: "Write or choose what the code shows first.",
+    single: "Choose one of the options first.", multiple: "Choose at least one option first.", sentences: "Choose at least one sentence first.", predict: "Write or choose what the code shows first.",
     numeric: "Write a number first.", matching: "Match every left side first.", click: "Choose a place in the picture first.", short: "Write a sentence first.", ordering: "",
   };
 

@@ -15,6 +15,7 @@ function quizCard(quiz) {
     if (!state.done && !model.get("photo")) {
       if (question.options && question.type !== "ordering") bits.push(`keys 1–${Math.min(9, question.options.length)}`);
       if (question.type === "multiple") bits.push("choose all that apply");
+      if (question.type === "sentences") bits.push("click sentences, or Tab and Space");
       if (question.type === "ordering") bits.push("put in order with the arrows");
     }
     return bits.join(" · ");
@@ -68,7 +69,7 @@ function quizCard(quiz) {
     const o = state.outcome;
     if (state.waiting) return state.note;
     if (!o) return "";
-    const words = { multiple: ["right", "not this"], matching: ["matched", "not this"], ordering: ["in place", "not here"], short: ["found", "not found"] }[question.type];
+    const words = { multiple: ["right", "not this"], sentences: ["right", "not this"], matching: ["matched", "not this"], ordering: ["in place", "not here"], short: ["found", "not found"] }[question.type];
     const mine = o.feedback.filter((f) => f.chosen).map((f) => (words ? `${f.text}, ${words[f.right ? 0 : 1]}: ` : "") + f.say);
     const head = state.gave_up ? `The answer: ${o.key}.` : o.correct ? "Right." : "Not right.";
     return [head, o.note, ...(state.gave_up || (o.correct && ["ordering", "matching"].includes(question.type)) ? [] : mine), o.explanation || ""].filter(Boolean).join(" ").replaceAll("`", "");

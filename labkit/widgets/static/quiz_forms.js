@@ -32,6 +32,31 @@ function quizForms(quiz) {
     });
   }
 
+  /** A text whose sentences are chosen where they stand; what is said to them stands below it, by their numbers. */
+  function sentences(question, state) {
+    const value = draft(question);
+    const told = [];
+    const text = question.options.flatMap((option, i) => {
+      const chosen = value.includes(option.id);
+      const said = chosen || state.done ? saidTo(state, option.id) : null;
+      const tone = !said ? "" : said.right ? "right" : said.chosen ? "wrong" : "";
+      const id = uid("lkq-s");
+      const input = h("input", { type: "checkbox", class: "lkq-hidden", value: option.id, "data-key": `${question.id}-${option.id}`, "data-chosen": chosen || (i === 0 && !value.length), "aria-describedby": said ? id : null, on: { change: () => {
+        drafts[question.id] = input.checked ? [...value.filter((v) => v !== option.id), option.id] : value.filter((v) => v !== option.id);
+        quiz.refusal = { id: "", text: "" };
+        draw();
+      } } });
+      input.checked = chosen;
+      input.disabled = state.done;
+      if (said) {
+        const words = said.right ? (said.chosen ? "Right" : "Right, not chosen") : said.chosen ? "Not this" : "";
+        told.push(h("li", { class: `lkq-note ${tone}` }, h("span", { class: "lkq-place lk-mono", "aria-hidden": "true", text: String(i + 1) }), h("span", { id, class: "lkq-text" }, feedback(said)), words ? quizVerdict(said.right, words) : null));
+      }
+      return [h("label", { class: `lkq-sentence ${chosen ? "chosen" : ""} ${tone}` }, input, h("span", {}, rich(option.text)), h("sup", { class: "lk-mono", "aria-hidden": "true", text: String(i + 1) })), " "];
+    });
+    return [h("p", { class: "lk-well lkq-draft" }, text), told.length ? h("ol", { class: "lkq-points", "aria-label": "what is said to the sentences" }, told) : null];
+  }
+
   function field(question, state) {
     const long = question.type === "short";
     const label = uid("lkq-l");
@@ -117,6 +142,7 @@ function quizForms(quiz) {
   }
 
   return function form(question, state) {
+    if (question.type === "sentences") return sentences(question, state);
     if (question.type === "ordering") return ordering(question, state);
     if (question.type === "matching") return matching(question, state);
     if (question.type === "click") return picture(question, state);

@@ -1,0 +1,39 @@
+"""Goodput of lives that were kept is what the simulator counts as they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.simulate.clock import simulate
+from labkit.simulate.generators import workload
+from labkit.simulate.goodput import Outcome, goodput, outcomes
+from labkit.simulate.metrics import Target
+from labkit.specs.capacity_and_slos import scenes
+
+
+@pytest.mark.parametrize("target", [Target(1.0, 0.05), Target(0.1, 0.02), Target(30.0, 0.018)])
+@pytest.mark.parametrize("most_seconds", [9.0, float("inf")])
+def test_it_is_what_the_simulator_counts(target: Target, most_seconds: float):
+    configuration = scenes.server(blocks=1000, target=target)
+    trace = workload("poisson", 50, 3, per_s=8)
+    scheduler, metrics = configuration.prepared(trace)
+    run = simulate(trace, scheduler, configuration.cost, metrics=metrics, most_seconds=most_seconds)
+    lives = outcomes(run.lives)
+    assert len(lives) == 50 and (most_seconds < 10) == any(life.end_s is None for life in lives)
+    ours = goodput(lives, run.seconds, target.ttft_s, target.tpot_s)
+    assert ours == pytest.approx(run.totals["goodput"])
+
+
+def test_nobody_is_served_well_who_has_no_answer():
+    assert goodput([], 4.0, 1.0, 1.0) == 0.0
+    refused, unfinished, one = Outcome(0, None, None, 0), Outcome(0, 0.5, None, 3), Outcome(9, 9.5, 9.5, 1)
+    assert goodput([refused, unfinished, one], 4.0, 1.0, 1.0) == 0.25
+
+
+def test_the_lesson_says_what_is_so():
+    """More load: more tokens, and fewer served well. More memory than the card can use: fewer still."""
+    day, rush = (scenes.server(blocks=3000).run(trace=scenes.asked(per_s)) for per_s in (8, 24))
+    assert rush.totals["tokens_per_second"] > 1.1 * day.totals["tokens_per_second"]
+    assert rush.metrics.good < day.metrics.good / 5
+    tight, ample = (scenes.server(blocks=blocks).run(trace=scenes.asked(40)) for blocks in (6400, 12_800))
+    assert ample.metrics.good < tight.metrics.good / 2
