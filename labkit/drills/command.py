@@ -11,17 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from labkit.drills.board import board_lines
-from labkit.drills.bots import proved
-from labkit.drills.catalog import DRILLS, drill
-from labkit.drills.drill import CAUSES, COSTS, Drill
+from labkit.drills.catalog import drill
+from labkit.drills.course import SEEDS, drawn, playable
+from labkit.drills.drill import CAUSES, COSTS
 from labkit.drills.evidence import Pin
 from labkit.drills.play import MOST_CHANGES, Play
 from labkit.drills.score import score
 from labkit.errors import DrillError
 
 T = TypeVar("T")
-SEEDS = 10_000
-TRIES = 20
 
 
 def run(name: str | None, endless: bool, seed: int | None) -> int:
@@ -40,29 +38,16 @@ def run(name: str | None, endless: bool, seed: int | None) -> int:
     seed = int(np.random.default_rng().integers(SEEDS)) if seed is None else seed
     try:
         while True:
-            playing = chosen or list(DRILLS.values())[np.random.default_rng(seed).integers(len(DRILLS))]
-            seed = playable(playing, seed)
+            playing = chosen or drawn(seed)
             # The name would tell, so a play that was drawn is shared by its seed alone.
             again = f"labkit drill {playing.name} --seed {seed}" if chosen else f"labkit drill --seed {seed}"
-            _debrief(console, _played(console, Play(playing, seed)), again)
+            _debrief(console, _played(console, Play(playing, playable(playing, seed))), again)
             if not endless or not typer.confirm("Another one?", default=True):
                 return 0
             seed += 1
     except typer.Abort:
         console.print("\nThe play ends here, without a score.")
         return 2
-
-
-def playable(drill: Drill, seed: int) -> int:
-    """The seed itself, or the next one whose board shows what convicts.
-
-    Raises:
-        DrillError: none of the next twenty does, which is a fault of the drill.
-    """
-    for found in range(seed, seed + TRIES):
-        if proved(drill, found):
-            return found
-    raise DrillError(f"No board of {drill.name} from seed {seed} on shows what convicts: choose another seed.")
 
 
 def _played(console: Console, play: Play) -> Play:

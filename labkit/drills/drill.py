@@ -31,6 +31,10 @@ CAUSES = {
     "crowded-out": "So many run at once that they leave the prefix cache no room",
     "bad-policy": "What is evicted first is what will be wanted first",
     "leaked-pins": "Blocks stay held after their requests have ended",
+    "long-prompt": "A very long prompt takes most of each step, and everybody waits for it",
+    "offload": "Steps wait for copies to the memory of the host",
+    "shut-gate": "The gate before memory keeps out who fits, and with it all behind",
+    "own-hits": "The hit rate counts what preempted requests find again of their own",
     "hangs": "A process hangs now and then and needs a restart",
 }
 """What may be wrong, for every drill: the rivals that a player can name before any options are shown."""
@@ -152,6 +156,7 @@ class Drill:
 
     Attributes:
         name: by which it is asked for.
+        lesson: the one that it belongs to; "19" for those that are drawn there without a label.
         case: what it shares with its twin.
         world: the server.
         cause: what is wrong, one of `case.diagnoses`.
@@ -163,6 +168,7 @@ class Drill:
     """
 
     name: str
+    lesson: str
     case: Case
     world: World
     cause: str

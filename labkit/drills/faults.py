@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from labkit.scheduling.planning import Plan, plan_chunks
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
-from labkit.scheduling.step import let_in
+from labkit.scheduling.step import Step, let_in
 
 PIN = "pin"
 """How the name of a pin begins: it is a sequence of the manager's that belongs to no request."""
@@ -67,3 +67,67 @@ def prompts_first(scheduler: Scheduler) -> None:
         return plan
 
     scheduler.rules = scheduler.rules._replace(step=step)
+
+
+def offloads_block_by_block(scheduler: Scheduler) -> None:
+    """When a request begins, all blocks of its prompt are copied to the host, found ones too, each with a copy of its
+    own, and the step waits for them.
+
+    Source of the idea: vLLM issue 44294, where offloading a prefix that all requests shared halved the throughput.
+    """
+    schedule = scheduler.schedule
+
+    def offloading() -> Step:
+        step = schedule()
+        blocks = sum(len(scheduler.manager.blocks(request.id)) for request in step.admitted)
+        step.copied = lambda block_size: (blocks, block_size * blocks)  # type: ignore[method-assign]
+        return step
+
+    scheduler.schedule = offloading  # type: ignore[method-assign]
+
+
+def two_formulas(factor: float, patience_s: float) -> Callable[[Scheduler], None]:
+    """The gate before memory wants so many times the blocks that a prompt needs. A prompt for which all of memory is
+    too little by that formula is never let in, and all wait behind it, until its user gives up.
+
+    Source of the idea: vLLM issue 39734, where the gate and the allocation counted by different formulas.
+    """
+
+    def gated(scheduler: Scheduler) -> None:
+        manager, admit, submit = scheduler.manager, scheduler.admit, scheduler.submit
+        now = 0.0
+
+        def clocked(request: Request) -> bool:
+            nonlocal now
+            now = request.arrival  # whoever comes brings the time with it: a scheduler has no clock
+            while len(scheduler.waiting) and scheduler.waiting.head().arrival < now - patience_s:
+                scheduler.cancel(scheduler.waiting.head().id)
+            return submit(request)
+
+        def admitting(request: Request, budget: int) -> int:
+            if factor * request.prompt_tokens > manager.num_blocks * manager.block_size:
+                scheduler.short_of_memory = True
+                return 0
+            return admit(request, budget)
+
+        scheduler.submit, scheduler.admit = clocked, admitting  # type: ignore[method-assign]
+
+    return gated
+
+
+def counts_who_comes_back(scheduler: Scheduler) -> None:
+    """The hit rate counts what preempted requests find when they come back: what they had computed themselves.
+
+    Source of the idea: vLLM issue 25780, where prompts of random tokens had a hit rate of 30%.
+    """
+    manager, count = scheduler.manager, scheduler.manager._count
+
+    def counting(seq_id: Hashable, num_tokens: int, cached: int) -> None:
+        counters = manager._counters
+        before = counters.preempted_queried_tokens
+        count(seq_id, num_tokens, cached)
+        if counters.preempted_queried_tokens > before:
+            counters.queried_tokens += num_tokens
+            counters.hit_tokens += cached
+
+    manager._count = counting  # type: ignore[method-assign]

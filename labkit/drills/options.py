@@ -30,6 +30,36 @@ REPAIR = Fix(
     lambda world: replace(world, fault=None),
     "release",
 )
+SHORT_PIECES = Fix(
+    "pieces",
+    "Take 256 tokens of a prompt a step at most, and the rest for others",
+    lambda world: world.with_knobs(longest_chunk=256),
+    "wait",
+)
+NO_OFFLOAD = Fix(
+    "no-offload",
+    "Switch the offload to the memory of the host off",
+    lambda world: replace(world, fault=None),
+    "hits",
+)
+ONE_FORMULA = Fix(
+    "formula",
+    "Install the release in which gate and memory count blocks alike",
+    lambda world: replace(world, fault=None),
+    "release",
+)
+ONLY_NEW = Fix(
+    "only-new",
+    "Install the release whose hit rate leaves out who was preempted",
+    lambda world: replace(world, fault=None),
+    "release",
+)
+LONGEST_PREFIX = Fix(
+    "longest-prefix",
+    "Serve first whose prompt is in the cache",
+    lambda world: world.with_knobs(queue="longest-prefix"),
+    "wait",
+)
 
 MEND_PROMPTS = Fix(
     "prompts",

@@ -139,13 +139,12 @@ class StormBoard(LabWidget):
             self._whole()
 
     def _whole(self) -> None:
-        self.rows = self._packed(0)
+        self.rows = self._packed(self.series)
         self.alerts = self._found()
         self._sent = len(self.series)
         self._whole_at = time.monotonic()
 
-    def _packed(self, first: int) -> bytes:
-        series = self.series
+    def _packed(self, series: Series, first: int = 0) -> bytes:
         columns = [series.end_s, series.seconds, *(series[name] for name in self._columns)]
         with np.errstate(over="ignore"):  # a figure too large for the page is none
             return np.stack(columns, axis=1)[first:].astype("<f4").tobytes()
@@ -166,7 +165,7 @@ class StormBoard(LabWidget):
             with self.hold_sync():
                 self._whole()
             return
-        rows, first = self._packed(self._sent), self._sent
+        rows, first = self._packed(self.series, self._sent), self._sent
         self._sent = len(self.series)
         self.send({"type": "rows", "from": first, "alerts": self._found()}, buffers=[rows])
 

@@ -818,6 +818,47 @@ StormBoard(day)
 # %% id="storm-board-none"
 StormBoard(Series("a server that has just started"))
 
+# %% [markdown] id="drill-board"
+# ## Drill board
+#
+# A drill as it opens; the options, after the evidence; a score with what the change did; and a server that nothing
+# was wrong with. Plays go to a progress of their own.
+
+# %% id="drill-board-open"
+import tempfile
+
+from labkit.drills.bots import oracle
+from labkit.grading.progress import Progress
+from labkit.widgets import DrillBoard
+
+drills = Progress(tempfile.mkdtemp())
+DrillBoard("after-you", seed=4711, progress=drills)
+
+# %% id="drill-board-played"
+def played(name, until, **other):
+    board = DrillBoard(name, seed=4711, progress=drills)
+    right = oracle(board.play, None)
+    moves = [
+        ("convict", right.convicting._asdict()),
+        ("rule_out", {"rival": right.rival, **right.ruling_out._asdict()}),
+        ("look", {"look": right.look, "meanings": right.meanings}),
+        ("diagnose", {"cause": right.diagnosis}),
+        ("fix", {"fixes": right.fixes, "cost": right.cost, **other}),
+    ]
+    for move, what in moves[:until]:
+        board.move(move, **{name: list(value) if isinstance(value, tuple) else value for name, value in what.items()})
+    return board
+
+
+played("after-you", 3)
+
+# %% id="drill-board-score"
+played("room-for-the-answer", 5)
+
+# %% id="drill-board-healthy"
+played("a-dozen-preemptions", 5, cost="wait")
+played("a-dozen-preemptions", 5)
+
 # %% [markdown] id="quiz"
 # ## Quiz
 #

@@ -29,6 +29,7 @@ from labkit.widgets import (
     AttentionPlay,
     BlockSizePlay,
     CheckReport,
+    DrillBoard,
     EngineMap,
     EvictionStrip,
     Layout,
@@ -206,6 +207,7 @@ def test_every_widget_in_every_size_has_a_photograph(photograph):
         StormBoard(windows(1)),
         StormBoard(windows(3000)),
         Storm(["seats"], seconds=8.0),
+        DrillBoard("a-dozen-preemptions", seed=4711),
     ]  # fmt: skip
     taken = photograph(*widgets)
     assert len(taken) == len(widgets)

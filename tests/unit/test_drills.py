@@ -16,7 +16,7 @@ from labkit.drills import catalog, evidence
 from labkit.drills.board import board_lines, sparkline
 from labkit.drills.bots import SIMPLE, oracle, proved
 from labkit.drills.catalog import DRILLS, drill, twin
-from labkit.drills.command import playable
+from labkit.drills.course import playable
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, Goal
 from labkit.drills.evidence import Pin, at_least, both, flat, rises
 from labkit.drills.play import Play, Stage

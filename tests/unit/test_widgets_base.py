@@ -43,7 +43,10 @@ def test_every_widget_file_has_a_scope_of_its_own_in_the_bundle():
     kinds = {path.stem for path in base.STATIC.glob("*.js") if base.EXPORT in path.read_text(encoding="utf-8")}
     for module in pkgutil.iter_modules(widgets.__path__, "labkit.widgets."):
         importlib.import_module(module.name)
-    classes = {cls._name for cls in base.LabWidget.__subclasses__() if cls.__module__.startswith("labkit.")}
+    found = base.LabWidget.__subclasses__()
+    for cls in found:
+        found += cls.__subclasses__()
+    classes = {cls._name for cls in found if cls.__module__.startswith("labkit.")}
     assert kinds == classes
     for kind in kinds:
         assert f"{kind}: widget_{kind}" in base.bundle().code

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from labkit.drills.catalog import evictions, hit_rate, preemptions, slow_tokens, waiting
+from labkit.drills.catalog import evictions, hit_rate, more_hits, preemptions, slow_tokens, standstill, stutter, waiting
 from labkit.drills.drill import Drill
 from labkit.errors import DrillError
 
-CASES = (slow_tokens, preemptions, hit_rate, waiting, evictions)
+CASES = (slow_tokens, preemptions, hit_rate, waiting, evictions, stutter, standstill, more_hits)
 DRILLS: dict[str, Drill] = {drill.name: drill for case in CASES for drill in case.DRILLS}
 """In order of the cases, twin beside twin."""
 

@@ -42,6 +42,7 @@ CASE = Case(
 
 HARMLESS = Drill(
     name="a-full-shelf",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(0.8, 200, 100, head=1024, heads=4), Stream(0.16, 3000, 10, start_s=30, spread=0.3)),
@@ -94,6 +95,7 @@ HARMLESS = Drill(
 
 ROUND = Drill(
     name="round-and-round",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(

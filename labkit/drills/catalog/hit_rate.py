@@ -39,6 +39,7 @@ CASE = Case(
 
 STAMPED = Drill(
     name="good-morning",
+    lesson="07",
     case=CASE,
     world=World(streams=(Stream(1.0, 200, 100, head=1600, heads=4, stamped_from_s=50),), blocks=1500, config=CONFIG),
     cause="volatile-heads",
@@ -86,6 +87,7 @@ STAMPED = Drill(
 
 SCANNED = Drill(
     name="the-reading-room",
+    lesson="09",
     case=CASE,
     world=World(
         streams=(

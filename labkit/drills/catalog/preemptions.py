@@ -37,6 +37,7 @@ CASE = Case(
 
 STORM = Drill(
     name="room-for-the-answer",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(0.8, 1000, 500, spread=0.4),),
@@ -80,6 +81,7 @@ STORM = Drill(
 
 CALM = Drill(
     name="a-dozen-preemptions",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(0.45, 250, 350, spread=0.3), Stream(3.0, 300, 40, start_s=50, end_s=75)),

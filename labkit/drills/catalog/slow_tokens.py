@@ -54,6 +54,7 @@ BUSY = at_least("computed", 1000, "It computes thousands of tokens a second: not
 
 FIRST_CHUNK = Drill(
     name="the-fifth-prompt",
+    lesson="16",
     case=CASE,
     world=World(
         streams=(Stream(0.5, 300, 150), Stream(0.2, 7000, 500, start_s=30, spread=0.3)),
@@ -93,6 +94,7 @@ FIRST_CHUNK = Drill(
 
 STARVED = Drill(
     name="after-you",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(1.0, 300, 150), Stream(0.7, 3600, 20, start_s=40, spread=0.3)),

@@ -39,6 +39,7 @@ CASE = Case(
 
 PINNED = Drill(
     name="still-held",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(0.8, 400, 200),),
@@ -78,6 +79,7 @@ PINNED = Drill(
 
 OVERLOAD = Drill(
     name="a-good-day",
+    lesson="19",
     case=CASE,
     world=World(
         streams=(Stream(0.7, 400, 200), Stream(1.0, 400, 200, start_s=45)),

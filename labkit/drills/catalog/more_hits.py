@@ -1,0 +1,122 @@
+"""The hit rate rises: by what preempted requests find again of their own, and by prompts that begin alike."""
+
+from __future__ import annotations
+
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
+from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.faults import counts_who_comes_back
+from labkit.drills.options import GPU, LONGEST_PREFIX, ONLY_NEW, RESTART, RESTARTED, SALT, SLRU
+from labkit.drills.world import Run, Stream, World
+from labkit.scheduling.config import SchedulerConfig
+
+
+def _newcomers(run: Run) -> int:
+    counters = run.scheduler.manager.counters
+    return int(counters.preempted_hit_tokens < counters.hit_tokens / 2)
+
+
+HITS = at_least("hit_rate", 0.15, "")
+"""The windows are those in which prompts find something."""
+CONFIG = SchedulerConfig(seats=64, token_budget=2048)
+CASE = Case(
+    headline="Of the tokens in prompts, {early:.0%} were found in the cache at first, and {late:.0%} are now. Is that "
+    "good news?",
+    figure="hit_rate",
+    looks=(
+        RESTARTED,
+        GPU,
+        Look(
+            "newcomers",
+            "Add up what requests find that come for the first time",
+            (
+                ("Next to nothing.", "own-hits"),
+                ("Most of all that is found.", HEALTHY),
+            ),
+            _newcomers,
+        ),
+    ),
+    diagnoses=("scan", HEALTHY, "own-hits", "bad-policy", "leaked-pins", "volatile-heads"),
+    fixes=(LONGEST_PREFIX, SLRU, ONLY_NEW, SALT, RESTART),
+    tempting=("bad-policy", "longest-prefix"),
+)
+
+FAKED = Drill(
+    name="welcome-back",
+    lesson="18",
+    case=CASE,
+    world=World(
+        streams=(Stream(1.4, 500, 300, spread=0.4),),
+        blocks=1500,
+        config=CONFIG,
+        fault=counts_who_comes_back,
+    ),
+    cause="own-hits",
+    convicts=(
+        both(at_least("preempted", 0.3, "Prompts find something when requests have been preempted."), HITS),
+        both(
+            at_least("hit_rate", 0.15, "Prompts find something when requests have been preempted."),
+            at_least("preempted", 0.3, ""),
+        ),
+    ),
+    rules_out={
+        HEALTHY: (
+            both(
+                at_least("waiting", 5, "More is found, and the queue grows all the same: users have nothing of it."),
+                HITS,
+            ),
+            both(at_most("cached", 0.1, "There is hardly a block in the cache in which to find anything."), HITS),
+        ),
+        "leaked-pins": (both(at_least("running", 15, "As many run as ever, and it is they who hold it all."), HITS),),
+        "scan": (both(at_most("cached", 0.1, "Nothing is cached that could be pushed out."), HITS),),
+    },
+    remedy=("only-new",),
+    target=Goal("hit_rate", at_most=0.1),
+    guards=(Goal("tokens_per_second", at_least=1.0), Goal("ttft_p50_s", at_most=1.0)),
+    incident=Incident(
+        "vLLM 25780",
+        "https://github.com/vllm-project/vllm/issues/25780",
+        "Prompts of random tokens, which nothing can find, had a hit rate of 30%. Requests were preempted, and what "
+        "they found when they came back was what they had computed themselves.",
+        "Whoever was preempted is left out of the rate (pull request 25787): 0.2% were left.",
+    ),
+)
+
+SHARED = Drill(
+    name="house-rules",
+    lesson="19",
+    case=CASE,
+    world=World(
+        streams=(Stream(0.5, 900, 300, spread=0.4), Stream(0.5, 300, 200, head=800, heads=3, start_s=45)),
+        blocks=2200,
+        config=CONFIG,
+    ),
+    cause=HEALTHY,
+    convicts=(
+        both(at_most("preempted", 0.05, "Prompts find something, and nobody was preempted before."), HITS),
+        both(
+            at_least("hit_rate", 0.15, "Prompts find something, and nobody was preempted before."),
+            at_most("preempted", 0.05, ""),
+        ),
+    ),
+    rules_out={
+        "own-hits": (both(at_most("preempted", 0.05, "Nobody was preempted who could come back."), HITS),),
+        "bad-policy": (
+            both(at_most("regretted", 0.05, "Hardly a block that is evicted is wanted again.", of="evicted"), HITS),
+        ),
+        "leaked-pins": (
+            both(at_most("waiting", 1, "Nobody waits for memory that somebody would not give back."), HITS),
+        ),
+    },
+    remedy=(),
+    target=None,
+    guards=(),
+    incident=Incident(
+        "SGLang 11900",
+        "https://github.com/sgl-project/sglang/issues/11900",
+        "There, 122,884 tokens were said to be found of 59,946 that had been asked for, after requests had been put "
+        "back: a rate above 1. A hit rate is good news if whoever finds something has come for the first time.",
+        "What comes back is counted once (merged). Here nothing needs to be done: prompts have begun to start alike.",
+    ),
+)
+
+DRILLS = (FAKED, SHARED)
