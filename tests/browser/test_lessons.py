@@ -106,6 +106,12 @@ WALKS = {
         untouched=(("recorded", "num_preemptions is behind in 19 of 74 steps"), ("reveal-p1", "2,158")),
         passed=(("use-choose-victim", "most-blocks     C"),),
     ),
+    "19": Walk(
+        "regret_rate",
+        "never-found-again",
+        untouched=(("use-regret-rate", "as the server's own meter has it: True"), ("drills", "What convicts")),
+        passed=(("league", "15 of 15 storms told"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

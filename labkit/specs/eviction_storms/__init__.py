@@ -395,7 +395,7 @@ LESSON = Lesson(
     part="III. The scheduler",
     minutes=75,
     builds="The rate of regret, and an alarm that tells a storm from a busy day on boards it has not seen.",
-    symptom="Throughput has tripled, every graph is green, and half of what the GPU computes it has computed before.",
+    symptom="Throughput has quadrupled, every graph is green, and half of what the GPU computes it has computed before.",
     exercises=(
         Exercise("regret_rate", "Evicted, and wanted again", 8, 3, 5, RegretRate(), OBSERVE + "regret:regret_rate"),
         Exercise("thrash_alert", "An alarm that convicts", 12, 4, 5, ThrashAlert(), OBSERVE + "alerts:thrash_alert"),
