@@ -240,7 +240,7 @@ from labkit.specs.eviction_storms.boards import board
 from labkit.widgets import StormBoard
 
 # to practise on: KINDS has the kinds, and any number is a seed
-StormBoard(board("lunch-5"), "A board to practise on")
+StormBoard(board("lunch-3"), "A board to practise on")
 
 # %% id="ex-thrash-alert"
 # %%exercise thrash_alert

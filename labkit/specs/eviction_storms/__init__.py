@@ -204,12 +204,12 @@ class ThrashAlert(FunctionSpecification):
             scan-5
         one-bad-window-is-no-storm: A single window in which much is computed twice is no reason to wake anybody.
             ? How many windows do you look at before you are sure?
-            scan-2
             lunch-10
+            lunch-12
         now-and-then-is-healthy: Where a few are preempted, or a little is wanted again, it is silent.
             ? How much of all that was computed was that? And for how long?
             lunch-1
-            lunch-5
+            lunch-3
             trickle-3
         computing-again-convicts: Where a quarter of what is computed was lost in preemptions, it fires.
             ? What becomes of a preempted request that has to be computed again? Which figure is that?
@@ -287,7 +287,7 @@ class ThrashAlert(FunctionSpecification):
         assert answers is not None
         if rule == "it-ends" and not answers[expected.fires].all():
             return "regret-convicts"
-        if rule == "now-and-then-is-healthy" or board == "scan-2":
+        if rule == "now-and-then-is-healthy":
             bad = expected.bad_windows[answers]
             return "one-bad-window-is-no-storm" if len(bad) and bad.all() else "now-and-then-is-healthy"
         return rule
@@ -395,7 +395,7 @@ LESSON = Lesson(
     part="III. The scheduler",
     minutes=75,
     builds="The rate of regret, and an alarm that tells a storm from a busy day on boards it has not seen.",
-    symptom="Throughput has quadrupled, every graph is green, and half of what the GPU computes it has computed before.",
+    symptom="Throughput has quadrupled, every graph is green, and half of what the GPU computes it had computed.",
     exercises=(
         Exercise("regret_rate", "Evicted, and wanted again", 8, 3, 5, RegretRate(), OBSERVE + "regret:regret_rate"),
         Exercise("thrash_alert", "An alarm that convicts", 12, 4, 5, ThrashAlert(), OBSERVE + "alerts:thrash_alert"),

@@ -1,4 +1,4 @@
-"""Lesson 19: a server that more and more people use, its cache on tape, and what vLLM and SGLang tell of such things."""
+"""Lesson 19: a server that more and more people use, a cache on tape, and what vLLM and SGLang tell of such things."""
 
 from __future__ import annotations
 
