@@ -7,6 +7,7 @@ at the drill.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill
 from labkit.drills.evidence import LEAST_WINDOWS, Evidence, Pin, shown
 from labkit.drills.play import Play
 from labkit.errors import DrillError
+from labkit.observe.alerts import firings
 from labkit.observe.series import Series
 
 Bot = Callable[[Play, np.random.Generator], Play]
@@ -122,13 +124,17 @@ def goes_up(at: np.ndarray, values: np.ndarray) -> bool:
     return bool(slope > 2 * np.sqrt(cov[0, 0]) > 0)
 
 
+@lru_cache(maxsize=4096)
 def proved(drill: Drill, seed: int) -> bool:
-    """Whether a board can be played: it shows what convicts and what rules a rival out, and looks do not contradict.
+    """Whether a board can be played: it shows what convicts and what rules a rival out, looks do not contradict, and no
+    alert sounds where nothing is wrong.
 
     Which requests come is drawn, so now and then a healthy server has a bad day, or a sick one a good day.
     """
     found = drill.board(seed)
     board = found.series
+    if drill.cause == HEALTHY and firings(board):
+        return False
     if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.useful):
         return False
     convicting = [pin for evidence in drill.convicts if (pin := evidence.best(board))]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable
 from labkit.scheduling.planning import Plan, plan_chunks
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
-from labkit.scheduling.step import Step, let_in
+from labkit.scheduling.step import let_in
+from labkit.scheduling.swap import Pairs
 
 PIN = "pin"
 """How the name of a pin begins: it is a sequence of the manager's that belongs to no request."""
@@ -70,20 +71,20 @@ def prompts_first(scheduler: Scheduler) -> None:
 
 
 def offloads_block_by_block(scheduler: Scheduler) -> None:
-    """When a request begins, all blocks of its prompt are copied to the host, found ones too, each with a copy of its
-    own, and the step waits for them.
+    """When a request begins, all blocks of its prompt are copied to the host, found ones too, and the step waits.
+
+    Each block is a copy of its own, and launching it takes nine times as long as its bytes do.
 
     Source of the idea: vLLM issue 44294, where offloading a prefix that all requests shared halved the throughput.
     """
-    schedule = scheduler.schedule
+    manager, copies = scheduler.manager, scheduler.swapper.copies
 
-    def offloading() -> Step:
-        step = schedule()
-        blocks = sum(len(scheduler.manager.blocks(request.id)) for request in step.admitted)
-        step.copied = lambda block_size: (blocks, block_size * blocks)  # type: ignore[method-assign]
-        return step
+    def offloading() -> tuple[Pairs, Pairs]:
+        out, back = copies()
+        blocks = [block for request in scheduler.admitted for block in manager.blocks(request.id)]
+        return out + 10 * list(zip(blocks, blocks, strict=True)), back
 
-    scheduler.schedule = offloading  # type: ignore[method-assign]
+    scheduler.swapper.copies = offloading  # type: ignore[method-assign]
 
 
 def two_formulas(factor: float, patience_s: float) -> Callable[[Scheduler], None]:
@@ -115,19 +116,16 @@ def two_formulas(factor: float, patience_s: float) -> Callable[[Scheduler], None
     return gated
 
 
+class _Forgetful(dict[Hashable, int]):
+    """Who was preempted; whoever asks is told that it was not."""
+
+    def pop(self, name: Hashable, *_: object) -> None:  # type: ignore[override]
+        super().pop(name, None)
+
+
 def counts_who_comes_back(scheduler: Scheduler) -> None:
     """The hit rate counts what preempted requests find when they come back: what they had computed themselves.
 
     Source of the idea: vLLM issue 25780, where prompts of random tokens had a hit rate of 30%.
     """
-    manager, count = scheduler.manager, scheduler.manager._count
-
-    def counting(seq_id: Hashable, num_tokens: int, cached: int) -> None:
-        counters = manager._counters
-        before = counters.preempted_queried_tokens
-        count(seq_id, num_tokens, cached)
-        if counters.preempted_queried_tokens > before:
-            counters.queried_tokens += num_tokens
-            counters.hit_tokens += cached
-
-    manager._count = counting  # type: ignore[method-assign]
+    scheduler.manager._preempted = _Forgetful()

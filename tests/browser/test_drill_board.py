@@ -66,9 +66,8 @@ def test_a_drill_is_played_to_its_score_with_mouse_and_keyboard(lab: Any, page: 
     pin_it.click()
     expect(board.get_by_role("alert")).to_contain_text("Windows 20 to 21 cannot be pinned")
     drag(page, plot, play.convicting.last, play.convicting.first, 24)
-    expect(board.locator(".lkd-pin")).to_contain_text(
-        f"tokens computed again after a preemption, 60–120 s (windows {play.convicting.first} to {play.convicting.last})"
-    )
+    windows = f"(windows {play.convicting.first} to {play.convicting.last})"
+    expect(board.locator(".lkd-pin")).to_have_text(f"tokens computed again after a preemption, 60–120 s {windows}")
     browse.shoot(page, "drill-pin", board)
     pin_it.click()
     question(board, "What rules another cause out?")

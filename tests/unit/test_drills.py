@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
+from functools import cache
 from statistics import mean
 
 import numpy as np
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 from labkit.cli import app
 from labkit.drills import catalog, evidence
 from labkit.drills.board import board_lines, sparkline
-from labkit.drills.bots import SIMPLE, oracle, proved
+from labkit.drills.bots import SIMPLE, Bot, oracle, proved
 from labkit.drills.catalog import DRILLS, drill, twin
 from labkit.drills.course import playable
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, Goal
@@ -23,10 +25,13 @@ from labkit.drills.play import Play, Stage
 from labkit.drills.score import NEEDED, good_pairs, score
 from labkit.drills.world import SECONDS, Run, run
 from labkit.errors import DrillError
+from labkit.observe.alerts import firings
 from labkit.observe.series import Series
 
 NAMES = sorted(DRILLS)
 RNG = np.random.default_rng(0)
+SEEDS = (0, 1000, 2000)
+"""Those whose boards are simulated here, once each."""
 
 
 def board_of(**figures: list[float]) -> Series:
@@ -62,17 +67,41 @@ def test_a_drill_is_data_of_at_most_80_lines_and_two_make_a_case() -> None:
     for module in catalog.CASES:
         assert len(module.DRILLS) == 2
         assert len(inspect.getsource(module).splitlines()) <= 160, module.__name__
-    assert len(DRILLS) == 2 * len(catalog.CASES)
+    assert len(DRILLS) == 2 * len(catalog.CASES) == 16
     with pytest.raises(DrillError, match="There is no drill 'nobody'"):
         drill("nobody")
+
+
+def test_six_drills_have_a_lesson_and_ten_are_drawn_in_lesson_19() -> None:
+    assert Counter(found.lesson for found in DRILLS.values()) == Counter(
+        {"07": 1, "09": 1, "13": 1, "16": 1, "17": 1, "18": 1, "19": 10}
+    )
+    assert sum(found.cause == HEALTHY for found in DRILLS.values()) == 4
+    unlabelled = [found for found in DRILLS.values() if found.lesson == "19"]
+    assert len({found.cause for found in unlabelled if found.cause != HEALTHY}) >= 5
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_boards_of_different_seeds_prove_the_cause_with_different_numbers(name: str) -> None:
     found = DRILLS[name]
-    seeds = [playable(found, seed) for seed in (0, 1000, 2000)]
+    seeds = [playable(found, seed) for seed in SEEDS]
     assert all(proved(found, seed) for seed in seeds)
-    assert len({str(list(found.board(seed).series.rows())) for seed in seeds}) == 3
+    assert len(set(SEEDS) & set(seeds)) >= len(SEEDS) - 1, "hardly a seed gives a board that can be played"
+    assert len({str(list(found.board(seed).series.rows())) for seed in seeds}) == len(SEEDS)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if DRILLS[name].cause == HEALTHY])
+def test_no_alert_sounds_on_a_healthy_board(name: str) -> None:
+    for seed in SEEDS:
+        assert not firings(DRILLS[name].board(playable(DRILLS[name], seed)).series), (name, seed)
+
+
+def test_the_alerts_tell_what_is_computed_again_where_it_is() -> None:
+    def fired(name: str) -> set[str]:
+        return {firing.rule for seed in SEEDS for firing in firings(DRILLS[name].board(seed).series)}
+
+    assert "recomputation" in fired("the-fifth-prompt") & fired("welcome-back") & fired("room-for-the-answer")
+    assert "regret" in fired("round-and-round")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,12 +113,34 @@ def test_what_convicts_one_twin_does_not_convict_the_other(name: str) -> None:
         assert not convicting.holds(board, second_half), f"{convicting.because} also holds of {name}"
 
 
-def test_the_gauge_acquits_the_cache_where_decodes_starve() -> None:
-    starved = DRILLS["after-you"]
-    board = starved.board(1).series
-    late = board["itl_p99"][12:] > 1.0
-    assert late.any() and (board["free"][12:][late] > 0.1).any()
-    assert not board["recomputed"][12:].sum() > 0.1 * board["computed"][12:].sum()
+@pytest.mark.parametrize("name", ["after-you", "a-long-letter", "the-removal-van"])
+def test_the_gauge_acquits_the_cache_where_tokens_are_late_for_another_reason(name: str) -> None:
+    """Starved decodes, a very long prompt, a convoy of copies: blocks are free, and nobody gave any up."""
+    for seed in SEEDS:
+        board = DRILLS[name].board(playable(DRILLS[name], seed)).series
+        late = np.nan_to_num(board["itl_p99"]) > 3 * np.nanmin(board["itl_p99"])
+        assert (board["free"][late] > 0.1).sum() >= 3, seed
+        assert not board["recomputed"].sum() > 0.1 * board["computed"].sum()
+
+
+def test_who_runs_and_what_is_held_convict_a_leaked_pin_that_a_hit_rate_would_acquit() -> None:
+    board = DRILLS["still-held"].board(0).series
+    assert board["held"][-3:].mean() > 0.9 and board["running"][-3:].mean() < 0.5 * board["running"].max()
+
+
+def test_a_gate_that_counts_by_another_formula_stands_still_and_goes_on_when_a_user_gives_up() -> None:
+    for seed in SEEDS:
+        board = DRILLS["the-door-keeper"].board(playable(DRILLS["the-door-keeper"], seed)).series
+        stuck = (board["running"] == 0) & (board["waiting"] > 3)
+        assert stuck.any() and (board["free"][stuck] == 1).all() and (board["waiting_for_memory"][stuck] > 3).all()
+        assert board["delivered"][np.flatnonzero(stuck)[0] :].max() > 50, "it never goes on"
+
+
+def test_a_hit_rate_that_counts_who_comes_back_is_all_of_it_their_own() -> None:
+    faked = DRILLS["welcome-back"]
+    told, true = faked.board(0), run(faked.fixed(("only-new",)), 0)
+    assert np.nanmean(told.series["hit_rate"]) > 0.1 and np.nansum(true.series["hit_rate"]) == 0
+    assert told.totals == true.totals, "the gauge alone is wrong"
 
 
 def test_preemptions_fall_many_times_and_tokens_by_a_few_percent_with_a_watermark() -> None:
@@ -115,25 +166,30 @@ def test_leaked_pins_stay_and_a_repaired_server_has_none() -> None:
 
 
 def test_bots_without_understanding_stay_under_half_and_the_oracle_does_not() -> None:
-    """200 plays of each, drills and numbers in turn. A drill has four sets of numbers here, simulated once each.
+    """200 plays of each, drills and numbers in turn. A drill has three sets of numbers here, simulated once each.
 
     They are one test because they share the hidden runs: that each remedy reaches its target there and keeps the guards
     is what the oracle's points are for.
     """
     points: dict[str, list[float]] = {name: [] for name in SIMPLE}
     of_oracle: dict[str, list[float]] = {name: [] for name in NAMES}
-    for seed in range(200):
-        found = DRILLS[NAMES[seed % len(NAMES)]]
-        play = Play(found, playable(found, 1000 * (seed // len(NAMES) % 4)))
-        for name, bot in SIMPLE.items():
-            points[name].append(score(bot(play, np.random.default_rng(seed))).points)
-        of_oracle[found.name].append(score(oracle(play, RNG)).points)
-    for name, got in points.items():
-        assert mean(got) < 50, name
-    for name, got in of_oracle.items():
-        assert min(got) >= 95, name
+
+    @cache
+    def got(bot: Bot, name: str, seed: int, luck: int) -> float:
+        return score(bot(Play(DRILLS[name], playable(DRILLS[name], seed)), np.random.default_rng(luck))).points
+
+    for play in range(200):
+        name, seed = NAMES[play % len(NAMES)], SEEDS[play // len(NAMES) % len(SEEDS)]
+        for bot, moves in SIMPLE.items():  # those that are not lucky do the same each time
+            points[bot].append(got(moves, name, seed, play if bot == "at random" else 0))
+        of_oracle[name].append(got(oracle, name, seed, 0))
+    for bot, scores in points.items():
+        assert mean(scores) < 50, bot
+    for name, scores in of_oracle.items():
+        assert min(scores) >= 95, name
     for found in DRILLS.values():
-        assert found.target is None or good_pairs(found, ("restart",), (found.target,)) < NEEDED, found.name
+        for fix in {"restart", found.case.tempting[1]}:
+            assert found.target is None or good_pairs(found, (fix,), (found.target,)) < NEEDED, (found.name, fix)
 
 
 def test_what_a_fix_is_said_to_cost_it_costs() -> None:

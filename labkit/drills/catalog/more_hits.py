@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from labkit.cache.tokens import TOKEN_BYTES
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
 from labkit.drills.evidence import at_least, at_most, both
 from labkit.drills.faults import counts_who_comes_back
 from labkit.drills.options import GPU, LONGEST_PREFIX, ONLY_NEW, RESTART, RESTARTED, SALT, SLRU
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.world import BLOCK_SIZE, Run, Stream, World
 from labkit.scheduling.config import SchedulerConfig
 
 
 def _newcomers(run: Run) -> int:
-    counters = run.scheduler.manager.counters
-    return int(counters.preempted_hit_tokens < counters.hit_tokens / 2)
+    heads = [request.prompt[: TOKEN_BYTES * BLOCK_SIZE] for request in run.requests()]
+    return int(len(set(heads)) < 0.8 * len(heads))  # whose first block nobody has had finds nothing
 
 
 HITS = at_least("hit_rate", 0.15, "")

@@ -17,7 +17,7 @@ def _first_in_line(run: Run) -> int:
 
 STILL = at_most("delivered", 12, "")
 """The windows are those in which hardly a token comes out."""
-CONFIG = SchedulerConfig(seats=12, token_budget=2048)
+CONFIG = SchedulerConfig(seats=16, token_budget=2048)
 CASE = Case(
     headline="At times hardly a token comes out, at others {most:.0f} a second. The health check is green all the "
     "while. Should it restart the server?",
@@ -45,11 +45,11 @@ SHUT = Drill(
     lesson="17",
     case=CASE,
     world=World(
-        streams=(Stream(0.9, 300, 90), Stream(0.035, 7500, 40, start_s=25, spread=0.15)),
+        streams=(Stream(0.9, 300, 90), Stream(0.05, 7500, 40, start_s=25, spread=0.15)),
         blocks=1200,
         config=CONFIG,
         cache=None,
-        fault=two_formulas(4, 25),
+        fault=two_formulas(4, 35),
     ),
     cause="shut-gate",
     convicts=(
@@ -89,7 +89,8 @@ QUIET = Drill(
     case=CASE,
     world=World(
         streams=tuple(
-            Stream(3.0, 300, 70, start_s=start, end_s=end) for start, end in ((0, 10), (34, 46), (75, 84), (108, 120))
+            Stream(3.0, 300, 50, spread=0.4, start_s=start, end_s=end)
+            for start, end in ((0, 9), (37, 46), (77, 87), (110, 120))
         ),
         blocks=1200,
         config=CONFIG,

@@ -87,7 +87,7 @@ LONG = Drill(
         "hangs": (both(at_least("computed", 1300, "It computes all it can: nothing hangs."), LATE),),
     },
     remedy=("pieces",),
-    target=Goal("itl_p99_s", at_most=0.5),
+    target=Goal("itl_p99_s", at_most=0.6),
     guards=(Goal("tokens_per_second", at_least=0.98), Goal("refused", at_most=1.0)),
     incident=Incident(
         "local-inference-lab/vllm 541",

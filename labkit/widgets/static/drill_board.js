@@ -13,7 +13,8 @@ function render(view) {
   const box = h("div", { class: "lkd-charts" });
   const shows = h("div", { class: "lk-row lkd-shows", role: "group", "aria-label": "What the panels show" });
   const task = h("div", { class: "lkd-task" });
-  root.append(h("div", { class: "lkd-head" }, h("div", { class: "lk-storm-title" }, h("h3", { text: "Drill" }), title), steps), headline, budget.node, shows, box, task);
+  const tail = h("div", { class: "lkd-tail" });
+  root.append(h("div", { class: "lkd-head" }, h("div", { class: "lk-storm-title" }, h("h3", { text: "Drill" }), title), steps), headline, budget.node, task, shows, box, tail);
 
   let draft = {};
   let busy = ""; // what is waited for
@@ -94,9 +95,9 @@ function render(view) {
   const drill = { state, draft: () => draft, choose, ask, draw: () => draw(), data: () => charts.data(), panels: model.get("panels"), busy: () => busy };
   const form = drillForms(drill);
 
-  function draw() {
+  function draw(moved = false) {
     const { name, share, moves, rewind, debrief, trouble, ghost } = state();
-    const had = root.contains(document.activeElement) && task.contains(document.activeElement);
+    const had = task.contains(document.activeElement) || tail.contains(document.activeElement);
     const best = ghost && !debrief.parts ? ` · best run ${Math.round(ghost.points)} of 100, ${plural(ghost.changes, "change")}, ${plural(ghost.at_risk, "request")} of the budget` : "";
     title.textContent = `${name || "a server that somebody else runs"}${best}`;
     headline.textContent = state().headline;
@@ -107,12 +108,14 @@ function render(view) {
         debrief.parts ? drillDebrief(drill) : form.node(),
         busy ? h("p", { class: "lk-sub lkd-busy", role: "status", text: busy }) : null,
         refused ? h("p", { class: "lkq-refused", role: "alert", text: refused }) : null,
-        rewind && !busy ? h("div", { class: "lk-row lkd-back" }, button("Take the last move back", () => ask({ type: "rewind" }), { kind: "quiet", key: "rewind" }), state().hindsight ? h("span", { class: "lk-sub", text: "Played with hindsight: the score is told, and not kept as a best run." }) : null) : null,
         debrief.parts ? drillEnd(drill) : null,
-        h("p", { class: "lk-sub lkd-share" }, "The same numbers for somebody else: ", h("code", { class: "lk-inline", text: share }), trouble ? ` ${trouble}` : ""),
       ].filter(Boolean));
+      if (rewind && !busy) task.querySelector(".lkd-foot")?.append(button("Take the last move back", () => ask({ type: "rewind" }), { kind: "quiet", key: "rewind" }), state().hindsight ? h("span", { class: "lk-sub", text: "Played with hindsight: the score is told, and not kept as a best run." }) : "");
+      tail.replaceChildren(
+        h("p", { class: "lk-sub lkd-share" }, "The same numbers for somebody else: ", h("code", { class: "lk-inline", text: share }), trouble ? ` ${trouble}` : ""),
+      );
     });
-    if (had && !task.contains(document.activeElement)) task.querySelector(".lkd-question")?.focus({ preventScroll: true });
+    if (had && (moved || !root.contains(document.activeElement))) task.querySelector(".lkd-question")?.focus({ preventScroll: true });
     drawShows();
     mark();
     root.dataset.stage = state().stage;
@@ -144,7 +147,7 @@ function render(view) {
     if (moved) refused = "";
     [busy, asked] = ["", false];
     budget.sync(Boolean(live));
-    draw();
+    draw(moved);
     if (moved && task.querySelector(".lkd-question")) say(task.querySelector(".lkd-question").textContent);
   }
   const message = (content) => {

@@ -3,7 +3,7 @@
 const DRILL_STEPS = Object.freeze(["Convict", "Rule out", "Look", "Diagnose", "Change", "Score"]);
 
 const DRILL_QUESTIONS = Object.freeze([
-  ["What on this board proves the cause?", "Pin one figure where it shows: click it above a panel and drag over its curve, or choose here. The options come after your evidence."],
+  ["What on this board proves the cause?", "Pin one figure where it shows: click it above its panel and drag over the curve, or choose it here. The options come after your evidence."],
   ["What rules another cause out?", "Name that cause, and pin another figure which shows that it is not the one."],
   ["Where do you look next?", "Before you see what it says: what would each answer mean?"],
   ["What is wrong?", ""],
