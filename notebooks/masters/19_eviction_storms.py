@@ -18,13 +18,14 @@ start("19")
 from labkit.specs.eviction_storms.scenes import crowded, mean
 
 # Llama 3.1 8B on one L4; after 40 seconds more people come
-board = crowded()
+popular = crowded()
 print(f"{'':30} 0 to 40 s  80 to 120 s")
 for figure, title in {
     "delivered": "tokens delivered a second", "ttft_p50": "first token, median (s)",
     "waiting": "requests that wait", "evicted": "cached blocks evicted a second",
 }.items():
-    print(f"{title:30} {mean(board, figure, 0, 40):9.1f} {mean(board, figure, 80, 120):12.1f}")
+    early, late = mean(popular, figure, 0, 40), mean(popular, figure, 80, 120)
+    print(f"{title:30} {early:9.1f} {late:12.1f}")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -68,11 +69,12 @@ StormBoard(
 # Both are figures of the board: blocks of 16 tokens a second, and tokens a second.
 
 # %% id="done-twice"
-late = {figure: mean(board, figure, 80, 120) for figure in ("computed", "regretted", "recomputed")}
+figures = "computed", "regretted", "recomputed"
+late = {figure: mean(popular, figure, 80, 120) for figure in figures}
 twice = 16 * late["regretted"] + late["recomputed"]
-print(f"80 to 120 s: {late['computed']:,.0f} tokens computed a second, for the second time:")
-print(f"{16 * late['regretted']:,.0f} that were evicted, {late['recomputed']:,.0f} of those preempted,",
-      f"together {twice / late['computed']:.0%}")
+print(f"80 to 120 s: {late['computed']:,.0f} tokens computed a second.")
+print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted,",
+      f"{late['recomputed']:,.0f} of preempted ones, together {twice / late['computed']:.0%}")
 
 # %% [markdown] id="after-twice"
 # Tokens *computed* and tokens *delivered* are two curves. In a storm the first holds, since the GPU is as busy as ever,
