@@ -138,5 +138,5 @@ def proved(drill: Drill, seed: int) -> bool:
     if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.useful):
         return False
     convicting = [pin for evidence in drill.convicts if (pin := evidence.best(board))]
-    ruling = [pin for known in drill.rules_out.values() for evidence in known if (pin := evidence.best(board))]
-    return any(one.figure != other.figure for one in convicting for other in ruling)
+    ruling = (pin for known in drill.rules_out.values() for evidence in known if (pin := evidence.best(board)))
+    return any(one.figure != other.figure for other in ruling for one in convicting)

@@ -44,7 +44,8 @@ class Pin(NamedTuple):
     def mean(self, board: Series, figure: str = "") -> float:
         """The mean of its figure, or of another one in the same windows; NaN where it is not known."""
         values = board[figure or self.figure][self.first : self.last + 1]
-        return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+        known = values[np.isfinite(values)]
+        return float(known.mean()) if len(known) else math.nan
 
 
 class Evidence(NamedTuple):

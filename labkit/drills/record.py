@@ -7,10 +7,8 @@ from typing import Any, NamedTuple, TypedDict
 from labkit.drills.play import Play
 from labkit.drills.score import Score
 from labkit.errors import LabkitError
-from labkit.grading.progress import Progress
+from labkit.grading.progress import DRILLS, Progress
 
-KEY = "drills"
-"""Where it lies among the answers, in the place of a lesson."""
 GOOD = 80
 """Points from which a drill counts as solved."""
 
@@ -63,7 +61,7 @@ class Record:
     def played(self) -> dict[str, Kept]:
         """By name of the drill."""
         try:
-            answers = self._progress.answers(KEY)
+            answers = self._progress.answers(DRILLS)
         except LabkitError as error:
             self.trouble = str(error)
             return {}
@@ -85,7 +83,7 @@ class Record:
         answer = {"plays": before.plays + 1 if before else 1, "best": best}
         try:
             self._progress.save_answer(
-                KEY, play.drill.name, answer, best["points"] >= GOOD, min(1.0, best["points"] / 100)
+                DRILLS, play.drill.name, answer, best["points"] >= GOOD, min(1.0, best["points"] / 100)
             )
         except LabkitError as error:
             self.trouble = f"This play could not be kept: {error}"

@@ -32,6 +32,8 @@ from labkit.reading import read_json
 
 SCHEMA_VERSION = 1
 FORMAT = "labkit-progress"
+DRILLS = "drills"
+"""The key of drills among the answers: they belong to no lesson, since a learner plays them anywhere."""
 BUSY_SECONDS = 30.0  # how long a write waits for another process before it gives up
 EXPORT_BYTES = 256 << 20  # an export of all lessons, each with hundreds of attempts, has some MB
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from labkit.errors import LabkitError, LessonError
-from labkit.grading.progress import Progress
+from labkit.grading.progress import DRILLS, Progress
 
 app = typer.Typer(help="What you have done so far: show it, take it to another machine.")
 T = TypeVar("T")
@@ -39,6 +39,9 @@ def as_text(summary: dict[str, Any]) -> str:
     lines = []
     for key, lesson in summary["lessons"].items():
         quiz = lesson["questions"]
+        if key == DRILLS:
+            lines.append(f"{key}: {quiz['answered']} played, {quiz['correct']} solved")
+            continue
         asked = f", {quiz['correct']} of {quiz['answered']} answered questions right" if quiz["answered"] else ""
         lines.append(f"{key}: {len(lesson['passed'])} of {len(lesson['exercises'])} tried exercises passed{asked}")
         for name, entry in lesson["exercises"].items():

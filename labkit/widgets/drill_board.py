@@ -64,12 +64,12 @@ class DrillBoard(StormBoard):
             raise DrillError("An endless board draws drills and numbers itself: leave out name and seed, or `endless`.")
         self._record = Record(progress)
         self._labelled, self._endless = name is not None, endless
-        mine = self._record.seed() % course.SEEDS
-        start = mine if seed is None else seed
+        self._learner = self._record.seed()
+        start = self._learner % course.SEEDS if seed is None else seed
         if name is not None:
             found = drill(name)
         elif endless:
-            found = course.following(mine, self._record.played())
+            found = course.following(self._learner, self._record.played())
             start = course.seed_that_draws(found, start)
         else:
             found = course.drawn(start)
@@ -172,7 +172,7 @@ class DrillBoard(StormBoard):
     def _next(self) -> None:
         if not self._endless:
             raise DrillError("This board has one drill: make an endless one for the next.")
-        found = course.following(self._record.seed(), self._record.played(), self.play.drill)
+        found = course.following(self._learner, self._record.played(), self.play.drill)
         self._after(found, course.seed_that_draws(found, self._shared + 1))
 
     def _after(self, found: Drill, seed: int) -> None:

@@ -15,9 +15,11 @@ from labkit.drills import course, pairs
 from labkit.drills.bots import oracle, proved
 from labkit.drills.catalog import DRILLS
 from labkit.drills.play import Play, Stage
-from labkit.drills.record import KEY, Record
+from labkit.drills.record import Record
 from labkit.errors import DrillError
+from labkit.grading.progress import DRILLS as KEY
 from labkit.grading.progress import Progress
+from labkit.grading.progress_commands import as_text
 from labkit.widgets import DrillBoard
 from labkit.widgets.drill_panels import DRILL_PANELS
 
@@ -235,6 +237,7 @@ def test_the_best_run_is_kept_and_stands_beside_the_next(send: Callable[..., lis
     kept = Record().played()[HEALTHY]
     assert kept.plays == 3 and kept.best["points"] == 100 and kept.best["changes"] == 0
     assert DrillBoard(HEALTHY, seed=4711).state["ghost"]["points"] == 100
+    assert as_text(Progress().summary()) == "drills: 1 played, 1 solved"
 
 
 def test_what_was_kept_by_something_else_is_no_best_run() -> None:
@@ -253,7 +256,7 @@ def test_a_progress_that_cannot_be_used_is_said_and_the_play_goes_on(tmp_path: A
 
 def test_an_unlabelled_drill_is_nowhere_named_before_its_score(send: Callable[..., list[Message]]) -> None:
     board = DrillBoard(endless=True)
-    assert board.play.drill.name == course.order(Progress().seed() % course.SEEDS)[0]
+    assert board.play.drill.name == course.order(Progress().seed())[0]
     for move in messages(board)[:4]:
         state = board.get_state()
         assert not any(name in texts({**state, "rows": b""}) for name in DRILLS)
@@ -266,7 +269,7 @@ def test_an_unlabelled_drill_is_nowhere_named_before_its_score(send: Callable[..
 
 def test_an_endless_board_goes_through_the_learners_order(send: Callable[..., list[Message]]) -> None:
     progress = Progress()
-    order = course.order(progress.seed() % course.SEEDS)
+    order = course.order(progress.seed())
     healthy = [name for name in order if not DRILLS[name].remedy]
     for name in order[: order.index(healthy[0])]:
         progress.save_answer(KEY, name, _kept(), True, 1.0)

@@ -188,8 +188,12 @@ def test_bots_without_understanding_stay_under_half_and_the_oracle_does_not() ->
     for name, scores in of_oracle.items():
         assert min(scores) >= 95, name
     for found in DRILLS.values():
-        for fix in {"restart", found.case.tempting[1]}:
-            assert found.target is None or good_pairs(found, (fix,), (found.target,)) < NEEDED, (found.name, fix)
+        if found.target is None:
+            continue
+        assert good_pairs(found, ("restart",), (found.target,)) < NEEDED, found.name
+        # What the headline suggests misses the target, or a guard: 8 seats end preemptions, and halve the tokens.
+        tempting = (found.case.tempting[1],)
+        assert any(good_pairs(found, tempting, (goal,)) < NEEDED for goal in (found.target, *found.guards)), found.name
 
 
 def test_what_a_fix_is_said_to_cost_it_costs() -> None:

@@ -53,7 +53,7 @@ CASE = Case(
     tempting=("small-pool", "watermark"),
 )
 
-ROOM = at_least("free", 0.3, "While tokens are late nearly a third of all blocks, or more, is free.")
+ROOM = at_most("held", 0.7, "While tokens are late, those who run hold two thirds of the blocks, or fewer.")
 UNHURRIED = at_most("waiting", 1, "While tokens are late hardly anybody waits.")
 
 LONG = Drill(
@@ -61,8 +61,8 @@ LONG = Drill(
     lesson="13",
     case=CASE,
     world=World(
-        streams=(Stream(1.0, 300, 150), Stream(0.06, 20_000, 60, start_s=40, spread=0.2)),
-        blocks=4500,
+        streams=(Stream(1.0, 300, 150), Stream(0.05, 20_000, 60, start_s=40, spread=0.2)),
+        blocks=6000,
         config=CONFIG,
         cache=None,
     ),
