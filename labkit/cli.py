@@ -102,7 +102,12 @@ def tournament(
 
 @app.command()
 def simulate(
-    trace: Annotated[str, typer.Argument(help='A trace file; or "chats" or "conversations", which are drawn.')],
+    trace: Annotated[
+        str,
+        typer.Argument(
+            help="A trace file; or what is drawn: chats, conversations, poisson, bursty, diurnal, long-tail, agents."
+        ),
+    ],
     blocks: Annotated[int | None, typer.Option(help="Of KV cache; as many as fit on the card without.")] = None,
     policy: Annotated[
         list[str] | None,

@@ -20,11 +20,13 @@ from typing import Any
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.simulate.clock import requests_of, simulate
-from labkit.simulate.configuration import DRAWN, Configuration
+from labkit.simulate.configuration import Configuration
 from labkit.simulate.metrics import ROWS, without_nan
 from labkit.simulate.traces import Trace
 from labkit.simulate.workload import draw
 
+LIKE_TRACES = ("chats", "conversations")
+"""What is drawn where there are no files: lengths, and prompts that begin alike, as in the public traces."""
 SIZES = (1_000, 10_000, 100_000)
 MANY = 1_000_000
 PIECE = 5_000
@@ -95,13 +97,13 @@ def bench_simulate(
     """All of it.
 
     Args:
-        traces: files; without one, those that can be drawn.
+        traces: files, or what can be drawn; without one, `LIKE_TRACES`.
         requests: the first so many of each; None for all.
         sizes: lengths of the curve.
         tell: hears what is done next.
     """
     speeds, curve = [], []
-    for trace in traces or tuple(DRAWN):
+    for trace in traces or LIKE_TRACES:
         for configuration in loads(trace, requests):
             tell(configuration.name)
             speeds.append(bench_load(configuration))

@@ -211,7 +211,7 @@ class KVCacheManager:
         token = whole_token(token)
         if not room and not self._take(seq):
             return False
-        self._write(seq, (token,))
+        self._put(seq, token)
         return True
 
     def append_each(self, seq_ids: Sequence[Hashable], tokens: bytes | Iterable[int]) -> bool:
@@ -233,9 +233,10 @@ class KVCacheManager:
             return self._extend(seqs, new)
         edge = []
         for seq, token in zip(seqs, new, strict=True):
-            if seq.room > 1:
+            room = seq.room
+            if room > 1:
                 seq.tail.append(token)
-                seq.room -= 1
+                seq.room = room - 1
             else:
                 edge.append((seq, token))
         # Those at an edge come last. Should they find no room, which is rare, the others take theirs back.
@@ -249,7 +250,7 @@ class KVCacheManager:
         for seq, token in edge:
             if not seq.room and not self._take(seq):
                 raise self._lied(1)
-            self._write(seq, (token,))
+            self._put(seq, token)
         return True
 
     def extend(self, seq_id: Hashable, tokens: bytes | Iterable[int]) -> bool:
@@ -323,6 +324,15 @@ class KVCacheManager:
         seq.room = self.block_size - len(seq.tail)
         return True
 
+    def _put(self, seq: _Sequence, token: int) -> None:
+        """As `_write`, for one token, for which there is room."""
+        tail = seq.tail
+        tail.append(token)
+        seq.room -= 1
+        if not seq.room:
+            self.cache.register(seq.place, tail.tobytes(), seq.table.blocks[-1:])
+            del tail[:]
+
     def _write(self, seq: _Sequence, tokens: Iterable[int]) -> None:
         """Tokens into the blocks that are there. A full block never changes from then on, and can be found."""
         tail, size, blocks = seq.tail, self.block_size, seq.table.blocks
@@ -355,13 +365,13 @@ class KVCacheManager:
     def _make_room(self, seqs: Iterable[_Sequence], each: int) -> bool:
         """Room for so many tokens of each, copies of shared blocks included; False, and nothing changed, if not."""
         needed, size = 0, self.block_size
-        writers: Counter[int] = Counter()
+        shared: list[int] = []
         for seq in seqs:
             used = len(seq.tail)
             needed += -(-(used + each) // size) - (used > 0)
             if used and each and not seq.room:
-                writers[seq.table.blocks[-1]] += 1
-        for block, count in writers.items():
+                shared.append(seq.table.blocks[-1])
+        for block, count in Counter(shared).items() if shared else ():
             needed += count - (count == self.cache.count(block))  # the last one to write has the block to itself
         return self.cache.make_room(needed)
 

@@ -199,6 +199,8 @@ class Crowd:
             return
         for step in steps:
             here = {*edges.get(step % size, ()), *edges.get((step + 1) % size, ())}
+            if not here and not chunks:
+                continue
             todo: list[tuple[int, Any, int]] = [(member.place, member, 0) for member in here]
             todo += [(self._begun[request], request, n) for request, n in chunks]
             for _, who, n in sorted(todo, key=itemgetter(0)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.scheduler import Scheduler
 from labkit.simulate.clock import Simulation, simulate
 from labkit.simulate.cost_model import CARDS, CostModel, cost_model
+from labkit.simulate.generators import WORKLOADS, workload
 from labkit.simulate.metrics import ROWS, Metrics, Target
 from labkit.simulate.prefix_workload import draw_conversations
 from labkit.simulate.traces import Trace, read_trace
 from labkit.simulate.workload import draw
 
-DRAWN: dict[str, Callable[[int, int], Trace]] = {"chats": draw, "conversations": draw_conversations}
-"""Workloads by the name that stands in a file's place: lengths like Azure's, or prompts that begin alike."""
+DRAWN: dict[str, Callable[[int, int], Trace]] = {
+    "chats": draw,
+    "conversations": draw_conversations,
+    **{kind.replace(" ", "-"): partial(workload, kind) for kind in WORKLOADS if kind != "conversations"},
+}
+"""Workloads by the name that stands in a file's place: lengths like Azure's, prompts that begin alike, and those of
+`labkit.simulate.generators`.
+"""
 DRAWN_REQUESTS = 2_000
 CACHES = ("auto", "hash", "radix", "none")
 UTILISATION = 0.9

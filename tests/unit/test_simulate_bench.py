@@ -16,7 +16,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def test_both_ways_of_printing_show_speed_and_what_a_request_costs(monkeypatch):
-    monkeypatch.setattr(simulate_bench, "DRAWN", {"chats": simulate_bench.DRAWN["chats"]})
+    monkeypatch.setattr(simulate_bench, "LIKE_TRACES", ("chats",))
     monkeypatch.setattr(simulate_bench, "SIZES", ())
     command = ["simulate", "--requests", "120"]
     result = CliRunner().invoke(bench_commands.app, [*command, "--json"])

@@ -8,6 +8,7 @@ import pytest
 
 from labkit import cli
 from labkit.simulate.clock import simulate
+from labkit.simulate.configuration import DRAWN
 
 KEYS = (
     "requests finished refused unfinished seconds_simulated requests_per_second tokens_per_second "
@@ -44,6 +45,14 @@ def test_the_text_names_what_was_simulated_and_says_saturated(labkit):
     status, out, _ = labkit(*words)
     assert status == 0 and "500 blocks of 16 tokens, 120 requests" in out and "SATURATED" in out
     assert "SATURATED" not in labkit("simulate", "chats", "--requests", "40")[1]
+
+
+@pytest.mark.parametrize("drawn", sorted(set(DRAWN) - {"chats", "conversations"}))
+def test_every_drawn_workload_can_stand_in_a_file_s_place(labkit, drawn):
+    status, out, _ = labkit("simulate", drawn, "--requests", "30", "--blocks", "20000", "--json")
+    figures = json.loads(out)
+    assert status == 0 and figures["requests"] == 30 == figures["finished"] + figures["refused"]
+    assert drawn in " ".join(labkit("simulate", "--help")[1].split())
 
 
 def test_prompts_that_begin_alike_are_found_and_a_policy_evicts(labkit):
