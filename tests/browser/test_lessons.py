@@ -109,7 +109,10 @@ WALKS = {
     "19": Walk(
         "regret_rate",
         "never-found-again",
-        untouched=(("use-regret-rate", "as the server's own meter has it: True"), ("drills", "What on this board proves the cause?")),
+        untouched=(
+            ("use-regret-rate", "as the server's own meter has it: True"),
+            ("drills", "What on this board proves the cause?"),
+        ),
         passed=(("league", "15 of 15 storms told"),),
     ),
 }
