@@ -1,8 +1,8 @@
 # %% [markdown] id="symptom"
 # # 19. Eviction storms
 #
-# A server has become popular. Within a minute the tokens that go out each second have more than quadrupled. Nobody
-# waits, the first token comes in less than half a second, and every graph that people look at is green. One graph is
+# A server has become popular. Within a minute the tokens that go out each second have more than quadrupled. Hardly
+# anybody waits, the first token comes in less than half a second, and every graph that people look at is green. One graph is
 # new: cached blocks evicted, 0 before and about 68 a second now.
 #
 # One of those who run it says that a full cache evicts, and that this is what it is for. Another says that memory is
