@@ -173,7 +173,8 @@ print(symptom_table())
 # Look at what is absent. The two figures that convict are the two that vLLM's `/metrics` do not have: its KV events
 # tell the first, and operations per token hint at the second. With SGLang it is the other way round: recomputation is
 # the difference of two counters, and regret is not told. Whoever has only usage, throughput and evictions can neither
-# convict nor acquit. No flag makes memory: those of the second line find some, or choose better what goes.
+# convict nor acquit. No flag makes memory: those of the second line find some, or choose better what goes. Where nothing
+# is said to turn there is no flag for it.
 #
 # `labkit watch localhost:8000` stands on the same table and shows this board for a server of yours. With `--events` it
 # listens to vLLM's KV events as well, and counts regret as you did. `python -m labkit.observe.monitoring FOLDER` makes
@@ -231,7 +232,7 @@ for name, alarm in others.items():
 #
 # Write a better one. It gets a board, as you see it in the cell below, and says of each window whether somebody has to
 # look *now*. So what it says of a window must not change when later ones come. It is judged on boards that you have not
-# seen: storms by which at the latest it has to fire, and healthy ones on which it must be silent. After a failure you
+# seen: storms, in which it has to fire in time, and healthy servers, of which it must say nothing. After a failure you
 # can look at the board that it names: `StormBoard(board("scan-3"))`.
 #
 # Think first: what is in short supply, and how much of it is spent for the second time? In which unit is each figure?

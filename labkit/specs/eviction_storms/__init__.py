@@ -81,6 +81,10 @@ class RegretRate(FunctionSpecification):
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
         return {**args, "events": [_event(word) for word in args["events"]]}
 
+    def label(self, args: Mapping[str, Any]) -> str:
+        events, window_s, windows = self.decode(args).values()
+        return f"regret_rate({show(events, 240)}, {window_s:g}, {windows})"
+
     def numbers(self, draw: random.Random, **sizes: Any) -> dict[str, Any]:
         window, windows, at = draw.choice([1, 2, 5, 0.5]), draw.randint(1, 5), 0.0
         events, held = [], dict.fromkeys("ABC", 0)

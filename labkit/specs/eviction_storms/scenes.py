@@ -58,8 +58,8 @@ def tape(name: str) -> list[Event]:
         fresh.extend((kind, content) for content in heard)
         return heard
 
-    meter.stored = lambda contents: stored(hear("stored", contents))  # type: ignore[method-assign]
-    meter.removed = lambda contents: removed(hear("removed", contents))  # type: ignore[method-assign]
+    meter.stored = lambda contents: stored(hear("stored", contents))
+    meter.removed = lambda contents: removed(hear("removed", contents))
 
     def stamp(moment: Moment) -> None:
         for kind, content in fresh:
@@ -125,12 +125,13 @@ SYMPTOMS = (
         "regretted", "prefixes that are in use do not fit", "--gpu-memory-utilization, --kv-cache-dtype",
         "--mem-fraction-static, --radix-eviction-policy",
     ),
-    Symptom("preempted", "alone, nobody: ask what is computed again for it", "--watermark", "--max-queued-requests"),
+    Symptom("preempted", "alone, nobody: ask what is computed again for it", "--watermark"),
     Symptom(
-        "recomputed", "those who run take each other's memory", "--watermark, --max-num-seqs", "--max-queued-requests"
+        "recomputed", "those who run take each other's memory", "--watermark, --max-num-seqs"
     ),
     Symptom("held", "rises without more who run: something does not let go; full and nothing else: nobody"),
-    Symptom("waiting_for_memory", "more comes than fits", "--max-num-queued-reqs", "--max-queued-requests"),
+    Symptom("waiting_for_memory", "who waits for memory: more comes than fits", "--max-num-queued-reqs",
+            "--max-queued-requests"),
     Symptom("hit_rate", "prompts no longer begin alike, or their beginnings went"),
     Symptom("itl_p99", "with memory free: prompts go before those who generate", "--max-num-batched-tokens",
             "--chunked-prefill-size"),
@@ -142,7 +143,7 @@ def symptom_table(symptoms: Sequence[Symptom] = SYMPTOMS, width: int = 96) -> st
     """From symptom to metric to flag; what a metric is worth stands in `labkit.observe.servers`, with the reason."""
     lines: list[str] = []
     for it in symptoms:
-        lines.append(f"{FIGURES[it.figure].title}: {it.means}")
+        lines += [""] * bool(lines) + [f"{FIGURES[it.figure].title}: {it.means}"]
         for kind, flags in ((VLLM, it.vllm), (SGLANG, it.sglang)):
             worth, metric, why = told(kind, it.figure)
             lines.append(f"  {kind.name:7}{worth:7}{metric}".rstrip())
