@@ -57,7 +57,7 @@ def over_saturation(play: Play, _rng: np.random.Generator) -> Play:
     """
     board = play.board
     crowd = board["running"] + board["waiting"]
-    too_much = _goes_up(board.end_s, crowd) and _goes_up(board.end_s, board["ttft_p50"])
+    too_much = goes_up(board.end_s, crowd) and goes_up(board.end_s, board["ttft_p50"])
     pins = _late("running", board), _late("ttft_p50", board)
     if too_much:
         return _told(play, pins, HEALTHY, "overload", "refuse", "turned-away")
@@ -115,7 +115,7 @@ def _first(known: tuple[Evidence, ...], board: Series) -> Pin:
     raise DrillError("Nothing on this board convicts: another seed has to be drawn.")
 
 
-def _goes_up(at: np.ndarray, values: np.ndarray) -> bool:
+def goes_up(at: np.ndarray, values: np.ndarray) -> bool:
     """Whether the slope of the straight line through it is more than twice its standard error above 0."""
     known = np.isfinite(values)
     if known.sum() < 4:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from labkit.errors import SeriesError
 from labkit.observe.series import FIGURES, Series, Worth
+from labkit.words import plural
 
 
 class Look(NamedTuple):
@@ -168,6 +170,40 @@ def thrashing(series: Series, *, over_s: float = 30.0, rise: float = 1.25, flat:
             f"({_number(then[at])} to {_number(delivered[at])}): thrashing."
         ),
     )
+
+
+def thrash_alert(board: Series, block_size: int = 16, *, over_s: float = 20.0, least: float = 0.15) -> np.ndarray:
+    """bool [n]: where a sixth or more of all that was computed of late had been computed before.
+
+    Two kinds of work are done twice: what a preemption threw away (`recomputed`, tokens) and what was evicted and is
+    wanted again (`regretted`, blocks). One measure for both says what a storm costs, whatever its cause. Together they
+    may count a block twice that was evicted after a preemption, so the share may pass 1.
+    """
+    again, computed = np.zeros(len(board)), np.zeros(len(board))
+    ends, seconds = board.end_s, board.seconds
+    twice = board["recomputed"] + block_size * board["regretted"]
+    known = np.isfinite(twice + board["computed"])
+    for at in range(len(board)):
+        late = known & (ends > ends[at] - over_s * (1 - 1e-9)) & (np.arange(len(board)) <= at)
+        again[at], computed[at] = (twice * seconds)[late].sum(), (board["computed"] * seconds)[late].sum()
+    return np.asarray((computed > 0) & (again >= least * computed))
+
+
+def rule_of(alarm: Callable[[Series], Sequence[Any]], name: str, title: str) -> Rule:
+    """A rule that fires in the windows in which an alarm such as `thrash_alert` says so, and in no other."""
+
+    def look(series: Series) -> Look:
+        try:
+            fires = np.array([bool(answer) for answer in alarm(series)], dtype=bool)
+        except Exception as error:  # whatever somebody's alarm does wrong
+            raise SeriesError(f"{title} stopped with {type(error).__name__} on this board: mend it.") from error
+        if len(fires) != len(series):
+            raise SeriesError(
+                f"{title} gave {plural(len(fires), 'answer')} for {plural(len(series), 'window')}: give one for each."
+            )
+        return Look(fires, ~fires, lambda at: f"{title} fires.")
+
+    return Rule(name, title, ("computed", "recomputed", "regretted"), 0.0, 0.0, look)
 
 
 RULES: tuple[Rule, ...] = (

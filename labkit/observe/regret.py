@@ -78,6 +78,31 @@ class _OfBlocks:
         self._regret.cleared()
 
 
+def regret_rate(events: Iterable[tuple[float, str, Hashable]], window_s: float, windows: int) -> list[float]:
+    """Regretted evictions a second, window by window, from a stream of events such as vLLM's KV events.
+
+    Args:
+        events: (seconds, kind, content) in order of time, from 0 up to, not including, windows * window_s. "stored": a
+            block with this content became findable; "removed": one was evicted; "cleared": all are gone, by no
+            eviction. A content that is removed and was never stored was there before.
+        window_s: seconds of a window, above 0. windows: how many, 1 or more.
+
+    Returns:
+        For each window how many contents were stored, by the second, whose last block had been evicted before.
+    """
+    meter, counts = Regret(), [0] * windows
+    for at_s, kind, content in events:
+        before = meter.count
+        if kind == "stored":
+            meter.stored([content])
+        elif kind == "removed":
+            meter.removed([content])
+        else:
+            meter.cleared()
+        counts[int(at_s // window_s)] += meter.count - before
+    return [count / window_s for count in counts]
+
+
 def watch_regret(manager: Any, most: int | None = None) -> Regret:
     """Attach a meter to a `KVCacheManager` in which nothing is cached yet; its counters say what it counts.
 

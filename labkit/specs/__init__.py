@@ -27,6 +27,7 @@ KEYS = (
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",
+    "19_eviction_storms",
     "20_capacity_and_slos",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""

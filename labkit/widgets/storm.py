@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from labkit import engine
 from labkit.cache.eviction_policies import POLICIES
 from labkit.errors import BoardError
+from labkit.observe.alerts import RULES, Rule, rule_of
 from labkit.observe.series import Series
 from labkit.scheduling.preemption import VICTIMS
 from labkit.simulate.storm import GATES, StormSettings, run_storm
@@ -29,7 +31,7 @@ KNOBS: tuple[Knob, ...] = (
 class Storm(StormBoard):
     """A board whose knobs run a simulation again: Llama 3.1 8B on one L4 for two minutes (`labkit.simulate.storm`).
 
-    It runs on the parts in use, yours where they have passed.
+    It runs on the parts in use, yours where they have passed, your alert among them.
 
     Args:
         knobs: the settings that can be turned, in this order; all by default.
@@ -64,4 +66,13 @@ class Storm(StormBoard):
         def rerun(chosen: dict[str, Any]) -> Series:
             return run_storm(StormSettings(**{**begin, **chosen}), yours=yours)
 
-        super().__init__(rerun({}), title, knobs=[known[name] for name in wanted], settings=begin, rerun=rerun)
+        turned = [known[name] for name in wanted]
+        super().__init__(rerun({}), title, knobs=turned, settings=begin, rerun=rerun, rules=alert_rules(yours))
+
+
+def alert_rules(yours: bool = True) -> tuple[Rule, ...]:
+    """The rules of a board, and your `thrash_alert` of lesson 19 beside them, if it has passed."""
+    parts = engine.Parts(yours)
+    if not parts.is_yours("thrash_alert"):
+        return RULES
+    return (rule_of(parts.part("thrash_alert"), "yours", "Your alert"), *RULES)

@@ -106,6 +106,15 @@ WALKS = {
         untouched=(("recorded", "num_preemptions is behind in 19 of 74 steps"), ("reveal-p1", "2,158")),
         passed=(("use-choose-victim", "most-blocks     C"),),
     ),
+    "19": Walk(
+        "regret_rate",
+        "never-found-again",
+        untouched=(
+            ("use-regret-rate", "as the server's own meter has it: True"),
+            ("drills", "What on this board proves the cause?"),
+        ),
+        passed=(("league", "15 of 15 storms told"),),
+    ),
     "20": Walk(
         "capacity_search",
         "only-doubles",

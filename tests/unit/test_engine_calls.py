@@ -1,8 +1,8 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 09, 16 to 18 and 20 that names a part the solution has passed, and counts its calls.
-It must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its
-scheduler; by the play cells of the later lessons; and by the model's `generate`.
+For each exercise of lessons 04 to 09 and 16 to 20 that names a part the solution has passed, and counts its calls. It
+must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
+by the play cells of the later lessons; and by the model's `generate`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from labkit.grading.solutions import solutions
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.swap import SwapCost
+from labkit.widgets import Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18", "20")
+LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18", "19", "20")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -32,6 +33,7 @@ CHAINS = {"chain_hashes", "longest_hit", "register_release"}
 TREE = {"match", "split", "insert", "evict_leaf"}
 STEP = {"plan_decodes", "plan_chunks", "step"}
 GATES = {"can_ever_fit", "watermark_gate", "full_sequence_gate", "latency_gate"}
+BOARD = {"thrash_alert"}
 GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
@@ -39,6 +41,7 @@ NO_ENGINE_CALLS = {
     "find_leak": "an engine that needed it would have lost a block already",
     "allocate_prompt": "it is the order of calls that the manager itself is; one of the two has to make them",
     "belady_victim": "it knows the future, which no engine does",
+    "regret_rate": "it counts from a stream that is over; the meter hears each event, and a test holds them together",
     "MyPolicy": "it runs where it is sent: in the tournament, and in a manager that is given it",
     "goodput": "the simulator counts each request when it ends, and forgets it; this is for runs whose lives were kept",
     "capacity_search": "it is handed whole simulations; it runs where lesson 20 looks for a size",
@@ -80,10 +83,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
-    # What is called without a box of its own is called by the table, which has one.
-    assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"}
+    # What is called without a box of its own is called by the table, which has one, or looks from outside.
+    assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"} | BOARD
     assert not any(exercises[id].slot for id in NO_ENGINE_CALLS)
 
 
@@ -139,6 +142,14 @@ def test_whoever_gives_way_does_so_by_them(
         scheduler.update(step, [7] * len(step.sampling))
     assert called <= set(calls) and not not_called & set(calls) and calls["break_even"] <= 1
     assert manager.counters.preemptions and bool(scheduler.totals.recomputed) == (not knobs)
+
+
+def test_a_board_with_knobs_asks_it_beside_the_rules(calls: Counter[str]):
+    assert {rule.name for rule in Storm(["seats"], seconds=20.0)._rules} > {"yours"}
+    assert calls["thrash_alert"]
+    asked = calls["thrash_alert"]
+    Storm(["seats"], seconds=20.0, yours=False)
+    assert calls["thrash_alert"] == asked
 
 
 def play_cell(lesson: str) -> str:

@@ -27,7 +27,7 @@ QUOTED = {
     "paper": r"arXiv(?:\.org/abs/)?[ :]?(\d{4}\.\d{4,5})|arxiv\.org/abs/(\d{4}\.\d{4,5})",
 }
 
-OURS = {"--trace", "--record", "--json", "--plot", "--endless", "--seed", "--column", "--unit"}
+OURS = {"--trace", "--record", "--json", "--plot", "--endless", "--seed", "--column", "--unit", "--events"}
 """Flags of labkit itself."""
 
 

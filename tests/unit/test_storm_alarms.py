@@ -1,0 +1,165 @@
+"""Lesson 19: what its boards are, whether truth and judge are fair, and that the parts count alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit import specs
+from labkit.errors import DrillError, SeriesError
+from labkit.grading.solutions import solutions
+from labkit.observe.alerts import RULES, firings, rule_of, thrash_alert
+from labkit.observe.regret import regret_rate
+from labkit.observe.series import Series
+from labkit.observe.servers import SGLANG, VLLM
+from labkit.specs.eviction_storms import KINDS_RULE
+from labkit.specs.eviction_storms.boards import (
+    CALM,
+    KINDS,
+    STORMS,
+    board,
+    computed_twice,
+    firing,
+    over_saturation,
+    run,
+    score,
+    server,
+    truth,
+)
+from labkit.specs.eviction_storms.scenes import SICK, SYMPTOMS, paired, symptom_table, tape, told  # fmt: skip
+
+SEEDS = (31, 32)
+
+
+def judged() -> list[str]:
+    spec = specs.exercise("19", "thrash_alert").spec
+    return [ops[0].args["board"] for _, ops in spec.witnesses]
+
+
+def test_every_kind_has_its_rule_and_its_witnesses() -> None:
+    assert set(KINDS_RULE) == set(KINDS) == {name.partition("-")[0] for name in judged()}
+
+
+@pytest.mark.parametrize("name", [name for name in judged() if ":" not in name])
+def test_a_witness_is_a_storm_or_healthy_and_nothing_between(name: str) -> None:
+    due = truth(board(name.partition("?")[0]))
+    if name.partition("-")[0] in STORMS:
+        assert due.fires.any() and due.silent[:5].all()
+    else:
+        assert due.silent.all()
+    assert not (due.fires & due.silent).any()
+
+
+def test_a_storm_that_passes_is_over_at_the_end_of_its_board() -> None:
+    for name in ("passing-5", "passing-7"):
+        assert truth(board(name)).silent[-1]
+
+
+def test_four_times_the_memory_helps_in_a_storm_and_nowhere_else() -> None:
+    """The measure by which boards are judged agrees with one that does not use it."""
+
+    def work(world, seed) -> float:
+        totals = run(world, seed).totals
+        return totals["computed_tokens_per_second"] / totals["tokens_per_second"]
+
+    for kind, world in KINDS.items():
+        plenty = replace(world, blocks=4 * world.blocks)
+        saved = np.mean([1 - work(plenty, seed) / work(world, seed) for seed in SEEDS])
+        assert saved > 0.07 if kind in STORMS else saved < 0.05, (kind, saved)
+
+
+def test_the_reference_beats_every_other_alarm_on_boards_that_nobody_tuned_it_to() -> None:
+    names = [f"{kind}-{seed}" for kind in KINDS for seed in SEEDS]
+    ours = score(thrash_alert, names)
+    assert ours.told == ours.storms >= 8 and not ours.false and ours.healthy >= 9
+    baseline = score(over_saturation, names)
+    assert baseline.told < ours.told and baseline.false >= 2
+    rules = score(firing(RULES), names)
+    assert rules.told < ours.told and not rules.false
+    assert score(lambda seen: [False] * len(seen), names)[:2] == (0, ours.storms)
+
+
+def test_the_solution_and_the_reference_say_the_same_of_known_boards() -> None:
+    namespace: dict = {}
+    exec(solutions("eviction_storms")["thrash_alert"], namespace)
+    for kind in KINDS:
+        seen = board(f"{kind}-2")
+        assert namespace["thrash_alert"](seen) == thrash_alert(seen).tolist(), kind
+
+
+@given(st.integers(1, 24), st.sampled_from(["answers", "crowding", "quiet"]))
+def test_the_reference_looks_back_only_and_takes_holes(windows: int, kind: str) -> None:
+    whole = thrash_alert(board(f"{kind}-4"))
+    assert thrash_alert(board(f"{kind}-4:{windows}")).tolist() == whole[:windows].tolist()
+    assert len(thrash_alert(board(f"{kind}-4?{windows - 1}"))) == len(whole)
+
+
+def test_an_alarm_as_a_rule_fires_where_it_says_so() -> None:
+    seen = board("crowding-4")
+    rule = rule_of(thrash_alert, "yours", "Your alert")
+    (found,) = firings(seen, [rule])
+    assert [found.first, found.last] == np.flatnonzero(thrash_alert(seen))[[0, -1]].tolist()
+    with pytest.raises(SeriesError, match="1 answer for 24 windows"):
+        firings(seen, [rule_of(lambda board: [True], "short", "Short")])
+    with pytest.raises(SeriesError, match="stopped with ZeroDivisionError"):
+        firings(seen, [rule_of(lambda board: 1 / 0, "broken", "Broken")])
+    assert not firings(Series(), [rule])
+
+
+def test_a_board_that_there_is_not_is_refused() -> None:
+    for name in ("storm-3", "scan", "scan-x", "scan-1.5"):
+        with pytest.raises(DrillError, match="There is no board"):
+            board(name)
+
+
+def test_a_hole_lacks_every_figure_and_a_cut_board_its_end() -> None:
+    holed, cut = board("scan-3?6"), board("scan-3:14")
+    assert np.isnan(holed["computed"][6]) and np.isfinite(holed["computed"][5]) and len(holed) == 24
+    assert len(cut) == 14 and cut["computed"].tolist() == board("scan-3")["computed"][:14].tolist()
+    assert computed_twice(holed)[6] >= 0
+
+
+@pytest.mark.parametrize("name", ["scan-3", "crowding-3", "trickle-3"])
+def test_the_rate_of_regret_from_events_is_that_of_the_meter(name: str) -> None:
+    series = server(name).series
+    assert np.allclose(regret_rate(tape(name), 5.0, 24), series["regretted"][:24])
+
+
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from(["stored", "removed", "cleared"]), st.sampled_from("AB"))
+)
+
+
+@given(EVENTS, st.sampled_from([0.5, 1.0, 4.0]))
+def test_the_solution_counts_regret_as_the_library_does(events, window_s: float) -> None:
+    namespace: dict = {}
+    exec(solutions("eviction_storms")["regret_rate"], namespace)
+    events = sorted(events, key=lambda event: event[0])
+    windows = int(40 / window_s) + 1
+    assert namespace["regret_rate"](events, window_s, windows) == regret_rate(events, window_s, windows)
+
+
+def test_a_watermark_moves_preemptions_several_fold_and_throughput_by_a_percent() -> None:
+    """The shape of vLLM pull request 44594."""
+    none, some = (paired(SICK, range(1, 9), watermark=mark) for mark in (0.0, 0.05))
+    assert none.preemptions > 3 * some.preemptions
+    assert abs(some.delivered / none.delivered - 1) < 0.05
+    assert some.ttft_s > 1.3 * none.ttft_s
+
+
+def test_the_table_says_what_the_tables_of_servers_say() -> None:
+    assert told(VLLM, "recomputed")[0] == told(VLLM, "regretted")[0] == "absent"
+    assert told(SGLANG, "recomputed")[0] == "proxy" and told(SGLANG, "evicted")[:2] == (
+        "exact",
+        "sglang:evicted_tokens_total",
+    )
+    for symptom in SYMPTOMS:
+        for kind in (VLLM, SGLANG):
+            worth, metric, why = told(kind, symptom.figure)
+            assert (worth == "exact") == (not why) and (worth == "absent") == (not metric)
+    assert max(map(len, symptom_table().splitlines())) <= 100
+    assert all(kind in KINDS for kind in (*STORMS, *CALM))
