@@ -541,7 +541,7 @@ DrillBoard("the-fifth-prompt")
 # - **vLLM** decides in `vllm/v1/core/sched/scheduler.py`. It knows no phases either: a request has tokens that are known
 #   and tokens that are computed, and each step lets the second catch up with the first.
 # - `--max-num-batched-tokens` is the budget, `--max-num-seqs` the seats, `--long-prefill-token-threshold` the longest piece.
-#   The last is not applied to a request that is alone, in vLLM as here: `scheduler.longest_chunk` is None then.
+#   The last is not applied to a request that is alone, in vLLM as here: the step is told of no longest piece then.
 # - Metrics: `vllm:num_requests_running` and `vllm:num_requests_waiting`; `vllm:iteration_tokens_total`, a histogram of the
 #   tokens of a step; `vllm:inter_token_latency_seconds` for the pauses, `vllm:time_to_first_token_seconds` for the wait. Look
 #   at both, and at high percentiles of the first.
