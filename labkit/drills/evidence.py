@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.errors import DrillError
+from labkit.observe.alerts import recent, share
 from labkit.observe.series import FIGURES, Series, Worth
 
 LEAST_WINDOWS = 3
@@ -79,6 +80,17 @@ def shown(board: Series) -> list[str]:
     return [
         name for name in FIGURES if board.worth(name)[0] is not Worth.ABSENT and bool(np.isfinite(board[name]).any())
     ]
+
+
+def done_twice(board: Series) -> float:
+    """The largest share of the computed tokens, over any 20 s, that had been computed before: by requests that were
+    preempted, or for blocks (of 16 tokens) that were evicted and are wanted again. Lesson 19 calls a quarter a storm.
+    """
+    again = sum(
+        tokens * np.nan_to_num(recent(board, name, 20.0)) for name, tokens in (("recomputed", 1), ("regretted", 16))
+    )
+    shares = share(np.asarray(again), recent(board, "computed", 20.0))
+    return float(shares[np.isfinite(shares)].max(initial=0.0))
 
 
 # ----- the forms of evidence --------------------------------------------------------------------------------------

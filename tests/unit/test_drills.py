@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from labkit.cli import app
 from labkit.drills import catalog, evidence
 from labkit.drills.board import board_lines, sparkline
-from labkit.drills.bots import SIMPLE, Bot, oracle, proved
+from labkit.drills.bots import MOST_DONE_TWICE, SIMPLE, Bot, oracle, proved
 from labkit.drills.catalog import DRILLS, drill, twin
 from labkit.drills.course import UNLABELLED, playable
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, Goal
@@ -34,6 +34,19 @@ NAMES = sorted(DRILLS)
 RNG = np.random.default_rng(0)
 SEEDS = (0, 1000, 2000)
 """Those whose boards are simulated here, once each."""
+NAMED = {
+    "the-door-keeper": 10_072,
+    "good-morning": 10_099,
+    "still-held": 10_004,
+    "room-for-the-answer": 10_044,
+    "a-full-shelf": 10_025,
+    "between-two-trains": 9_974,
+    "round-and-round": 9_992,
+    "after-you": 10_063,
+    "a-good-day": 10_035,
+    "house-rules": 10_057,
+}
+"""Boards that a player has had, and on which evidence that is any was once refused."""
 
 
 def board_of(**figures: list[float]) -> Series:
@@ -105,6 +118,19 @@ def test_boards_of_different_seeds_prove_the_cause_with_different_numbers(name: 
 def test_no_alert_sounds_on_a_healthy_board(name: str) -> None:
     for seed in SEEDS:
         assert not firings(DRILLS[name].board(playable(DRILLS[name], seed)).series), (name, seed)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if DRILLS[name].cause in MOST_DONE_TWICE])
+def test_little_is_done_twice_where_that_is_not_what_is_wrong(name: str) -> None:
+    """Over any 20 s, by the measure of lesson 19: a quarter is a storm, and an overload must not look like one."""
+    found = DRILLS[name]
+    for seed in (*SEEDS, NAMED.get(name, 0)):
+        board = found.board(playable(found, seed)).series
+        again = 16 * np.nan_to_num(board["regretted"]) + board["recomputed"]
+        for last in range(4, len(board) + 1):
+            twice, computed = again[last - 4 : last].sum(), board["computed"][last - 4 : last].sum()
+            assert twice <= MOST_DONE_TWICE[found.cause] * computed, (seed, last)
+    assert {HEALTHY, "overload"} == set(MOST_DONE_TWICE)
 
 
 def test_the_alerts_tell_what_is_computed_again_where_it_is() -> None:

@@ -88,7 +88,7 @@ SHARED = Drill(
     case=CASE,
     world=World(
         streams=(Stream(0.5, 900, 300, spread=0.4), Stream(0.5, 300, 200, head=800, heads=3, start_s=45)),
-        blocks=2200,
+        blocks=2600,
         config=CONFIG,
     ),
     cause=HEALTHY,
