@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.errors import DrillError
-from labkit.observe.alerts import recent, share
 from labkit.observe.series import FIGURES, Series, Worth
 
 LEAST_WINDOWS = 3
@@ -62,15 +61,17 @@ class Evidence(NamedTuple):
     because: str
 
     def holds(self, board: Series, pin: Pin) -> bool:
-        """Whether this pin is that evidence."""
-        return pin.figure == self.figure and bool(self.shows(board, pin))
+        """Whether this pin is that evidence, but for one window at an edge of it."""
+        tight = [pin._replace(first=pin.first + 1), pin._replace(last=pin.last - 1)]
+        near = [pin, *(one for one in tight if one.last - one.first + 1 >= LEAST_WINDOWS)]
+        return pin.figure == self.figure and any(bool(self.shows(board, one)) for one in near)
 
     def best(self, board: Series) -> Pin | None:
         """A pin that shows it, the longest and latest; None if the board has none."""
         for length in range(len(board) // 2, LEAST_WINDOWS - 1, -1):
             for last in range(len(board) - 1, length - 2, -1):
                 pin = Pin(self.figure, last - length + 1, last)
-                if self.holds(board, pin):
+                if self.shows(board, pin):
                     return pin
         return None
 
@@ -83,14 +84,15 @@ def shown(board: Series) -> list[str]:
 
 
 def done_twice(board: Series) -> float:
-    """The largest share of the computed tokens, over any 20 s, that had been computed before: by requests that were
-    preempted, or for blocks (of 16 tokens) that were evicted and are wanted again. Lesson 19 calls a quarter a storm.
+    """The largest share of the computed tokens, over any four windows, that had been computed before: by requests that
+    were preempted, or for blocks (of 16 tokens) that were evicted and are wanted again. Over 20 s, lesson 19 calls a
+    quarter a storm.
     """
-    again = sum(
-        tokens * np.nan_to_num(recent(board, name, 20.0)) for name, tokens in (("recomputed", 1), ("regretted", 16))
+    again, computed = (
+        np.convolve(np.nan_to_num(tokens), np.ones(4), "valid")
+        for tokens in (board["recomputed"] + 16 * np.nan_to_num(board["regretted"]), board["computed"])
     )
-    shares = share(np.asarray(again), recent(board, "computed", 20.0))
-    return float(shares[np.isfinite(shares)].max(initial=0.0))
+    return float(np.divide(again, computed, out=np.zeros(len(again)), where=computed > 0).max(initial=0.0))
 
 
 # ----- the forms of evidence --------------------------------------------------------------------------------------
@@ -114,6 +116,11 @@ def never_above(figure: str, level: float, because: str) -> Evidence:
         return long and bool(np.nanmax(board[figure][pin.first : pin.last + 1]) <= level)
 
     return Evidence(figure, shows, because)
+
+
+def never_below(figure: str, level: float, because: str) -> Evidence:
+    """It is so high in each of the windows."""
+    return Evidence(figure, lambda board, pin: bool(np.min(board[figure][pin.first : pin.last + 1]) >= level), because)
 
 
 def rises(figure: str, factor: float, because: str, of: str = "") -> Evidence:

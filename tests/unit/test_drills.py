@@ -350,7 +350,10 @@ def test_a_goal_is_a_ratio() -> None:
     storm = DRILLS["room-for-the-answer"]
     off, on = run(storm.world, 90_001), run(storm.fixed(("watermark",)), 90_001)
     assert Goal("preemptions", at_most=0.5).met(on, off) and not Goal("preemptions", at_most=0.5).met(off, off)
-    assert str(Goal("recomputed_tokens", at_most=0.5)) == "tokens computed again after a preemption: at most 0.5x"
+    assert (
+        str(Goal("recomputed_tokens", at_most=0.5))
+        == "tokens computed again after a preemption: at most 0.5x of what it was"
+    )
     with pytest.raises(DrillError, match="Nothing called"):
         off.measure("happiness")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
 from labkit.drills.world import Run, Stream, World
 from labkit.scheduling.config import SchedulerConfig
@@ -33,6 +33,7 @@ CASE = Case(
     diagnoses=("small-pool", "eager-admission", HEALTHY, "first-chunk", "leaked-pins", "hangs"),
     fixes=(RAISE_WATERMARK, FEWER_SEATS, REPAIR, REFUSE, RESTART),
     tempting=("small-pool", "seats"),
+    happens=never_below("preempted", 0.02, ""),
 )
 
 STORM = Drill(
@@ -94,6 +95,10 @@ CALM = Drill(
         both(
             at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
             at_least("preempted", 0.02, ""),
+        ),
+        both(
+            at_least("arrived", 1.5, "It preempts while a crowd comes, and computes hardly anything twice even then."),
+            both(at_least("preempted", 0.02, ""), at_most("recomputed", 0.08, "", of="computed")),
         ),
         both(
             at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),
