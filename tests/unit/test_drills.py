@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +23,10 @@ from labkit.drills.bots import MOST_DONE_TWICE, SIMPLE, Bot, oracle, proved
 from labkit.drills.catalog import DRILLS, drill, twin
 from labkit.drills.course import UNLABELLED, playable
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, Goal
-from labkit.drills.evidence import Pin, at_least, both, flat, rises
+from labkit.drills.evidence import Pin, at_least, both, flat, never_below, rises
 from labkit.drills.play import Play, Stage
-from labkit.drills.score import NEEDED, good_pairs, score
+from labkit.drills.refutations import REFUTATIONS
+from labkit.drills.score import NEEDED, Part, good_pairs, score
 from labkit.drills.world import SECONDS, Run, run
 from labkit.errors import DrillError
 from labkit.observe.alerts import firings
@@ -266,6 +269,74 @@ def test_a_wrong_cause_that_is_ruled_out_costs_nothing_and_the_right_one_all() -
     play = oracle(Play(starved, 1), RNG)
     ruled = Play(**{**vars(play), "rival": "prompts-first"})
     assert score(ruled).parts[1].points == 0 and "was the cause" in score(ruled).parts[1].says
+
+
+def told(name: str, seed: int, **moves: Any) -> list[Part]:
+    """The parts of a play in which nothing is changed, so that no hidden run is needed."""
+    play = oracle(Play(DRILLS[name], seed), RNG)
+    return list(score(replace(play, fixes=(), **moves)).parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "rival", "pin"),
+    [
+        ("the-door-keeper", "small-pool", Pin("free", 9, 13)),
+        ("good-morning", "crowded-out", Pin("regretted", 12, 23)),
+        ("good-morning", "bad-policy", Pin("regretted", 13, 23)),
+        ("good-morning", "scan", Pin("regretted", 12, 23)),
+        ("still-held", "small-pool", Pin("running", 12, 23)),
+        ("still-held", "overload", Pin("running", 12, 23)),
+        ("room-for-the-answer", HEALTHY, Pin("waiting", 12, 23)),
+        ("room-for-the-answer", HEALTHY, Pin("ttft_p99", 12, 20)),
+        ("a-full-shelf", "small-pool", Pin("waiting_for_memory", 12, 23)),
+        ("between-two-trains", "hangs", Pin("running", 10, 14)),
+        ("between-two-trains", "hangs", Pin("arrived", 2, 6)),  # in the first of them a few tokens still come out
+        ("round-and-round", "small-pool", Pin("preempted", 12, 23)),
+        ("after-you", "offload", Pin("computed", 12, 20)),
+    ],
+)
+def test_what_refutes_a_rival_counts_whether_or_not_the_drill_is_about_it(name: str, rival: str, pin: Pin) -> None:
+    assert told(name, NAMED[name], rival=rival, ruling_out=pin)[1].points == 15
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_refutes_a_cause_is_not_seen_where_it_is_the_cause(name: str) -> None:
+    found = DRILLS[name]
+    for seed in SEEDS:
+        board = found.board(playable(found, seed)).series
+        for refuting in REFUTATIONS.get(found.cause, ()):
+            assert not (pin := both(refuting, found.case.happens).best(board)), (refuting.because, seed, pin)
+
+
+def test_more_counts_as_what_convicts_a_healthy_server() -> None:
+    for name, figures in (
+        ("a-dozen-preemptions", {"arrived", "recomputed", "itl_p99"}),
+        ("house-rules", {"preempted", "hit_rate", "recomputed"}),
+        ("between-two-trains", {"waiting", "arrived", "running"}),
+    ):
+        board = DRILLS[name].board(playable(DRILLS[name], 0)).series
+        assert {one.figure for one in DRILLS[name].convicts if one.best(board)} == figures, name
+
+
+def test_a_miss_says_what_would_have_shown_it() -> None:
+    name, seed = "the-removal-van", playable(DRILLS["the-removal-van"], 0)
+    late = told(name, seed, convicting=Pin("itl_p99", 12, 20))[0]
+    assert late.points == 0 and "and not why. What does show it: tokens computed, windows" in late.says
+    assert "It computes little and takes long for it" in late.says
+    unknown = told(name, seed, rival="small-pool", ruling_out=Pin("finished", 12, 20))[1]
+    assert unknown.points == 0 and unknown.says.startswith("This drill knows nothing of the figure (requests finished")
+    assert "The KV cache" in unknown.says and "What does show it: blocks held" in unknown.says
+    early = told(name, seed, convicting=Pin("hit_rate", 0, 3))[0]
+    assert early.points == 5 and "do not show it, windows" in early.says
+    look = told(name, seed, meanings=(None, None))[2]
+    assert look.points == 5 and "“The GPU computes all the while.” means: a very long prompt" in look.says
+
+
+def test_a_pin_may_be_off_by_one_window_at_an_edge_and_not_by_two() -> None:
+    board, high = board_of(running=[0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0]), never_below("running", 9, "")
+    assert high.holds(board, Pin("running", 2, 5)) and high.holds(board, Pin("running", 1, 5))
+    assert not high.holds(board, Pin("running", 0, 4)) and not high.holds(board, Pin("running", 1, 6))
+    assert high.best(board) == Pin("running", 2, 5)
 
 
 # ----- a play -----------------------------------------------------------------------------------------------------

@@ -63,6 +63,17 @@ STAMPED = Drill(
                 at_least("evicted", 20, ""),
             ),
         ),
+        **dict.fromkeys(
+            ("bad-policy", "crowded-out"),
+            (
+                both(
+                    at_most(
+                        "regretted", 0.05, "What is evicted is wanted by nobody: not for want of it.", of="evicted"
+                    ),
+                    at_least("evicted", 20, ""),
+                ),
+            ),
+        ),
         "hangs": (at_least("computed", 800, "It computes more than it did: nothing hangs."),),
         "small-pool": (
             both(

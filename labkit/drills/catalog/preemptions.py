@@ -58,6 +58,9 @@ STORM = Drill(
                 at_least("itl_p99", 0.25, "Users feel it: the slowest tokens take two steps and more, all the time."),
                 at_least("preempted", 0.1, ""),
             ),
+            at_least("waiting", 12, "A long queue waits, and who stands in it feels that."),
+            at_least("waiting_for_memory", 12, "A long queue waits for memory, and who stands in it feels that."),
+            at_least("ttft_p99", 15, "The slowest first tokens take a quarter of a minute, and more."),
         ),
         "hangs": (at_least("computed", 400, "It computes hundreds of tokens a second: nothing hangs."),),
         "leaked-pins": (
