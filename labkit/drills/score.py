@@ -72,17 +72,13 @@ def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], of: 
     for evidence in known:
         if evidence.holds(board, pin):
             return Part(name, 15, 15, evidence.because)
-    for evidence in known:
-        if evidence.figure == pin.figure:
-            best = evidence.best(board)
-            there = f", windows {best.first} to {best.last} do: {evidence.because}" if best else "."
-            return Part(
-                name, 5, 15, f"The figure ({title}) tells of {of}, and these windows of it do not show it{there}"
-            )
+    if same := tuple(evidence for evidence in known if evidence.figure == pin.figure):
+        says = f"The figure ({title}) tells of {of}, and these windows of it do not show it."
+        return Part(name, 5, 15, f"{says}{_instead(board, same)}")
     says = (
         f"This drill knows nothing of the figure ({title}) against {of}."
         if of != CAUSE
-        else (f"The figure ({title}) shows that something happens, and not why.")
+        else f"The figure ({title}) alone does not tell this cause from another."
     )
     return Part(name, 0, 15, f"{says}{_instead(board, known)}")
 

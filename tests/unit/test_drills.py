@@ -321,13 +321,16 @@ def test_more_counts_as_what_convicts_a_healthy_server() -> None:
 def test_a_miss_says_what_would_have_shown_it() -> None:
     name, seed = "the-removal-van", playable(DRILLS["the-removal-van"], 0)
     late = told(name, seed, convicting=Pin("itl_p99", 12, 20))[0]
-    assert late.points == 0 and "and not why. What does show it: tokens computed, windows" in late.says
+    assert (
+        late.points == 0
+        and "alone does not tell this cause from another. What does show it: tokens computed, windows" in late.says
+    )
     assert "It computes little and takes long for it" in late.says
     unknown = told(name, seed, rival="small-pool", ruling_out=Pin("finished", 12, 20))[1]
     assert unknown.points == 0 and unknown.says.startswith("This drill knows nothing of the figure (requests finished")
     assert "The KV cache" in unknown.says and "What does show it: blocks held" in unknown.says
     early = told(name, seed, convicting=Pin("hit_rate", 0, 3))[0]
-    assert early.points == 5 and "do not show it, windows" in early.says
+    assert early.points == 5 and "do not show it. What does show it: prompt tokens found in the cache" in early.says
     look = told(name, seed, meanings=(None, None))[2]
     assert look.points == 5 and "“The GPU computes all the while.” means: a very long prompt" in look.says
 
