@@ -6,17 +6,21 @@ at the drill.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill
-from labkit.drills.evidence import LEAST_WINDOWS, Evidence, Pin, shown
+from labkit.drills.evidence import LEAST_WINDOWS, Evidence, Pin, done_twice, shown
 from labkit.drills.play import Play
 from labkit.errors import DrillError
 from labkit.observe.alerts import firings
 from labkit.observe.series import Series
+
+MOST_DONE_TWICE = {HEALTHY: 0.25, "overload": 0.1}
+"""What a board may show of `done_twice`, less than that, if this is its cause: more would be a cause of its own."""
 
 Bot = Callable[[Play, np.random.Generator], Play]
 """Takes a play that has not begun, and returns it done."""
@@ -126,14 +130,16 @@ def goes_up(at: np.ndarray, values: np.ndarray) -> bool:
 
 @lru_cache(maxsize=4096)
 def proved(drill: Drill, seed: int) -> bool:
-    """Whether a board can be played: it shows what convicts and what rules a rival out, looks do not contradict, and no
-    alert sounds where nothing is wrong.
+    """Whether a board can be played: it shows what convicts and what rules a rival out, looks do not contradict, no
+    alert sounds where nothing is wrong, and little is done twice where that is not what is wrong.
 
     Which requests come is drawn, so now and then a healthy server has a bad day, or a sick one a good day.
     """
     found = drill.board(seed)
     board = found.series
     if drill.cause == HEALTHY and firings(board):
+        return False
+    if done_twice(board) >= MOST_DONE_TWICE.get(drill.cause, math.inf):
         return False
     if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.useful):
         return False

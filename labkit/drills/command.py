@@ -14,7 +14,7 @@ from labkit.drills.board import board_lines
 from labkit.drills.catalog import drill
 from labkit.drills.course import SEEDS, drawn, playable
 from labkit.drills.drill import CAUSES, COSTS
-from labkit.drills.evidence import Pin
+from labkit.drills.evidence import LEAST_WINDOWS, Pin
 from labkit.drills.play import MOST_CHANGES, Play
 from labkit.drills.score import score
 from labkit.errors import DrillError
@@ -56,6 +56,7 @@ def _played(console: Console, play: Play) -> Play:
     console.print(play.headline + "\n")
     for line in board_lines(play.board):
         console.print(escape(line))
+    console.print(f"\nA pin is {LEAST_WINDOWS} to {len(play.board) // 2} windows wide: half the board at most.")
     console.print("\nBefore you see any options: what on this board proves the cause, and what rules another one out?")
     play = _until_it_is_one(console, lambda: play.convict(_pin("Pin what convicts")))
     convicted = play

@@ -61,12 +61,21 @@ _TITLES = {
 }
 
 
+def figure_name(name: str) -> str:
+    """The title of a figure of the board, as it is read alone."""
+    return "requests waiting for memory" if name == "waiting_for_memory" else FIGURES[name].title
+
+
 def figure_title(name: str) -> str:
     """A figure of `Run.measure` as a person reads it."""
     if name in FIGURES:
-        figure = FIGURES[name]
-        return f"{figure.title}, {figure.unit}"
+        return f"{figure_name(name)}, {FIGURES[name].unit}"
     return _TITLES.get(name, name.replace("_", " "))
+
+
+def in_a_sentence(text: str) -> str:
+    """A cause or a cost within a sentence: its first letter small, and "KV" as it is."""
+    return text[:1].lower() + text[1:]
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,7 @@ class Goal:
         return " and ".join(words)
 
     def __str__(self) -> str:
-        return f"{figure_title(self.figure)}: {self.bounds}"
+        return f"{figure_title(self.figure)}: {self.bounds} of what it was"
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ class Case:
         figure: that figure.
         looks, diagnoses, fixes: the options; diagnoses are names of `CAUSES`.
         tempting: the diagnosis, and the fix, that the headline alone suggests.
+        happens: what the windows show in which that which the headline tells of happens.
     """
 
     headline: str
@@ -155,6 +165,7 @@ class Case:
     diagnoses: tuple[str, ...]
     fixes: tuple[Fix, ...]
     tempting: tuple[str, str]
+    happens: Evidence
 
     def told(self, board: Series) -> str:
         """The headline of a board."""

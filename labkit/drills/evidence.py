@@ -61,15 +61,17 @@ class Evidence(NamedTuple):
     because: str
 
     def holds(self, board: Series, pin: Pin) -> bool:
-        """Whether this pin is that evidence."""
-        return pin.figure == self.figure and bool(self.shows(board, pin))
+        """Whether this pin is that evidence, but for one window at an edge of it."""
+        tight = [pin._replace(first=pin.first + 1), pin._replace(last=pin.last - 1)]
+        near = [pin, *(one for one in tight if one.last - one.first + 1 >= LEAST_WINDOWS)]
+        return pin.figure == self.figure and any(bool(self.shows(board, one)) for one in near)
 
     def best(self, board: Series) -> Pin | None:
         """A pin that shows it, the longest and latest; None if the board has none."""
         for length in range(len(board) // 2, LEAST_WINDOWS - 1, -1):
             for last in range(len(board) - 1, length - 2, -1):
                 pin = Pin(self.figure, last - length + 1, last)
-                if self.holds(board, pin):
+                if self.shows(board, pin):
                     return pin
         return None
 
@@ -79,6 +81,18 @@ def shown(board: Series) -> list[str]:
     return [
         name for name in FIGURES if board.worth(name)[0] is not Worth.ABSENT and bool(np.isfinite(board[name]).any())
     ]
+
+
+def done_twice(board: Series) -> float:
+    """The largest share of the computed tokens, over any four windows, that had been computed before: by requests that
+    were preempted, or for blocks (of 16 tokens) that were evicted and are wanted again. Over 20 s, lesson 19 calls a
+    quarter a storm.
+    """
+    again, computed = (
+        np.convolve(np.nan_to_num(tokens), np.ones(4), "valid")
+        for tokens in (board["recomputed"] + 16 * np.nan_to_num(board["regretted"]), board["computed"])
+    )
+    return float(np.divide(again, computed, out=np.zeros(len(again)), where=computed > 0).max(initial=0.0))
 
 
 # ----- the forms of evidence --------------------------------------------------------------------------------------
@@ -102,6 +116,11 @@ def never_above(figure: str, level: float, because: str) -> Evidence:
         return long and bool(np.nanmax(board[figure][pin.first : pin.last + 1]) <= level)
 
     return Evidence(figure, shows, because)
+
+
+def never_below(figure: str, level: float, because: str) -> Evidence:
+    """It is so high in each of the windows."""
+    return Evidence(figure, lambda board, pin: bool(np.min(board[figure][pin.first : pin.last + 1]) >= level), because)
 
 
 def rises(figure: str, factor: float, because: str, of: str = "") -> Evidence:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from labkit.drills.drill import CAUSES, COSTS, Case, Drill, Look
+from labkit.drills.drill import CAUSES, COSTS, Case, Drill, Look, figure_name
 from labkit.drills.evidence import Pin
 from labkit.errors import DrillError
 from labkit.observe.series import Series
@@ -91,7 +91,9 @@ class Play:
         _one_of(rival, CAUSES, "a rival")
         assert self.convicting is not None
         if pin.figure == self.convicting.figure:
-            raise DrillError(f"{pin.figure} is pinned already: what rules a rival out is another figure.")
+            raise DrillError(
+                f"{figure_name(pin.figure)}: that is pinned already, and what rules a rival out is another figure."
+            )
         return replace(self, stage=Stage.LOOK, ruling_out=pin.checked(self.board), rival=rival)
 
     def look_up(self, name: str, meanings: Iterable[str | None]) -> Play:

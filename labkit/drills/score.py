@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal
+from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal, figure_name, in_a_sentence
 from labkit.drills.evidence import Evidence, Pin
 from labkit.drills.play import Play, Stage
+from labkit.drills.refutations import refutations
 from labkit.drills.world import run
 from labkit.errors import DrillError
-from labkit.observe.series import FIGURES
+from labkit.observe.series import Series
 from labkit.words import listed
 
 HIDDEN_SEEDS = tuple(range(90_001, 90_011))
+CAUSE = "the cause"
 NEEDED = 9
 """Of the pairs of hidden runs, how many a fix must be good on."""
 
@@ -53,26 +55,41 @@ def score(play: Play) -> Score:
 
 def _convicts(play: Play) -> Part:
     assert play.convicting is not None
-    return _evidence("what convicts", play, play.convicting, play.drill.convicts, "the cause")
+    return _evidence("what convicts", play, play.convicting, play.drill.convicts, CAUSE)
 
 
 def _rules_out(play: Play) -> Part:
     assert play.ruling_out is not None
-    rival = CAUSES[play.rival].lower()
+    rival = CAUSES[play.rival]
     if play.rival == play.drill.cause:
         return Part("what it rules out", 0, 15, "You ruled out what was the cause.")
-    known = play.drill.rules_out.get(play.rival, ())
+    known = refutations(play.drill, play.rival)
     return _evidence("what it rules out", play, play.ruling_out, known, f'the rival "{rival}"')
 
 
 def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], of: str) -> Part:
-    title = FIGURES[pin.figure].title
+    title, board = figure_name(pin.figure), play.board
     for evidence in known:
-        if evidence.holds(play.board, pin):
+        if evidence.holds(board, pin):
             return Part(name, 15, 15, evidence.because)
-    if any(evidence.figure == pin.figure for evidence in known):
-        return Part(name, 5, 15, f"The figure ({title}) tells of {of}, and these windows of it do not show it.")
-    return Part(name, 0, 15, f"The figure ({title}) says nothing of {of} here.")
+    if same := tuple(evidence for evidence in known if evidence.figure == pin.figure):
+        says = f"The figure ({title}) tells of {of}, and these windows of it do not show it."
+        return Part(name, 5, 15, f"{says}{_instead(board, same)}")
+    says = (
+        f"This drill knows nothing of the figure ({title}) against {of}."
+        if of != CAUSE
+        else f"The figure ({title}) alone does not tell this cause from another."
+    )
+    return Part(name, 0, 15, f"{says}{_instead(board, known)}")
+
+
+def _instead(board: Series, known: tuple[Evidence, ...]) -> str:
+    """Evidence that there is on a board, for who has pinned another."""
+    for evidence in known:
+        if pin := evidence.best(board):
+            title = figure_name(pin.figure)
+            return f" What does show it: {title}, windows {pin.first} to {pin.last}. {evidence.because}"
+    return ""
 
 
 def _look(play: Play) -> Part:
@@ -82,6 +99,11 @@ def _look(play: Play) -> Part:
     right = sum(meant == true for meant, (_, true) in zip(play.meanings, look.outcomes, strict=True))
     of = len(look.outcomes)
     says = f"The look tells the rivals apart, and you said of {right} of its {of} outcomes what it would mean."
+    if right < of:
+        right_ones = (
+            f"“{said}” means: {in_a_sentence(CAUSES[true]) if true else 'nothing'}" for said, true in look.outcomes
+        )
+        says += f" {'; '.join(right_ones)}."
     return Part(name, 5 + 10 * right / of, 15, says)
 
 
@@ -89,7 +111,7 @@ def _diagnosis(play: Play) -> Part:
     cause = play.drill.cause
     if play.diagnosis == cause:
         return Part("diagnosis", 20, 20, f"{CAUSES[cause]}: right.")
-    return Part("diagnosis", 0, 20, f"It was this: {CAUSES[cause][0].lower()}{CAUSES[cause][1:]}.")
+    return Part("diagnosis", 0, 20, f"It was this: {in_a_sentence(CAUSES[cause])}.")
 
 
 def _fix(play: Play) -> Part:
@@ -113,7 +135,7 @@ def _fix(play: Play) -> Part:
     says.append(
         "you named the cost"
         if play.cost in costs
-        else f"the cost was: {listed(COSTS[cost].lower() for cost in sorted(costs))}"
+        else f"the cost was: {listed(in_a_sentence(COSTS[cost]) for cost in sorted(costs))}"
     )
     return Part("fix", 20 + 10 * (not broken) + 5 * (play.cost in costs), 35, ", ".join(says) + ".")
 

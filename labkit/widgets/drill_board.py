@@ -12,8 +12,8 @@ import traitlets
 from labkit.drills import course
 from labkit.drills.board import board_lines
 from labkit.drills.bots import oracle
-from labkit.drills.catalog import drill
-from labkit.drills.drill import CAUSES, COSTS, Drill
+from labkit.drills.catalog import DRILLS, drill
+from labkit.drills.drill import CAUSES, COSTS, Drill, figure_name
 from labkit.drills.evidence import LEAST_WINDOWS, Pin, shown
 from labkit.drills.pairs import compared
 from labkit.drills.play import MOST_CHANGES, Play, Stage
@@ -22,7 +22,6 @@ from labkit.drills.score import HIDDEN_SEEDS, score
 from labkit.drills.world import run
 from labkit.errors import DrillError, LabkitError
 from labkit.grading.progress import Progress
-from labkit.observe.series import FIGURES
 from labkit.widgets.drill_panels import DRILL_PANELS
 from labkit.widgets.storm_board import StormBoard
 
@@ -201,7 +200,7 @@ class DrillBoard(StormBoard):
             "headline": play.headline,
             "name": play.drill.name if self._labelled or self._debrief else "",
             "share": f"DrillBoard({f'{play.drill.name!r}, ' if self._labelled else ''}seed={self._shared})",
-            "figures": {name: FIGURES[name].title for name in shown(board) if name in self._columns},
+            "figures": {name: figure_name(name) for name in shown(board) if name in self._columns},
             "least": LEAST_WINDOWS,
             "causes": CAUSES,
             "pins": [list(pin) for pin in (play.convicting, play.ruling_out) if pin is not None],
@@ -224,6 +223,7 @@ class DrillBoard(StormBoard):
             "debrief": self._debrief,
             "ghost": best and dict(best.best),
             "endless": self._endless,
+            "drills": [sum(one.lesson == course.UNLABELLED for one in DRILLS.values()), len(DRILLS)],
             "played": [
                 {"name": name, "plays": kept.plays, "points": kept.best["points"]} for name, kept in known.items()
             ]
@@ -251,6 +251,7 @@ class DrillBoard(StormBoard):
             "hidden": len(HIDDEN_SEEDS),
             "par": {
                 "pins": [list(pin) for pin in (par.convicting, par.ruling_out) if pin is not None],
+                "rival": CAUSES[par.rival],
                 "look": next(look.what for look in found.case.looks if look.name == par.look),
                 "fixes": [fix.title for fix in found.case.fixes if fix.name in par.fixes],
             },

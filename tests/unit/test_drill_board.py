@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from labkit.drills import course, pairs
 from labkit.drills.bots import oracle, proved
 from labkit.drills.catalog import DRILLS
+from labkit.drills.drill import CAUSES
 from labkit.drills.play import Play, Stage
 from labkit.drills.record import Record
 from labkit.errors import DrillError
@@ -84,6 +85,7 @@ def test_a_play_from_its_first_pin_to_its_score(send: Callable[..., list[Message
     ]
     assert all(part["says"].endswith(".") for part in told["parts"])
     assert told["incident"]["link"].startswith("https://") and told["incident"]["done"]
+    assert told["par"]["rival"] == CAUSES[board.play.rival] and board.state["drills"] == [10, 16]
     assert told["par"]["fixes"] == [] and told["pairs"] == [] and board.fixed == b""
     assert [tuple(pin) for pin in told["par"]["pins"]] == [tuple(pin) for pin in board.state["pins"]]
 

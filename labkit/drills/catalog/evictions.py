@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, RANDOM, REFUSE, RESTART, RESTARTED, SLRU
 from labkit.drills.world import SECONDS, Run, Stream, World, kind_of
 from labkit.scheduling.config import SchedulerConfig
@@ -38,6 +38,7 @@ CASE = Case(
     diagnoses=("small-pool", HEALTHY, "bad-policy", "volatile-heads", "leaked-pins", "overload"),
     fixes=(RAISE_WATERMARK, SLRU, FEWER_SEATS, RANDOM, REFUSE, RESTART),
     tempting=("small-pool", "seats"),
+    happens=never_below("evicted", 10, ""),
 )
 
 HARMLESS = Drill(

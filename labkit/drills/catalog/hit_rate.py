@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.cache.tokens import TOKEN_BYTES
 from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.options import GPU, MEND_PROMPTS, RAISE_WATERMARK, RESTART, RESTARTED, SALT, SLRU
 from labkit.drills.world import BLOCK_SIZE, SECONDS, Run, Stream, World, kind_of
 from labkit.scheduling.config import SchedulerConfig
@@ -35,6 +35,7 @@ CASE = Case(
     diagnoses=("small-pool", "scan", "volatile-heads", "overload", "leaked-pins", "hangs"),
     fixes=(SLRU, RAISE_WATERMARK, MEND_PROMPTS, SALT, RESTART),
     tempting=("small-pool", "watermark"),
+    happens=never_below("evicted", 20, ""),
 )
 
 STAMPED = Drill(
@@ -60,6 +61,17 @@ STAMPED = Drill(
             both(
                 at_most("regretted", 0.05, "Hardly a block that was evicted is wanted again.", of="evicted"),
                 at_least("evicted", 20, ""),
+            ),
+        ),
+        **dict.fromkeys(
+            ("bad-policy", "crowded-out"),
+            (
+                both(
+                    at_most(
+                        "regretted", 0.05, "What is evicted is wanted by nobody: not for want of it.", of="evicted"
+                    ),
+                    at_least("evicted", 20, ""),
+                ),
             ),
         ),
         "hangs": (at_least("computed", 800, "It computes more than it did: nothing hangs."),),

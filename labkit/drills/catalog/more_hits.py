@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.cache.tokens import TOKEN_BYTES
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.faults import counts_who_comes_back
 from labkit.drills.options import GPU, LONGEST_PREFIX, ONLY_NEW, RESTART, RESTARTED, SALT, SLRU
 from labkit.drills.world import BLOCK_SIZE, Run, Stream, World
@@ -39,6 +39,7 @@ CASE = Case(
     diagnoses=("scan", HEALTHY, "own-hits", "bad-policy", "leaked-pins", "volatile-heads"),
     fixes=(LONGEST_PREFIX, SLRU, ONLY_NEW, SALT, RESTART),
     tempting=("bad-policy", "longest-prefix"),
+    happens=never_below("hit_rate", 0.1, ""),
 )
 
 FAKED = Drill(
@@ -88,7 +89,7 @@ SHARED = Drill(
     case=CASE,
     world=World(
         streams=(Stream(0.5, 900, 300, spread=0.4), Stream(0.5, 300, 200, head=800, heads=3, start_s=45)),
-        blocks=2200,
+        blocks=2600,
         config=CONFIG,
     ),
     cause=HEALTHY,
@@ -97,6 +98,9 @@ SHARED = Drill(
         both(
             at_least("hit_rate", 0.15, "Prompts find something, and nobody was preempted before."),
             at_most("preempted", 0.05, ""),
+        ),
+        both(
+            at_most("recomputed", 0.01, "Prompts find something, and nothing is computed twice.", of="computed"), HITS
         ),
     ),
     rules_out={

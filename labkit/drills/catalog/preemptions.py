@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
 from labkit.drills.world import Run, Stream, World
 from labkit.scheduling.config import SchedulerConfig
@@ -33,6 +33,7 @@ CASE = Case(
     diagnoses=("small-pool", "eager-admission", HEALTHY, "first-chunk", "leaked-pins", "hangs"),
     fixes=(RAISE_WATERMARK, FEWER_SEATS, REPAIR, REFUSE, RESTART),
     tempting=("small-pool", "seats"),
+    happens=never_below("preempted", 0.02, ""),
 )
 
 STORM = Drill(
@@ -57,6 +58,9 @@ STORM = Drill(
                 at_least("itl_p99", 0.25, "Users feel it: the slowest tokens take two steps and more, all the time."),
                 at_least("preempted", 0.1, ""),
             ),
+            at_least("waiting", 12, "A long queue waits, and who stands in it feels that."),
+            at_least("waiting_for_memory", 12, "A long queue waits for memory, and who stands in it feels that."),
+            at_least("ttft_p99", 15, "The slowest first tokens take a quarter of a minute, and more."),
         ),
         "hangs": (at_least("computed", 400, "It computes hundreds of tokens a second: nothing hangs."),),
         "leaked-pins": (
@@ -94,6 +98,10 @@ CALM = Drill(
         both(
             at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
             at_least("preempted", 0.02, ""),
+        ),
+        both(
+            at_least("arrived", 1.5, "It preempts while a crowd comes, and computes hardly anything twice even then."),
+            both(at_least("preempted", 0.02, ""), at_most("recomputed", 0.08, "", of="computed")),
         ),
         both(
             at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, falls, rises
+from labkit.drills.evidence import at_least, at_most, both, falls, never_below, rises
 from labkit.drills.faults import prompts_first
 from labkit.drills.options import (
     FULL_SEQUENCE,
@@ -48,6 +48,7 @@ CASE = Case(
     diagnoses=("first-chunk", "prompts-first", "overload", "small-pool", "eager-admission", "hangs"),
     fixes=(RAISE_WATERMARK, FULL_SEQUENCE, REPAIR, SMALLER_BUDGET, REFUSE, RESTART),
     tempting=("overload", "budget"),
+    happens=never_below("itl_p99", 0.45, ""),
 )
 
 BUSY = at_least("computed", 1000, "It computes thousands of tokens a second: nothing hangs.")
@@ -126,6 +127,7 @@ STARVED = Drill(
         "small-pool": (
             both(at_least("free", 0.1, "There is free memory while tokens are late."), at_least("itl_p99", 1.0, "")),
         ),
+        "offload": (at_least("computed", 1300, "It computes all it can: no step waits for a copy."),),
         "hangs": (BUSY,),
     },
     remedy=("repair",),

@@ -38,6 +38,7 @@ CASE = Case(
     diagnoses=("hangs", "small-pool", HEALTHY, "overload", "shut-gate", "leaked-pins"),
     fixes=(RESTART, RAISE_WATERMARK, ONE_FORMULA, FEWER_SEATS, REFUSE),
     tempting=("hangs", "restart"),
+    happens=STILL,
 )
 
 SHUT = Drill(
@@ -100,6 +101,10 @@ QUIET = Drill(
     convicts=(
         both(at_most("waiting", 0.5, "Where no token comes out, nobody waits for one."), STILL),
         both(at_most("arrived", 0.05, "Where no token comes out, nobody has asked for one."), STILL),
+        both(
+            at_most("running", 0.5, "Where no token comes out, nobody runs, and nobody waits."),
+            both(at_most("waiting", 0.5, ""), STILL),
+        ),
     ),
     rules_out={
         "hangs": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.evidence import at_least, at_most, both, never_below
 from labkit.drills.faults import offloads_block_by_block
 from labkit.drills.options import (
     FEWER_SEATS,
@@ -51,6 +51,7 @@ CASE = Case(
     diagnoses=("small-pool", "offload", "overload", "eager-admission", "long-prompt", "hangs"),
     fixes=(RAISE_WATERMARK, NO_OFFLOAD, FEWER_SEATS, SHORT_PIECES, REFUSE, RESTART),
     tempting=("small-pool", "watermark"),
+    happens=never_below("itl_p99", 0.4, ""),
 )
 
 ROOM = at_most("held", 0.7, "While tokens are late, those who run hold two thirds of the blocks, or fewer.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, both, falls, flat, rises
+from labkit.drills.evidence import at_least, both, falls, flat, never_below, rises
 from labkit.drills.faults import PIN, leaked_pins
 from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
 from labkit.drills.world import Run, Stream, World
@@ -35,6 +35,7 @@ CASE = Case(
     diagnoses=("small-pool", "overload", "leaked-pins", "eager-admission", "scan", "hangs"),
     fixes=(RAISE_WATERMARK, REFUSE, REPAIR, FEWER_SEATS, RESTART),
     tempting=("small-pool", "watermark"),
+    happens=never_below("waiting", 2, ""),
 )
 
 PINNED = Drill(
@@ -63,6 +64,10 @@ PINNED = Drill(
                 falls("running", 0.8, "More load would make more of them run, not fewer."), at_least("held", 0.85, "")
             ),
         ),
+        "small-pool": (
+            rises("held", 1.4, "As many as before would have room, if somebody else held nothing.", of="running"),
+            both(falls("running", 0.8, "The same pool had room for more of them before."), at_least("held", 0.85, "")),
+        ),
         "hangs": (at_least("delivered", 60, "Tokens are delivered all the time: nothing hangs."),),
     },
     remedy=("repair",),
@@ -84,7 +89,7 @@ OVERLOAD = Drill(
     world=World(
         streams=(Stream(0.7, 400, 200), Stream(1.0, 400, 200, start_s=45)),
         blocks=900,
-        config=SchedulerConfig(seats=64, token_budget=2048),
+        config=SchedulerConfig(seats=64, token_budget=2048, watermark=0.1),  # or it would compute much twice as well
         cache=None,
     ),
     cause="overload",

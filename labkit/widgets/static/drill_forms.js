@@ -15,6 +15,11 @@ function drillDraft(state, windows) {
   return { figure: "", first: Math.floor(windows / 2), last: windows - 1, rival: "", look: "", meanings: {}, cause: "", fixes: [], cost: "" };
 }
 
+/** A cause or a cost within a sentence: its first letter small, and "KV" as it is. */
+function drillInside(text) {
+  return `${text[0].toLowerCase()}${text.slice(1)}`;
+}
+
 /** "60–120 s" for windows `first` to `last`. */
 function drillSpan(data, first, last) {
   return `${Math.round(data.begin(first))}–${stormTime(data.end(last))}`;
@@ -76,7 +81,8 @@ function drillForms(drill) {
     const [last, to] = slider("To", "last");
     pin = { figure: figure.querySelector("select"), from, to, out: h("output", { class: "lkd-pin" }) };
     pinned();
-    return [h("div", { class: "lkd-fields" }, figure, first, last), pin.out];
+    const wide = `A pin is ${state().least} to ${Math.floor(drill.data().length / 2)} windows wide: half the board at most.`;
+    return [h("div", { class: "lkd-fields" }, figure, first, last), pin.out, h("p", { class: "lk-sub", text: wide })];
   }
 
   /** Show the draft of a pin in the nodes that stand. */
@@ -142,10 +148,10 @@ function drillStory({ state, data }) {
   if (moves.look) {
     const look = options.looks.find(({ name }) => name === moves.look);
     const meant = moves.meanings[look.outcomes.indexOf(moves.outcome)];
-    lines.push(["looked", `${look.what}. It says: “${moves.outcome}”`, `You said that this would mean: ${meant ? causes[meant].toLowerCase() : "nothing"}.`]);
+    lines.push(["looked", `${look.what}. It says: “${moves.outcome}”`, `You said that this would mean: ${meant ? drillInside(causes[meant]) : "nothing"}.`]);
   }
   if (moves.cause) lines.push(["wrong is", causes[moves.cause]]);
-  if (stage === 5) lines.push(["changed", options.fixes.filter(({ name }) => moves.fixes.includes(name)).map(({ title }) => title).join("; ") || "nothing", `Cost: ${options.costs[moves.cost].toLowerCase()}.`]);
+  if (stage === 5) lines.push(["changed", options.fixes.filter(({ name }) => moves.fixes.includes(name)).map(({ title }) => title).join("; ") || "nothing", `Cost: ${drillInside(options.costs[moves.cost])}.`]);
   return lines.length ? h("dl", { class: "lkd-story" }, lines.map(([name, text, more]) => [h("dt", { text: name }), h("dd", {}, text, more ? h("span", { class: "lk-sub", text: ` ${more}` }) : null)])) : null;
 }
 

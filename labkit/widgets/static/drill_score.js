@@ -12,7 +12,7 @@ function drillDebrief({ state, data }) {
         h("td", { class: `lkd-n ${part.points === part.of ? "lk-ok" : part.points === 0 ? "lk-bad" : ""}` }, h("b", { text: String(Math.round(part.points)) }), ` of ${part.of}`),
         before ? h("td", { class: "lkd-n lk-sub", text: String(Math.round(before.parts[i])) }) : null, h("td", { text: part.says }))))),
     h("p", { class: "lk-well" }, h("b", { text: "It was this: " }), `${cause[0].toLowerCase()}${cause.slice(1)}. `,
-      h("span", { class: "lk-sub" }, `Par: ${par.pins.map(pin).join(" and ")}; ${par.look[0].toLowerCase()}${par.look.slice(1)}; ${par.fixes.length ? `${plural(par.fixes.length, "change")} (${par.fixes.join("; ")})` : "no change"}. `,
+      h("span", { class: "lk-sub" }, `Par: ${pin(par.pins[0])}, and ${pin(par.pins[1])} against “${par.rival}”; ${par.look[0].toLowerCase()}${par.look.slice(1)}; ${par.fixes.length ? `${plural(par.fixes.length, "change")} (${par.fixes.join("; ")})` : "no change"}. `,
         `${plural(at_risk, "request")} came while you looked${before ? `, ${before.at_risk.toLocaleString("en-US")} in your best run, which had ${Math.round(before.points)} points` : ""}.`)),
     pairs.length ? drillPairs(pairs, hidden) : h("p", { class: "lk-sub", text: "Nothing was changed, so there is no before and after." }),
     h("div", { class: "lkd-incident" }, h("h4", {}, "The real one: ", incident.link ? h("a", { href: incident.link, target: "_blank", rel: "noopener", text: incident.name }) : incident.name), h("p", { text: incident.told }), h("p", {}, h("b", { text: "What was done: " }), incident.done)),
@@ -49,10 +49,10 @@ function drillDots(before, after, goal) {
 
 /** What can be done after the score, and in an endless board what has been played. */
 function drillEnd({ state, ask }) {
-  const { endless, played } = state();
+  const { endless, played, drills } = state();
   return h("div", { class: "lkd-end" },
     h("div", { class: "lk-row" },
       endless ? button("Next drill", () => ask({ type: "next" }, "The next server is looked for …"), { kind: "primary", key: "next" }) : null,
       button("Again, with other numbers", () => ask({ type: "again" }, "Other numbers are drawn …"), { key: "again" })),
-    played.length ? h("p", { class: "lk-sub lkd-played" }, "Played: ", played.map(({ name, plays, points }, i) => [i ? " · " : "", h("b", { text: name }), ` ${Math.round(points)}${plays > 1 ? ` (best of ${plays})` : ""}`])) : null);
+    played.length ? h("p", { class: "lk-sub lkd-played" }, `Played ${played.length} of ${drills[1]} drills (first come the ${drills[0]} of lesson 19, then any): `, played.map(({ name, plays, points }, i) => [i ? " · " : "", h("b", { text: name }), ` ${Math.round(points)}${plays > 1 ? ` (best of ${plays})` : ""}`])) : null);
 }
