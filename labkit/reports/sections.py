@@ -149,8 +149,8 @@ def _workload(found: Findings) -> Section:
         "## The workload",
         table(["", "mean", *(f"{s}%" for s in shares[:-1]), "most"], rows),
         f"{trace.per_s:,.3g} requests a second in the mean. The times between them vary by {of['cv']:.2f} of their "
-        "mean (standard deviation over mean, the coefficient of variation): 1 is what people who know nothing of each other "
-        "make, below it they come evenly, above it in bursts."
+        "mean (standard deviation over mean, the coefficient of variation): 1 is what people who know nothing of each "
+        "other make, below it they come evenly, above it in bursts."
         if len(gaps) > 1 and trace.duration_s
         else "All requests came at once.",
         _image("lengths", shown["lengths"]),
