@@ -234,7 +234,7 @@ print(f"12 a second: {UNIT * size:,} blocks, found by {len(measured)} simulation
 measured_picture(measured, UNIT, WANTED)
 
 # %% [markdown] id="after-how-many"
-# Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
+# That is for a rush of 20 seconds. Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
 # were measured: 6,400 ended the doubling, and the rest is halving.
 #
 # Now for 24 a second. The largest size is all the memory that the card has.
@@ -257,14 +257,14 @@ for blocks in (6400, 12_800, 26_600):
 # `None` is an answer: **no memory reaches this target**. At 24 a second the card itself is too slow; it is cards that
 # are missing, not blocks.
 #
-# The last row is worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
-# with 6,400. With more memory more requests run at once, each step takes longer, and now all of them miss the 20 tokens
-# a second, where before the queue at least protected those who were inside. So *what is enough stays enough* is an
+# The last rows are worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
+# with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and some of
+# those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays enough* is an
 # assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
 #
 # ## One draw is not the load
 #
-# The same shop on other days: the same rate, other people.
+# A load is a rate; who comes when is *drawn*. The same shop on other days: the same rate, other people.
 
 # %% id="other-seeds"
 print("blocks   served well, on your day and six more   enough on")
@@ -278,8 +278,9 @@ for size in (20, 24, 25):
 
 # %% [markdown] id="after-seeds"
 # Your search was exact for the one day that it saw, and that day was a hard one. Had it seen the second day, it would
-# have ordered 4,000 blocks or fewer, and four other days would have been bad. A capacity is honest with three things
-# beside it: the target, the load, and over how many draws or days it held. *Enough* can be all of them at once: let the
+# have ordered 4,000 blocks or fewer, and four other days would have been bad. A capacity is honest with four things
+# beside it: the target, the load, how long it lasted (where people come sooner than they are served, the queue grows for
+# as long as they do), and over how many draws or days it held. *Enough* can be all of them at once: let the
 # function that you hand to the search measure several days, and say yes only if each of them is well.
 #
 # And with 240 requests, 99% means that two may wait. A share that is told to a tenth of a percent needs thousands.
@@ -296,8 +297,8 @@ save_point("20")
 # %% [markdown] id="about-cards"
 # ## How many cards
 #
-# The same search, over another size. A router deals the requests of 48 a second to so many servers in turn, each with
-# 3,000 blocks.
+# The same search, over another size, for a rush of 20 seconds again. A router deals the requests of 48 a second to so
+# many servers in turn, each a card with 3,000 blocks.
 
 # %% id="how-many-cards"
 from labkit.simulate.capacity import serve
@@ -306,7 +307,7 @@ tried = {}
 
 
 def enough_cards(cards):
-    tried[cards] = serve(server(blocks=3000), asked(48), cards).share
+    tried[cards] = serve(server(blocks=3000), rush(48), cards).share
     return tried[cards] >= WANTED
 
 
@@ -319,17 +320,19 @@ print(", ".join(f"{cards}: {share:.0%}" for cards, share in sorted(tried.items()
 #
 # ## One prediction first
 #
-# Below, 300 prompts of conversations of about eight turns, behind one system prompt of 256 tokens. A single server, with
-# as much memory as an H100 has, finds 51% of all prompt tokens in its cache. Now the same prompts go to four such
+# Below, the first 600 prompts of conversations, about four of each yet, behind one system prompt of 256 tokens. A single
+# server, with as much memory as an H100 has, finds 72% of all prompt tokens in its cache. Now the same prompts go to four such
 # servers in turn. Together they have four times the memory.
 
 # %% id="predict-p1"
 predict("20", "p1")
 
 # %% id="reveal-p1"
-from labkit.specs.capacity_and_slos.scenes import chats
+from labkit.specs.capacity_and_slos.scenes import begun, chats
 
-trace = chats(6)
+trace = chats(2)
+print(f"{len(trace)} prompts in {trace.duration_s:.0f} s, {begun(trace)} conversations;",
+      f"the system prompt is {256 * len(trace) / trace.input_tokens.sum():.0%} of all tokens")
 print("servers  router        found in a cache   first token p99   requests of each")
 deals = [(n, "round robin") for n in (1, 2, 4, 8)]
 for replicas, route in (*deals, (4, "most found"), (4, "done first")):
@@ -339,33 +342,37 @@ for replicas, route in (*deals, (4, "most found"), (4, "done first")):
 
 # %% [markdown] id="after-p1"
 # Each cache sees a fraction of the repeats. With the system prompt all of them are soon acquainted, and a conversation
-# that comes back to a server after four turns still finds its older part; that is why 31% are left and not a quarter of
-# 51. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
+# that comes to a server again finds there what it was when it last came; that is why 39% are left and not a quarter of
+# 72. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
 # not here.
 #
 # The two routers at the end know what they sent where. **Most found** sends a prompt to whoever has most of it, whatever
 # waits there. All prompts begin with the same system prompt, so the first server has most of everything, for ever, and
 # three servers are idle. That is no invention: llm-d-router pull request 2515 is about a router that sent everything to
 # one of eight replicas, and in its issue 355 two of eight did all the work for 4,096 requests with one prefix. Its hit
-# rate is the best of the table, and so the hit rate acquits it. **Done first** adds what a server still has to
+# rate is that of the single server, the best of the table, and so the hit rate acquits it. **Done first** adds what a server still has to
 # compute to what it would miss of this prompt, and takes the smallest sum. It finds nearly as much, and nobody is idle.
 
 # %% id="cards-by-router"
-busy = chats(30)
+busy = chats(4, n=800)
+print(f"{len(busy)} prompts in {busy.duration_s:.0f} s")
 for route in ("round robin", "done first"):
     tried = {}
 
     def enough_cards(cards):
-        tried[cards] = serve(server(blocks=1500), busy, cards, route)
+        tried[cards] = serve(server(blocks=3000), busy, cards, route)
         return tried[cards].share >= WANTED
 
     cards = capacity_search(enough_cards, 16)
     print(f"{route:11}: {cards} cards, {tried[cards].hit_rate:.0%} found;",
           ", ".join(f"{n}: {fleet.share:.0%}" for n, fleet in sorted(tried.items())))
+    days = [serve(server(blocks=3000), chats(4, day, 800), cards, route).share for day in (2, 3)]
+    print("   on two other days:", ", ".join(f"{share:.1%}" for share in days))
 
 # %% [markdown] id="after-cards"
-# The same load, the same cards, the same promise, and two of five cards less. A hit is a prompt that need not be
-# computed, and prompts are what these cards spend their time on.
+# The same load, the same cards, the same promise, and one of three cards less. A hit is a prompt that need not be
+# computed, and prompts are what these cards spend their time on. But two cards were enough on two of three days, and
+# three on all of them: whoever orders two has no headroom, and this was less than a minute.
 
 # %% [markdown] id="about-column-map"
 # ## Bring your own workload
@@ -378,8 +385,9 @@ for route in ("round robin", "done first"):
 #
 # ### Exercise: `column_map` (8 minutes, difficulty 2, importance 4)
 #
-# Make a map of all columns of a file. What the names leave open is refused, never filled in: a trace in milliseconds
-# that is read as seconds is a load a thousand times too small, and nobody notices, because everything is served well.
+# Make a map of all columns of a file. An arrival, a prompt or a unit that the names leave open is refused, never filled
+# in: milliseconds read as seconds are a load a thousand times too small, and nobody notices, because everything is
+# served well. Only answers may be missing: the reader then takes one token each, and says so in a note.
 
 # %% id="ex-column-map"
 # %%exercise column_map
@@ -418,20 +426,18 @@ def column_map(names: list[str], unit: str | None) -> tuple[dict[str, str], str]
     # END SOLUTION
 
 # %% id="use-column-map"
-import tempfile
 from pathlib import Path
 
 from labkit.errors import TraceFileError
 from labkit.mine import column_map
-from labkit.simulate.traces import read_trace
+from labkit.simulate.traces import column_names, read_trace
 from labkit.specs.capacity_and_slos.scenes import foreign_log
 
-folder = Path(tempfile.mkdtemp())
-log = foreign_log(folder / "gateway.csv")
-header = log.read_text(encoding="utf-8").splitlines()[0].split(",")
-columns, unit = column_map(header, None)
-print(header)
+log = foreign_log(Path("gateway.csv"))
+print(column_names(log))
+columns, unit = column_map(column_names(log), None)
 print(columns, unit)
+print("without answers:", column_map(["start_ms", "prompt_tokens"], None))
 theirs = read_trace(log, column_map=columns, unit=unit)
 print(f"{len(theirs)} requests, prompts of {theirs.input_tokens.mean():,.0f} tokens")
 try:
@@ -445,32 +451,39 @@ for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
     print(f"{name:15} {it.per_s:7.4f} requests a second, {share:.1%} served well")
 
 # %% [markdown] id="after-column-map"
-# The last two rows are one file. Read wrongly, it needs no server at all.
+# The last two rows are one file. Read wrongly it is a request every three minutes, and any server would do.
 #
 # Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row a request, of any names. Where the map
-# is refused, write `columns` by hand; where the unit is, ask whoever wrote the file. Without a path the cell takes the
-# gateway's log once more. It looks for the number of cards and for the memory, and writes what it found as a page that
-# can be handed to a colleague: `report.html`, beside this notebook.
+# is refused, write `OWN_COLUMNS` by hand, `{"arrival": "...", "input": "...", "output": "..."}`; where the unit is, ask
+# whoever wrote the file. Without a path the cell takes the gateway's log once more. It looks for the number of cards and
+# for the memory, a dozen simulations without a word, and writes a page that can be handed to a colleague:
+# `report.html`, beside this notebook.
 
 # %% id="own-report"
+from labkit.reports.command import command_line
 from labkit.reports.report import write_report
 from labkit.simulate.configuration import Configuration
 
-OWN_FILE = ""  # for example "requests.csv"
-own, unit = Path(OWN_FILE) if OWN_FILE else log, None
-header = own.read_text(encoding="utf-8").splitlines()[0].split(",")
-columns, unit = column_map(header, unit)
-mine = Configuration(str(own), columns=columns, unit=unit, blocks=1500, target=PROMISE)
-found = write_report(mine, Path("report.html"), share=0.95)
+OWN_FILE = None  # for example "requests.csv"
+OWN_UNIT = None  # "s", "ms", "us" or "ns", where the names do not say it
+OWN_COLUMNS = None  # by hand, where the map is refused
+own, columns, unit = OWN_FILE or str(log), OWN_COLUMNS, OWN_UNIT
+if columns is None:
+    columns, unit = column_map(column_names(own), unit)
+mine = Configuration(own, columns=columns, unit=unit, blocks=1500, target=PROMISE)
+found = write_report(mine, Path("report.html"), share=WANTED)
 for note in found.trace.notes:
     print(note)
 for tried in found.cards:
     print(f"cards: {tried.cards}, {tried.blocks:,} blocks each: {tried.share:.1%} served well")
+print(found.answer)
+print("\nIn a terminal, in this folder, the same is\n")
+print(command_line(mine, Path("report.html"), WANTED))
 
 # %% [markdown] id="after-own-report"
 # The page needs neither kernel nor network. It says what the workload is, what it needs, what happens with less memory,
-# and what was taken for granted; read that last part before you send it. In the terminal the same is
-# `labkit report gateway.csv --column arrival=Started_ms --column "input=Prompt Tokens" --unit ms --out report.html`.
+# and what was taken for granted; read that last part before you send it. Without its settings the command would give
+# another answer: each of them is a part of the question.
 #
 # ## Many at once
 #
@@ -479,6 +492,7 @@ for tried in found.cards:
 # its runs, and asked for again.
 
 # %% id="sweep"
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -487,7 +501,7 @@ from labkit.simulate.sweep import sweep
 one = server(requests=200)
 plan = [replace(one, blocks=blocks, speed=speed, name=f"{blocks:,} blocks, load x {speed}")
         for speed in (1, 2) for blocks in (1500, 3000, 6000)]
-kept = folder / "plan.jsonl"
+kept = Path(tempfile.mkdtemp()) / "plan.jsonl"
 with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
     sweep(plan[:3], pool, results=kept, progress=False)
     before = len(kept.read_text(encoding="utf-8").splitlines())
@@ -516,9 +530,9 @@ for result in results:
 #     return first_s - sent_s
 # ```
 #
-# Convict it. `("Client", 8)` makes a client with 8 connections and comes first; each waits for its answer before it
-# sends the next. `("due", 3, 2)` is a request that is due at second 3 and takes the server 2 seconds; they are given in
-# order of time. `("run",)` sends them all. The shortest list wins.
+# Convict it. `("Client", 2)` makes a client with 2 connections, 1 to 64, and comes first; each waits for its answer
+# before it sends the next. `("due", 3, 2)` is a request that is due at second 3 and takes the server 2 seconds, whole
+# numbers up to 64, in order of time. `("run",)` sends them all. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_stopwatch
@@ -532,7 +546,7 @@ ops = [
 # END SOLUTION
 # BEGIN STUB
 # ops = [
-#     ("Client", 8),
+#     ("Client", 2),
 #     ("due", 0, 2),
 #     ("run",),
 # ]
@@ -566,7 +580,8 @@ quiz("facts")
 #
 # The first is a draft as an assistant writes it: fluent, mostly right, and not to be handed on as it is. The second
 # takes one detail of it, and asks for steps that could prove you wrong; its grader looks for words, and says so. The
-# third goes to the source: words first, and then figures.
+# third goes to the source: which word means what there, and only then its figures. The cell below it counts the same
+# with your function of lesson 03.
 
 # %% id="practice-quiz"
 quiz("practice")
@@ -624,9 +639,9 @@ predict("20", "verify")
 #
 # Let the answer be $n$, and $2^{k-1} < n \le 2^k$. Doubling measures $1, 2, 4, \dots, 2^k$, which is $k + 1$ sizes.
 # Between $2^{k-1}$ and $2^k$ lie $2^{k-1} - 1$ sizes that nobody has measured, and each measurement halves them:
-# $k - 1$ more. Together $2k$, about $2 \log_2 n$, whatever `most` is. Beginning with `most` and halving would be
-# $\log_2 \text{most}$: fewer where $n$ is larger than the root of `most`, and each of the first ones as long as the
-# largest.
+# $k - 1$ more. Together $2k$, about $2 \log_2 n$, for $n > 1$; for $n = 1$ it is one, and where `most` cuts the last
+# doubling short it is as many or fewer. Beginning with `most` and halving would be $\log_2 \text{most}$: fewer where
+# $n$ is larger than the root of `most`, but the sizes measured first would be the largest, and those take longest.
 #
 # Against noise it has no remedy. If a measurement near the edge is wrong with probability $p$, the halving goes the
 # wrong way there, and never comes back. It stays true that what is answered was measured once, and that one less was

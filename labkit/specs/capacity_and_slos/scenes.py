@@ -38,7 +38,10 @@ def begun(trace: Trace) -> int:
 
 
 def chats(starts_per_s: float, seed: int = 1, n: int = 600) -> Trace:
-    """Conversations that would have eight turns in the mean, and have had fewer yet, behind one system prompt of 256 tokens; ids stand for 64 tokens."""
+    """The first `n` prompts of conversations that come to eight turns in the mean; ids stand for 64 tokens.
+
+    All begin with one system prompt of 256 tokens.
+    """
     return workload(
         "conversations", n, seed, starts_per_s=starts_per_s, turns=8, gap_s=(5, 30), system_tokens=256, block_tokens=64
     )
