@@ -32,7 +32,7 @@ class Goodput(FunctionSpecification):
         zero-is-a-time: Second 0 is a time like any other; None is what never came.
             ? When does a run begin, and what does `not` say of that number?
             [[0,0,0.25,3]] 4 1 0.25
-            [[0,0,0.25,2]] 4 1 0.25
+            [[0,0,0.25,2]] 4 1 0.5
             [[0,0,0.25,3],[0,0.25,0.5,3]] 4 1 0.25
         from-its-arrival: What a user waits begins when the request was to be sent, not at the beginning of the run.
             ? Somebody comes at second 100 and has a first token at 100.5. How long is that?
