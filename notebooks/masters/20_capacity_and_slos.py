@@ -258,8 +258,8 @@ for blocks in (6400, 12_800, 26_600):
 # are missing, not blocks.
 #
 # The last rows are worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
-# with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and some of
-# those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays enough* is an
+# with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and more
+# than half of those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays enough* is an
 # assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
 #
 # ## One draw is not the load
@@ -456,7 +456,7 @@ for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
 # Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row a request, of any names. Where the map
 # is refused, write `OWN_COLUMNS` by hand, `{"arrival": "...", "input": "...", "output": "..."}`; where the unit is, ask
 # whoever wrote the file. Without a path the cell takes the gateway's log once more. It looks for the number of cards and
-# for the memory, a dozen simulations without a word, and writes a page that can be handed to a colleague:
+# for the memory, some seconds without a word, and writes a page that can be handed to a colleague:
 # `report.html`, beside this notebook.
 
 # %% id="own-report"
