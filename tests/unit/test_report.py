@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from html.parser import HTMLParser
+from inspect import signature
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from labkit import cli
 from labkit.errors import LabkitError, ReportError, TraceFileError
 from labkit.grading.own_work import FIELDS, keep
-from labkit.reports.command import command_line
+from labkit.reports.command import OPTIONS, command_line
 from labkit.reports.report import findings, notebook, rendered, write_report
 from labkit.reports.sections import Findings, plain
 from labkit.scheduling.config import SchedulerConfig
@@ -177,3 +178,5 @@ def test_a_line_for_the_terminal_has_every_setting_that_differs_or_is_refused(fi
     for more in ({"eviction": "LRU"}, {"scheduler": SchedulerConfig(longest_chunk=64)}):
         with pytest.raises(ReportError, match="no option for"):
             command_line(settings(file, **more), Path("r.html"), 0.9)
+    left_out, without = signature(cli.report).parameters, vars(Configuration("a")) | vars(SchedulerConfig())
+    assert all(left_out[name].default == without[name] for name in OPTIONS), "what is not said is the same in both"
