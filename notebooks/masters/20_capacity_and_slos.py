@@ -107,7 +107,8 @@ print(f"{whose}: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
       f"the simulator's: {run.totals['goodput']:.3f}")
 for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
     good = goodput(lives, run.seconds, ttft_s, tpot_s)
-    print(f"first token within {ttft_s:4} s, then {plural(round(1 / tpot_s), 'token')} a second:",
+    rate = plural(round(1 / tpot_s), "token")
+    print(f"first token within {ttft_s:4} s, then {rate} a second:",
           f"{good:.2f} requests a second")
 
 # %% [markdown] id="after-goodput"
@@ -250,8 +251,10 @@ print("  ", ", ".join(f"{blocks:,} blocks {share:.0%}" for blocks, share in larg
 first, rest = replace(PROMISE, tpot_s=1e9), replace(PROMISE, ttft_s=1e9)  # one half of it each
 print("40 a second:     first token   20 tokens/s   both")
 for blocks in (6400, 12_800, 26_600):
-    runs = [server(blocks, target=target).run(trace=rush(40)) for target in (first, rest, PROMISE)]
-    print(f"{blocks:9,} blocks", " ".join(f"{run.metrics.good / run.requests:12.0%}" for run in runs))
+    runs = [server(blocks, target=target).run(trace=rush(40))
+            for target in (first, rest, PROMISE)]
+    shares = [run.metrics.good / run.requests for run in runs]
+    print(f"{blocks:9,} blocks", " ".join(f"{share:12.0%}" for share in shares))
 
 # %% [markdown] id="after-no-size"
 # `None` is an answer: **no memory reaches this target**. At 24 a second the card itself is too slow; it is cards that
@@ -366,7 +369,8 @@ for route in ("round robin", "done first"):
     cards = capacity_search(enough_cards, 16)
     print(f"{route:11}: {cards} cards, {tried[cards].hit_rate:.0%} found;",
           ", ".join(f"{n}: {fleet.share:.0%}" for n, fleet in sorted(tried.items())))
-    days = [serve(server(blocks=3000), chats(4, day, 800), cards, route).share for day in (2, 3)]
+    days = [serve(server(blocks=3000), chats(4, day, 800), cards, route).share
+            for day in (2, 3)]
     print("   on two other days:", ", ".join(f"{share:.1%}" for share in days))
 
 # %% [markdown] id="after-cards"
