@@ -143,7 +143,7 @@ def grade_all(quiz: Any, given: dict[str, Any], seed: int, save: bool = False) -
 
     questions: list[dict[str, Any]] = []
     for question in quiz.questions:
-        base = {"id": question.id, "type": question.type, "prediction": question.prediction}
+        base = {"id": question.id, "type": question.type, "prediction": question.prediction, "lesson": question.seen_in}
         none = {"correct": False, "score": 0.0, "feedback": []}
         if question.id not in given:
             if not question.prediction:
@@ -188,7 +188,8 @@ def _print(report: dict[str, Any]) -> None:
             typer.echo(f"           {q['message']}")
         for said in q["feedback"]:
             if said["chosen"]:
-                typer.echo(f"           {said['text']}: {said['say']}")
+                cell = f" (lesson {q['lesson']}, cell {said['cell']})" if said.get("cell") else ""
+                typer.echo(f"           {said['text']}: {said['say']}{cell}")
     for entry in report["unknown"]:
         typer.echo(f"unknown    {entry['message']}")
     typer.echo(f"{report['right']} of {report['total']} right (seed {report['seed']}).")

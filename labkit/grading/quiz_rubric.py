@@ -2,7 +2,7 @@
 
 This judges words, not truth, and every outcome says so. A keyword counts where it is not denied ("I would not
 measure"); two denials cancel ("never believe it without measuring"). The answer must have the length of a sentence,
-so that a bare list of keywords finds nothing.
+so that a bare list of keywords finds nothing. A phrase may end words in `*`, and `#` is a number: "# and #".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def words_of(text: str) -> list[str]:
 def _pattern(phrase: str) -> re.Pattern[str]:
     parts = []
     for word in phrase.lower().split():
-        body = re.escape(word.rstrip("*"))
+        body = r"\d[\d.,]*" if word == "#" else re.escape(word.rstrip("*"))
         parts.append(rf"{body}\w*" if word.endswith("*") else rf"{body}(?:s|es)?")
     return re.compile(r"\b" + r"[\s-]+".join(parts) + r"\b", re.IGNORECASE)
 

@@ -45,6 +45,16 @@ class Findings:
         """The fewest cards that met the target."""
         return next((served for served in self.cards if served.share >= self.share), None)
 
+    @property
+    def answer(self) -> str:
+        """How many cards of how many blocks are enough, in a sentence."""
+        settled, fewest = self.settled, enough(list(self.blocks), self.share)
+        if settled is None or fewest is None:
+            return "No number of cards that was tried meets the target."
+        are = "is" if settled.cards == 1 else "are"
+        each = f"{plural(fewest.blocks, 'block')}{' each' if settled.cards > 1 else ''}"
+        return f"{plural(settled.cards, 'card')} with {each} {are} enough: {fewest.share:.1%} served well."
+
 
 @dataclass(frozen=True)
 class Section:
@@ -84,27 +94,26 @@ def _answer(found: Findings) -> Section:
     if settled is None:
         best = max(found.cards, key=lambda served: served.share)
         said = (
-            f"**No number of cards that was tried meets the target.** The best of them, "
+            f"**{found.answer}** The best of them, "
             f"{plural(best.cards, 'card')}, serves {best.share:.1%} within it. Where more cards do not help, it is not "
             "the load: a single prompt takes longer than the target, or a step does."
         )
         if best.totals["refused"]:
             said += f" {plural(best.totals['refused'], 'request')} can never fit on one card, or came too late."
     else:
-        said = (
-            f"**{plural(settled.cards, 'card')} {'is' if settled.cards == 1 else 'are'} enough**: {settled.share:.1%}."
-        )
+        had = "that a card was given" if what.blocks else "that fit on a card"
+        said = f"**{found.answer}**"
         if fewest is not None and fewest.blocks < settled.blocks:
-            said += (
-                f" Of the {settled.blocks:,} blocks that fit on a card, {fewest.blocks:,} would do "
-                f"({fewest.share:.1%})."
-            )
+            said += f" With all {settled.blocks:,} blocks {had} it is {settled.share:.1%}."
         elif fewest is not None:
-            said += f" It takes all of the {settled.blocks:,} blocks that a card has; fewer were tried and miss it."
+            said += f" It takes all of the {settled.blocks:,} blocks {had}; fewer were tried and miss it."
     return Section(
         f"# What {plain(found.trace.name)} needs\n\n"
         f"{plain(what.model)} on {plain(what.card)}, {plural(len(found.trace), 'request')} in "
         f"{found.trace.duration_s:,.0f} s. Asked for: {asked}.\n\n{said}\n\n"
+        f"It is one draw: {plural(len(found.trace), 'request')} in {found.trace.duration_s:,.0f} s, of which "
+        f"{int((1 - found.share) * len(found.trace) + 1e-9):,} may miss the target. Another day, or the same load for "
+        "longer, may need more.\n\n"
         "This is a simulation with a cost model from data sheets. Nothing was measured; the last section says what was "
         "taken for granted."
     )
@@ -139,8 +148,9 @@ def _workload(found: Findings) -> Section:
     text = [
         "## The workload",
         table(["", "mean", *(f"{s}%" for s in shares[:-1]), "most"], rows),
-        f"{trace.per_s:,.3g} requests a second in the mean, and the times between them have a coefficient of variation "
-        f"of {of['cv']:.2f}: 1 is what people who know nothing of each other make, more comes in bursts."
+        f"{trace.per_s:,.3g} requests a second in the mean. The times between them vary by {of['cv']:.2f} of their "
+        "mean (standard deviation over mean, the coefficient of variation): 1 is what people who know nothing of each "
+        "other make, below it they come evenly, above it in bursts."
         if len(gaps) > 1 and trace.duration_s
         else "All requests came at once.",
         _image("lengths", shown["lengths"]),

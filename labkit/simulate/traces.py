@@ -30,11 +30,13 @@ from labkit.simulate.trace_files import Chunk, beginning, chunks, lines, trace_e
 from labkit.simulate.trace_formats import columns_of
 from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows, number_in
 
-__all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "mix", "read_trace"]
+__all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "column_names", "mix", "read_trace"]
 
 MAX_LINE_BYTES = 16 * 2**20
 BATCH_BYTES = 2**20
 """Below this a chunk is read line by line sooner than pandas is imported."""
+Begin = Callable[[int | str, list[str], bool], Rows]
+"""Makes the rows, once the names of the columns are known: where they stand, the names, whether values are text."""
 
 
 def read_trace(
@@ -81,14 +83,47 @@ def read_trace(
         columns = columns_of(path, where, names, column_map, unit)
         return Rows(path, columns, max_requests, block_tokens, text)
 
+    found = _read(path, begin, progress)
+    if isinstance(found, Trace):
+        if column_map is not None or unit not in (None, "s"):
+            what = "what its fields mean is known, and its times are seconds"
+            raise trace_error(path, None, what, "leave column_map and unit out")
+        return found.head(max_requests or MAX_TOKENS)
+    return found.trace()
+
+
+class _Named(Exception):
+    """The names of the columns are known, and no more is wanted."""
+
+
+def column_names(path: str | Path) -> list[str]:
+    """The names of a table's columns, or of the fields of the first JSON object, as the file spells them.
+
+    It is what `labkit.simulate.column_names.column_map` takes; a known document (vLLM's, Weka's) needs no map.
+
+    Raises:
+        TraceFileError: what `read_trace` refuses up to there, or a document whose fields are known.
+    """
+    path, names = Path(path), list[str]()
+
+    def begin(_where: int | str, found: list[str], _text: bool) -> Rows:
+        names.extend(found)
+        raise _Named
+
+    try:
+        _read(path, begin, progress=False)
+    except _Named:
+        return names
+    raise trace_error(path, None, "what its fields mean is known", "read it without a column map")
+
+
+def _read(path: Path, begin: Begin, progress: bool | None) -> Rows | Trace:
+    """The rows that `begin` makes of a file's columns, or a trace where what its fields mean is known."""
     start = b"" if path.is_dir() else beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
     if path.is_dir() or is_document(start):
         found = read_folder(path) if path.is_dir() else read_document(path)
         if isinstance(found, Trace):
-            if column_map is not None or unit not in (None, "s"):
-                what = "what its fields mean is known, and its times are seconds"
-                raise trace_error(path, None, what, "leave column_map and unit out")
-            return found.head(max_requests or MAX_TOKENS)
+            return found
         rows = _objects(path, begin, ((f"request {n}", request) for n, request in enumerate(found, 1)))
     elif start.startswith(b"{"):
         with closing(chunks(path, MAX_LINE_BYTES, progress)) as pieces:
@@ -98,11 +133,7 @@ def read_trace(
             rows = _table(path, begin, pieces, _delimiter(start))
     if rows is None:
         raise trace_error(path, None, "it is empty", "check that the download is complete")
-    return rows.trace()
-
-
-Begin = Callable[[int | str, list[str], bool], Rows]
-"""Makes the rows, once the names of the columns are known: where they stand, the names, whether values are text."""
+    return rows
 
 
 def _objects(path: Path, begin: Begin, requests: Iterable[tuple[int | str, Any]]) -> Rows | None:

@@ -16,18 +16,19 @@ start("20")
 # %% id="symptom-numbers"
 from labkit.specs.capacity_and_slos.scenes import PROMISE, asked, server
 
-print("a second: come   end  tokens   served well      first token p99")
+print("    a second                             of all  p99 of the")
+print("come    end   tokens   served well  served well  first token")
 for per_s in (4, 8, 16, 24):
     run = server(blocks=3000).run(trace=asked(per_s))
     total = run.totals
     share = run.metrics.good / run.requests
-    print(f"{per_s:14} {total['requests_per_second']:5.1f} {total['tokens_per_second']:7,.0f}",
-          f"{total['goodput']:6.1f} {share:6.0%} {total['ttft_p99_s']:14.1f} s")
+    print(f"{per_s:4} {total['requests_per_second']:6.1f} {total['tokens_per_second']:8,.0f}",
+          f"{total['goodput']:13.1f} {share:12.0%} {total['ttft_p99_s']:10.1f} s")
 
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# The shop's server: Llama 3.1 8B on one H100, 240 requests, 3,000 blocks of memory. The first panel shows what came,
+# The shop's server: Llama 3.1 8B on one H100, the card; 240 requests, 3,000 blocks of memory. The first panel shows what came,
 # what ended, and what was served well. Each turn of a knob simulates it again, and compares with the first run.
 #
 # Turn the load up to 24 and look at *tokens/s* and at *served well*. Go back to 12, and look for the smallest memory
@@ -93,17 +94,21 @@ def goodput(requests: list, seconds: float, ttft_s: float, tpot_s: float) -> flo
     # END SOLUTION
 
 # %% id="use-goodput"
+from labkit.engine import Parts
 from labkit.mine import goodput
 from labkit.simulate.goodput import outcomes
 from labkit.specs.capacity_and_slos.scenes import served
+from labkit.words import plural
 
 run = served(asked(8), blocks=3000)  # the server made of your parts; every request is kept
 lives = outcomes(run.lives)
-print(f"yours: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
+whose = "yours" if Parts().is_yours("goodput") else "the reference, until yours passes"
+print(f"{whose}: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
       f"the simulator's: {run.totals['goodput']:.3f}")
 for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
     good = goodput(lives, run.seconds, ttft_s, tpot_s)
-    print(f"first token within {ttft_s:4} s, then {1 / tpot_s:2.0f} tokens a second:",
+    rate = plural(round(1 / tpot_s), "token")
+    print(f"first token within {ttft_s:4} s, then {rate} a second:",
           f"{good:.2f} requests a second")
 
 # %% [markdown] id="after-goodput"
@@ -118,9 +123,15 @@ for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
 # %% id="mean-and-percentiles"
 import numpy as np
 
+
+
+def percentile(values, share):  # a wait that somebody had, and nothing between two of them
+    return np.percentile(values, share, method="lower")
+
+
 waits = np.array([life.first_s - life.arrival_s for life in lives])
 print(f"first token: mean {waits.mean():.2f} s,",
-      ", ".join(f"p{share} {np.percentile(waits, share):.2f} s" for share in (50, 90, 95, 99)))
+      ", ".join(f"p{share} {percentile(waits, share):.2f} s" for share in (50, 90, 95, 99)))
 print(f"{(waits > waits.mean()).mean():.0%} wait longer than the mean,",
       f"{(waits > 1).mean():.1%} longer than promised")
 
@@ -129,7 +140,7 @@ print(f"{(waits > waits.mean()).mean():.0%} wait longer than the mean,",
 # is the wait that 95 of 100 do not exceed. And the share that meets the target is a percentile, read the other way.
 #
 # What one cannot do with percentiles is arithmetic. A board stores a p99 for every window or for every replica, and to
-# have one number for the day somebody takes their mean:
+# have one number for the day somebody takes their mean. A `Sketch` is a histogram that stores counts instead:
 
 # %% id="average-of-percentiles"
 from labkit.simulate.sketch import Sketch
@@ -138,8 +149,8 @@ edges = np.arange(0, run.seconds + 4, 4)
 at = np.array([life.arrival_s for life in lives])
 windows = [waits[(at >= a) & (at < b)] for a, b in zip(edges, edges[1:])]
 windows = [window for window in windows if len(window)]
-each = [np.percentile(window, 99) for window in windows]
-print(f"p99 of all {len(waits)} requests:     {np.percentile(waits, 99):.3f} s")
+each = [percentile(window, 99) for window in windows]
+print(f"p99 of all {len(waits)} requests:     {percentile(waits, 99):.3f} s")
 print(f"mean of the p99 of {len(each)} windows: {np.mean(each):.3f} s,",
       f"the worst window {max(each):.3f} s")
 
@@ -149,14 +160,14 @@ for window in windows:
     for wait in window:
         part.add(wait)
     together.merge(part)
-exact = np.percentile(waits, 99, method="lower")
+exact = percentile(waits, 99)
 print(f"p99 of the merged sketches: {together.percentile(99):.3f} s, {exact:.3f} s is exact:",
       f"{abs(together.percentile(99) / exact - 1):.2%} off, {together.error:.1%} at most")
 
 # %% [markdown] id="after-average"
 # The mean of the windows' p99 is neither the p99 of the day nor of any window: a quiet window counts as much as a full
 # one. What can be added up are **counts**: how many waits fell into each bucket of a histogram. Prometheus sums the
-# buckets first and takes the percentile last; the course's `Sketch` does the same with buckets that grow by a constant
+# buckets first and takes the percentile last; the `Sketch` does the same with buckets that grow by a constant
 # factor, so that its error is known. The share that kept the promise is a count as well, and that is why the search
 # below uses it.
 
@@ -169,9 +180,8 @@ print(f"p99 of the merged sketches: {together.percentile(99):.3f} s, {exact:.3f}
 #
 # ### Exercise: `capacity_search` (12 minutes, difficulty 3, importance 5)
 #
-# Begin with 1 and double until it is enough, or until `most` is not. Then the answer lies between the last size that
-# was too small and the one that was enough: halve what lies between, measure the middle, and keep the half in which the
-# answer is. What comes back is a size that *was measured* to be enough, while one less was measured not to be.
+# What comes back is a size that *was measured* to be enough, while one less was measured not to be; `None` where `most`
+# was measured and is not. Never measure twice the answer or more, no size a second time, and none beyond `most`.
 
 # %% id="ex-capacity-search"
 # %%exercise capacity_search
@@ -204,7 +214,7 @@ def capacity_search(enough, most: int) -> int | None:
 
 # %% id="how-many-blocks"
 from labkit.mine import capacity_search
-from labkit.specs.capacity_and_slos.scenes import measured_picture
+from labkit.specs.capacity_and_slos.scenes import measured_picture, rush
 
 WANTED, UNIT = 0.99, 200  # of the requests; blocks
 
@@ -213,7 +223,7 @@ def search_blocks(per_s, seed=1):
     measured = {}
 
     def enough(size):
-        run = server(blocks=UNIT * size).run(trace=asked(per_s, seed))
+        run = server(blocks=UNIT * size).run(trace=rush(per_s, seed))
         measured[size] = run.metrics.good / run.requests
         return measured[size] >= WANTED
 
@@ -225,45 +235,55 @@ print(f"12 a second: {UNIT * size:,} blocks, found by {len(measured)} simulation
 measured_picture(measured, UNIT, WANTED)
 
 # %% [markdown] id="after-how-many"
-# Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
+# That is for a rush of 20 seconds. Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
 # were measured: 6,400 ended the doubling, and the rest is halving.
 #
 # Now for 24 a second. The largest size is all the memory that the card has.
 
 # %% id="no-size"
-for per_s in (24, 40):
-    size, measured = search_blocks(per_s)
-    print(f"{per_s} a second: {size}")
-    large = sorted((UNIT * n, share) for n, share in measured.items() if n > 8)
-    print("  ", ", ".join(f"{blocks:,} blocks {share:.0%}" for blocks, share in large))
+from dataclasses import replace
+
+size, measured = search_blocks(24)
+print(f"24 a second: {size}")
+large = sorted((UNIT * n, share) for n, share in measured.items() if n > 8)
+print("  ", ", ".join(f"{blocks:,} blocks {share:.0%}" for blocks, share in large))
+
+first, rest = replace(PROMISE, tpot_s=1e9), replace(PROMISE, ttft_s=1e9)  # one half of it each
+print("40 a second:     first token   20 tokens/s   both")
+for blocks in (6400, 12_800, 26_600):
+    runs = [server(blocks, target=target).run(trace=rush(40))
+            for target in (first, rest, PROMISE)]
+    shares = [run.metrics.good / run.requests for run in runs]
+    print(f"{blocks:9,} blocks", " ".join(f"{share:12.0%}" for share in shares))
 
 # %% [markdown] id="after-no-size"
 # `None` is an answer: **no memory reaches this target**. At 24 a second the card itself is too slow; it is cards that
 # are missing, not blocks.
 #
-# The last row is worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
-# with 6,400. With more memory more requests run at once, each step takes longer, and now all of them miss the 20 tokens
-# a second, where before the queue at least protected those who were inside. So *what is enough stays enough* is an
+# The last rows are worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
+# with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and more
+# than half of those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays enough* is an
 # assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
 #
 # ## One draw is not the load
 #
-# The same shop on other days: the same rate, other people.
+# A load is a rate; who comes when is *drawn*. The same shop on other days: the same rate, other people.
 
 # %% id="other-seeds"
-print("blocks   served well, on seven days              enough on")
+print("blocks   served well, on your day and six more   enough on")
 for size in (20, 24, 25):
     shares = []
     for seed in range(1, 8):
-        run = server(blocks=UNIT * size).run(trace=asked(12, seed))
+        run = server(blocks=UNIT * size).run(trace=rush(12, seed))
         shares.append(run.metrics.good / run.requests)
     print(f"{UNIT * size:6,}  ", " ".join(f"{share:4.0%}" for share in shares),
           f"    {sum(share >= WANTED for share in shares)} of 7")
 
 # %% [markdown] id="after-seeds"
 # Your search was exact for the one day that it saw, and that day was a hard one. Had it seen the second day, it would
-# have ordered 4,000 blocks or fewer, and four other days would have been bad. A capacity is honest with three things
-# beside it: the target, the load, and over how many draws or days it held. *Enough* can be all of them at once: let the
+# have ordered 4,000 blocks or fewer, and four other days would have been bad. A capacity is honest with four things
+# beside it: the target, the load, how long it lasted (where people come sooner than they are served, the queue grows for
+# as long as they do), and over how many draws or days it held. *Enough* can be all of them at once: let the
 # function that you hand to the search measure several days, and say yes only if each of them is well.
 #
 # And with 240 requests, 99% means that two may wait. A share that is told to a tenth of a percent needs thousands.
@@ -280,8 +300,8 @@ save_point("20")
 # %% [markdown] id="about-cards"
 # ## How many cards
 #
-# The same search, over another size. A router deals the requests of 48 a second to so many servers in turn, each with
-# 3,000 blocks.
+# The same search, over another size, for a rush of 20 seconds again. A router deals the requests of 48 a second to so
+# many servers in turn, each a card with 3,000 blocks.
 
 # %% id="how-many-cards"
 from labkit.simulate.capacity import serve
@@ -290,7 +310,7 @@ tried = {}
 
 
 def enough_cards(cards):
-    tried[cards] = serve(server(blocks=3000), asked(48), cards).share
+    tried[cards] = serve(server(blocks=3000), rush(48), cards).share
     return tried[cards] >= WANTED
 
 
@@ -303,17 +323,19 @@ print(", ".join(f"{cards}: {share:.0%}" for cards, share in sorted(tried.items()
 #
 # ## One prediction first
 #
-# Below, 300 prompts of conversations of about eight turns, behind one system prompt of 256 tokens. A single server, with
-# as much memory as an H100 has, finds 51% of all prompt tokens in its cache. Now the same prompts go to four such
+# Below, the first 600 prompts of conversations, about four of each yet, behind one system prompt of 256 tokens. A single
+# server, with as much memory as an H100 has, finds 72% of all prompt tokens in its cache. Now the same prompts go to four such
 # servers in turn. Together they have four times the memory.
 
 # %% id="predict-p1"
 predict("20", "p1")
 
 # %% id="reveal-p1"
-from labkit.specs.capacity_and_slos.scenes import chats
+from labkit.specs.capacity_and_slos.scenes import begun, chats
 
-trace = chats(6)
+trace = chats(2)
+print(f"{len(trace)} prompts in {trace.duration_s:.0f} s, {begun(trace)} conversations;",
+      f"the system prompt is {256 * len(trace) / trace.input_tokens.sum():.0%} of all tokens")
 print("servers  router        found in a cache   first token p99   requests of each")
 deals = [(n, "round robin") for n in (1, 2, 4, 8)]
 for replicas, route in (*deals, (4, "most found"), (4, "done first")):
@@ -323,33 +345,38 @@ for replicas, route in (*deals, (4, "most found"), (4, "done first")):
 
 # %% [markdown] id="after-p1"
 # Each cache sees a fraction of the repeats. With the system prompt all of them are soon acquainted, and a conversation
-# that comes back to a server after four turns still finds its older part; that is why 31% are left and not a quarter of
-# 51. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
+# that comes to a server again finds there what it was when it last came; that is why 39% are left and not a quarter of
+# 72. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
 # not here.
 #
 # The two routers at the end know what they sent where. **Most found** sends a prompt to whoever has most of it, whatever
 # waits there. All prompts begin with the same system prompt, so the first server has most of everything, for ever, and
 # three servers are idle. That is no invention: llm-d-router pull request 2515 is about a router that sent everything to
 # one of eight replicas, and in its issue 355 two of eight did all the work for 4,096 requests with one prefix. Its hit
-# rate is the best of the table, and so the hit rate acquits it. **Done first** adds what a server still has to
+# rate is that of the single server, the best of the table, and so the hit rate acquits it. **Done first** adds what a server still has to
 # compute to what it would miss of this prompt, and takes the smallest sum. It finds nearly as much, and nobody is idle.
 
 # %% id="cards-by-router"
-busy = chats(30)
+busy = chats(4, n=800)
+print(f"{len(busy)} prompts in {busy.duration_s:.0f} s")
 for route in ("round robin", "done first"):
     tried = {}
 
     def enough_cards(cards):
-        tried[cards] = serve(server(blocks=1500), busy, cards, route)
+        tried[cards] = serve(server(blocks=3000), busy, cards, route)
         return tried[cards].share >= WANTED
 
     cards = capacity_search(enough_cards, 16)
     print(f"{route:11}: {cards} cards, {tried[cards].hit_rate:.0%} found;",
           ", ".join(f"{n}: {fleet.share:.0%}" for n, fleet in sorted(tried.items())))
+    days = [serve(server(blocks=3000), chats(4, day, 800), cards, route).share
+            for day in (2, 3)]
+    print("   on two other days:", ", ".join(f"{share:.1%}" for share in days))
 
 # %% [markdown] id="after-cards"
-# The same load, the same cards, the same promise, and two of five cards less. A hit is a prompt that need not be
-# computed, and prompts are what these cards spend their time on.
+# The same load, the same cards, the same promise, and one of three cards less. A hit is a prompt that need not be
+# computed, and prompts are what these cards spend their time on. But two cards were enough on two of three days, and
+# three on all of them: whoever orders two has no headroom, and this was less than a minute.
 
 # %% [markdown] id="about-column-map"
 # ## Bring your own workload
@@ -362,8 +389,9 @@ for route in ("round robin", "done first"):
 #
 # ### Exercise: `column_map` (8 minutes, difficulty 2, importance 4)
 #
-# Make a map of all columns of a file. What the names leave open is refused, never filled in: a trace in milliseconds
-# that is read as seconds is a load a thousand times too small, and nobody notices, because everything is served well.
+# Make a map of all columns of a file. An arrival, a prompt or a unit that the names leave open is refused, never filled
+# in: milliseconds read as seconds are a load a thousand times too small, and nobody notices, because everything is
+# served well. Only answers may be missing: the reader then takes one token each, and says so in a note.
 
 # %% id="ex-column-map"
 # %%exercise column_map
@@ -402,20 +430,18 @@ def column_map(names: list[str], unit: str | None) -> tuple[dict[str, str], str]
     # END SOLUTION
 
 # %% id="use-column-map"
-import tempfile
 from pathlib import Path
 
 from labkit.errors import TraceFileError
 from labkit.mine import column_map
-from labkit.simulate.traces import read_trace
+from labkit.simulate.traces import column_names, read_trace
 from labkit.specs.capacity_and_slos.scenes import foreign_log
 
-folder = Path(tempfile.mkdtemp())
-log = foreign_log(folder / "gateway.csv")
-header = log.read_text(encoding="utf-8").splitlines()[0].split(",")
-columns, unit = column_map(header, None)
-print(header)
+log = foreign_log(Path("gateway.csv"))
+print(column_names(log))
+columns, unit = column_map(column_names(log), None)
 print(columns, unit)
+print("without answers:", column_map(["start_ms", "prompt_tokens"], None))
 theirs = read_trace(log, column_map=columns, unit=unit)
 print(f"{len(theirs)} requests, prompts of {theirs.input_tokens.mean():,.0f} tokens")
 try:
@@ -429,32 +455,39 @@ for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
     print(f"{name:15} {it.per_s:7.4f} requests a second, {share:.1%} served well")
 
 # %% [markdown] id="after-column-map"
-# The last two rows are one file. Read wrongly, it needs no server at all.
+# The last two rows are one file. Read wrongly it is a request every three minutes, and any server would do.
 #
 # Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row a request, of any names. Where the map
-# is refused, write `columns` by hand; where the unit is, ask whoever wrote the file. Without a path the cell takes the
-# gateway's log once more. It looks for the number of cards and for the memory, and writes what it found as a page that
-# can be handed to a colleague: `report.html`, beside this notebook.
+# is refused, write `OWN_COLUMNS` by hand, `{"arrival": "...", "input": "...", "output": "..."}`; where the unit is, ask
+# whoever wrote the file. Without a path the cell takes the gateway's log once more. It looks for the number of cards and
+# for the memory, some seconds without a word, and writes a page that can be handed to a colleague:
+# `report.html`, beside this notebook.
 
 # %% id="own-report"
+from labkit.reports.command import command_line
 from labkit.reports.report import write_report
 from labkit.simulate.configuration import Configuration
 
-OWN_FILE = ""  # for example "requests.csv"
-own, unit = Path(OWN_FILE) if OWN_FILE else log, None
-header = own.read_text(encoding="utf-8").splitlines()[0].split(",")
-columns, unit = column_map(header, unit)
-mine = Configuration(str(own), columns=columns, unit=unit, blocks=1500, target=PROMISE)
-found = write_report(mine, Path("report.html"), share=0.95)
+OWN_FILE = None  # for example "requests.csv"
+OWN_UNIT = None  # "s", "ms", "us" or "ns", where the names do not say it
+OWN_COLUMNS = None  # by hand, where the map is refused
+own, columns, unit = OWN_FILE or str(log), OWN_COLUMNS, OWN_UNIT
+if columns is None:
+    columns, unit = column_map(column_names(own), unit)
+mine = Configuration(own, columns=columns, unit=unit, blocks=1500, target=PROMISE)
+found = write_report(mine, Path("report.html"), share=WANTED)
 for note in found.trace.notes:
     print(note)
 for tried in found.cards:
     print(f"cards: {tried.cards}, {tried.blocks:,} blocks each: {tried.share:.1%} served well")
+print(found.answer)
+print("\nIn a terminal, in this folder, the same is\n")
+print(command_line(mine, Path("report.html"), WANTED))
 
 # %% [markdown] id="after-own-report"
 # The page needs neither kernel nor network. It says what the workload is, what it needs, what happens with less memory,
-# and what was taken for granted; read that last part before you send it. In the terminal the same is
-# `labkit report gateway.csv --column arrival=Started_ms --column "input=Prompt Tokens" --unit ms --out report.html`.
+# and what was taken for granted; read that last part before you send it. Without its settings the command would give
+# another answer: each of them is a part of the question.
 #
 # ## Many at once
 #
@@ -463,8 +496,8 @@ for tried in found.cards:
 # its runs, and asked for again.
 
 # %% id="sweep"
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 
 from labkit.simulate.sweep import sweep
@@ -472,7 +505,7 @@ from labkit.simulate.sweep import sweep
 one = server(requests=200)
 plan = [replace(one, blocks=blocks, speed=speed, name=f"{blocks:,} blocks, load x {speed}")
         for speed in (1, 2) for blocks in (1500, 3000, 6000)]
-kept = folder / "plan.jsonl"
+kept = Path(tempfile.mkdtemp()) / "plan.jsonl"
 with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
     sweep(plan[:3], pool, results=kept, progress=False)
     before = len(kept.read_text(encoding="utf-8").splitlines())
@@ -501,9 +534,9 @@ for result in results:
 #     return first_s - sent_s
 # ```
 #
-# Convict it. `("Client", 8)` makes a client with 8 connections and comes first; each waits for its answer before it
-# sends the next. `("due", 3, 2)` is a request that is due at second 3 and takes the server 2 seconds; they are given in
-# order of time. `("run",)` sends them all. The shortest list wins.
+# Convict it. `("Client", 2)` makes a client with 2 connections, 1 to 64, and comes first; each waits for its answer
+# before it sends the next. `("due", 3, 2)` is a request that is due at second 3 and takes the server 2 seconds, whole
+# numbers up to 64, in order of time. `("run",)` sends them all. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_stopwatch
@@ -517,7 +550,7 @@ ops = [
 # END SOLUTION
 # BEGIN STUB
 # ops = [
-#     ("Client", 8),
+#     ("Client", 2),
 #     ("due", 0, 2),
 #     ("run",),
 # ]
@@ -551,7 +584,8 @@ quiz("facts")
 #
 # The first is a draft as an assistant writes it: fluent, mostly right, and not to be handed on as it is. The second
 # takes one detail of it, and asks for steps that could prove you wrong; its grader looks for words, and says so. The
-# third goes to the source: words first, and then figures.
+# third goes to the source: which word means what there, and only then its figures. The cell below it counts the same
+# with your function of lesson 03.
 
 # %% id="practice-quiz"
 quiz("practice")
@@ -609,9 +643,9 @@ predict("20", "verify")
 #
 # Let the answer be $n$, and $2^{k-1} < n \le 2^k$. Doubling measures $1, 2, 4, \dots, 2^k$, which is $k + 1$ sizes.
 # Between $2^{k-1}$ and $2^k$ lie $2^{k-1} - 1$ sizes that nobody has measured, and each measurement halves them:
-# $k - 1$ more. Together $2k$, about $2 \log_2 n$, whatever `most` is. Beginning with `most` and halving would be
-# $\log_2 \text{most}$: fewer where $n$ is larger than the root of `most`, and each of the first ones as long as the
-# largest.
+# $k - 1$ more. Together $2k$, about $2 \log_2 n$, for $n > 1$; for $n = 1$ it is one, and where `most` cuts the last
+# doubling short it is as many or fewer. Beginning with `most` and halving would be $\log_2 \text{most}$: fewer where
+# $n$ is larger than the root of `most`, but the sizes measured first would be the largest, and those take longest.
 #
 # Against noise it has no remedy. If a measurement near the edge is wrong with probability $p$, the halving goes the
 # wrong way there, and never comes back. It stays true that what is answered was measured once, and that one less was

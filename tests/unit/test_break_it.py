@@ -65,7 +65,7 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
     ("17 break_seven_blocks", [*SEVEN, ("run",), ("come", "B", 3, 1), ("run",)], "fail", "kept every rule"),
     ("17 break_seven_blocks", [*SEVEN, ("come", "B", 3, 0), ("run",)], "fail", "kept every rule"),
     ("17 break_seven_blocks", [*SEVEN, ("come", "B", 2, 2), ("come", "C", 1, 1), ("run",)], "pass", "4 are enough"),
-    ("20 break_stopwatch", [("due", 3, 2)], "error", 'begin with ("Client", 8)'),
+    ("20 break_stopwatch", [("due", 3, 2)], "error", 'begin with ("Client", 2)'),
     ("20 break_stopwatch", [*CLIENT, ("Client", 2)], "error", "have one only"),
     ("20 break_stopwatch", [*CLIENT, ("due", 2, 2)], "error", "in order of time"),
     ("20 break_stopwatch", [*CLIENT, ("due", 3, 0)], "error", "1 to 64"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.simulate.capacity import serve
 from labkit.simulate.clock import simulate
 from labkit.simulate.generators import workload
 from labkit.simulate.goodput import Outcome, goodput, outcomes
 from labkit.simulate.metrics import Target
-from labkit.specs.capacity_and_slos import scenes
+from labkit.specs.capacity_and_slos import Goodput, scenes
 
 
 @pytest.mark.parametrize("target", [Target(1.0, 0.05), Target(0.1, 0.02), Target(30.0, 0.018)])
@@ -35,5 +36,24 @@ def test_the_lesson_says_what_is_so():
     day, rush = (scenes.server(blocks=3000).run(trace=scenes.asked(per_s)) for per_s in (8, 24))
     assert rush.totals["tokens_per_second"] > 1.1 * day.totals["tokens_per_second"]
     assert rush.metrics.good < day.metrics.good / 5
-    tight, ample = (scenes.server(blocks=blocks).run(trace=scenes.asked(40)) for blocks in (6400, 12_800))
+    tight, ample = (scenes.server(blocks=blocks).run(trace=scenes.rush(40)) for blocks in (6400, 12_800))
     assert ample.metrics.good < tight.metrics.good / 2
+
+
+def test_a_report_speaks_of_the_request_that_was_miscounted():
+    """Second 0 is a time; and of two without an end it is the one that was counted."""
+    spec = Goodput()
+    rows = [[5, 9, 9.5, 3], [0, 0, 0.25, 3], [0, 0.5, 0.75, 3]]
+    rule = spec.blame(spec.rule_for(rows, 4, 1, 0.25), 0.25, 0.5, rows, 4, 1, 0.25)
+    assert rule == "zero-is-a-time"
+    assert "at second 0: that is a time, and None is not" in spec.cause(rule, 0.25, 0.5, rows, 4, 1, 0.25)
+    rows, rule = [[7, None, None, 0], [8, None, None, 0], [3, 3.5, None, 2]], "who-has-no-answer-is-not-served-well"
+    assert "came at 3 s has no last token" in spec.cause(rule, 0.25, 0, rows, 4, 1, 0.25)
+    assert "came at 7 s has no first token" in spec.cause(rule, 0.5, 0, rows, 4, 1, 0.25)
+
+
+def test_how_long_a_load_lasts_decides_what_is_enough():
+    """Four cards are enough for five seconds of 48 a second, and for twenty they are not."""
+    short, long = (serve(scenes.server(blocks=3000), trace, 4) for trace in (scenes.asked(48), scenes.rush(48)))
+    assert short.share >= 0.99 and long.share < 0.6
+    assert long.runs[0].requests == 240 and scenes.begun(scenes.chats(2)) == 152

@@ -57,7 +57,7 @@ FIGURES = {
     "small-budgets": ("16", "reveal-p1", ["392 ms", "14 ms", "1,341 ms", "3,560 ms"]),
     "larger-models": ("02", "real-models-table", ["512.0 KiB", "320.0 KiB"]),
     "batching-pays": ("16", "batching-pays", ["12.1 ms", "16.2 ms"]),
-    "never-fits": ("17", "never-fits", ["after 1,000 steps running 0, waiting 2"]),
+    "never-fits": ("17", "never-fits", ["after 1,000 steps ended 0, running 0, waiting 2"]),
 }
 
 
@@ -91,6 +91,21 @@ NO_OUTCOME = (
     "I would halve the token budget and replay our own trace twice, and then look at the longest pause of a chat for "
     "several days in a row."
 )
+
+
+HONEST = (
+    "I would raise the watermark from nothing to a fiftieth and replay our trace with it. If preemptions do not fall "
+    "by half, I was wrong and give it up.",
+    "I doubt that a larger batch always helps. I would run vLLM with 64, 128 and 256 seats under the same load, and "
+    "count tokens. Should 256 give more than 128 everywhere, then I have no case against the sentence.",
+)
+
+
+@pytest.mark.parametrize("id", ["next-step", "second-step"])
+@pytest.mark.parametrize("text", HONEST)
+def test_an_outcome_may_be_said_in_other_words(id: str, text: str) -> None:
+    said = grade(PRACTICE.question(id), text, 0)
+    assert said.correct, [f.text for f in said.feedback if not f.right]
 
 
 @pytest.mark.parametrize("id", ["next-step", "second-step"])

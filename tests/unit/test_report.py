@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from html.parser import HTMLParser
+from inspect import signature
 from pathlib import Path
 
 import nbformat
@@ -14,8 +16,10 @@ from typer.testing import CliRunner
 from labkit import cli
 from labkit.errors import LabkitError, ReportError, TraceFileError
 from labkit.grading.own_work import FIELDS, keep
+from labkit.reports.command import OPTIONS, command_line
 from labkit.reports.report import findings, notebook, rendered, write_report
 from labkit.reports.sections import Findings, plain
+from labkit.scheduling.config import SchedulerConfig
 from labkit.simulate.configuration import Configuration
 from labkit.simulate.metrics import Target
 
@@ -144,3 +148,35 @@ def test_the_command_writes_with_what_the_learner_wrote(
     assert "The first 20 requests at most were taken." in text
     failed = CliRunner().invoke(cli.app, ["report", str(tmp_path / "none.csv"), "--out", str(tmp_path / "n.html")])
     assert isinstance(failed.exception, LabkitError) and not (tmp_path / "n.html").exists()
+
+
+def test_the_line_for_the_terminal_gives_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell of lesson 20, and what it prints to be run in a terminal."""
+    from labkit.simulate.column_names import column_map
+    from labkit.simulate.traces import column_names
+    from labkit.specs.capacity_and_slos.scenes import PROMISE, foreign_log
+
+    monkeypatch.chdir(tmp_path)
+    columns, unit = column_map(column_names(foreign_log(Path("gateway.csv"))), None)
+    mine = Configuration("gateway.csv", columns=columns, unit=unit, blocks=1500, target=PROMISE)
+    found = write_report(mine, Path("here.html"), share=0.99)
+    line = command_line(mine, Path("there.html"), 0.99)
+    done = CliRunner().invoke(cli.app, shlex.split(line)[1:])
+    assert done.exit_code == 0 and found.answer in done.output and "2 cards with" in found.answer
+    assert Path("here.html").read_bytes() == Path("there.html").read_bytes()
+    page = " ".join(Page(Path("here.html").read_text(encoding="utf-8")).words)
+    assert found.answer in page and "1,500 blocks that a card was given" in page
+    assert "200 requests in 34 s, of which 2 may miss the target" in page
+
+
+def test_a_line_for_the_terminal_has_every_setting_that_differs_or_is_refused(file: Path) -> None:
+    usual = settings(file)
+    line = command_line(usual, Path("r.html"), 0.9)
+    assert "--card L4" in line and "--seats" not in line and "--ttft 8" in line and "--token-budget 2048" in line
+    few = settings(file, scheduler=SchedulerConfig(seats=3, token_budget=512), speed=2.0)
+    assert all(o in command_line(few, Path("r.html"), 0.9) for o in ("--seats 3", "--token-budget 512", "--speed 2.0"))
+    for more in ({"eviction": "LRU"}, {"scheduler": SchedulerConfig(longest_chunk=64)}):
+        with pytest.raises(ReportError, match="no option for"):
+            command_line(settings(file, **more), Path("r.html"), 0.9)
+    left_out, without = signature(cli.report).parameters, vars(Configuration("a")) | vars(SchedulerConfig())
+    assert all(left_out[name].default == without[name] for name in OPTIONS), "what is not said is the same in both"

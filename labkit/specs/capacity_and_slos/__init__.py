@@ -29,6 +29,11 @@ class Goodput(FunctionSpecification):
             [[0,0.5,null,3],[0,0.25,0.5,3]] 4 1 0.25
             [[0,null,null,0],[0,null,null,0],[0,0.25,0.5,3]] 2 1 0.25
             [[0,0.25,0.5,3],[9,null,null,0],[0,0.5,null,1]] 4 1 0.25
+        zero-is-a-time: Second 0 is a time like any other; None is what never came.
+            ? When does a run begin, and what does `not` say of that number?
+            [[0,0,0.25,3]] 4 1 0.25
+            [[0,0,0.25,2]] 4 1 0.5
+            [[0,0,0.25,3],[0,0.25,0.5,3]] 4 1 0.25
         from-its-arrival: What a user waits begins when the request was to be sent, not at the beginning of the run.
             ? Somebody comes at second 100 and has a first token at 100.5. How long is that?
             [[100,100.25,100.5,3]] 4 1 0.25
@@ -74,8 +79,8 @@ class Goodput(FunctionSpecification):
     )
     hints = (
         "Somebody waits 0.5 s for a first token, and has 21 tokens 2 s later. Which of your targets is which number?",
-        "Well served is: first_s and end_s are there, first_s - arrival_s is at most ttft_s, and end_s - first_s is at "
-        "most (tokens - 1) * tpot_s.",
+        "Each request is judged by itself: are both times there, how long was it from its arrival to the first token, "
+        "and how long did the gaps behind that take? An answer of n tokens has n - 1 gaps, and each may take tpot_s.",
         "if request.first_s is ____ or request.end_s is ____:\n    continue\n"
         "good += (request.first_s - ____ <= ttft_s and request.end_s - request.first_s <= (____) * tpot_s)\n"
         "...\nreturn good / ____",
@@ -113,11 +118,18 @@ class Goodput(FunctionSpecification):
             return "one-token-has-no-gap"
         return "exactly-in-time-is-in-time" if waited == ttft_s or took == due else "by-the-second"
 
+    def _good(self, row: list[Any], ttft_s: float, tpot_s: float) -> bool:
+        arrival, first, end, tokens = row
+        return None not in (first, end) and first - arrival <= ttft_s and end - first <= (tokens - 1) * tpot_s
+
     def blame(
         self, rule: str, seen: Any, expected: Any, requests: list[Any], seconds: float, ttft_s: float, tpot_s: float
     ) -> str:
         """What is answered tells which request was taken for which, where only one sort can be it."""
         good = expected * seconds
+        at_zero = sum(self._good(row, ttft_s, tpot_s) and 0 in (row[1], row[2]) for row in requests)
+        if at_zero and seen == (round(good) - at_zero) / seconds:
+            return "zero-is-a-time"
         served = [row for row in requests if row[2] is not None]
         wrong_unit = {good, good / max(1, len(requests)), good / max(1, len(served)), good * seconds}
         if any(abs(seen - value) < 1e-9 for value in wrong_unit) and good and seen != expected:
@@ -134,10 +146,18 @@ class Goodput(FunctionSpecification):
         self, rule: str, seen: Any, expected: Any, requests: list[Any], seconds: float, ttft_s: float, tpot_s: float
     ) -> str:
         text = f"{expected * seconds:g} of {plural(len(requests), 'request')} in {seconds:g} s met both targets"
-        about = next((row for row in requests if self._of(row, ttft_s, tpot_s) == rule), None)
-        if about is None:
+        if rule == "zero-is-a-time":
+            about = next((row for row in requests if self._good(row, ttft_s, tpot_s) and 0 in (row[1], row[2])), None)
+            if about is not None:
+                what = "first" if about[1] == 0 else "last"
+                return f"{text}. One had its {what} token at second 0: that is a time, and None is not."
+        fits = [row for row in requests if self._of(row, ttft_s, tpot_s) == rule]
+        if not fits:
             return f"{text}: {expected:g} a second."
-        arrival, first, end, tokens = about
+        # Of those without an end the one that was counted, where their number tells which.
+        half = [row for row in fits if row[1] is not None and row[2] is None]
+        counted = round((seen - expected) * seconds) if isinstance(seen, int | float) else 0
+        arrival, first, end, tokens = half[0] if half and len(half) == counted else fits[0]
         if first is None or end is None:
             return f"{text}. The one that came at {arrival:g} s has no {'first' if first is None else 'last'} token."
         return (
@@ -207,9 +227,10 @@ class CapacitySearch(Specification):
         """
     )
     hints = (
-        "You have measured 1, 2, 4 and 8, and 8 was enough. Between which two sizes does the answer lie?",
-        "Keep two sizes: low was measured too small (0 at the beginning), high was measured enough. Halve what lies "
-        "between them until nothing does; then high is the answer.",
+        "Nobody knows how large the answer is. Which size is measured soonest, and by how much may the next one be "
+        "larger if you are never to measure twice the answer?",
+        "Begin with 1 and double until it is enough, or until most is not. Then keep two sizes: low was measured too "
+        "small (0 if 1 is enough), high was measured enough. Halve what lies between them until nothing does.",
         "low, high = 0, 1\nwhile not enough(high):\n    if high == ____:\n        return None\n"
         "    low, high = high, min(____, most)\nwhile high - low > ____:\n    middle = (low + high) // 2\n"
         "    if enough(middle):\n        high = ____\n    else:\n        low = ____\nreturn high",
@@ -345,7 +366,7 @@ class BreakTheStopwatch(BreakIt):
     base = EverySecondCounts()
     reference = "labkit.specs.capacity_and_slos.scenes:waited"
     renamed = {"Client": "new"}
-    example = '("Client", 8)'
+    example = '("Client", 2)'
     without = {
         "due": "Nothing was asked of the server: let requests be due.",
         "run": "Nothing was sent: the client sends only when it is told to run.",

@@ -27,8 +27,21 @@ def asked(per_s: float, seed: int = 1, n: int = REQUESTS) -> Trace:
     return workload("poisson", n, seed, per_s=per_s)
 
 
-def chats(starts_per_s: float, seed: int = 1, n: int = 300) -> Trace:
-    """Conversations of about eight turns behind one system prompt of 256 tokens; ids stand for 64 tokens."""
+def rush(per_s: float, seed: int = 1) -> Trace:
+    """Twenty seconds of such questions: what is enough depends on how long a load lasts."""
+    return asked(per_s, seed, round(20 * per_s))
+
+
+def begun(trace: Trace) -> int:
+    """How many conversations of `chats` are in it: so many blocks stand first behind the system prompt."""
+    return len({int(ids[4]) for ids in trace.hash_ids or () if len(ids) > 4})
+
+
+def chats(starts_per_s: float, seed: int = 1, n: int = 600) -> Trace:
+    """The first `n` prompts of conversations that come to eight turns in the mean; ids stand for 64 tokens.
+
+    All begin with one system prompt of 256 tokens.
+    """
     return workload(
         "conversations", n, seed, starts_per_s=starts_per_s, turns=8, gap_s=(5, 30), system_tokens=256, block_tokens=64
     )
