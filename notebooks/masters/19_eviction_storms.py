@@ -79,8 +79,24 @@ print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted
 # %% [markdown] id="after-twice"
 # Tokens *computed* and tokens *delivered* are two curves. In a storm the first holds, since the GPU is as busy as ever,
 # and the second falls, or rises less than it could. The server above delivers more than it did, and half of what it
-# computes it has computed before. More blocks mend that, and so do fewer beginnings on one server. Fewer seats, and a
-# watermark, mostly put people outside.
+# computes it has computed before. What do the knobs make of that?
+
+# %% id="knobs-table"
+from labkit.specs.eviction_storms.scenes import late_figures
+
+print("changed            done twice  delivered/s  requests that wait")
+for change in (
+    {}, {"blocks": 2500}, {"blocks": 4000}, {"beginnings": 20}, {"beginnings": 10},
+    {"watermark": 0.2}, {"seats": 12},
+):
+    title = " ".join(f"{knob} {value}" for knob, value in change.items()) or "nothing"
+    share, delivered, waiting = late_figures(**change)
+    print(f"{title:18} {share:10.0%} {delivered:12.0f} {waiting:19.1f}")
+
+# %% [markdown] id="after-knobs"
+# More blocks help, and so do fewer beginnings on one server; what is delivered stays, and nobody waits. Twelve seats
+# cure the disease best of all, and take half of the throughput with it: most people are outside. A watermark hardly
+# helps, and puts some of them outside as well.
 
 # %% [markdown] id="about-regret-rate"
 # ### Exercise: `regret_rate` (8 minutes, difficulty 3, importance 5)

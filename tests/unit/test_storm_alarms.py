@@ -30,7 +30,7 @@ from labkit.specs.eviction_storms.boards import (
     server,
     truth,
 )
-from labkit.specs.eviction_storms.scenes import SICK, SYMPTOMS, paired, symptom_table, tape, told  # fmt: skip
+from labkit.specs.eviction_storms.scenes import SICK, SYMPTOMS, late_figures, paired, symptom_table, tape, told
 
 SEEDS = (31, 32)
 
@@ -149,6 +149,16 @@ def test_a_watermark_moves_preemptions_several_fold_and_throughput_by_a_percent(
     assert none.preemptions > 3 * some.preemptions
     assert abs(some.delivered / none.delivered - 1) < 0.05
     assert some.ttft_s > 1.3 * none.ttft_s
+
+
+def test_blocks_and_beginnings_help_for_nothing_and_seats_cost_half_of_what_is_delivered() -> None:
+    opened, blocks, beginnings, watermark, seats = (
+        late_figures(**knobs) for knobs in ({}, {"blocks": 2500}, {"beginnings": 20}, {"watermark": 0.2}, {"seats": 12})
+    )
+    for share, delivered, waiting in (blocks, beginnings):
+        assert share < 0.8 * opened[0] and delivered > 0.95 * opened[1] and waiting < 0.1
+    assert 0.8 * opened[0] < watermark[0] < opened[0] and watermark[1] < 0.9 * opened[1] and watermark[2] > 10
+    assert seats[0] < min(one[0] for one in (blocks, beginnings, watermark)) and seats[1] < 0.6 * opened[1]
 
 
 def test_the_table_says_what_the_tables_of_servers_say() -> None:

@@ -42,6 +42,13 @@ def mean(board: Series, figure: str, first_s: float, last_s: float) -> float:
     return float(np.nanmean(board[figure][at]))
 
 
+def late_figures(**knobs: Any) -> tuple[float, float, float]:
+    """What that server does late: the share of its work that is done twice, tokens delivered a second, who waits."""
+    names = "computed", "regretted", "recomputed", "delivered", "waiting"
+    computed, regretted, recomputed, delivered, waiting = (mean(crowded(**knobs), name, 80, SECONDS) for name in names)
+    return (BLOCK_SIZE * regretted + recomputed) / computed, delivered, waiting
+
+
 def tape(name: str) -> list[Event]:
     """What a server's prefix cache tells while it runs, as KV events would: contents are numbered as they come."""
     found = server(name)
