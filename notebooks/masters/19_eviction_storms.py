@@ -121,7 +121,8 @@ def regret_rate(events: list, window_s: float, windows: int) -> list[float]:
         events: (seconds, kind, content) in order of time, from 0 up to, not
             including, windows * window_s. kind is "stored": a block with this
             content can be found; "removed": such a block was evicted; "cleared":
-            all were dropped, which is no eviction.
+            all were dropped, which is no eviction; what was evicted before that is
+            forgotten too.
         window_s: seconds of a window, above 0.
         windows: how many, 1 or more.
 

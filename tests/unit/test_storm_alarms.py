@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from labkit import specs
 from labkit.errors import DrillError, SeriesError
+from labkit.grading.judge import Judge
+from labkit.grading.mistakes import bank
 from labkit.grading.solutions import solutions
+from labkit.grading.source import Source
+from labkit.grading.verdict import Counterexample, Verdict
 from labkit.observe.alerts import RULES, firings, rule_of, thrash_alert
 from labkit.observe.regret import regret_rate
 from labkit.observe.series import Series
@@ -38,6 +42,42 @@ SEEDS = (31, 32)
 def judged() -> list[str]:
     spec = specs.exercise("19", "thrash_alert").spec
     return [ops[0].args["board"] for _, ops in spec.witnesses]
+
+
+def failing(exercise: str, mistake: str) -> tuple[Verdict, Counterexample]:
+    """What the report says of a mistake of the bank, at the first witness that it breaks."""
+    (text,) = (
+        one.source for one in bank("19_eviction_storms").mistakes if (one.exercise, one.name) == (exercise, mistake)
+    )
+    spec = specs.exercise("19", exercise).spec
+    verdict = Judge(spec, Source(spec, text, "<exercise>").namespace).verdict()
+    assert verdict.counterexample is not None
+    return verdict, verdict.counterexample
+
+
+def test_a_report_shows_every_event_of_a_short_stream() -> None:
+    words = [f"{at}{'+-'[at % 2]}A" for at in range(10, 24)]
+    label = specs.exercise("19", "regret_rate").spec.label({"events": words, "window_s": 5, "windows": 5})
+    assert "..." not in label and label.count("'A'") == 14
+
+
+def test_what_was_evicted_before_a_reset_is_forgotten_and_the_stub_says_so() -> None:
+    _, trace = failing("regret_rate", "keeps-the-losses")
+    assert "'removed'" in trace.steps[-1].label and "'cleared'" in trace.steps[-1].label
+    stub = " ".join(solutions("eviction_storms")["regret_rate"].split())
+    assert "what was evicted before that is forgotten too" in stub
+
+
+def test_a_report_on_an_alarm_says_in_words_what_was_due_and_what_a_name_means() -> None:
+    verdict, trace = failing("thrash_alert", "sums-the-unknown")
+    assert trace.steps[0].expected == "it is silent in windows 0 to 10, and fires in windows 16 to 22"
+    assert trace.setup == "answers-5?17 is the board answers-5, on which nothing is known of window 17"
+    assert "Nothing is known of window 17; the others around it still count." in verdict.message
+    _, trace = failing("thrash_alert", "looks-ahead")
+    assert trace.setup == "chunk-2:11 is the board chunk-2 after 11 windows"
+    verdict, trace = failing("thrash_alert", "at-once")
+    assert trace.steps[0].expected == "it is silent in windows 0 to 23" and trace.setup == ""
+    assert "blocks of 16 tokens a second" in verdict.message
 
 
 def test_every_kind_has_its_rule_and_its_witnesses() -> None:
