@@ -182,16 +182,18 @@ for name in ("scan-3", "crowding-3"):
 # *absent*.
 
 # %% id="symptom-table"
+from IPython.display import Markdown
+
 from labkit.specs.eviction_storms.scenes import symptom_table
 
-print(symptom_table())
+Markdown(symptom_table())
 
 # %% [markdown] id="after-table"
 # Look at what is absent. The two figures that convict are the two that vLLM's `/metrics` do not have: its KV events
 # tell the first, and operations per token hint at the second. With SGLang it is the other way round: recomputation is
 # the difference of two counters, and regret is not told. Whoever has only usage, throughput and evictions can neither
-# convict nor acquit. No flag makes memory: those of the second line find some, or choose better what goes. Where nothing
-# is said to turn there is no flag for it.
+# convict nor acquit. No flag makes memory: those for blocks that are *evicted and wanted again* find
+# some, or choose better what goes. Where no flag stands there is none for it.
 #
 # `labkit watch localhost:8000` stands on the same table and shows this board for a server of yours. With `--events` it
 # listens to vLLM's KV events as well, and counts regret as you did. `python -m labkit.observe.monitoring FOLDER` makes
@@ -389,10 +391,10 @@ ops = [
 # a board, and neither code nor configuration. Pin what convicts and what rules a rival out, before you see any options;
 # choose the next look and say what each outcome would mean; name the cause; change something, or nothing, and say what
 # it costs. Your change is tried on crowds that you have not seen. Some of these servers are healthy, and some boards
-# acquit the cache.
+# acquit the cache: for a healthy server, pin what acquits it. A pin takes 3 windows at least, and half the board at most.
 #
 # Three of them are enough for today, at about six minutes each. The board goes on for as long as you do: after the ten
-# it draws at random. `labkit drill --endless` is the same in a terminal.
+# it draws from all 16 drills of the course. `labkit drill --endless` is the same in a terminal.
 
 # %% id="drills"
 from labkit.widgets import DrillBoard
@@ -442,7 +444,7 @@ predict("19", "verify")
 #
 # The check calls a storm what your alarm should measure: a share of work that is done twice. Nobody else has to agree
 # with that. So here is another witness: the same people on the same card with four times the blocks. Where memory was
-# the trouble, the card has less to compute for each token that it delivers; where it was not, nothing changes.
+# the trouble, the card has less to compute for each token that it delivers; where it was not, hardly anything changes.
 
 # %% id="witness"
 from dataclasses import replace

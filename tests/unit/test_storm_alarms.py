@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import specs
+from labkit.drills.catalog import DRILLS
+from labkit.drills.course import order
+from labkit.drills.evidence import LEAST_WINDOWS, Pin
 from labkit.errors import DrillError, SeriesError
 from labkit.grading.judge import Judge
 from labkit.grading.mistakes import bank
@@ -20,6 +23,7 @@ from labkit.observe.alerts import RULES, firings, rule_of, thrash_alert
 from labkit.observe.regret import regret_rate
 from labkit.observe.series import Series
 from labkit.observe.servers import SGLANG, VLLM
+from labkit.paths import masters_dir
 from labkit.specs.eviction_storms import KINDS_RULE
 from labkit.specs.eviction_storms.boards import (
     CALM,
@@ -211,5 +215,18 @@ def test_the_table_says_what_the_tables_of_servers_say() -> None:
         for kind in (VLLM, SGLANG):
             worth, metric, why = told(kind, symptom.figure)
             assert (worth == "exact") == (not why) and (worth == "absent") == (not metric)
-    assert max(map(len, symptom_table().splitlines())) <= 100
+    flags, metrics = (table.splitlines() for table in symptom_table().split("\n\n"))
+    assert len(flags) == len(metrics) == 2 + len(SYMPTOMS)
+    assert {line.count("|") for line in flags} == {5} and {line.count("|") for line in metrics} == {4}
+    assert "| evicted and wanted again | prefixes that are in use do not fit | `--gpu-memory-utilization`" in flags[3]
+    assert metrics[3].count("**absent**") == 2 and "KV events do" in metrics[3]
     assert all(kind in KINDS for kind in (*STORMS, *CALM))
+
+
+def test_what_the_text_says_of_drills_and_pins_is_so() -> None:
+    text = (masters_dir() / "19_eviction_storms.py").read_text(encoding="utf-8")
+    assert f"from all {len(DRILLS)} drills" in text and "Ten drills" in text and len(order(1)) == 10
+    assert f"A pin takes {LEAST_WINDOWS} windows at least, and half the board at most." in text
+    Pin("running", 0, 11).checked(board("quiet-2"))
+    with pytest.raises(DrillError, match="take 3 to 12 in a row"):
+        Pin("running", 0, 12).checked(board("quiet-2"))
