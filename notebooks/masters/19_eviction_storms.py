@@ -15,7 +15,7 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("19")
 
 # %% id="symptom-numbers"
-from labkit.specs.eviction_storms.scenes import crowded, mean
+from labkit.specs.eviction_storms.scenes import crowded, late_figures, mean
 
 # Llama 3.1 8B on one L4; after 40 seconds more people come
 popular = crowded()
@@ -39,7 +39,6 @@ for figure, title in {
 # server of several.
 
 # %% id="play-widget"
-from labkit.specs.eviction_storms.scenes import crowded
 from labkit.widgets import StormBoard
 from labkit.widgets.storm_board import Knob
 
@@ -69,8 +68,7 @@ StormBoard(
 # Both are figures of the board: blocks of 16 tokens a second, and tokens a second.
 
 # %% id="done-twice"
-figures = "computed", "regretted", "recomputed"
-late = {figure: mean(popular, figure, 80, 120) for figure in figures}
+late = {it: mean(popular, it, 80, 120) for it in ("computed", "regretted", "recomputed")}
 twice = 16 * late["regretted"] + late["recomputed"]
 print(f"80 to 120 s: {late['computed']:,.0f} tokens computed a second.")
 print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted,",
@@ -82,13 +80,9 @@ print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted
 # computes it has computed before. What do the knobs make of that?
 
 # %% id="knobs-table"
-from labkit.specs.eviction_storms.scenes import late_figures
-
 print("changed            done twice  delivered/s  requests that wait")
-for change in (
-    {}, {"blocks": 2500}, {"blocks": 4000}, {"beginnings": 20}, {"beginnings": 10},
-    {"watermark": 0.2}, {"seats": 12},
-):
+changes = [{}, {"blocks": 2500}, {"blocks": 4000}, {"beginnings": 20}, {"beginnings": 10}]
+for change in [*changes, {"watermark": 0.2}, {"seats": 12}]:
     title = " ".join(f"{knob} {value}" for knob, value in change.items()) or "nothing"
     share, delivered, waiting = late_figures(**change)
     print(f"{title:18} {share:10.0%} {delivered:12.0f} {waiting:19.1f}")

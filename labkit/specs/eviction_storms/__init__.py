@@ -318,18 +318,12 @@ class ThrashAlert(FunctionSpecification):
 
 
 KINDS_RULE = {
-    "quiet": "an-answer-for-each-window",
-    "scan": "a-full-cache-is-healthy",
-    "growing": "more-load-is-no-storm",
-    "overload": "more-load-is-no-storm",
-    "lunch": "now-and-then-is-healthy",
-    "trickle": "now-and-then-is-healthy",
-    "answers": "computing-again-convicts",
-    "chunk": "computing-again-convicts",
-    "crowding": "regret-convicts",
-    "round": "regret-convicts",
-    "passing": "it-ends",
+    witness.partition("-")[0]: rule.name
+    for rule in ThrashAlert.rules
+    for witness in rule.witnesses
+    if not {":", "?"} & set(witness)
 }
+"""Which rule a kind of board is about: the last under which one of them is a witness."""
 
 
 def _answers(seen: Any) -> np.ndarray | None:
