@@ -90,7 +90,10 @@ def grade(
     seed: Annotated[int | None, typer.Option(help="Draw the numbers for this seed.")] = None,
     save: Annotated[bool, typer.Option(help="Keep the answers in progress, as the notebook would.")] = False,
 ) -> None:
-    """Grade answers from a file. Feedback is given for what was answered; the key only where it was right."""
+    """Grade answers from a file. Feedback is given for what was answered; the key only where it was right.
+
+    Nothing is kept without --save: `finish` in the notebook and `labkit progress` count what was kept.
+    """
     from labkit.grading.quiz import load
 
     try:

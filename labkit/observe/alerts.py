@@ -86,7 +86,7 @@ def recent(series: Series, name: str, over_s: float) -> np.ndarray:
     if series.worth(name)[0] is Worth.ABSENT:
         return np.full(len(series), np.nan)
     ends, seconds, rate = series.end_s, series.seconds, series[name]
-    start = np.minimum(np.searchsorted(ends, ends - over_s * (1 + 1e-9), side="right"), np.arange(len(ends)))
+    start = np.minimum(np.searchsorted(ends, ends - over_s * (1 - 1e-9), side="right"), np.arange(len(ends)))
 
     def sums(values: np.ndarray) -> np.ndarray:
         total = np.concatenate([[0.0], np.cumsum(values)])

@@ -84,7 +84,8 @@ def regret_rate(events: Iterable[tuple[float, str, Hashable]], window_s: float, 
     Args:
         events: (seconds, kind, content) in order of time, from 0 up to, not including, windows * window_s. "stored": a
             block with this content became findable; "removed": one was evicted; "cleared": all are gone, by no
-            eviction. A content that is removed and was never stored was there before.
+            eviction, and what was evicted before is forgotten. A content that is removed and was never stored was there
+            before.
         window_s: seconds of a window, above 0. windows: how many, 1 or more.
 
     Returns:

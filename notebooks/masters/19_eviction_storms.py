@@ -15,7 +15,7 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("19")
 
 # %% id="symptom-numbers"
-from labkit.specs.eviction_storms.scenes import crowded, mean
+from labkit.specs.eviction_storms.scenes import crowded, late_figures, mean
 
 # Llama 3.1 8B on one L4; after 40 seconds more people come
 popular = crowded()
@@ -39,7 +39,6 @@ for figure, title in {
 # server of several.
 
 # %% id="play-widget"
-from labkit.specs.eviction_storms.scenes import crowded
 from labkit.widgets import StormBoard
 from labkit.widgets.storm_board import Knob
 
@@ -69,8 +68,7 @@ StormBoard(
 # Both are figures of the board: blocks of 16 tokens a second, and tokens a second.
 
 # %% id="done-twice"
-figures = "computed", "regretted", "recomputed"
-late = {figure: mean(popular, figure, 80, 120) for figure in figures}
+late = {it: mean(popular, it, 80, 120) for it in ("computed", "regretted", "recomputed")}
 twice = 16 * late["regretted"] + late["recomputed"]
 print(f"80 to 120 s: {late['computed']:,.0f} tokens computed a second.")
 print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted,",
@@ -79,8 +77,20 @@ print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted
 # %% [markdown] id="after-twice"
 # Tokens *computed* and tokens *delivered* are two curves. In a storm the first holds, since the GPU is as busy as ever,
 # and the second falls, or rises less than it could. The server above delivers more than it did, and half of what it
-# computes it has computed before. More blocks mend that, and so do fewer beginnings on one server. Fewer seats, and a
-# watermark, mostly put people outside.
+# computes it has computed before. What do the knobs make of that?
+
+# %% id="knobs-table"
+print("changed            done twice  delivered/s  requests that wait")
+changes = [{}, {"blocks": 2500}, {"blocks": 4000}, {"beginnings": 20}, {"beginnings": 10}]
+for change in [*changes, {"watermark": 0.2}, {"seats": 12}]:
+    title = " ".join(f"{knob} {value}" for knob, value in change.items()) or "nothing"
+    share, delivered, waiting = late_figures(**change)
+    print(f"{title:18} {share:10.0%} {delivered:12.0f} {waiting:19.1f}")
+
+# %% [markdown] id="after-knobs"
+# More blocks help, and so do fewer beginnings on one server; what is delivered stays, and nobody waits. Twelve seats
+# cure the disease best of all, and take half of the throughput with it: most people are outside. A watermark hardly
+# helps, and puts some of them outside as well.
 
 # %% [markdown] id="about-regret-rate"
 # ### Exercise: `regret_rate` (8 minutes, difficulty 3, importance 5)
@@ -105,7 +115,8 @@ def regret_rate(events: list, window_s: float, windows: int) -> list[float]:
         events: (seconds, kind, content) in order of time, from 0 up to, not
             including, windows * window_s. kind is "stored": a block with this
             content can be found; "removed": such a block was evicted; "cleared":
-            all were dropped, which is no eviction.
+            all were dropped, which is no eviction; what was evicted before that is
+            forgotten too.
         window_s: seconds of a window, above 0.
         windows: how many, 1 or more.
 
@@ -165,16 +176,18 @@ for name in ("scan-3", "crowding-3"):
 # *absent*.
 
 # %% id="symptom-table"
+from IPython.display import Markdown
+
 from labkit.specs.eviction_storms.scenes import symptom_table
 
-print(symptom_table())
+Markdown(symptom_table())
 
 # %% [markdown] id="after-table"
 # Look at what is absent. The two figures that convict are the two that vLLM's `/metrics` do not have: its KV events
 # tell the first, and operations per token hint at the second. With SGLang it is the other way round: recomputation is
 # the difference of two counters, and regret is not told. Whoever has only usage, throughput and evictions can neither
-# convict nor acquit. No flag makes memory: those of the second line find some, or choose better what goes. Where nothing
-# is said to turn there is no flag for it.
+# convict nor acquit. No flag makes memory: those for blocks that are *evicted and wanted again* find
+# some, or choose better what goes. Where no flag stands there is none for it.
 #
 # `labkit watch localhost:8000` stands on the same table and shows this board for a server of yours. With `--events` it
 # listens to vLLM's KV events as well, and counts regret as you did. `python -m labkit.observe.monitoring FOLDER` makes
@@ -372,10 +385,10 @@ ops = [
 # a board, and neither code nor configuration. Pin what convicts and what rules a rival out, before you see any options;
 # choose the next look and say what each outcome would mean; name the cause; change something, or nothing, and say what
 # it costs. Your change is tried on crowds that you have not seen. Some of these servers are healthy, and some boards
-# acquit the cache.
+# acquit the cache: for a healthy server, pin what acquits it. A pin takes 3 windows at least, and half the board at most.
 #
 # Three of them are enough for today, at about six minutes each. The board goes on for as long as you do: after the ten
-# it draws at random. `labkit drill --endless` is the same in a terminal.
+# it draws from all 16 drills of the course. `labkit drill --endless` is the same in a terminal.
 
 # %% id="drills"
 from labkit.widgets import DrillBoard
@@ -425,7 +438,7 @@ predict("19", "verify")
 #
 # The check calls a storm what your alarm should measure: a share of work that is done twice. Nobody else has to agree
 # with that. So here is another witness: the same people on the same card with four times the blocks. Where memory was
-# the trouble, the card has less to compute for each token that it delivers; where it was not, nothing changes.
+# the trouble, the card has less to compute for each token that it delivers; where it was not, hardly anything changes.
 
 # %% id="witness"
 from dataclasses import replace

@@ -121,10 +121,22 @@ def test_where_recomputation_is_not_told_preemptions_for_each_request_stand_in()
 
 
 def test_a_blip_is_silent_and_a_share_around_the_limit_fires_once() -> None:
-    assert names(series_of(200, recomputed=lambda now: 2000.0 if 100 < now <= 103 else 0.0)) == []
+    # three seconds of all that is computed would be the limit itself, 15% of 20 seconds
+    assert names(series_of(200, recomputed=lambda now: 1900.0 if 100 < now <= 103 else 0.0)) == []
+    assert names(series_of(200, recomputed=lambda now: 2000.0 if 100 < now <= 104 else 0.0)) == ["recomputation"]
     wavers = series_of(400, recomputed=lambda now: (340 if now % 60 < 30 else 200) if 60 < now < 340 else 0)
     (firing,) = firings(wavers)
     assert firing.rule == "recomputation" and firing.from_s < 100 and 340 < firing.until_s < 380
+
+
+@pytest.mark.parametrize("each", [1.0, 2.5, 5.0])
+def test_what_is_recent_ends_with_the_window_and_is_no_longer_than_asked(each: float) -> None:
+    """A window that ends where the twenty seconds begin is none of them."""
+    series = series_of(60, each, computed=lambda now: 800.0 if now == 20 else 0.0)
+    seen = recent(series, "computed", 20.0)
+    assert np.isnan(seen[series.end_s < 18]).all()
+    inside = (series.end_s >= 20) & (series.end_s < 40)
+    assert np.allclose(seen[inside], 40 * each) and (seen[series.end_s >= 40] == 0).all()
 
 
 def test_a_gap_is_not_time_in_which_something_lasted() -> None:

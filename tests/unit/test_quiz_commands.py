@@ -60,6 +60,10 @@ def test_an_unknown_id_alone_is_not_all_right(tmp_path: Path) -> None:
     assert graded(tmp_path, {**FINAL_RIGHT, "more": "a"})[0] == 1
 
 
+def test_the_help_says_that_nothing_is_kept_without_save() -> None:
+    assert "Nothing is kept without --save" in " ".join(run("grade", "--help")[1].split())
+
+
 def test_save_keeps_the_answers(tmp_path: Path) -> None:
     graded(tmp_path, FINAL_RIGHT, "--save")
     kept = Progress().answers("final")

@@ -10,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import specs
+from labkit.drills.catalog import DRILLS
+from labkit.drills.course import order
+from labkit.drills.evidence import LEAST_WINDOWS, Pin
 from labkit.errors import DrillError, SeriesError
+from labkit.grading.judge import Judge
+from labkit.grading.mistakes import bank
 from labkit.grading.solutions import solutions
+from labkit.grading.source import Source
+from labkit.grading.verdict import Counterexample, Verdict
 from labkit.observe.alerts import RULES, firings, rule_of, thrash_alert
 from labkit.observe.regret import regret_rate
 from labkit.observe.series import Series
 from labkit.observe.servers import SGLANG, VLLM
+from labkit.paths import masters_dir
 from labkit.specs.eviction_storms import KINDS_RULE
 from labkit.specs.eviction_storms.boards import (
     CALM,
@@ -30,7 +38,7 @@ from labkit.specs.eviction_storms.boards import (
     server,
     truth,
 )
-from labkit.specs.eviction_storms.scenes import SICK, SYMPTOMS, paired, symptom_table, tape, told  # fmt: skip
+from labkit.specs.eviction_storms.scenes import SICK, SYMPTOMS, late_figures, paired, symptom_table, tape, told
 
 SEEDS = (31, 32)
 
@@ -38,6 +46,42 @@ SEEDS = (31, 32)
 def judged() -> list[str]:
     spec = specs.exercise("19", "thrash_alert").spec
     return [ops[0].args["board"] for _, ops in spec.witnesses]
+
+
+def failing(exercise: str, mistake: str) -> tuple[Verdict, Counterexample]:
+    """What the report says of a mistake of the bank, at the first witness that it breaks."""
+    (text,) = (
+        one.source for one in bank("19_eviction_storms").mistakes if (one.exercise, one.name) == (exercise, mistake)
+    )
+    spec = specs.exercise("19", exercise).spec
+    verdict = Judge(spec, Source(spec, text, "<exercise>").namespace).verdict()
+    assert verdict.counterexample is not None
+    return verdict, verdict.counterexample
+
+
+def test_a_report_shows_every_event_of_a_short_stream() -> None:
+    words = [f"{at}{'+-'[at % 2]}A" for at in range(10, 24)]
+    label = specs.exercise("19", "regret_rate").spec.label({"events": words, "window_s": 5, "windows": 5})
+    assert "..." not in label and label.count("'A'") == 14
+
+
+def test_what_was_evicted_before_a_reset_is_forgotten_and_the_stub_says_so() -> None:
+    _, trace = failing("regret_rate", "keeps-the-losses")
+    assert "'removed'" in trace.steps[-1].label and "'cleared'" in trace.steps[-1].label
+    stub = " ".join(solutions("eviction_storms")["regret_rate"].split())
+    assert "what was evicted before that is forgotten too" in stub
+
+
+def test_a_report_on_an_alarm_says_in_words_what_was_due_and_what_a_name_means() -> None:
+    verdict, trace = failing("thrash_alert", "sums-the-unknown")
+    assert trace.steps[0].expected == "it is silent in windows 0 to 10, and fires in windows 16 to 22"
+    assert trace.setup == "answers-5?17 is the board answers-5, on which nothing is known of window 17"
+    assert "Nothing is known of window 17; the others around it still count." in verdict.message
+    _, trace = failing("thrash_alert", "looks-ahead")
+    assert trace.setup == "chunk-2:11 is the board chunk-2 after 11 windows"
+    verdict, trace = failing("thrash_alert", "at-once")
+    assert trace.steps[0].expected == "it is silent in windows 0 to 23" and trace.setup == ""
+    assert "blocks of 16 tokens a second" in verdict.message
 
 
 def test_every_kind_has_its_rule_and_its_witnesses() -> None:
@@ -151,6 +195,16 @@ def test_a_watermark_moves_preemptions_several_fold_and_throughput_by_a_percent(
     assert some.ttft_s > 1.3 * none.ttft_s
 
 
+def test_blocks_and_beginnings_help_for_nothing_and_seats_cost_half_of_what_is_delivered() -> None:
+    opened, blocks, beginnings, watermark, seats = (
+        late_figures(**knobs) for knobs in ({}, {"blocks": 2500}, {"beginnings": 20}, {"watermark": 0.2}, {"seats": 12})
+    )
+    for share, delivered, waiting in (blocks, beginnings):
+        assert share < 0.8 * opened[0] and delivered > 0.95 * opened[1] and waiting < 0.1
+    assert 0.8 * opened[0] < watermark[0] < opened[0] and watermark[1] < 0.9 * opened[1] and watermark[2] > 10
+    assert seats[0] < min(one[0] for one in (blocks, beginnings, watermark)) and seats[1] < 0.6 * opened[1]
+
+
 def test_the_table_says_what_the_tables_of_servers_say() -> None:
     assert told(VLLM, "recomputed")[0] == told(VLLM, "regretted")[0] == "absent"
     assert told(SGLANG, "recomputed")[0] == "proxy" and told(SGLANG, "evicted")[:2] == (
@@ -161,5 +215,18 @@ def test_the_table_says_what_the_tables_of_servers_say() -> None:
         for kind in (VLLM, SGLANG):
             worth, metric, why = told(kind, symptom.figure)
             assert (worth == "exact") == (not why) and (worth == "absent") == (not metric)
-    assert max(map(len, symptom_table().splitlines())) <= 100
+    flags, metrics = (table.splitlines() for table in symptom_table().split("\n\n"))
+    assert len(flags) == len(metrics) == 2 + len(SYMPTOMS)
+    assert {line.count("|") for line in flags} == {5} and {line.count("|") for line in metrics} == {4}
+    assert "| evicted and wanted again | prefixes that are in use do not fit | `--gpu-memory-utilization`" in flags[3]
+    assert metrics[3].count("**absent**") == 2 and "KV events do" in metrics[3]
     assert all(kind in KINDS for kind in (*STORMS, *CALM))
+
+
+def test_what_the_text_says_of_drills_and_pins_is_so() -> None:
+    text = (masters_dir() / "19_eviction_storms.py").read_text(encoding="utf-8")
+    assert f"from all {len(DRILLS)} drills" in text and "Ten drills" in text and len(order(1)) == 10
+    assert f"A pin takes {LEAST_WINDOWS} windows at least, and half the board at most." in text
+    Pin("running", 0, 11).checked(board("quiet-2"))
+    with pytest.raises(DrillError, match="take 3 to 12 in a row"):
+        Pin("running", 0, 12).checked(board("quiet-2"))

@@ -15,7 +15,7 @@ from labkit.grading.functions import FunctionReferee, FunctionSpecification
 from labkit.grading.language import Argument, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
-from labkit.specs.eviction_storms.boards import Truth, board, truth
+from labkit.specs.eviction_storms.boards import Truth, board, truth, windows_of
 from labkit.specs.eviction_storms.referees import RedLineReferee
 from labkit.words import choose, plural
 
@@ -83,7 +83,7 @@ class RegretRate(FunctionSpecification):
 
     def label(self, args: Mapping[str, Any]) -> str:
         events, window_s, windows = self.decode(args).values()
-        return f"regret_rate({show(events, 240)}, {window_s:g}, {windows})"
+        return f"regret_rate({show(events, 400)}, {window_s:g}, {windows})"
 
     def numbers(self, draw: random.Random, **sizes: Any) -> dict[str, Any]:
         window, windows, at = draw.choice([1, 2, 5, 0.5]), draw.randint(1, 5), 0.0
@@ -168,8 +168,8 @@ class AlarmReferee(FunctionReferee):
     def judge(self, rule: str, seen: Any, expected: Any, args: dict[str, Any]) -> None:
         answers = _answers(seen)
         if answers is not None:
-            self.steps[-1].seen = _when(answers)
-            self._seen = Words(_when(answers))
+            self.steps[-1].seen = told = _when(answers)
+            self._seen = Words(told)
             whole = args["board"].partition(":")[0]
             if whole != args["board"]:
                 later = _answers(self.implementation(board(whole)))
@@ -231,7 +231,7 @@ class ThrashAlert(FunctionSpecification):
             ? What of a storm that has passed is still in your numbers, and for how long?
             passing-5
             passing-7
-        a-hole-is-no-answer: Where nothing is known is no reason to fire, and what comes after it still counts.
+        a-hole-is-no-answer: A window of which nothing is known counts for nothing; the others around it still count.
             ? What is the sum of NaN and anything else?
             crowding-4?2
             chunk-2?0
@@ -255,6 +255,12 @@ class ThrashAlert(FunctionSpecification):
 
     def label(self, args: Mapping[str, Any]) -> str:
         return f'thrash_alert(board("{args["board"]}"))'
+
+    def setup_line(self, *, board: str) -> str:
+        """What the name of a board says, where it is not the whole board."""
+        if "?" in board:
+            return "{} is the board {}, on which nothing is known of window {}".format(board, *board.split("?"))
+        return "{} is the board {} after {} windows".format(board, *board.split(":")) if ":" in board else ""
 
     def right(self, args: Mapping[str, Any]) -> Truth:
         return truth(board(args["board"].partition("?")[0]))
@@ -299,6 +305,8 @@ class ThrashAlert(FunctionSpecification):
     def cause(self, rule: str, seen: Any, expected: Truth, *, board: str) -> str:
         answers = _answers(seen)
         assert answers is not None
+        hole = f"Nothing is known of window {board.partition('?')[2]}; the others around it still count. "
+        hole *= "?" in board
         missed, false = np.flatnonzero(~answers & expected.fires), np.flatnonzero(answers & expected.silent)
         if len(false):
             at = int(false[0])
@@ -306,22 +314,16 @@ class ThrashAlert(FunctionSpecification):
             text = "its storm has been over for 20 s" if after else "for 20 s less than a tenth was computed twice"
             return f"It fires in window {at}, and there {text}. {_told(board, at)}"
         at = int(missed[0])
-        return f"It is silent in window {at}, and a quarter has been computed twice for 20 s. {_told(board, at)}"
+        return f"It is silent in window {at}, and a quarter has been computed twice for 20 s. {hole}{_told(board, at)}"
 
 
 KINDS_RULE = {
-    "quiet": "an-answer-for-each-window",
-    "scan": "a-full-cache-is-healthy",
-    "growing": "more-load-is-no-storm",
-    "overload": "more-load-is-no-storm",
-    "lunch": "now-and-then-is-healthy",
-    "trickle": "now-and-then-is-healthy",
-    "answers": "computing-again-convicts",
-    "chunk": "computing-again-convicts",
-    "crowding": "regret-convicts",
-    "round": "regret-convicts",
-    "passing": "it-ends",
+    witness.partition("-")[0]: rule.name
+    for rule in ThrashAlert.rules
+    for witness in rule.witnesses
+    if not {":", "?"} & set(witness)
 }
+"""Which rule a kind of board is about: the last under which one of them is a witness."""
 
 
 def _answers(seen: Any) -> np.ndarray | None:
@@ -335,12 +337,7 @@ def _answers(seen: Any) -> np.ndarray | None:
 
 def _when(answers: np.ndarray) -> str:
     """ "fires in windows 12 to 23" """
-    at = np.flatnonzero(answers)
-    if not len(at):
-        return "is silent"
-    runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
-    spans = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:3]]
-    return f"fires in {choose(len(at), 'window', 'windows')} {', '.join(spans)}{' and more' if len(runs) > 3 else ''}"
+    return f"fires in {windows_of(answers)}" if answers.any() else "is silent"
 
 
 def _told(name: str, at: int) -> str:
@@ -350,7 +347,7 @@ def _told(name: str, at: int) -> str:
     means = {figure: float(np.nanmean(found[figure][last])) for figure in ("computed", "recomputed", "regretted")}
     return (
         f"In these 20 s: {means['computed']:,.0f} tokens computed a second, {means['recomputed']:,.0f} of them again "
-        f"after a preemption, and {means['regretted']:,.1f} blocks a second wanted again."
+        f"after a preemption, and {means['regretted']:,.1f} blocks of 16 tokens a second wanted again."
     )
 
 

@@ -18,6 +18,7 @@ from labkit.errors import DrillError
 from labkit.observe.alerts import Rule, firings
 from labkit.observe.series import Series
 from labkit.scheduling.config import SchedulerConfig
+from labkit.words import choose
 
 Alarm = Callable[[Series], Sequence[Any]]
 """Says of each window of a board whether it fires."""
@@ -138,6 +139,19 @@ class Truth(NamedTuple):
     silent: np.ndarray
     bad_windows: np.ndarray
 
+    def __repr__(self) -> str:
+        """As a report says it: "it is silent in windows 0 to 9, and fires in windows 17 to 23" """
+        due = {"is silent": self.silent, "fires": self.fires}
+        return "it " + ", and ".join(f"{does} in {windows_of(at)}" for does, at in due.items() if at.any())
+
+
+def windows_of(answers: np.ndarray) -> str:
+    """Where bool [n] is true, in words: "windows 9 to 12, 20" """
+    at = np.flatnonzero(answers)
+    runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    spans = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:3]]
+    return f"{choose(len(at), 'window', 'windows')} {', '.join(spans)}{' and more' if len(runs) > 3 else ''}"
+
 
 @lru_cache(maxsize=1024)
 def truth(board: Series) -> Truth:
@@ -179,30 +193,25 @@ class Score(NamedTuple):
 
     Attributes:
         told, storms: storms in which it fired while it had to, of how many.
-        after_s: seconds from the first window in which it had to until it did, on average; negative for earlier.
         false, healthy: boards without a storm on which it fired, of how many.
     """
 
     told: int
     storms: int
-    after_s: float
     false: int
     healthy: int
 
 
 def score(alarm: Alarm, names: Iterable[str]) -> Score:
     """Let an alarm look at boards. A board between healthy and a storm is not counted."""
-    told, late, false, storms, healthy = 0, [], 0, 0, 0
+    told, false, storms, healthy = 0, 0, 0, 0
     for name in names:
         seen = board(name)
         due, fired = truth(seen), np.array(alarm(seen), dtype=bool)
         if due.fires.any():
             storms += 1
-            at = np.flatnonzero(fired & ~due.silent)
             told += bool((fired & due.fires).any())
-            if len(at):
-                late.append(float(seen.end_s[at[0]] - seen.end_s[due.fires.argmax()]))
         elif due.silent.all():
             healthy += 1
             false += bool(fired.any())
-    return Score(told, storms, float(np.mean(late)) if late else float("nan"), false, healthy)
+    return Score(told, storms, false, healthy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -40,6 +39,13 @@ def mean(board: Series, figure: str, first_s: float, last_s: float) -> float:
     """The mean of a figure over windows that end in this time."""
     at = (board.end_s > first_s) & (board.end_s <= last_s)
     return float(np.nanmean(board[figure][at]))
+
+
+def late_figures(**knobs: Any) -> tuple[float, float, float]:
+    """What that server does late: the share of its work that is done twice, tokens delivered a second, who waits."""
+    names = "computed", "regretted", "recomputed", "delivered", "waiting"
+    computed, regretted, recomputed, delivered, waiting = (mean(crowded(**knobs), name, 80, SECONDS) for name in names)
+    return (BLOCK_SIZE * regretted + recomputed) / computed, delivered, waiting
 
 
 def tape(name: str) -> list[Event]:
@@ -139,17 +145,25 @@ SYMPTOMS = (
 """Read in vLLM 0.33.0 and SGLang 0.5.23."""
 
 
-def symptom_table(symptoms: Sequence[Symptom] = SYMPTOMS, width: int = 96) -> str:
-    """From symptom to metric to flag; what a metric is worth stands in `labkit.observe.servers`, with the reason."""
-    lines: list[str] = []
+def symptom_table(symptoms: Sequence[Symptom] = SYMPTOMS) -> str:
+    """Two tables in Markdown: from symptom to flag, and from symptom to metric.
+
+    What a metric is worth stands in `labkit.observe.servers`, with the bias or the reason.
+    """
+    flags, metrics = "| what you see | what it means |", "| what you see |"
+    flags += " to turn in vLLM | to turn in SGLang |\n" + "|:--" * 4 + "|"
+    metrics += " vLLM | SGLang |\n" + "|:--" * 3 + "|"
     for it in symptoms:
-        lines += [""] * bool(lines) + [f"{FIGURES[it.figure].title}: {it.means}"]
-        for kind, flags in ((VLLM, it.vllm), (SGLANG, it.sglang)):
-            worth, metric, why = told(kind, it.figure)
-            lines.append(f"  {kind.name:7}{worth:7}{metric}".rstrip())
-            lines += textwrap.wrap(why, width, initial_indent=" " * 9, subsequent_indent=" " * 9)
-            lines += [f"{'':9}turn: {flags}"] if flags else []
-    return "\n".join(lines)
+        title = FIGURES[it.figure].title
+        flags += f"\n| {title} | {it.means} | {_code(it.vllm)} | {_code(it.sglang)} |"
+        metrics += f"\n| {title} |"
+        for worth, metric, why in (told(kind, it.figure) for kind in (VLLM, SGLANG)):
+            metrics += " " + "<br>".join(filter(None, (f"**{worth}**", _code(metric), why))) + " |"
+    return f"{flags}\n\n{metrics}"
+
+
+def _code(names: str) -> str:
+    return "<br>".join(f"`{name}`" for name in names.split(", ")) if names else ""
 
 
 def told(kind: Server, figure: str) -> tuple[str, str, str]:
