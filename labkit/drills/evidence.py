@@ -61,10 +61,14 @@ class Evidence(NamedTuple):
     because: str
 
     def holds(self, board: Series, pin: Pin) -> bool:
-        """Whether this pin is that evidence, but for one window at an edge of it."""
-        tight = [pin._replace(first=pin.first + 1), pin._replace(last=pin.last - 1)]
-        near = [pin, *(one for one in tight if one.last - one.first + 1 >= LEAST_WINDOWS)]
-        return pin.figure == self.figure and any(bool(self.shows(board, one)) for one in near)
+        """Whether this pin is that evidence."""
+        return pin.figure == self.figure and bool(self.shows(board, pin))
+
+    def nearly_holds(self, board: Series, pin: Pin) -> bool:
+        """Whether it is but for one window at an edge of it: nobody drags to the pixel."""
+        tight = (pin._replace(first=pin.first + 1), pin._replace(last=pin.last - 1))
+        near = (pin, *(one for one in tight if one.last - one.first + 1 >= LEAST_WINDOWS))
+        return any(self.holds(board, one) for one in near)
 
     def best(self, board: Series) -> Pin | None:
         """A pin that shows it, the longest and latest; None if the board has none."""

@@ -70,7 +70,7 @@ def _rules_out(play: Play) -> Part:
 def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], of: str) -> Part:
     title, board = figure_name(pin.figure), play.board
     for evidence in known:
-        if evidence.holds(board, pin):
+        if evidence.nearly_holds(board, pin):
             return Part(name, 15, 15, evidence.because)
     if same := tuple(evidence for evidence in known if evidence.figure == pin.figure):
         says = f"The figure ({title}) tells of {of}, and these windows of it do not show it."

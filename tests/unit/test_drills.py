@@ -337,8 +337,9 @@ def test_a_miss_says_what_would_have_shown_it() -> None:
 
 def test_a_pin_may_be_off_by_one_window_at_an_edge_and_not_by_two() -> None:
     board, high = board_of(running=[0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0]), never_below("running", 9, "")
-    assert high.holds(board, Pin("running", 2, 5)) and high.holds(board, Pin("running", 1, 5))
-    assert not high.holds(board, Pin("running", 0, 4)) and not high.holds(board, Pin("running", 1, 6))
+    assert high.nearly_holds(board, Pin("running", 2, 5)) and high.nearly_holds(board, Pin("running", 1, 5))
+    assert not high.nearly_holds(board, Pin("running", 0, 4)) and not high.nearly_holds(board, Pin("running", 1, 6))
+    assert not high.holds(board, Pin("running", 1, 5))
     assert high.best(board) == Pin("running", 2, 5)
 
 
