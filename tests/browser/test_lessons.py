@@ -119,7 +119,7 @@ WALKS = {
         "capacity_search",
         "only-doubles",
         untouched=(("symptom-numbers", "1.3    16%"), ("how-many-blocks", "5,000 blocks, found by 10 simulations")),
-        passed=(("how-many-cards", "cards: 4"),),
+        passed=(("how-many-cards", "cards: 6"),),
     ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
