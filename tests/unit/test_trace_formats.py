@@ -422,7 +422,8 @@ def test_a_document_too_large_to_be_read_as_a_whole(tmp_path, monkeypatch):
         assert "more than 1,000 bytes, which has to be read as a whole; save it as JSON Lines" in said
     assert "it is not JSON (Expecting" in refusal(write(tmp_path, '[{"a": 1}, oops]'))
     assert "not UTF-8" in refusal(write(tmp_path, b'["\xe9"]'))
-    assert "not readable JSON" in refusal(write(tmp_path, "[" * 999))
+    deep = refusal(write(tmp_path, "[" * 999))  # how deep is too deep depends on the Python
+    assert "not readable JSON" in deep or "it is not JSON (Expecting value at column 1000)" in deep
 
 
 def test_numbers_in_columns_are_the_same_however_the_file_is_cut(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ CALM = Drill(
     lesson="19",
     case=CASE,
     world=World(
-        streams=(Stream(0.45, 250, 350, spread=0.3), Stream(3.0, 300, 40, start_s=50, end_s=75)),
+        streams=(Stream(0.45, 250, 350, spread=0.3), Stream(3.0, 300, 40, start_s=50, end_s=75, spread=0.3)),
         blocks=720,
         config=SchedulerConfig(seats=64, token_budget=2048),
         cache=None,

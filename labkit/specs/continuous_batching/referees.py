@@ -38,11 +38,13 @@ class Named(Request):
 
 
 def requests_from(text: str) -> list[Request]:
-    """The requests of a witness."""
+    """The requests of a witness; ValueError where more would be computed than there is, as a shortened one may say."""
     found: list[Request] = []
     for one in filter(None, text.split(",")):
         name, *sizes = one.split(":")
         prompt, computed, output, *preempted = map(int, sizes)
+        if computed > prompt + output:
+            raise ValueError(f"{one} has computed more tokens than it has.")
         many, _, letter = name.rpartition("x")
         for i in range(int(many or 1)):
             request = Named(f"{letter}{i}" if many else letter, range(prompt), prompt + output + 9)
