@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -56,3 +57,17 @@ def test_commands_that_the_readme_names_exist() -> None:
         known = {c.name or c.callback.__name__ for c in cli.app.registered_commands} | set(cli.GROUPS)
         assert name in known, f"labkit {name}"
     assert CliRunner().invoke(cli.app, ["lessons", "--json"]).exit_code == 0
+
+
+def test_the_figures_of_the_simulator_are_those_of_its_results() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    results = json.loads((ROOT / "benchmarks" / "results" / "simulate.json").read_text(encoding="utf-8"))
+    speeds = {found["name"]: found["figures"] for found in results["speeds"]}
+    roomy, tight = speeds["azure_llm_2023_conv, room for all"], speeds["azure_llm_2023_conv, tight"]
+    mooncake = speeds["mooncake_conversation, room for all"]
+    assert f"{roomy['requests']:,} requests, in {roomy['wall_seconds']:.1f} s" in text
+    assert f"{mooncake['requests']:,} with their block ids, in {mooncake['wall_seconds']:.0f} s" in text
+    assert f"{tight['preemptions']:,} preemptions" in text
+    assert f"{tight['ttft_p99_s']:.1f} s, not {roomy['ttft_p99_s']:.1f} s" in text
+    delivered = {f"{found['tokens_per_second']:,.0f} tokens a second" for found in (roomy, tight)}
+    assert len(delivered) == 1 and delivered.pop() in text
