@@ -17,6 +17,24 @@ app = typer.Typer(
     help="A hands-on course on KV-cache paging: notebooks, checks, widgets and the engine behind them.",
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Drawable = Annotated[
+    str,
+    typer.Argument(
+        help="A trace file; or what is drawn: chats, conversations, poisson, bursty, diurnal, long-tail, agents."
+    ),
+]
+Cache = Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")]
+Card = Annotated[str, typer.Option(help="L4, A100, H100, H200.")]
+Model = Annotated[str, typer.Option(help="A model whose cost is known.")]
+Budget = Annotated[int, typer.Option(help="Tokens of a step at most.")]
+Watermark = Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")]
+Speed = Annotated[float, typer.Option(help="How much faster requests come than in the trace.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(help="A column of a file of your own: arrival=NAME, input=NAME, output=NAME, block_ids=NAME."),
+]
+Unit = Annotated[str | None, typer.Option(help="Of the file's times, where it is asked for: s, ms, us, ns.")]
+First = Annotated[int | None, typer.Option(help="The first so many.")]
 
 
 @app.command()
@@ -102,39 +120,31 @@ def tournament(
 
 @app.command()
 def simulate(
-    trace: Annotated[
-        str,
-        typer.Argument(
-            help="A trace file; or what is drawn: chats, conversations, poisson, bursty, diurnal, long-tail, agents."
-        ),
-    ],
+    trace: Drawable,
     blocks: Annotated[int | None, typer.Option(help="Of KV cache; as many as fit on the card without.")] = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(help="Whose turn it is: fcfs, priority, shortest, longest-prefix. Or what is evicted: LRU, ..."),
     ] = None,
-    cache: Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")] = "auto",
+    cache: Cache = "auto",
     block_size: Annotated[int | None, typer.Option(help="Tokens a block; as the trace's ids, or 16.")] = None,
-    card: Annotated[str, typer.Option(help="L4, A100, H100, H200.")] = "H100",
-    model: Annotated[str, typer.Option(help="A model whose cost is known.")] = "Llama-3.1-8B",
-    token_budget: Annotated[int, typer.Option(help="Tokens of a step at most.")] = 8192,
+    card: Card = "H100",
+    model: Model = "Llama-3.1-8B",
+    token_budget: Budget = 8192,
     seats: Annotated[int, typer.Option(help="Requests that run at most.")] = 256,
     longest_chunk: Annotated[int | None, typer.Option(help="Tokens of a prompt in a step at most.")] = None,
     victim: Annotated[str, typer.Option(help="last, priority, least-computed, most-blocks.")] = "last",
-    watermark: Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")] = 0.0,
+    watermark: Watermark = 0.0,
     full_sequence: Annotated[bool, typer.Option(help="A prompt starts only where all of it has room.")] = True,
     reserve_to_max: Annotated[bool, typer.Option(help="A request starts only where its longest has room.")] = False,
     latency_target: Annotated[float | None, typer.Option(help="Refuse who would wait for more seconds.")] = None,
     most_queued: Annotated[int | None, typer.Option(help="Requests that wait at most.")] = None,
     ttft: Annotated[float, typer.Option(help="Goodput: seconds to the first token at most.")] = 2.0,
     tpot: Annotated[float, typer.Option(help="Goodput: seconds a token after that at most.")] = 0.1,
-    speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="A column of a file of your own: arrival=NAME, input=NAME, output=NAME, block_ids=NAME."),
-    ] = None,
-    unit: Annotated[str | None, typer.Option(help="Of the file's times, where it is asked for: s, ms, us, ns.")] = None,
-    requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
+    speed: Speed = 1.0,
+    column: Columns = None,
+    unit: Unit = None,
+    requests: First = None,
     seed: Annotated[int, typer.Option(help="Of a workload that is drawn.")] = 0,
     window: Annotated[float | None, typer.Option(help="Seconds to a row of figures; about 300 rows without.")] = None,
     json: Json = False,
@@ -154,26 +164,23 @@ def simulate(
 
 @app.command()
 def report(
-    trace: Annotated[str, typer.Argument(help='A trace file; or "chats" or "conversations", which are drawn.')],
+    trace: Drawable,
     out: Annotated[Path, typer.Option("--out", help="The page: .html, .ipynb, or .pdf.")] = Path("report.html"),
-    card: Annotated[str, typer.Option(help="L4, A100, H100, H200.")] = "H100",
-    model: Annotated[str, typer.Option(help="A model whose cost is known.")] = "Llama-3.1-8B",
+    card: Card = "H100",
+    model: Model = "Llama-3.1-8B",
     share: Annotated[float, typer.Option(help="Of the requests, how many must meet the target.")] = 0.95,
     ttft: Annotated[float, typer.Option(help="The target: seconds to the first token at most.")] = 2.0,
     tpot: Annotated[float, typer.Option(help="The target: seconds a token after that at most.")] = 0.1,
     most_cards: Annotated[int, typer.Option(help="Cards that are tried at most.")] = 64,
     blocks: Annotated[int | None, typer.Option(help="Of a card; as many as fit without.")] = None,
-    cache: Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")] = "auto",
-    token_budget: Annotated[int, typer.Option(help="Tokens of a step at most.")] = 8192,
+    cache: Cache = "auto",
+    token_budget: Budget = 8192,
     seats: Annotated[int, typer.Option(help="Requests that run on a card at most.")] = 256,
-    watermark: Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")] = 0.0,
-    speed: Annotated[float, typer.Option(help="How much faster requests come than in the trace.")] = 1.0,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="A column of a file of your own: arrival=NAME, input=NAME, output=NAME, block_ids=NAME."),
-    ] = None,
-    unit: Annotated[str | None, typer.Option(help="Of the file's times, where it is asked for: s, ms, us, ns.")] = None,
-    requests: Annotated[int | None, typer.Option(help="The first so many.")] = None,
+    watermark: Watermark = 0.0,
+    speed: Speed = 1.0,
+    column: Columns = None,
+    unit: Unit = None,
+    requests: First = None,
     own_work: Annotated[bool, typer.Option("--own-work", help="With what you wrote in lesson 20's form.")] = False,
 ) -> None:
     """Write what a workload is, what it needs under a target, and what happens with less memory."""

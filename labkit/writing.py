@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> bool:
-    """Write `text` whole or not at all; True if the file's bytes changed."""
-    data = text.encode("utf-8")
+def write_atomically(path: Path, content: str | bytes) -> bool:
+    """Write text, as UTF-8, or bytes whole or not at all; True if the file's bytes changed."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

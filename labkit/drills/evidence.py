@@ -87,18 +87,6 @@ def shown(board: Series) -> list[str]:
     ]
 
 
-def done_twice(board: Series) -> float:
-    """The largest share of the computed tokens, over any four windows, that had been computed before: by requests that
-    were preempted, or for blocks (of 16 tokens) that were evicted and are wanted again. Over 20 s, lesson 19 calls a
-    quarter a storm.
-    """
-    again, computed = (
-        np.convolve(np.nan_to_num(tokens), np.ones(4), "valid")
-        for tokens in (board["recomputed"] + 16 * np.nan_to_num(board["regretted"]), board["computed"])
-    )
-    return float(np.divide(again, computed, out=np.zeros(len(again)), where=computed > 0).max(initial=0.0))
-
-
 # ----- the forms of evidence --------------------------------------------------------------------------------------
 
 

@@ -85,19 +85,25 @@ def recent(series: Series, name: str, over_s: float) -> np.ndarray:
         return np.zeros(0)
     if series.worth(name)[0] is Worth.ABSENT:
         return np.full(len(series), np.nan)
-    ends, seconds, rate = series.end_s, series.seconds, series[name]
-    start = np.minimum(np.searchsorted(ends, ends - over_s * (1 - 1e-9), side="right"), np.arange(len(ends)))
-
-    def sums(values: np.ndarray) -> np.ndarray:
-        total = np.concatenate([[0.0], np.cumsum(values)])
-        return total[1:] - total[start]
-
+    seconds, rate, sums = series.seconds, series[name], _sums(series, over_s)
     unknown = ~np.isfinite(rate)
     covered = sums(seconds)
     known = (sums(unknown.astype(float)) == 0) & (covered >= 0.9 * over_s)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sums(np.where(unknown, 0.0, rate) * seconds) / covered
     return np.where(known & np.isfinite(mean), np.maximum(mean, 0.0), np.nan)
+
+
+def _sums(series: Series, over_s: float) -> Callable[[np.ndarray], np.ndarray]:
+    """What adds up float64 [n] over the windows that end in the last `over_s` seconds, for each window."""
+    ends = series.end_s
+    start = np.minimum(np.searchsorted(ends, ends - over_s * (1 - 1e-9), side="right"), np.arange(len(ends)))
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        total = np.concatenate([[0.0], np.cumsum(values)])
+        return total[1:] - total[start]
+
+    return sums
 
 
 def before(series: Series, values: np.ndarray, ago_s: float) -> np.ndarray:
@@ -172,21 +178,25 @@ def thrashing(series: Series, *, over_s: float = 30.0, rise: float = 1.25, flat:
     )
 
 
-def thrash_alert(board: Series, block_size: int = 16, *, over_s: float = 20.0, least: float = 0.15) -> np.ndarray:
-    """bool [n]: where a sixth or more of all that was computed of late had been computed before.
+def done_twice(series: Series, over_s: float = 20.0, block_size: int = 16) -> np.ndarray:
+    """float64 [n]: of the tokens computed in the windows that end in the last `over_s` seconds, the share that had been
+    computed before; 0 where none was.
 
     Two kinds of work are done twice: what a preemption threw away (`recomputed`, tokens) and what was evicted and is
     wanted again (`regretted`, blocks). One measure for both says what a storm costs, whatever its cause. Together they
-    may count a block twice that was evicted after a preemption, so the share may pass 1.
+    may count a block twice that was evicted after a preemption, so the share may pass 1. Windows of which something is
+    not known are left out, and the others still count.
     """
-    again, computed = np.zeros(len(board)), np.zeros(len(board))
-    ends, seconds = board.end_s, board.seconds
-    twice = board["recomputed"] + block_size * board["regretted"]
-    known = np.isfinite(twice + board["computed"])
-    for at in range(len(board)):
-        late = known & (ends > ends[at] - over_s * (1 - 1e-9)) & (np.arange(len(board)) <= at)
-        again[at], computed[at] = (twice * seconds)[late].sum(), (board["computed"] * seconds)[late].sum()
-    return np.asarray((computed > 0) & (again >= least * computed))
+    sums, seconds = _sums(series, over_s), series.seconds
+    tokens = series["recomputed"] + block_size * series["regretted"], series["computed"]
+    known = np.isfinite(tokens[0] + tokens[1])
+    twice, computed = (sums(np.where(known, some, 0.0) * seconds) for some in tokens)
+    return np.divide(twice, computed, out=np.zeros(len(series)), where=computed > 0)
+
+
+def thrash_alert(board: Series, *, least: float = 0.15) -> np.ndarray:
+    """bool [n]: where so much or more of all that was computed in the last 20 seconds had been computed before."""
+    return done_twice(board) >= least
 
 
 def rule_of(alarm: Callable[[Series], Sequence[Any]], name: str, title: str) -> Rule:

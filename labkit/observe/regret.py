@@ -9,7 +9,7 @@ must not grow, and then an eviction that is wanted again later than that goes un
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
@@ -29,7 +29,8 @@ class Regret:
         self.count = self.forgotten = 0
         self.most = most
         self._copies: Counter[Hashable] = Counter()
-        self._gone: dict[Hashable, None] = {}  # the oldest first
+        # The oldest first. In a plain dict the oldest is found ever more slowly, the more before it have been deleted.
+        self._gone: OrderedDict[Hashable, None] = OrderedDict()
 
     def stored(self, contents: Iterable[Hashable]) -> None:
         """These contents are there now, or once more."""
@@ -47,7 +48,7 @@ class Regret:
                 del self._copies[content]
                 self._gone[content] = None
         while self.most is not None and len(self._gone) > self.most:
-            del self._gone[next(iter(self._gone))]
+            self._gone.popitem(last=False)
             self.forgotten += 1
 
     def cleared(self) -> None:

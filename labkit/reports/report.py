@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from labkit.reports.sections import Findings, plain, sections
 from labkit.simulate.capacity import Served, fewer_blocks, fewest_cards
 from labkit.simulate.configuration import Configuration
 from labkit.words import plural
+from labkit.writing import write_atomically
 
 FORMS = (".html", ".ipynb", ".pdf")
 
@@ -53,7 +51,7 @@ def write_report(
     found = findings(configuration, share, most_cards, own_work, progress)
     data = rendered(notebook(found), out.suffix.lower(), f"What {found.trace.name} needs")
     try:
-        _write(out, data)
+        write_atomically(out, data)
     except OSError as error:
         raise ReportError(f"{out} cannot be written ({error.strerror}): name another file with --out.") from None
     return found
@@ -128,16 +126,3 @@ def _pdf(page: str) -> bytes:
             "A PDF is made by nbconvert with playwright and its Chromium, which are not here or do not start: write "
             ".html and print it from a browser, or run `playwright install chromium`."
         ) from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise

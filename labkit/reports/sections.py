@@ -319,8 +319,6 @@ def _own_work(found: Findings) -> Section:
 
 def _row(served: Served) -> list[str]:
     t = served.totals
-    computed = t["computed_tokens_per_second"] * t["seconds_simulated"] if served.cards == 1 else None
-    counted = computed or sum(run.metrics.scheduler.totals.computed for run in served.runs)
     evicted = t["cached_blocks_evicted"]
     regret = "not known" if t["regret"] is None else f"{t['regret'] / evicted:.0%}" if evicted else "none"
     return [
@@ -329,7 +327,7 @@ def _row(served: Served) -> list[str]:
         _seconds(t["itl_p99_s"]),
         f"{t['tokens_per_second']:,.0f}",
         f"{t['computed_tokens_per_second']:,.0f}",
-        f"{t['recomputed_tokens'] / counted:.1%}" if counted else "none",
+        f"{served.again:.1%}",
         f"{t['preemptions']:,}",
         regret,
         f"{t['refused']:,}",

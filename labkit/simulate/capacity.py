@@ -50,6 +50,12 @@ class Served:
         return sum(run.metrics.good for run in self.runs) / sum(run.requests for run in self.runs)
 
     @property
+    def again(self) -> float:
+        """Share of the computed tokens that had been computed before, for requests that were preempted."""
+        totals = [run.metrics.scheduler.totals for run in self.runs]
+        return sum(t.recomputed for t in totals) / max(1, sum(t.computed for t in totals))
+
+    @property
     def hit_rate(self) -> float:
         """Share of all prompts' tokens that were found in a cache, those of preempted requests left out."""
         counters = [run.metrics.scheduler.manager.counters for run in self.runs]

@@ -56,7 +56,8 @@ class Picture:
         return out.getvalue()
 
 
-def _figure(height: float, width: float = 7.5) -> Figure:
+def blank(height: float, width: float = 7.5) -> Figure:
+    """An empty figure in the course's style, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -80,7 +81,7 @@ def _legend(axes: Axes, kinds: Sequence[str], **kwargs: Any) -> None:
 
 def moment(refusal: Refusal) -> Picture:
     """Memory from the first slot to the last at one moment, and above it, to scale, the run that fits nowhere."""
-    figure = _figure(2.3)
+    figure = blank(2.3)
     axes = figure.subplots()
     for start, length, used, final in refusal.reservations:
         _box(axes, start, used, "used")
@@ -134,7 +135,7 @@ def moment(refusal: Refusal) -> Picture:
 
 def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ()) -> Picture:
     """Useful share of a reservation against its length: when a request ends, and over its whole life."""
-    figure = _figure(3.7)
+    figure = blank(3.7)
     axes = figure.subplots()
     # Only the system that reserves a maximum: to one that knows every length no reservation corresponds.
     paper = 100 * PAPER_SHARES[0]
@@ -178,7 +179,7 @@ def share_curve(trace: Trace, maxima: Sequence[int], marked: Sequence[int] = ())
 
 def by_kind(runs: Sequence[Replay]) -> Picture:
     """Mean share of memory by kind while somebody waited, one bar a memory, and how many requests ran at once."""
-    figure = _figure(0.62 * len(runs) + 1.35)
+    figure = blank(0.62 * len(runs) + 1.35)
     axes = figure.subplots()
     for row, run in enumerate(runs):
         left = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from labkit import theme
 from labkit.observe.series import Series
 from labkit.simulate.capacity import Served
-from labkit.simulate.pictures import Picture, _figure
+from labkit.simulate.pictures import Picture, blank
 from labkit.simulate.series_picture import draw_series
 from labkit.simulate.trace import Trace
 
@@ -23,7 +23,7 @@ WINDOWS = 120
 
 def lengths(trace: Trace) -> Picture:
     """Share of the prompts, and of the answers, that have at most so many tokens."""
-    figure = _figure(2.6)
+    figure = blank(2.6)
     axes = figure.subplots()
     share = np.arange(1, len(trace) + 1) / len(trace)
     for name, tokens, style in (("prompt", trace.input_tokens, "-"), ("answer", trace.output_tokens, "--")):
@@ -37,7 +37,7 @@ def lengths(trace: Trace) -> Picture:
 
 def arrivals(trace: Trace) -> Picture:
     """Requests a second over the trace."""
-    figure = _figure(2.2)
+    figure = blank(2.2)
     axes = figure.subplots()
     width = max(1.0, trace.duration_s / WINDOWS)
     edges = np.arange(0, trace.duration_s + width, width)
@@ -53,7 +53,7 @@ def arrivals(trace: Trace) -> Picture:
 
 def prefixes(shares: np.ndarray) -> Picture:
     """Share of the requests of whose prompt at most so much was seen before."""
-    figure = _figure(2.2)
+    figure = blank(2.2)
     axes = figure.subplots()
     axes.step(np.sort(shares), np.arange(1, len(shares) + 1) / len(shares), where="post")
     axes.set_xlabel("share of the prompt that an earlier request had")
@@ -65,12 +65,11 @@ def prefixes(shares: np.ndarray) -> Picture:
 
 def over_blocks(tried: list[Served], share: float) -> Picture:
     """What the share within the target, and the share computed again, do with the blocks of a card."""
-    figure = _figure(2.6)
+    figure = blank(2.6)
     axes = figure.subplots()
     blocks = [served.blocks for served in tried]
-    again = [t["recomputed_tokens"] / max(1.0, _computed(served)) for served in tried for t in [served.totals]]
     axes.plot(blocks, [served.share for served in tried], "o-", label="requests within the target")
-    axes.plot(blocks, again, "s--", label="computed tokens that were computed before")
+    axes.plot(blocks, [served.again for served in tried], "s--", label="computed tokens that were computed before")
     axes.axhline(share, linestyle=":", color=theme.LIGHT["dim"], label=f"asked for: {share:.0%}")
     axes.set_xlabel("blocks of a card")
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -86,10 +85,6 @@ def of_series(series: Series) -> bytes:
         path = Path(folder) / "series.png"
         draw_series(series, path)
         return path.read_bytes()
-
-
-def _computed(served: Served) -> float:
-    return sum(run.metrics.scheduler.totals.computed for run in served.runs)
 
 
 def _shares(axes: Axes, label: str) -> None:

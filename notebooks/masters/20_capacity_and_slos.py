@@ -28,8 +28,8 @@ for per_s in (4, 8, 16, 24):
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# The shop's server: Llama 3.1 8B on one H100, the card; 240 requests, 3,000 blocks of memory. The first panel shows what came,
-# what ended, and what was served well. Each turn of a knob simulates it again, and compares with the first run.
+# The shop's server: Llama 3.1 8B on one card, an H100; 240 requests, 3,000 blocks of memory. The first panel shows what
+# came, what ended, and what was served well. Each turn of a knob simulates it again, and compares with the first run.
 #
 # Turn the load up to 24 and look at *tokens/s* and at *served well*. Go back to 12, and look for the smallest memory
 # with which nearly all are served well. How many sizes did you try, and would the same number do tomorrow?
@@ -122,7 +122,6 @@ for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
 
 # %% id="mean-and-percentiles"
 import numpy as np
-
 
 
 def percentile(values, share):  # a wait that somebody had, and nothing between two of them
@@ -235,8 +234,8 @@ print(f"12 a second: {UNIT * size:,} blocks, found by {len(measured)} simulation
 measured_picture(measured, UNIT, WANTED)
 
 # %% [markdown] id="after-how-many"
-# That is for a rush of 20 seconds. Up to there every block counts, and behind it memory buys nothing. The numbers at the dots are the order in which they
-# were measured: 6,400 ended the doubling, and the rest is halving.
+# That is for a rush of 20 seconds. Up to there every block counts, and behind it memory buys nothing. The numbers at the
+# dots are the order in which they were measured: 6,400 ended the doubling, and the rest is halving.
 #
 # Now for 24 a second. The largest size is all the memory that the card has.
 
@@ -262,8 +261,8 @@ for blocks in (6400, 12_800, 26_600):
 #
 # The last rows are worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
 # with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and more
-# than half of those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays enough* is an
-# assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
+# than half of those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays
+# enough* is an assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
 #
 # ## One draw is not the load
 #
@@ -324,8 +323,8 @@ print(", ".join(f"{cards}: {share:.0%}" for cards, share in sorted(tried.items()
 # ## One prediction first
 #
 # Below, the first 600 prompts of conversations, about four of each yet, behind one system prompt of 256 tokens. A single
-# server, with as much memory as an H100 has, finds 72% of all prompt tokens in its cache. Now the same prompts go to four such
-# servers in turn. Together they have four times the memory.
+# server, with as much memory as an H100 has, finds 72% of all prompt tokens in its cache. Now the same prompts go to
+# four such servers in turn. Together they have four times the memory.
 
 # %% id="predict-p1"
 predict("20", "p1")
@@ -353,8 +352,9 @@ for replicas, route in (*deals, (4, "most found"), (4, "done first")):
 # waits there. All prompts begin with the same system prompt, so the first server has most of everything, for ever, and
 # three servers are idle. That is no invention: llm-d-router pull request 2515 is about a router that sent everything to
 # one of eight replicas, and in its issue 355 two of eight did all the work for 4,096 requests with one prefix. Its hit
-# rate is that of the single server, the best of the table, and so the hit rate acquits it. **Done first** adds what a server still has to
-# compute to what it would miss of this prompt, and takes the smallest sum. It finds nearly as much, and nobody is idle.
+# rate is that of the single server, the best of the table, and so the hit rate acquits it. **Done first** adds what a
+# server still has to compute to what it would miss of this prompt, and takes the smallest sum. It finds nearly as much,
+# and nobody is idle.
 
 # %% id="cards-by-router"
 busy = chats(4, n=800)

@@ -19,7 +19,7 @@ from labkit.grading.mistakes import bank
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
 from labkit.grading.verdict import Counterexample, Verdict
-from labkit.observe.alerts import RULES, firings, rule_of, thrash_alert
+from labkit.observe.alerts import RULES, done_twice, firings, rule_of, thrash_alert
 from labkit.observe.regret import regret_rate
 from labkit.observe.series import Series
 from labkit.observe.servers import SGLANG, VLLM
@@ -30,7 +30,6 @@ from labkit.specs.eviction_storms.boards import (
     KINDS,
     STORMS,
     board,
-    computed_twice,
     firing,
     over_saturation,
     run,
@@ -164,7 +163,19 @@ def test_a_hole_lacks_every_figure_and_a_cut_board_its_end() -> None:
     holed, cut = board("scan-3?6"), board("scan-3:14")
     assert np.isnan(holed["computed"][6]) and np.isfinite(holed["computed"][5]) and len(holed) == 24
     assert len(cut) == 14 and cut["computed"].tolist() == board("scan-3")["computed"][:14].tolist()
-    assert computed_twice(holed)[6] >= 0
+    assert np.isfinite(done_twice(holed)).all()
+
+
+@pytest.mark.parametrize("name", ["crowding-3?15", "answers-5", "passing-4?20", "quiet-3"])
+@pytest.mark.parametrize("windows", [1, 4])
+def test_what_is_done_twice_is_a_share_of_what_is_known(name: str, windows: int) -> None:
+    """The same, window by window, as a person would add it up."""
+    seen = board(name)
+    again = seen["recomputed"] + 16 * seen["regretted"]
+    for at, share in enumerate(done_twice(seen, 5.0 * windows)):
+        late = [n for n in range(max(0, at - windows + 1), at + 1) if np.isfinite(again[n] + seen["computed"][n])]
+        computed = sum(seen["computed"][n] for n in late)
+        assert share == pytest.approx(sum(again[n] for n in late) / computed if computed else 0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["scan-3", "crowding-3", "trickle-3"])

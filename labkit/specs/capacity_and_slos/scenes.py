@@ -14,7 +14,7 @@ from labkit.simulate.clock import Simulation, simulate
 from labkit.simulate.configuration import Configuration
 from labkit.simulate.generators import workload
 from labkit.simulate.metrics import Metrics, Target
-from labkit.simulate.pictures import Picture
+from labkit.simulate.pictures import Picture, blank
 from labkit.simulate.trace import Trace
 
 PROMISE = Target(ttft_s=1.0, tpot_s=0.05)
@@ -67,12 +67,7 @@ def on_a_board(settings: dict[str, Any]) -> Series:
 
 def measured_picture(measured: dict[int, float], blocks: int, wanted: float) -> Picture:
     """The share that was served well at each size that a search has measured."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    theme.use_mpl()
-    figure = Figure(figsize=(7.5, 2.8))
-    FigureCanvasAgg(figure)
+    figure = blank(2.8)
     axes = figure.subplots()
     sizes, shares = zip(*sorted(measured.items()), strict=True)
     axes.plot([blocks * size for size in sizes], shares, color=theme.sequence_color("A"), linewidth=1.2, alpha=0.6)

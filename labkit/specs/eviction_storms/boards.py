@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labkit.drills.bots import goes_up
-from labkit.drills.world import BLOCK_SIZE, Run, Stream, World, run
+from labkit.drills.world import WINDOW_S, Run, Stream, World, run
 from labkit.errors import DrillError
-from labkit.observe.alerts import Rule, firings
+from labkit.observe.alerts import Rule, done_twice, firings
 from labkit.observe.series import Series
 from labkit.scheduling.config import SchedulerConfig
 from labkit.words import choose
@@ -115,17 +115,6 @@ def board(name: str) -> Series:
     return found
 
 
-def computed_twice(board: Series, windows: int = LASTING) -> np.ndarray:
-    """float64 [n]: of the tokens computed in the last windows, the share that had been computed before.
-
-    What was evicted and is wanted again, and what was lost in a preemption, each is computed for the second time.
-    """
-    again = np.nan_to_num(board["recomputed"] + BLOCK_SIZE * board["regretted"])
-    computed = np.nan_to_num(board["computed"])
-    spans = [slice(max(0, at - windows + 1), at + 1) for at in range(len(board))]
-    return np.array([again[span].sum() / max(computed[span].sum(), 1e-9) for span in spans])
-
-
 class Truth(NamedTuple):
     """What is due to a board of n windows.
 
@@ -156,14 +145,14 @@ def windows_of(answers: np.ndarray) -> str:
 @lru_cache(maxsize=1024)
 def truth(board: Series) -> Truth:
     """What an alarm owes to a board. Between the two it may do as it likes."""
-    twice = computed_twice(board)
+    twice = done_twice(board, LASTING * WINDOW_S)
 
     def lasting(state: np.ndarray) -> np.ndarray:
         return np.array([state[max(0, at - LASTING + 1) : at + 1].all() for at in range(len(state))], dtype=bool)
 
     # No storm is older than the board: what fires has to have been seen for as long.
     fires = lasting(twice >= STORM) & (np.arange(len(twice)) >= LASTING - 1)
-    return Truth(fires, lasting(twice < HEALTHY), computed_twice(board, 1) >= HEALTHY)
+    return Truth(fires, lasting(twice < HEALTHY), done_twice(board, WINDOW_S) >= HEALTHY)
 
 
 # ----- other people's alarms, and how well they all do -----------------------------------------------------------
