@@ -5,8 +5,8 @@ Whatever a file holds, the reader comes back soon, with what it holds or with Un
 - what is no ordinary file: a named pipe never ends, and a device has no end;
 - more bytes than were allowed for;
 - text in another encoding than UTF-8 (a byte order mark is taken off);
-- JSON beyond what every reader of it can take: NaN and infinity, whole numbers of more than 64 bits, numbers that no
-  float can hold, halves of surrogate pairs, nesting deeper than `MOST_DEEP`;
+- JSON beyond what every reader of it can take: NaN and infinity, whole numbers of more than 64 bits (or as many as the
+  file's kind may have), numbers that no float can hold, halves of surrogate pairs, nesting deeper than `MOST_DEEP`;
 - YAML with aliases, with which a short file can stand for an endless one, and values that Python cannot make.
 
 Traces are large and have a reader of their own (`labkit.simulate.trace_files`).
@@ -20,6 +20,7 @@ import math
 import os
 import stat
 import tokenize
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,31 +84,31 @@ def read_python(path: Path, most: int = MOST_BYTES) -> str:
         raise UnreadableError("it is not UTF-8 text") from None
 
 
-def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """The value in a JSON file.
+def read_json(path: Path, most: int = MOST_BYTES, bits: int = 64) -> Any:
+    """The value in a JSON file, whose whole numbers have `bits` bits at most.
 
     Raises: as `read_bytes`.
     """
-    return parse_json(read_text(path, most))
+    return parse_json(read_text(path, most), bits)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, bits: int = 64) -> Any:
     """The value that a JSON text stands for.
 
     Raises:
         UnreadableError: see the top of this file.
     """
     try:
-        value = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_number)
+        value = json.loads(text, parse_int=partial(_whole, bits=bits), parse_float=_number, parse_constant=_number)
     except json.JSONDecodeError as error:
         raise UnreadableError(f"it is not JSON: {error.msg[:1].lower()}{error.msg[1:]}", error.lineno) from None
     except RecursionError:
         raise UnreadableError("it is nested too deep") from None
-    check_plain(value)
+    check_plain(value, bits)
     return value
 
 
-def check_plain(value: Any) -> None:
+def check_plain(value: Any, bits: int = 64) -> None:
     """Refuse a JSON-like value that is nested too deep, or holds what cannot be written down again.
 
     Raises:
@@ -124,7 +125,7 @@ def check_plain(value: Any) -> None:
         elif isinstance(value, float):
             _number(value)
         elif type(value) is int:
-            _whole(value)
+            _whole(value, bits)
         elif isinstance(value, str):
             try:
                 value.encode()
@@ -132,9 +133,10 @@ def check_plain(value: Any) -> None:
                 raise UnreadableError("it holds half of a surrogate pair, which is no text") from None
 
 
-def _whole(digits: str | int) -> int:
-    if len(str(digits) if isinstance(digits, str) else "") > 20 or not -(1 << 63) <= int(digits) < 1 << 63:
-        raise UnreadableError("it holds a whole number of more than 64 bits")
+def _whole(digits: str | int, bits: int) -> int:
+    most = 1 << (bits - 1)
+    if len(digits if isinstance(digits, str) else "") > bits // 3 or not -most <= int(digits) < most:
+        raise UnreadableError(f"it holds a whole number of more than {bits} bits")
     return int(digits)
 
 

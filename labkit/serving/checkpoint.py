@@ -15,6 +15,8 @@ from labkit.serving.config import ModelConfig
 from labkit.serving.model import LanguageModel
 
 _LAYER = re.compile(r"model\.layers\.(\d+)\.")
+_SPARE = re.compile(r"lm_head\.weight|.*\.rotary_emb\.inv_freq")
+"""What files may hold beyond the weights of the model: a tied head a second time, and tables that are computed here."""
 
 
 def load_model(
@@ -39,7 +41,7 @@ def load_model(
     wanted = {_file_name(name): (name, tuple(p.shape)) for name, p in model.named_parameters()}
 
     state: dict[str, torch.Tensor] = {}
-    for path, names in _files(folder, set(wanted)).items():
+    for path, names in _files(folder, set(wanted), config.num_hidden_layers).items():
         for name, tensor in _read(path, names, config.num_hidden_layers):
             inner, shape = wanted[name]
             if tuple(tensor.shape) != shape:
@@ -67,7 +69,7 @@ def _file_name(parameter: str) -> str:
     return parameter if parameter.startswith("lm_head.") else f"model.{parameter}"
 
 
-def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
+def _files(folder: Path, wanted: set[str], layers: int) -> dict[Path, set[str]]:
     """Which names to read from which file."""
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
@@ -81,8 +83,11 @@ def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
     try:
         weight_map = read_json(index)["weight_map"]
         places = {name: str(weight_map[name]) for name in wanted if name in weight_map}
+        others = [str(name) for name in weight_map if name not in wanted]
     except (UnreadableError, KeyError, TypeError) as error:
         raise CheckpointError(f"{index} is not a safetensors index ({error!r}): fetch the checkpoint again.") from None
+    for name in others:
+        _refuse_unless_spare(index, name, layers)
     files: dict[Path, set[str]] = {}
     for name, file in places.items():
         # A shard lies beside its index; a path that leads elsewhere is a broken or hostile file.
@@ -95,8 +100,8 @@ def _files(folder: Path, wanted: set[str]) -> dict[Path, set[str]]:
 def _read(path: Path, names: set[str], layers: int) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield (name, tensor) for those of `names` that the file holds.
 
-    A name that is not wanted is passed over (files may keep rotary tables, or the tied head a second time), unless it
-    belongs to a layer that the config does not know of: leaving layers out would give a model that talks nonsense.
+    A name that is not wanted is refused, unless it is one of `_SPARE`: a layer, a bias, a norm or a scale that was left
+    out would give a model that talks nonsense.
     """
     if not path.exists():
         raise CheckpointError(f"{path} is missing, but its index names it: fetch the checkpoint again.")
@@ -105,12 +110,23 @@ def _read(path: Path, names: set[str], layers: int) -> Iterator[tuple[str, torch
             for name in file.keys():  # noqa: SIM118  (no mapping)
                 if name in names:
                     yield name, file.get_tensor(name)
-                elif (match := _LAYER.match(name)) and int(match[1]) >= layers:
-                    raise CheckpointError(
-                        f"{path} holds {name}, but config.json says that there are {layers} layers: "
-                        "the two do not belong together, so fetch the checkpoint again."
-                    )
+                else:
+                    _refuse_unless_spare(path, name, layers)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}): it was cut short or damaged, so fetch it again."
         ) from None
+
+
+def _refuse_unless_spare(path: Path, name: str, layers: int) -> None:
+    """A weight that the model has no place for, in a file or its index."""
+    if (match := _LAYER.match(name)) and int(match[1]) >= layers:
+        raise CheckpointError(
+            f"{path} holds {name}, but config.json says that there are {layers} layers: the two do not belong "
+            "together, so fetch the checkpoint again."
+        )
+    if not _SPARE.fullmatch(name):
+        raise CheckpointError(
+            f"{path} holds {name}, which no part of a model with this config.json has: the text would be another "
+            "without it, so choose a plain Llama or Qwen3 checkpoint."
+        )

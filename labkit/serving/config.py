@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import CheckpointError, MissingFileError, UnreadableError
 from labkit.reading import read_json
+from labkit.serving.generation_config import stop_tokens, token_ids
 
 if TYPE_CHECKING:
     from labkit.cache.geometry import ModelShape
@@ -82,14 +83,14 @@ class ModelConfig:
 
     @classmethod
     def read(cls, folder: Path) -> ModelConfig:
-        """Read `folder/config.json`.
+        """Read `folder/config.json`, and from `generation_config.json` what ends a text.
 
         Raises:
             CheckpointError: the file is missing or malformed, or the model is of a kind that is not supported.
         """
         path = Path(folder) / "config.json"
         try:
-            data = read_json(path, most=1 << 20)
+            data = read_json(path, most=1 << 20, bits=128)
         except MissingFileError:
             raise CheckpointError(
                 f"{folder} has no config.json, so it is not a model folder in Hugging Face layout: "
@@ -101,7 +102,8 @@ class ModelConfig:
             ) from None
         if not isinstance(data, dict):
             raise CheckpointError(f"{path} holds no JSON object: copy or fetch the checkpoint again.")
-        return cls.from_dict(data, str(path))
+        config = cls.from_dict(data, str(path))
+        return replace(config, eos_token_ids=stop_tokens(Path(folder), config.eos_token_ids))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "config.json") -> ModelConfig:
@@ -119,6 +121,8 @@ class ModelConfig:
         _refuse(where, "hidden_act", data.get("hidden_act", "silu"), ("silu",))
         _refuse(where, "use_sliding_window", bool(data.get("use_sliding_window", False)), (False,))
         _refuse(where, "quantization_config", data.get("quantization_config"), (None,))
+        kinds = data.get("layer_types") or ()
+        _refuse(where, "layer_types", next((k for k in kinds if k != "full_attention"), None), (None,))
 
         try:
             heads = int(data["num_attention_heads"])
@@ -142,7 +146,7 @@ class ModelConfig:
                 attention_bias=bool(data.get("attention_bias", False)),
                 mlp_bias=bool(data.get("mlp_bias", False)),
                 rope_scaling=scaling,
-                eos_token_ids=_ids(data.get("eos_token_id")),
+                eos_token_ids=token_ids(data.get("eos_token_id")),
             )
         except KeyError as error:
             raise CheckpointError(
@@ -180,18 +184,23 @@ def _refuse(where: str, field: str, value: object, allowed: tuple[object, ...]) 
 
 
 def _rope(data: dict[str, Any], where: str) -> tuple[float, RopeScaling | None]:
-    # Older files say rope_theta and rope_scaling; newer ones put both into rope_parameters.
-    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    # Older files say rope_theta and rope_scaling, newer ones put both into rope_parameters; where both stand,
+    # rope_scaling is what transformers follows.
+    rope = data.get("rope_scaling") or data.get("rope_parameters") or {}
     if not isinstance(rope, dict):
         raise CheckpointError(
             f"{where} gives the rotary embedding as {rope!r:.40}, and an object is expected: fetch the checkpoint's "
             "own config.json."
         )
     theta = float(rope.get("rope_theta", data.get("rope_theta", 10000.0)))
+    part = rope.get("partial_rotary_factor", data.get("partial_rotary_factor"))
+    _refuse(where, "partial_rotary_factor", 1.0 if part is None else part, (1.0,))
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
         return theta, None
     if kind == "llama3":
+        original = {"original_max_position_embeddings": data.get("original_max_position_embeddings")}
+        rope = {**{field: value for field, value in original.items() if value is not None}, **rope}
         return theta, RopeScaling(
             factor=float(rope["factor"]),
             low_frequency=float(rope["low_freq_factor"]),
@@ -202,9 +211,3 @@ def _rope(data: dict[str, Any], where: str) -> tuple[float, RopeScaling | None]:
         f"{where} scales its rotary embedding by {kind!r}, but only 'default' and 'llama3' are supported: "
         "choose another checkpoint."
     )
-
-
-def _ids(value: Any) -> tuple[int, ...]:
-    if value is None:
-        return ()
-    return tuple(int(v) for v in value) if isinstance(value, list) else (int(value),)

@@ -15,7 +15,7 @@ layout that `labkit.serving.checkpoint` loads, and each is undone here:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _TOP = {
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
-_LAYER = {
+LAYER_NAMES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -41,6 +41,14 @@ _LAYER = {
 }
 
 
+_UNKNOWN = (
+    *(f"llama.rope.scaling.{key}" for key in ("type", "factor", "attn_factor", "yarn_log_multiplier")),
+    *(f"llama.{key}" for key in ("rope.scale_linear", "expert_count", "attention.sliding_window", "attention.scale")),
+    *(f"llama.{key}" for key in ("embedding_scale", "residual_scale", "logit_scale")),
+)
+"""What would change the model's numbers, and has no place in the config that is written here."""
+
+
 def convert(gguf_file: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Write `folder/config.json`, `model.safetensors`, `tokenizer.json` and `tokenizer_config.json`.
 
@@ -50,7 +58,8 @@ def convert(gguf_file: Path, folder: Path, progress: Callable[[int, int], None] 
         progress: called with (tensors done, tensors in all).
 
     Raises:
-        CheckpointError: the file is not a GGUF, or holds a model or a tokenizer of another kind.
+        CheckpointError: the file is not a GGUF, or holds a model or a tokenizer of another kind, or says what this
+            cannot carry over.
         OSError: the files cannot be written.
     """
     import gguf
@@ -81,12 +90,13 @@ def convert(gguf_file: Path, folder: Path, progress: Callable[[int, int], None] 
 
 
 def unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Put rows of a Q or K projection [heads * head_dim, in] back into Hugging Face order.
+    """Put rows of a Q or K projection [heads * head_dim, in], or its bias [heads * head_dim], back into Hugging Face
+    order.
 
     llama.cpp stores row 2i + h of a head where Hugging Face has row h * head_dim / 2 + i.
     """
-    rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    halves = weight.reshape(heads, weight.shape[0] // heads // 2, 2, -1)
+    return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
 class _Metadata:
@@ -94,28 +104,42 @@ class _Metadata:
 
     def __init__(self, reader: Any, path: Path) -> None:
         self._fields = reader.fields
-        self._path = path
+        self.path = path
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._fields
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._fields[key].contents() if key in self._fields else default
 
     def need(self, key: str) -> Any:
         if key not in self._fields:
-            raise CheckpointError(f"{self._path} has no field {key!r}, which is needed to load it: fetch it again.")
+            raise CheckpointError(f"{self.path} has no field {key!r}, which is needed to load it: fetch it again.")
         return self._fields[key].contents()
 
-    def expect(self, key: str, value: str) -> None:
+    def expect(self, key: str, value: str | int | None) -> None:
         found = self.get(key)
         if found != value:
+            only = "a file without it" if value is None else repr(value)
             raise CheckpointError(
-                f"{self._path} has {key} = {found!r}, but only {value!r} can be converted: choose another file."
+                f"{self.path} has {key} = {found!r}, but only {only} can be converted: choose another file."
             )
 
 
 def _config(meta: _Metadata, tensor_names: set[str]) -> dict[str, Any]:
     meta.expect("general.architecture", "llama")
+    for key in _UNKNOWN:
+        meta.expect(key, None)
     heads = int(meta.need("llama.attention.head_count"))
     hidden = int(meta.need("llama.embedding_length"))
+    head_dim = int(meta.get("llama.attention.key_length", hidden // heads))
+    for key in ("llama.attention.value_length", "llama.rope.dimension_count"):
+        if key in meta:
+            meta.expect(key, head_dim)
+    attention_bias, mlp_bias = (
+        _biases(tensor_names, layers=int(meta.need("llama.block_count")), modules=modules, path=meta.path)
+        for modules in (("attn_q", "attn_k", "attn_v", "attn_output"), ("ffn_gate", "ffn_up", "ffn_down"))
+    )
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -125,7 +149,9 @@ def _config(meta: _Metadata, tensor_names: set[str]) -> dict[str, Any]:
         "num_hidden_layers": int(meta.need("llama.block_count")),
         "num_attention_heads": heads,
         "num_key_value_heads": int(meta.get("llama.attention.head_count_kv", heads)),
-        "head_dim": int(meta.get("llama.rope.dimension_count", hidden // heads)),
+        "head_dim": head_dim,
+        "attention_bias": attention_bias,
+        "mlp_bias": mlp_bias,
         "max_position_embeddings": int(meta.need("llama.context_length")),
         # Stored as fp32; its shortest decimal is the number that was meant (1e-05, not 9.999999747378752e-06).
         "rms_norm_eps": float(str(np.float32(meta.need("llama.attention.layer_norm_rms_epsilon")))),
@@ -133,10 +159,28 @@ def _config(meta: _Metadata, tensor_names: set[str]) -> dict[str, Any]:
         "hidden_act": "silu",
         "tie_word_embeddings": "output.weight" not in tensor_names,
         "bos_token_id": meta.get("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": meta.get("tokenizer.ggml.eos_token_id"),
+        "eos_token_id": _ends(meta),
         "pad_token_id": meta.get("tokenizer.ggml.padding_token_id"),
         "dtype": "float32",
     }
+
+
+def _biases(tensor_names: set[str], *, layers: int, modules: Sequence[str], path: Path) -> bool:
+    """Whether these projections have a bias: in every layer, or in none."""
+    biases = {f"blk.{layer}.{module}.bias" for layer in range(layers) for module in modules}
+    missing = biases - tensor_names
+    if missing and missing != biases:
+        raise CheckpointError(
+            f"{path} has a bias in {len(biases) - len(missing)} of {len(biases)} places where Llama's layout has all "
+            "or none: choose another file."
+        )
+    return not missing
+
+
+def _ends(meta: _Metadata) -> list[int] | None:
+    """The tokens that end a text, and a turn."""
+    ends = [meta.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot", "eom")]
+    return list(dict.fromkeys(int(token) for token in ends if token is not None)) or None
 
 
 def _hf_name(name: str, path: Path) -> str:
@@ -145,9 +189,9 @@ def _hf_name(name: str, path: Path) -> str:
     head, _, rest = name.partition(".")
     number, _, inner = rest.partition(".")
     module, _, kind = inner.rpartition(".")
-    if head != "blk" or module not in _LAYER:
+    if head != "blk" or module not in LAYER_NAMES:
         raise CheckpointError(f"{path} holds a tensor {name!r} that no Llama model has: choose another file.")
-    return f"model.layers.{number}.{_LAYER[module]}.{kind}"
+    return f"model.layers.{number}.{LAYER_NAMES[module]}.{kind}"
 
 
 _CONTROL = 3  # gguf.TokenType.CONTROL: a token that stands for no text
@@ -159,6 +203,7 @@ def _tokenizer(meta: _Metadata) -> Any:
     from tokenizers.decoders import ByteLevel as ByteLevelDecoder
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    from tokenizers.processors import TemplateProcessing
 
     meta.expect("tokenizer.ggml.model", "gpt2")
     meta.expect("tokenizer.ggml.pre", "smollm")  # the name llama.cpp gives to exactly this way of splitting
@@ -173,6 +218,15 @@ def _tokenizer(meta: _Metadata) -> Any:
     tokenizer.decoder = ByteLevelDecoder()
     special = [token for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    before, after = (
+        [tokens[int(meta.need(f"tokenizer.ggml.{side}_token_id"))]]
+        if meta.get(f"tokenizer.ggml.add_{side}_token")
+        else []
+        for side in ("bos", "eos")
+    )
+    if before or after:
+        around = [(token, tokens.index(token)) for token in {*before, *after}]
+        tokenizer.post_processor = TemplateProcessing(single=[*before, "$A", *after], special_tokens=around)
     return tokenizer
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from labkit.cache.geometry import ModelShape
 
 Prompt = str | Sequence[Message] | Sequence[int]
-"""A string (one user turn, where the model is made for chat), messages, or token ids."""
+"""A string (one user turn, for the course's model), messages, or token ids."""
 
 CacheChoice = Literal["paged", "contiguous", "none"] | KVCache
 
@@ -48,17 +48,27 @@ class LoadedModel:
         name: as people call it, e.g. "SmolLM2-135M-Instruct".
         source: where the weights came from, in a few words.
         is_tiny: True for the seeded stand-in, whose text means nothing.
+        chat: whether a string is one turn of a conversation unless somebody says otherwise: of the course's model and
+            its stand-in it is, of any other checkpoint it is a text, as in transformers.
         model, tokenizer: what does the work.
     """
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, *, name: str, source: str, is_tiny: bool = False
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        *,
+        name: str,
+        source: str,
+        is_tiny: bool = False,
+        chat: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
         self.source = source
         self.is_tiny = is_tiny
+        self.chat = chat
 
     def __repr__(self) -> str:
         return f"LoadedModel({self.name}, {str(self.model.dtype).removeprefix('torch.')})"
@@ -74,22 +84,21 @@ class LoadedModel:
         weights_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         return self.config.shape(self.name, weights_bytes, self.source)
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether the model was made for conversations (its tokenizer has the ChatML tokens)."""
-        return "<|im_start|>" in self.tokenizer.special
-
     def prompt_ids(self, prompt: Prompt, *, chat: bool | None = None) -> list[int]:
         """Token ids of a prompt.
 
         Args:
             prompt: a string, messages, or token ids, which are taken as they are.
-            chat: whether a string is wrapped as one user turn; by default if the model is made for chat.
+            chat: whether a string is wrapped as one user turn; by default as `chat` of the model says.
+
+        Raises:
+            CheckpointError: a conversation, and the checkpoint has no chat template that works.
+            GenerationError: a conversation that the template refuses.
         """
         if isinstance(prompt, str):
-            if self.is_chat if chat is None else chat:
+            if self.chat if chat is None else chat:
                 return chat_ids(self.tokenizer, [{"role": "user", "content": prompt}])
-            return self.tokenizer.encode(prompt)
+            return self.tokenizer.encode_prompt(prompt)
         if not prompt or isinstance(prompt[0], int):
             return list(prompt)  # type: ignore[arg-type]
         return chat_ids(self.tokenizer, prompt)  # type: ignore[arg-type]
@@ -164,7 +173,7 @@ class LoadedModel:
             cache: "paged", "contiguous", "none" (compute everything again for each token), or a cache of yours.
             block_size, num_blocks: of the paged cache; by default as many blocks as the longest answer needs.
             log: records what happens to blocks. A cache of your own brings its own log.
-            chat: whether a string is wrapped as a user turn; by default if the model is made for chat.
+            chat: whether a string is wrapped as a user turn; by default as `chat` of the model says.
             stop: end where the model says so; False goes on to `max_new_tokens`, for measuring.
             request: name of the sequence, in the cache, in the log and as key of its random numbers.
             prefill_chunk: most prompt tokens computed in one step.
@@ -295,14 +304,17 @@ def load(name: str | Path | None = None, *, dtype: torch.dtype | None = None, qu
     if name is None:
         folder = weights.model_dir()
         if weights.is_present(folder):
-            return load(folder, dtype=dtype)
+            model = load(folder, dtype=dtype)
+            model.chat = True
+            return model
         if not quiet:
             print(
                 "The course's model is not on this machine, so a tiny seeded model stands in: everything runs, but "
                 "its text means nothing. `labkit model fetch` brings the real one."
             )
-    model, tokenizer = tiny_model(dtype=dtype or torch.float32)
-    return LoadedModel(model, tokenizer, name="tiny", source="random weights from a fixed seed", is_tiny=True)
+    tiny, tokenizer = tiny_model(dtype=dtype or torch.float32)
+    source = "random weights from a fixed seed"
+    return LoadedModel(tiny, tokenizer, name="tiny", source=source, is_tiny=True, chat=True)
 
 
 def fast_dtype() -> torch.dtype:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from labkit.serving.chat import CHATML
 from labkit.serving.config import ModelConfig
 from labkit.serving.detokenizer import byte_of_character
 from labkit.serving.model import LanguageModel
@@ -86,7 +87,7 @@ def tiny_tokenizer() -> Tokenizer:
     backend.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
     backend.decoder = ByteLevelDecoder()
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _CONTROL])
-    return Tokenizer(backend)
+    return Tokenizer(backend, {"chat_template": CHATML})
 
 
 def _piece(word: str) -> str:
