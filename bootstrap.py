@@ -37,6 +37,8 @@ VENV_PYTHON = os.path.join(VENV, "Scripts", "python.exe") if WINDOWS else os.pat
 STAMP = os.path.join(VENV, "labkit-environment.json")  # inside .venv: deleting that folder forgets everything
 LOCK = os.path.join(ROOT, ".stamps", "environment.lock")
 OLDEST, NEWEST = (3, 11), (3, 13)
+# For nbconvert in this environment: widgets stay alive in a page without a network (labkit/export.py).
+NBCONVERT = {"HTMLExporter": {"preprocessors": ["labkit.export.StaticWidgets"]}}
 
 
 class Stop(Exception):
@@ -140,6 +142,7 @@ def wanted(extras, torch_index):
     for name in ("pyproject.toml", "constraints.txt"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
+    digest.update(json.dumps(NBCONVERT).encode())
     return {"files": digest.hexdigest(), "root": ROOT, "extras": extras, "torch_index": torch_index}
 
 
@@ -152,11 +155,11 @@ def read_stamp():
         return {}
 
 
-def write_stamp(stamp):
-    temporary = STAMP + ".tmp"
+def write_json(path, value):
+    temporary = path + ".tmp"
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(stamp, file)
-    os.replace(temporary, STAMP)
+        json.dump(value, file)
+    os.replace(temporary, path)
 
 
 def venv_works():
@@ -253,7 +256,10 @@ def ensure_environment(dev):
         say("Installing the project with the versions in constraints.txt (several minutes the first time).")
         project = f"{ROOT}[{extras}]" if extras else ROOT
         run([*pip, "-c", os.path.join(ROOT, "constraints.txt"), "-e", project], again)
-        write_stamp(target)
+        settings = os.path.join(VENV, "etc", "jupyter")
+        os.makedirs(settings, exist_ok=True)
+        write_json(os.path.join(settings, "jupyter_nbconvert_config.json"), NBCONVERT)
+        write_json(STAMP, target)
         say("The environment is ready.")
 
 

@@ -190,6 +190,7 @@ def server_command(work: Path, port: int) -> list[str]:
         f"--LabApp.app_settings_dir={Path(__file__).parent / 'lab_settings'}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--HTMLExporter.preprocessors=labkit.export.StaticWidgets",  # File > Save and Export Notebook As > HTML
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # as in a container; the server listens to this machine alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import os
@@ -12,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from nbconvert.preprocessors import Preprocessor
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
@@ -126,6 +128,14 @@ def test_a_second_run_does_nothing(bootstrap, capsys: pytest.CaptureFixture[str]
     bootstrap.ensure_environment(dev=False)
     assert bootstrap.calls == []
     assert "up to date" in capsys.readouterr().out
+
+
+def test_nbconvert_of_the_environment_keeps_widgets_alive(bootstrap) -> None:
+    bootstrap.ensure_environment(dev=False)
+    settings = json.loads((Path(bootstrap.VENV) / "etc" / "jupyter" / "jupyter_nbconvert_config.json").read_text())
+    [step] = settings["HTMLExporter"]["preprocessors"]
+    module, _, name = step.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), name), Preprocessor)
 
 
 def test_tests_add_the_tools_and_lab_leaves_them(bootstrap) -> None:

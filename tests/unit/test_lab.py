@@ -16,6 +16,8 @@ import pytest
 
 from labkit import lab
 from labkit.lab import Copied, copy_notebooks
+from labkit.widgets.base import VIEW_MIME
+from labkit.widgets.mount import STATE_MIME
 
 FIRST = "00_start_here.ipynb"
 
@@ -27,6 +29,16 @@ def write(path: Path, *sources: str, outputs: bool = False) -> None:
         cells[0].execution_count = 7
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def write_widget(path: Path) -> None:
+    """A notebook as JupyterLab saves it, with the state of the one widget that it shows."""
+    output = nbformat.v4.new_output("display_data", {"text/plain": "PageTable()", VIEW_MIME: {"model_id": "a1"}})
+    cell = nbformat.v4.new_code_cell("table", outputs=[output])
+    model = {"model_module": "anywidget", "model_name": "AnyModel", "model_module_version": "0", "state": {"_esm": ""}}
+    state = {"state": {"a1": model}, "version_major": 2, "version_minor": 0}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {STATE_MIME: state}})
+    nbformat.write(notebook, path)
 
 
 def text(path: Path) -> list[str]:
@@ -191,15 +203,23 @@ def test_the_real_thing_starts_prints_its_address_and_ends(folders: tuple[Path, 
         assert url.startswith("http://127.0.0.1:") and f"/lab/tree/{FIRST}?token=" in url
         base, token = url.split("/lab/tree/")[0], url.split("token=")[1]
 
-        def get(path: str) -> dict:
+        def page(path: str) -> str:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             request = urllib.request.Request(base + path, headers={"Authorization": f"token {token}"})
-            return json.loads(opener.open(request, timeout=30).read())
+            return opener.open(request, timeout=60).read().decode()
+
+        def get(path: str) -> dict:
+            return json.loads(page(path))
 
         assert {entry["name"] for entry in get("/api/contents")["content"]} == {FIRST, "01_next.ipynb"}
         notification = get("/lab/api/settings/@jupyterlab/apputils-extension:notification")
         assert notification["schema"]["properties"]["fetchNews"]["default"] == "false"
         assert not (tmp_path / "CONFIG" / "lab" / "user-settings").exists()  # the learner's own settings stay theirs
+
+        # What the menu exports as HTML shows its widgets by themselves.
+        write_widget(work / "own.ipynb")
+        exported = page("/nbconvert/html/own.ipynb")
+        assert 'data-widget="a1"' in exported and "widget-view+json" not in exported
 
         # A second start finds the first and names the same address.
         second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
