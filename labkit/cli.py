@@ -64,7 +64,7 @@ def lessons(json: Json = False) -> None:
 @app.command()
 def check(
     lesson: Annotated[str, typer.Argument(help='A lesson: "04", "block_pool" or "04_block_pool".')],
-    file: Annotated[Path | None, typer.Option("--file", help="Grade the code in this Python file.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Grade the code in this Python file or notebook.")] = None,
     solved: Annotated[bool, typer.Option("--solved", help="Grade the solved notebook.")] = False,
     json: Json = False,
 ) -> None:

@@ -87,6 +87,11 @@ def copy_notebooks(source: Path, work: Path) -> list[Copied]:
             shipped[beside] = new
             done.append(Copied(name, "offered", beside))
         shipped[name] = new
+    # What asks coding assistants not to take the exercises from the learner. Edited, it is the learner's.
+    asks, copy = Path(__file__).parent / "lab_settings" / "AGENTS.md", work / "AGENTS.md"
+    if not copy.exists() or fingerprint(copy) == shipped.get(copy.name):
+        _copy(asks, copy)
+        shipped[copy.name] = fingerprint(asks)
     _write_json(memory, shipped)
     return done
 

@@ -13,8 +13,11 @@ from labkit.errors import LabkitError, LessonError, UnreadableError
 from labkit.grading import report, runner
 from labkit.grading.source import strip_magic
 from labkit.grading.verdict import Verdict
-from labkit.reading import read_python
+from labkit.reading import read_json, read_python
 from labkit.sandbox import host
+
+MOST_OF_A_NOTEBOOK = 256 << 20
+"""Bytes. A notebook that was saved with its widgets' state has a few million."""
 
 
 def lessons_data() -> list[dict[str, Any]]:
@@ -163,10 +166,12 @@ def brief(verdict: Verdict) -> dict[str, Any]:
 def _from_file(file: Path, exercises: list[Any]) -> dict[str, str]:
     """The text for each exercise that the file has something for.
 
-    A file with `# %%exercise ID` lines holds a cell after each, up to the next `# %%` line; what stands above the first
-    cell (imports, say) belongs to every one. A file without such lines is one text that may define any of them. Line
-    numbers stay those of the file.
+    A notebook has a cell for each; line numbers are those of the cell. A Python file with `# %%exercise ID` lines holds
+    a cell after each, up to the next `# %%` line; what stands above the first cell (imports, say) belongs to every one.
+    A file without such lines is one text that may define any of them. Line numbers stay those of the file.
     """
+    if file.suffix == ".ipynb":
+        return dict(_exercise_cells(file))  # of two cells for one, the later counts
     content = _read(file)
     lines = content.split("\n")
     starts = _starts(lines)
@@ -193,9 +198,28 @@ def _from_file(file: Path, exercises: list[Any]) -> dict[str, str]:
     return texts
 
 
+def _exercise_cells(file: Path) -> list[tuple[str, str]]:
+    """The cells of exercises in a notebook: each one's id and its text, the empty ones as ""."""
+    try:
+        notebook = read_json(file, most=MOST_OF_A_NOTEBOOK, bits=128)
+    except UnreadableError as error:
+        raise LessonError(
+            f"The notebook {file} cannot be read ({error.reason}); give one that JupyterLab has saved."
+        ) from None
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list):
+        raise LessonError(f"The notebook {file} has no cells; give one that JupyterLab has saved.")
+    found = []
+    for cell in cells:
+        source = cell.get("source", "") if isinstance(cell, dict) and cell.get("cell_type") == "code" else ""
+        text = source if isinstance(source, str) else "".join(line for line in source if isinstance(line, str))
+        id, body = strip_magic(text)
+        if id is not None:
+            found.append((id, body if body.strip() else ""))
+    return found
+
+
 def _read(file: Path) -> str:
-    if file.suffix == ".ipynb":
-        raise LessonError(f"{file.name} is a notebook; give a Python file, or open the notebook and run its cells.")
     try:
         return read_python(file, most=1 << 20)
     except UnreadableError as error:
@@ -214,7 +238,13 @@ def _starts(lines: list[str]) -> list[tuple[int, str]]:
 def _unknown_ids(lesson_name: str, file: Path | None) -> list[str]:
     """The ids in a file that the lesson has no exercise for."""
     known = {e.id for e in specs.lesson(lesson_name).exercises}
-    return [] if file is None else sorted({id for _, id in _starts(_read(file).split("\n"))} - known)
+    if file is None:
+        return []
+    if file.suffix == ".ipynb":
+        ids = {id for id, _ in _exercise_cells(file)}
+    else:
+        ids = {id for _, id in _starts(_read(file).split("\n"))}
+    return sorted(ids - known)
 
 
 def bound_names(text: str) -> set[str] | None:

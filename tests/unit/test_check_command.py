@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from labkit import specs
+from labkit import paths, specs
+from labkit.errors import LessonError
 from labkit.grading import commands
 from labkit.grading.solutions import solutions
+from labkit.grading.source import strip_magic
 
 IDS = [e.id for e in specs.lesson("04").exercises]
 POOL = """
@@ -71,6 +73,54 @@ def test_a_whole_solved_lesson_passes_as_one_file_and_as_cells(tmp_path: Path) -
     assert done.returncode == 0, done.stdout
     whole = write(tmp_path, "\n".join(text for text in texts.values()), "whole.py")
     assert all(v.passed for v in check(whole).values())
+
+
+def test_a_notebook_that_was_handed_in_is_graded(tmp_path: Path) -> None:
+    """The learner's notebook of a lesson with the solutions in its cells, and one of them wrong."""
+    notebook = json.loads((paths.notebooks_dir() / "04_block_pool.ipynb").read_text(encoding="utf-8"))
+    texts = solutions("04")
+    for cell in notebook["cells"]:
+        id, _ = strip_magic("".join(cell["source"]))
+        if id == "find_leak":
+            cell["source"] = (
+                f"# mine\n%%exercise {id}\ndef find_leak(num_blocks, free_blocks, tables):\n    return 1 / 0\n"
+            )
+        elif id is not None:
+            cell["source"] = f"%%exercise {id}\n{texts[id]}".splitlines(keepends=True)
+    file = write(tmp_path, json.dumps(notebook), "mine.ipynb")
+    done = labkit("check", "04", "--file", str(file), "--json")
+    data = json.loads(done.stdout)
+    verdicts = {entry["id"]: entry["verdict"] for entry in data["exercises"]}
+    assert (done.returncode, data["unknown"]) == (1, [])
+    assert {id for id, verdict in verdicts.items() if verdict != "pass"} == {"find_leak"}
+    [wrong] = [entry for entry in data["exercises"] if entry["id"] == "find_leak"]
+    assert "ZeroDivisionError" in wrong["message"] and "line 4" in wrong["message"]  # as its cell counts lines
+    assert {entry["isolation"] for entry in data["exercises"]} == {wrong["isolation"]}
+
+    other = labkit("check", "05", "--file", str(file))
+    assert other.returncode == 1 and "'BlockPool', which is no exercise here" in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "it is not JSON"),
+        ("[]", "has no cells"),
+        ('{"cells": 3}', "has no cells"),
+        ('{"cells": [' + "[" * 200, "JSON"),
+    ],
+)
+def test_a_notebook_that_is_none(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(LessonError, match=said):
+        check(write(tmp_path, content, "mine.ipynb"))
+
+
+def test_odd_cells_of_a_notebook_are_passed_over(tmp_path: Path) -> None:
+    code = {"cell_type": "code", "source": f"%%exercise blocks_needed\n{NEEDED}"}
+    prose = {"cell_type": "markdown", "source": "%%exercise BlockPool\n1 / 0"}
+    cells = [3, {"cell_type": "code"}, {"cell_type": "code", "source": [1, "x"]}, code, prose]
+    verdicts = check(write(tmp_path, json.dumps({"cells": cells}), "mine.ipynb"))
+    assert verdicts["blocks_needed"].passed and verdicts["BlockPool"].verdict == "missing"
 
 
 def test_text_for_people(tmp_path: Path) -> None:

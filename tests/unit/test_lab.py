@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit import lab
+from labkit import lab, specs
+from labkit.grading.solutions import solutions
+from labkit.grading.source import strip_magic
 from labkit.lab import Copied, copy_notebooks
 from labkit.widgets.base import VIEW_MIME
 from labkit.widgets.mount import STATE_MIME
@@ -108,6 +111,59 @@ def test_a_learner_who_did_what_the_update_does_has_it(folders: tuple[Path, Path
     assert copy_notebooks(source, work)[0] == Copied(FIRST, "kept")
     write(source / FIRST, "a = 3")
     assert copy_notebooks(source, work)[0] == Copied(FIRST, "updated")
+
+
+def test_assistants_are_asked_to_teach_and_the_learner_has_the_last_word(folders: tuple[Path, Path]) -> None:
+    source, work = folders
+    copy_notebooks(source, work)
+    asked = (work / "AGENTS.md").read_text(encoding="utf-8")
+    assert "teaching assistant" in asked and "%%exercise" in asked
+    memory = work / ".labkit" / "notebooks.json"
+    (work / "AGENTS.md").write_text("an older edition")
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), "AGENTS.md": lab.fingerprint(work / "AGENTS.md")}))
+    copy_notebooks(source, work)
+    assert (work / "AGENTS.md").read_text(encoding="utf-8") == asked
+    (work / "AGENTS.md").write_text("mine")
+    copy_notebooks(source, work)
+    assert (work / "AGENTS.md").read_text() == "mine"
+
+
+def test_nothing_that_is_copied_shows_a_solution(tmp_path: Path) -> None:
+    """No three lines of a solution's code stand in what lies in the learner's folder, but for what its stub gives.
+
+    A break-it shows code that is wrong, below the exercise, and is left out.
+    """
+    copy_notebooks(lab.paths.notebooks_dir(), tmp_path)
+    assert (tmp_path / "AGENTS.md").is_file()
+    cells = [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.glob("*.md")]
+    for path in sorted(tmp_path.glob("*.ipynb")):
+        notebook = nbformat.read(path, 4)
+        cells += [(f"{path.stem}, {cell.id}", cell.source) for cell in notebook.cells if cell.id != "about-break-it"]
+    there = [(where, "\n".join(_lines(source)), strip_magic(source)[0]) for where, source in cells]
+    looked = 0
+    for lesson in specs.lessons():
+        for exercise, solved in solutions(lesson.key).items():
+            body = _lines("\n".join(ast.unparse(node) for node in _definitions(solved)))
+            runs = ["\n".join(body[i : i + 3]) for i in range(len(body) - 2)]
+            own = next(source for _, source, id in there if id == exercise)
+            for run in runs:
+                if len(run) > 60 and run not in own:
+                    looked += 1
+                    assert not [where for where, source, _ in there if run in source], (lesson.key, exercise, run)
+    assert looked > 200
+
+
+def _lines(source: str) -> list[str]:
+    return [line.strip() for line in source.split("\n") if line.strip()]
+
+
+def _definitions(source: str) -> list[ast.stmt]:
+    """Functions and classes of a text, without their docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None and node.body[1:]:
+            del node.body[0]
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
 
 def test_a_deleted_copy_comes_back(folders: tuple[Path, Path]) -> None:
@@ -211,7 +267,7 @@ def test_the_real_thing_starts_prints_its_address_and_ends(folders: tuple[Path, 
         def get(path: str) -> dict:
             return json.loads(page(path))
 
-        assert {entry["name"] for entry in get("/api/contents")["content"]} == {FIRST, "01_next.ipynb"}
+        assert {entry["name"] for entry in get("/api/contents")["content"]} == {FIRST, "01_next.ipynb", "AGENTS.md"}
         notification = get("/lab/api/settings/@jupyterlab/apputils-extension:notification")
         assert notification["schema"]["properties"]["fetchNews"]["default"] == "false"
         assert not (tmp_path / "CONFIG" / "lab" / "user-settings").exists()  # the learner's own settings stay theirs
