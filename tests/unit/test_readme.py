@@ -69,5 +69,5 @@ def test_the_figures_of_the_simulator_are_those_of_its_results() -> None:
     assert f"{mooncake['requests']:,} with their block ids, in {mooncake['wall_seconds']:.0f} s" in text
     assert f"{tight['preemptions']:,} preemptions" in text
     assert f"{tight['ttft_p99_s']:.1f} s, not {roomy['ttft_p99_s']:.1f} s" in text
-    delivered = {f"{found['tokens_per_second']:,.0f} tokens a second" for found in (roomy, tight)}
+    delivered = {f"{found['tokens_per_second']:,.0f} tokens per second" for found in (roomy, tight)}
     assert len(delivered) == 1 and delivered.pop() in text
