@@ -17,7 +17,6 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import insort
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -83,7 +82,7 @@ class Crowd:
         self._members: dict[Request, _Member] = {}
         self._begun: dict[Request, int] = {}  # those who run and do not decode, and their places among all who run
         self._places = len(scheduler.running)
-        self._edges: dict[int, list[_Member]] = defaultdict(list)  # by the steps, modulo block size, that take a block
+        self._edges: list[list[_Member]] = [[] for _ in range(self._size)]  # by steps, modulo it, that take a block
         self._ends: list[tuple[int, int, _Member]] = []
         self._late: list[Request] = []  # have joined without a token in the step before: what follows is to be planned
         self._kept_out = 0  # who waited when the queue was asked last and would be told the same again
@@ -124,7 +123,7 @@ class Crowd:
         free = scheduler.manager.num_free if ranked else self._cache.num_free
         if free < running * (steps // size + 1):
             for step in range(steps):
-                free -= len(edges.get((self.steps + step) % size, ()))
+                free -= len(edges[(self.steps + step) % size])
                 if free < 0:
                     return step
         return steps
@@ -144,7 +143,7 @@ class Crowd:
         scheduler, size, begun = self.scheduler, self._size, self._begun
         budget = scheduler.budget - len(self._members)
         chunks = scheduler.plan_chunks(list(begun), budget, scheduler.longest_chunk) if begun else []
-        needed = len(self._edges.get(self.steps % size, ()))
+        needed = len(self._edges[self.steps % size])
         for request, n in chunks:
             needed += -(-(request.computed + n) // size) - -(-request.computed // size)
         if budget < 0 or self._late or needed > self._cache.num_free:
@@ -193,17 +192,17 @@ class Crowd:
         """
         edges, size, cache = self._edges, self._size, self._cache
         if type(cache) is NoPrefixCache and not chunks:  # nothing becomes findable: all at once are the same blocks
-            takers = [member for step in steps for member in edges.get(step % size, ())]
+            takers = [member for step in steps for member in edges[step % size]]
             for member, block in zip(takers, cache.allocate(len(takers)) or () if takers else (), strict=True):
                 member.sequence.table.blocks.append(block)
             return
         for step in steps:
-            here = {*edges.get(step % size, ()), *edges.get((step + 1) % size, ())}
-            if not here and not chunks:
-                continue
-            todo: list[tuple[int, Any, int]] = [(member.place, member, 0) for member in here]
-            todo += [(self._begun[request], request, n) for request, n in chunks]
-            for _, who, n in sorted(todo, key=itemgetter(0)):
+            take, fill = edges[step % size], edges[(step + 1) % size]
+            todo: list[tuple[int, Any, int]] = [(self._begun[request], request, n) for request, n in chunks]
+            if take or fill:
+                todo += [(member.place, member, 0) for member in {*take, *fill}]
+                todo.sort(key=itemgetter(0))
+            for _, who, n in todo:
                 if n:
                     self.scheduler.grow(who, n)
                 else:

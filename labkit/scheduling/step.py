@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from labkit.scheduling.planning import Plan
@@ -39,10 +40,12 @@ class Step:
 
     def copied(self, block_size: int) -> tuple[int, int]:
         """Requests whose keys and values are copied to the host or back, and tokens, by whole blocks."""
+        if not (self.swapped_out or self.swapped_in):
+            return 0, 0  # as nearly always
         moved = sum(r.computed > 0 for r in self.preempted) + sum(r.computed > r.cached for r in self.admitted)
         return moved, block_size * (len(self.swapped_out) + len(self.swapped_in))
 
-    @property
+    @cached_property
     def sampling(self) -> list[Request]:
         """Those of whom a token comes out: all that they have is computed in this step."""
         return [request for request, n in self.plan if n == request.missing]

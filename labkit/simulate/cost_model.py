@@ -107,7 +107,9 @@ class CostModel:
         fixed, weights, each, pair = self.fixed_s, self.weights_s, self.context_s, self.pair_s
         every = tokens * self.token_s
         seconds: list[float] = []
-        while now < until and len(seconds) < most:
+        for _ in range(most):
+            if now >= until:
+                break
             context += tokens
             reading, computing = weights + context * each, every + context * pair
             last = fixed + (reading if reading >= computing else computing)
