@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from labkit.scheduling.planning import Plan
@@ -24,6 +23,7 @@ class Step:
         swapped_out: blocks to copy to the host before all else, as (device, host).
         copies: blocks to copy before anything is written, as (source, destination).
         swapped_in: blocks to copy from the host after that, before anything is computed, as (host, device).
+        sampling: those of whom a token comes out: all that they have is computed in this step.
     """
 
     plan: Plan = field(default_factory=list)
@@ -32,6 +32,9 @@ class Step:
     copies: list[tuple[int, int]] = field(default_factory=list)
     swapped_out: list[tuple[int, int]] = field(default_factory=list)
     swapped_in: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sampling = [request for request, n in self.plan if n == request.missing]
 
     @property
     def num_tokens(self) -> int:
@@ -44,11 +47,6 @@ class Step:
             return 0, 0  # as nearly always
         moved = sum(r.computed > 0 for r in self.preempted) + sum(r.computed > r.cached for r in self.admitted)
         return moved, block_size * (len(self.swapped_out) + len(self.swapped_in))
-
-    @cached_property
-    def sampling(self) -> list[Request]:
-        """Those of whom a token comes out: all that they have is computed in this step."""
-        return [request for request, n in self.plan if n == request.missing]
 
 
 def step(scheduler: Scheduler) -> Plan:

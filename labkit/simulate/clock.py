@@ -158,12 +158,14 @@ def requests_of(trace: Trace, block_size: int) -> Iterator[Request]:
     rows = zip(trace.input_tokens, trace.output_tokens, trace.arrival_s, prompts, strict=False)
     for index, (length, output, arrival, given) in enumerate(rows):
         tokens = max(1, int(length))
-        ids = [] if given is None else np.asarray(given).tolist()
+        ids = [] if given is None else np.asarray(given)[: -(-tokens // each)].tolist()
         parts = [(id % 2**31).to_bytes(TOKEN_BYTES, sys.byteorder) * each for id in ids]
+        left = tokens - each * len(ids)
+        if left < 0:  # the last block is part filled
+            parts[-1] = parts[-1][: left * TOKEN_BYTES]
         own = 2**31 + index % 2**31  # ids give tokens below 2**31, so this is none of them
-        parts.append(own.to_bytes(TOKEN_BYTES, sys.byteorder) * (tokens - each * len(ids)))
-        prompt = b"".join(parts)[: TOKEN_BYTES * tokens]
-        yield Request(index, prompt, max(1, int(output)), arrival=float(arrival))
+        parts.append(own.to_bytes(TOKEN_BYTES, sys.byteorder) * left)
+        yield Request(index, b"".join(parts), max(1, int(output)), arrival=float(arrival))
 
 
 def simulate(
@@ -331,8 +333,9 @@ class _Run:
         began = self.steps
         while self.now < until and (known := min(crowd.horizon(), most_steps - self.steps)):
             tokens = len(crowd)
-            self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known)
-            self.metrics.itl.add_rising(seconds, tokens)
+            self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known, *crowd.piece)
+            if tokens:
+                self.metrics.itl.add_rising(seconds, tokens)
             self.steps += len(seconds)
             self._ended(crowd.advance(len(seconds)))
         return self.steps > began
