@@ -112,12 +112,14 @@ class CostModel:
         every = (tokens + piece) * self.token_s
         pairs = context + piece * computed + piece * (piece + 1) // 2 - piece * piece
         context += computed
+        # Of the prompt each piece attends to one piece more than the one before.
+        more, more_pairs = tokens + piece, tokens + piece * piece
         seconds: list[float] = []
         for _ in range(most):
             if now >= until:
                 break
-            context += tokens + piece
-            pairs += tokens + piece * piece  # of the prompt each piece attends to one piece more than the one before
+            context += more
+            pairs += more_pairs
             reading, computing = weights + context * each, every + pairs * pair
             last = fixed + (reading if reading >= computing else computing)
             now += last
