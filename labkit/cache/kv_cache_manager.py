@@ -190,7 +190,7 @@ class KVCacheManager:
         if not table.append(num_tokens - cached):
             raise self._lied(needed)
         self._sequences[seq_id] = seq = _Sequence(table, place, array("I"), 0)
-        self._write(seq, array("I", tokens[TOKEN_BYTES * cached : TOKEN_BYTES * num_tokens]))
+        self._write(seq, tokens[TOKEN_BYTES * cached : TOKEN_BYTES * num_tokens])
         self._count(seq_id, known, cached)
         return Allocation(table.blocks, cached)
 
@@ -230,7 +230,7 @@ class KVCacheManager:
             self._batch, self._batch_names = [self._sequence(seq_id) for seq_id in seq_ids], list(seq_ids)
         seqs, new = self._batch, token_array(tokens)
         if len(new) != len(seqs):
-            return self._extend(seqs, new)
+            return self._extend(seqs, new.tobytes())
         edge = []
         for seq, token in zip(seqs, new, strict=True):
             room = seq.room
@@ -255,7 +255,7 @@ class KVCacheManager:
 
     def extend(self, seq_id: Hashable, tokens: bytes | Iterable[int]) -> bool:
         """Slots for more tokens of one sequence (a chunk of a prompt); False, and nothing changed, if full."""
-        return self._extend([self._sequence(seq_id)], token_array(tokens))
+        return self._extend([self._sequence(seq_id)], token_bytes(tokens))
 
     def fork(self, parent_id: Hashable, child_id: Hashable) -> None:
         """A second sequence with the same tokens in the same blocks, at the cost of a count a block."""
@@ -333,33 +333,35 @@ class KVCacheManager:
             self.cache.register(seq.place, tail.tobytes(), seq.table.blocks[-1:])
             del tail[:]
 
-    def _write(self, seq: _Sequence, tokens: Iterable[int]) -> None:
+    def _write(self, seq: _Sequence, tokens: bytes) -> None:
         """Tokens into the blocks that are there. A full block never changes from then on, and can be found."""
-        tail, size, blocks = seq.tail, self.block_size, seq.table.blocks
-        tail.extend(tokens)
-        full, used = divmod(len(tail), size)
+        size, blocks = self.block_size, seq.table.blocks
+        if seq.tail:
+            tokens = seq.tail.tobytes() + tokens
+        full, used = divmod(len(tokens) // TOKEN_BYTES, size)
         if full:
             end = len(blocks) - (used > 0)
-            self.cache.register(seq.place, tail[: full * size].tobytes(), blocks[end - full : end])
-            del tail[: full * size]
+            self.cache.register(seq.place, tokens[: full * size * TOKEN_BYTES], blocks[end - full : end])
+        seq.tail = array("I", tokens[full * size * TOKEN_BYTES :])
         seq.room = size - used if used else 0
 
-    def _extend(self, seqs: Sequence[_Sequence], new: array[int]) -> bool:
+    def _extend(self, seqs: Sequence[_Sequence], new: bytes) -> bool:
         """The same number of tokens for each sequence."""
-        each, left = divmod(len(new), len(seqs)) if seqs else (0, len(new))
+        tokens = len(new) // TOKEN_BYTES
+        each, left = divmod(tokens, len(seqs)) if seqs else (0, tokens)
         if left:
             raise CacheError(
-                f"{len(new)} tokens do not go into {len(seqs)} sequences: give the same number for each of them."
+                f"{tokens} tokens do not go into {len(seqs)} sequences: give the same number for each of them."
             )
         if not self._make_room(seqs, each):
             return False
         for at, seq in enumerate(seqs if each else ()):
-            if not seq.room and not self._take(seq):
+            if seq.tail and not seq.room and not self._take(seq):  # others may write there too
                 raise self._lied(1)
             table, more = seq.table, each - seq.room
             if more > 0 and not table.append(len(table.blocks) * self.block_size - table.num_tokens + more):
                 raise self._lied(blocks_needed(more, self.block_size))
-            self._write(seq, new[at * each : (at + 1) * each])
+            self._write(seq, new[TOKEN_BYTES * at * each : TOKEN_BYTES * (at + 1) * each])
         return True
 
     def _make_room(self, seqs: Iterable[_Sequence], each: int) -> bool:

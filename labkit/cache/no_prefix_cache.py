@@ -53,10 +53,11 @@ class NoPrefixCache:
 
     def allocate(self, n: int) -> list[int] | None:
         """`n` blocks, held once: from the pool, and by evicting; None, and nothing changed, if there are fewer."""
-        if not self.make_room(n):
-            return None
-        self.taken += n
-        return self.refs.allocate(n)
+        blocks = self.refs.allocate(n)
+        if blocks is None and self.make_room(n):  # by evicting
+            blocks = self.refs.allocate(n)
+        self.taken += len(blocks or ())
+        return blocks
 
     def free(self, blocks: Iterable[int]) -> None:
         """One table lets go of its blocks; what nobody else holds goes back to the pool."""

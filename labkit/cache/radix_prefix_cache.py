@@ -120,7 +120,9 @@ class RadixPrefixCache(NoPrefixCache):
         if root is None:
             hit = Hit()
         else:
-            node, pages, blocks = self._match(root, tokens[: limit * self.page_bytes], self.page_bytes)
+            if len(tokens) >= (limit + 1) * self.page_bytes:  # a started page is never found, so that need not be cut
+                tokens = tokens[: limit * self.page_bytes]
+            node, pages, blocks = self._match(root, tokens, self.page_bytes)
             hit = Hit(blocks)
             hit.node, hit.pages = node, pages
         hit.salt = salt

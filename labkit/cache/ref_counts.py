@@ -62,7 +62,11 @@ class RefCounts:
             Those that nobody holds any more, in the order in which they were named. The caller now answers for them:
             `recycle` returns them to the pool, `share` brings them back into use.
         """
-        counts, unheld = self._counts, []
+        blocks, counts, unheld = list(blocks), self._counts, []
+        if [*map(counts.__getitem__, blocks)].count(1) == len(blocks):  # nobody shares any of them, as nearly always
+            for block in blocks:
+                counts[block] = 0
+            return blocks
         for block in blocks:
             counts[block] = left = counts[block] - 1
             if not left:

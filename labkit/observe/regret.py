@@ -9,7 +9,7 @@ must not grow, and then an eviction that is wanted again later than that goes un
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
@@ -28,27 +28,30 @@ class Regret:
     def __init__(self, most: int | None = None) -> None:
         self.count = self.forgotten = 0
         self.most = most
-        self._copies: Counter[Hashable] = Counter()
+        self._copies: dict[Hashable, int] = {}
         # The oldest first. In a plain dict the oldest is found ever more slowly, the more before it have been deleted.
         self._gone: OrderedDict[Hashable, None] = OrderedDict()
 
     def stored(self, contents: Iterable[Hashable]) -> None:
         """These contents are there now, or once more."""
+        copies, gone = self._copies, self._gone
         for content in contents:
-            if content in self._gone:
-                del self._gone[content]
+            if content in gone:
+                del gone[content]
                 self.count += 1
-            self._copies[content] += 1
+            copies[content] = copies.get(content, 0) + 1
 
     def removed(self, contents: Iterable[Hashable]) -> None:
         """A copy of each of these contents is gone. It may have been there before the meter was attached."""
+        copies, gone = self._copies, self._gone
         for content in contents:
-            self._copies[content] -= 1
-            if self._copies[content] <= 0:
-                del self._copies[content]
-                self._gone[content] = None
-        while self.most is not None and len(self._gone) > self.most:
-            self._gone.popitem(last=False)
+            left = copies.pop(content, 0) - 1
+            if left > 0:
+                copies[content] = left
+            else:
+                gone[content] = None
+        while self.most is not None and len(gone) > self.most:
+            gone.popitem(last=False)
             self.forgotten += 1
 
     def cleared(self) -> None:
@@ -65,14 +68,16 @@ class _OfBlocks:
         self._content: dict[int | None, Hashable] = {}
 
     def stored(self, blocks: Sequence[int], tokens: bytes, after: int | None, salt: bytes) -> None:
-        content: Hashable = salt if after is None else self._content[after]
-        for at, block in enumerate(blocks):
-            page = tokens[at * self._page_bytes : (at + 1) * self._page_bytes]
-            content = self._content[block] = hash((content, page))
-        self._regret.stored([self._content[block] for block in blocks])
+        of, size = self._content, self._page_bytes
+        content: Hashable = salt if after is None else of[after]
+        contents = []
+        for block, at in zip(blocks, range(0, len(tokens), size), strict=True):
+            content = of[block] = hash((content, tokens[at : at + size]))
+            contents.append(content)
+        self._regret.stored(contents)
 
     def removed(self, blocks: Sequence[int]) -> None:
-        self._regret.removed([self._content.pop(block) for block in blocks])
+        self._regret.removed(map(self._content.pop, blocks))
 
     def cleared(self) -> None:
         self._content.clear()

@@ -17,7 +17,6 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import insort
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -74,16 +73,18 @@ class Crowd:
     Attributes:
         steps: taken so far.
         context: tokens in memory of all members together.
+        piece: of the one prompt that is computed up to the horizon, tokens in each step, and tokens computed before.
     """
 
     def __init__(self, scheduler: Scheduler, token: Callable[[Request], int]) -> None:
         self.scheduler, self._token = scheduler, token
         self._cache, self._size = scheduler.manager.cache, scheduler.manager.block_size
         self.steps = self.context = 0
+        self.piece = 0, 0
         self._members: dict[Request, _Member] = {}
         self._begun: dict[Request, int] = {}  # those who run and do not decode, and their places among all who run
         self._places = len(scheduler.running)
-        self._edges: dict[int, list[_Member]] = defaultdict(list)  # by the steps, modulo block size, that take a block
+        self._edges: list[list[_Member]] = [[] for _ in range(self._size)]  # by steps, modulo it, that take a block
         self._ends: list[tuple[int, int, _Member]] = []
         self._late: list[Request] = []  # have joined without a token in the step before: what follows is to be planned
         self._kept_out = 0  # who waited when the queue was asked last and would be told the same again
@@ -109,29 +110,49 @@ class Crowd:
     # ----- steps in which nobody is asked ------------------------------------------------------------------------
 
     def horizon(self) -> int:
-        """Steps from here in which everybody takes one token and nothing else happens; in the last one somebody may
-        end. 0: the next step is to be planned.
+        """Steps from here in which every member takes one token, and either nothing else happens or one prompt gets
+        what they leave of the budget and is not through; in the last one somebody may end. 0: the next step is to be
+        planned.
 
         Whoever is kept out by memory or a gate stays out meanwhile: what is available only shrinks.
         """
-        scheduler, running, size, edges = self.scheduler, len(self._members), self._size, self._edges
-        waiting = len(scheduler.waiting)
-        if not running or self._begun or self._late or waiting != self._kept_out or running > scheduler.budget:
+        scheduler, running, size = self.scheduler, len(self._members), self._size
+        steps = self._ends[0][0] - self.steps if running else sys.maxsize
+        piece = computed = 0
+        if self._late or running > scheduler.budget:
             return 0
-        steps = self._ends[0][0] - self.steps
+        if self._begun:
+            first = next(iter(self._begun))
+            piece, computed, longest = scheduler.budget - running, first.computed, scheduler.longest_chunk
+            if not piece or (longest or piece) < piece:
+                return 0
+            steps = min(steps, (first.missing - 1) // piece)
+        elif not running or len(scheduler.waiting) != self._kept_out:
+            return 0
+        self.piece = piece, computed
         # An eviction may change whose turn it is by the longest prefix.
-        ranked = waiting and scheduler.config.queue == "longest-prefix"
+        ranked = not piece and self._kept_out and scheduler.config.queue == "longest-prefix"
         free = scheduler.manager.num_free if ranked else self._cache.num_free
-        if free < running * (steps // size + 1):
+        if free < running * (steps // size + 1) + piece * steps // size + 1:
+            free -= computed // -size  # the blocks that the prompt has are none that it takes
+            taken = 0
             for step in range(steps):
-                free -= len(edges.get((self.steps + step) % size, ()))
-                if free < 0:
+                taken += len(self._edges[(self.steps + step) % size])
+                if taken - (computed + (step + 1) * piece) // -size > free:
                     return step
         return steps
 
     def advance(self, steps: int) -> list[Request]:
         """Take so many steps, `horizon()` at most. Returns those that have finished with the last one."""
-        self._take(range(self.steps, self.steps + steps))
+        piece, _ = self.piece
+        if piece:
+            step = Step([(next(iter(self._begun)), piece)])
+            self.scheduler.begin()
+            for at in range(self.steps, self.steps + steps):
+                self._take(range(at, at + 1), step.plan)
+                self.scheduler.computed(step, ())
+        else:
+            self._take(range(self.steps, self.steps + steps))
         self._count(steps)
         return self._finish([])
 
@@ -144,7 +165,7 @@ class Crowd:
         scheduler, size, begun = self.scheduler, self._size, self._begun
         budget = scheduler.budget - len(self._members)
         chunks = scheduler.plan_chunks(list(begun), budget, scheduler.longest_chunk) if begun else []
-        needed = len(self._edges.get(self.steps % size, ()))
+        needed = len(self._edges[self.steps % size])
         for request, n in chunks:
             needed += -(-(request.computed + n) // size) - -(-request.computed // size)
         if budget < 0 or self._late or needed > self._cache.num_free:
@@ -193,17 +214,17 @@ class Crowd:
         """
         edges, size, cache = self._edges, self._size, self._cache
         if type(cache) is NoPrefixCache and not chunks:  # nothing becomes findable: all at once are the same blocks
-            takers = [member for step in steps for member in edges.get(step % size, ())]
+            takers = [member for step in steps for member in edges[step % size]]
             for member, block in zip(takers, cache.allocate(len(takers)) or () if takers else (), strict=True):
                 member.sequence.table.blocks.append(block)
             return
         for step in steps:
-            here = {*edges.get(step % size, ()), *edges.get((step + 1) % size, ())}
-            if not here and not chunks:
-                continue
-            todo: list[tuple[int, Any, int]] = [(member.place, member, 0) for member in here]
-            todo += [(self._begun[request], request, n) for request, n in chunks]
-            for _, who, n in sorted(todo, key=itemgetter(0)):
+            take, fill = edges[step % size], edges[(step + 1) % size]
+            todo: list[tuple[int, Any, int]] = [(self._begun[request], request, n) for request, n in chunks]
+            if take or fill:
+                todo += [(member.place, member, 0) for member in {*take, *fill}]
+                todo.sort(key=itemgetter(0))
+            for _, who, n in todo:
                 if n:
                     self.scheduler.grow(who, n)
                 else:

@@ -185,9 +185,9 @@ class Scheduler:
             self._delivered += 1
         finished = []
         for request, n in step.plan:
-            again = min(request.most_computed - request.computed, n)
             self._computed += n
-            self._recomputed += max(0, again)
+            if request.computed < request.most_computed:
+                self._recomputed += min(request.most_computed - request.computed, n)
             request.computed += n
             request.most_computed = max(request.most_computed, request.computed)
             if len(request.output) >= request.max_tokens or request in ended:

@@ -23,6 +23,7 @@ class Step:
         swapped_out: blocks to copy to the host before all else, as (device, host).
         copies: blocks to copy before anything is written, as (source, destination).
         swapped_in: blocks to copy from the host after that, before anything is computed, as (host, device).
+        sampling: those of whom a token comes out: all that they have is computed in this step.
     """
 
     plan: Plan = field(default_factory=list)
@@ -32,6 +33,9 @@ class Step:
     swapped_out: list[tuple[int, int]] = field(default_factory=list)
     swapped_in: list[tuple[int, int]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.sampling = [request for request, n in self.plan if n == request.missing]
+
     @property
     def num_tokens(self) -> int:
         """Tokens that are computed."""
@@ -39,13 +43,10 @@ class Step:
 
     def copied(self, block_size: int) -> tuple[int, int]:
         """Requests whose keys and values are copied to the host or back, and tokens, by whole blocks."""
+        if not (self.swapped_out or self.swapped_in):
+            return 0, 0  # as nearly always
         moved = sum(r.computed > 0 for r in self.preempted) + sum(r.computed > r.cached for r in self.admitted)
         return moved, block_size * (len(self.swapped_out) + len(self.swapped_in))
-
-    @property
-    def sampling(self) -> list[Request]:
-        """Those of whom a token comes out: all that they have is computed in this step."""
-        return [request for request, n in self.plan if n == request.missing]
 
 
 def step(scheduler: Scheduler) -> Plan:

@@ -7,15 +7,17 @@ a token that comes out is a number that nobody else has.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
 
 from labkit.cache.checks import whole_number
+from labkit.cache.tokens import TOKEN_BYTES
 from labkit.errors import SimulationError
 from labkit.scheduling.horizon import Crowd, has_horizon
 from labkit.scheduling.request import Request, State
@@ -152,15 +154,18 @@ def requests_of(trace: Trace, block_size: int) -> Iterator[Request]:
     ids than it has blocks, or all of a prompt without ids) is the request's own and shared with nobody.
     """
     each = trace.block_tokens or block_size
-    for index in range(len(trace)):
-        length, output = max(1, int(trace.input_tokens[index])), max(1, int(trace.output_tokens[index]))
-        # Ids give tokens below 2**31, so this is none of them.
-        prompt = np.full(length, 2**31 + index % 2**31, np.uint32)
-        ids = None if trace.hash_ids is None else trace.hash_ids[index]
-        if ids is not None and len(ids):
-            shared = np.repeat(np.asarray(ids, np.int64) % 2**31, each)[:length]
-            prompt[: len(shared)] = shared
-        yield Request(index, prompt.tobytes(), output, arrival=float(trace.arrival_s[index]))
+    prompts: Iterable[Any] = repeat(None) if trace.hash_ids is None else trace.hash_ids
+    rows = zip(trace.input_tokens, trace.output_tokens, trace.arrival_s, prompts, strict=False)
+    for index, (length, output, arrival, given) in enumerate(rows):
+        tokens = max(1, int(length))
+        ids = [] if given is None else np.asarray(given)[: -(-tokens // each)].tolist()
+        parts = [(id % 2**31).to_bytes(TOKEN_BYTES, sys.byteorder) * each for id in ids]
+        left = tokens - each * len(ids)
+        if left < 0:  # the last block is part filled
+            parts[-1] = parts[-1][: left * TOKEN_BYTES]
+        own = 2**31 + index % 2**31  # ids give tokens below 2**31, so this is none of them
+        parts.append(own.to_bytes(TOKEN_BYTES, sys.byteorder) * left)
+        yield Request(index, b"".join(parts), max(1, int(output)), arrival=float(arrival))
 
 
 def simulate(
@@ -328,8 +333,9 @@ class _Run:
         began = self.steps
         while self.now < until and (known := min(crowd.horizon(), most_steps - self.steps)):
             tokens = len(crowd)
-            self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known)
-            self.metrics.itl.add_rising(seconds, tokens)
+            self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known, *crowd.piece)
+            if tokens:
+                self.metrics.itl.add_rising(seconds, tokens)
             self.steps += len(seconds)
             self._ended(crowd.advance(len(seconds)))
         return self.steps > began

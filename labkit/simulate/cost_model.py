@@ -92,24 +92,35 @@ class CostModel:
         computing = tokens * self.token_s + pairs * self.pair_s
         return self.fixed_s + max(reading, computing)
 
-    def decodes(self, tokens: int, context: int, now: float, until: float, most: int) -> tuple[float, list[float]]:
-        """Steps one after the other in which the same sequences take a token each.
+    def decodes(
+        self, tokens: int, context: int, now: float, until: float, most: int, piece: int = 0, computed: int = 0
+    ) -> tuple[float, list[float]]:
+        """Steps one after the other in which the same sequences take a token each, and a prompt as many.
 
         Args:
             tokens: sequences.
             context: tokens that they have in memory together.
             now, until: the first step begins now, and none begins at `until` or later.
             most: steps at most.
+            piece: tokens of one prompt that are computed in each step as well.
+            computed: tokens that it has in memory before the first.
 
         Returns:
             When the last of them ends, and the seconds of each: those of `seconds`, which rise with the context.
         """
         fixed, weights, each, pair = self.fixed_s, self.weights_s, self.context_s, self.pair_s
-        every = tokens * self.token_s
+        every = (tokens + piece) * self.token_s
+        pairs = context + piece * computed + piece * (piece + 1) // 2 - piece * piece
+        context += computed
+        # Of the prompt each piece attends to one piece more than the one before.
+        more, more_pairs = tokens + piece, tokens + piece * piece
         seconds: list[float] = []
-        while now < until and len(seconds) < most:
-            context += tokens
-            reading, computing = weights + context * each, every + context * pair
+        for _ in range(most):
+            if now >= until:
+                break
+            context += more
+            pairs += more_pairs
+            reading, computing = weights + context * each, every + pairs * pair
             last = fixed + (reading if reading >= computing else computing)
             now += last
             seconds.append(last)

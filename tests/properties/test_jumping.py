@@ -140,7 +140,7 @@ def run(load: Any, config: dict[str, Any], cache: str, cost: CostModel, together
         "tables": {name: manager.blocks(name) for name in manager.sequences()},
         "sequences": {name: (s.table.num_tokens, s.tail, s.room) for name, s in manager._sequences.items()},
         "contents": list(manager.contents().items()),
-        "pool": list(manager.cache.refs.pool._free),
+        "pool": manager.cache.refs.pool.allocate(manager.num_free),
     }
 
 
