@@ -86,7 +86,7 @@ def show_check(name: str, exercise: str, mistake: str) -> Any:
     if mistake not in texts:
         raise LessonError(f"There is no mistake {mistake!r} here; name one of: {', '.join(filter(None, texts))}.")
     verdict = runner.check(name, exercise, texts[mistake], over=("reference",))
-    hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule))
+    hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule, verdict.kind))
     waiting = iter(hints)
     return CheckReport(
         verdict, report.render(verdict), heading=entry.title, hints=len(hints), on_hint=lambda: next(waiting, None)

@@ -14,7 +14,7 @@ from labkit.errors import LessonError
 from labkit.grading.compare import whole
 from labkit.grading.display import show
 from labkit.grading.judge import Judge, Run
-from labkit.grading.language import Op, Rule
+from labkit.grading.language import COMMON, Op, Rule
 from labkit.grading.mistakes import bank
 from labkit.grading.solutions import code_above, solutions
 from labkit.grading.source import Source
@@ -56,8 +56,12 @@ class BreakIt(Specification):
     example: str = ""
     allowed: tuple[str, ...] = ()
     rules = (
-        Rule("the-right-one-survives", "A right implementation must keep every rule under your operations."),
-        Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations."),
+        Rule(
+            "the-right-one-survives",
+            "A right implementation must keep every rule under your operations.",
+            "Which of your operations asks for what no implementation may do? Take it out: what convicts is legal.",
+        ),
+        Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations.", COMMON),
     )
 
     @cached_property
@@ -179,7 +183,8 @@ class BreakIt(Specification):
             )
         if wrong.ok:
             return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
-        verdict = self._verdict("pass", None, "")
+        # It passes, and the story of how the wrong one fell is the picture of what was found.
+        verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [
             f"It falls at operation {used}, by the rule {wrong.failures[0].rule}: {_reason(wrong)}"
@@ -204,6 +209,8 @@ class BreakIt(Specification):
         if broken == 0:
             states[1].state = "unknown"
         trace = judge.counterexample(run) if judge and run else None
+        if trace is not None:
+            trace.whose = "a right one" if broken == 0 else "the wrong one"
         return Verdict(
             "",
             self.exercise,

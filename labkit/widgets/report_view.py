@@ -21,8 +21,12 @@ def report_view(verdict: Verdict, text: str) -> CheckReport:
     exercise = lesson.exercise(verdict.exercise)
     progress = Progress()
     begun = verdict.kind != "not-written" or any(rule.state == "held" for rule in verdict.rules)
-    hints = [hint for hint in exercise.spec.hints_for(verdict.rule if begun else None) if hint]
+    hints = [hint for hint in exercise.spec.hints_for(*(_broken(verdict) if begun else (None,))) if hint]
     level = min(progress.hint_level(lesson.key, exercise.id), len(hints))
+
+    def show_solution() -> str | None:
+        text = solutions.solution(lesson.key, exercise.id)
+        return text and solutions.brief(text)
 
     def open_hint() -> str | None:
         opened = progress.open_hint(lesson.key, exercise.id)
@@ -35,10 +39,17 @@ def report_view(verdict: Verdict, text: str) -> CheckReport:
         opened=[] if verdict.passed else hints[:level],
         hints=0 if verdict.passed else len(hints),
         on_hint=open_hint,
-        on_solution=None if verdict.passed else lambda: solutions.solution(lesson.key, exercise.id),
+        on_solution=None if verdict.passed else show_solution,
         difference=solutions.difference(lesson.key, exercise.id, text) if verdict.passed else "",
         next_step=next_step(lesson, exercise.id, set(progress.passed_all())) if verdict.passed else "",
     )
+
+
+def _broken(verdict: Verdict) -> tuple[str | None, str]:
+    """The rule that a report is about and the kind of its verdict; "rule" where another exception was due."""
+    steps = verdict.counterexample.steps if verdict.counterexample else []
+    due = next((step.expected or "" for step in steps if step.broken), "")
+    return verdict.rule, "rule" if due.startswith("raises ") else verdict.kind
 
 
 def next_step(lesson: Lesson, done: str, passed: set[tuple[str, str]]) -> str:
