@@ -192,6 +192,7 @@ LESSON = Lesson(
         Exercise("example_blocks", "«A few words»", 5, 1, 3, ExampleBlocks(), "labkit.cache.block_table:blocks_needed"),
         Exercise("break_example", "«A few words»", 5, 2, 3, BreakExample(), kind="break"),
     ),
+    ending="«What the learner can say now, in their own voice: I can say why ...»",
 )
 '''
 

@@ -80,9 +80,9 @@ def _core(item: str) -> str:
 
 def _marks(due: list[list[str]], mine: list[list[str]]) -> tuple[list[list[bool]], list[list[bool]]]:
     """What differs between answers of another form: what has no counterpart in the same order."""
-    flat = [[_core(item) for line in side for item in line] for side in (due, mine)]
+    left, right = ([_core(item) for line in side for item in line] for side in (due, mine))
     matched: tuple[set[int], set[int]] = (set(), set())
-    for block in SequenceMatcher(None, *flat, autojunk=False).get_matching_blocks():
+    for block in SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
         matched[0].update(range(block.a, block.a + block.size))
         matched[1].update(range(block.b, block.b + block.size))
 

@@ -338,9 +338,11 @@ class Instance:
             # No rule but the seed: an order that is never that of the pairs would tell something about them.
             sides.sort(key=lambda s: stable_hash(self.seed, *self._name, "side", s))
         self.pairs, self.sides = tuple(pairs), tuple(sides)
-        raw_sides = [(raw["right"], "pairs", i, "right") for i, raw in enumerate(data["pairs"])]
-        raw_sides += [(raw, "extra", i) for i, raw in enumerate(data.get("extra", []))]
-        for raw, *place in raw_sides:
+        sides_at: list[tuple[Any, tuple[str | int, ...]]] = [
+            *((raw["right"], ("pairs", i, "right")) for i, raw in enumerate(data["pairs"])),
+            *((raw, ("extra", i)) for i, raw in enumerate(data.get("extra", []))),
+        ]
+        for raw, place in sides_at:
             said = data.get("elsewhere", {}).get(str(raw), "")
             self.elsewhere[plain(self._at(raw, *place).strip())] = self._at(said, "elsewhere", str(raw)).strip()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from labkit.widgets.check_report import CheckReport
 
 if TYPE_CHECKING:
+    from labkit.grading.progress import Progress
     from labkit.grading.verdict import Verdict
     from labkit.specs import Lesson
 
@@ -41,7 +42,7 @@ def report_view(verdict: Verdict, text: str) -> CheckReport:
         on_hint=open_hint,
         on_solution=None if verdict.passed else show_solution,
         difference=solutions.difference(lesson.key, exercise.id, text) if verdict.passed else "",
-        next_step=next_step(lesson, exercise.id, set(progress.passed_all())) if verdict.passed else "",
+        next_step=next_step(lesson, exercise.id, progress) if verdict.passed else "",
     )
 
 
@@ -52,14 +53,15 @@ def _broken(verdict: Verdict) -> tuple[str | None, str]:
     return verdict.rule, "rule" if due.startswith("raises ") else verdict.kind
 
 
-def next_step(lesson: Lesson, done: str, passed: set[tuple[str, str]]) -> str:
-    """What comes after the exercise `done`: the next one that is open, else the questions at the end."""
-    ids = [e.id for e in lesson.exercises]
-    after = lesson.exercises[ids.index(done) + 1 :] if done in ids else lesson.exercises
-    for exercise in after:
-        if (lesson.key, exercise.id) not in passed and not exercise.stretch:
-            return f"{exercise.title} ({exercise.id}, {exercise.minutes} minutes)"
-    for exercise in lesson.exercises:
-        if (lesson.key, exercise.id) not in passed and not exercise.stretch and exercise.id != done:
-            return f"{exercise.title} ({exercise.id}, {exercise.minutes} minutes), which is still open above"
-    return "the questions at the end of the lesson"
+def next_step(lesson: Lesson, done: str, progress: Progress) -> str:
+    """What comes after the exercise `done`: what is open in the lesson, those behind it first, else the next lesson."""
+    from labkit import specs
+    from labkit.grading.standing import open_in, progress_rows
+
+    (row,) = progress_rows(lesson.key, progress)
+    for exercise in row["exercises"]:
+        exercise["passed"] |= exercise["id"] == done
+    if words := open_in(row, done):
+        return words
+    key = specs.following(lesson.key)
+    return f"lesson {key[:2]}, {specs.lesson(key).title}: the end of this lesson opens it" if key else ""

@@ -412,4 +412,6 @@ LESSON = Lesson(
                  slot="admission", stretch=True),
     ),
     paths=("storms", "whole"),
+    ending="I can say of a request whether it may start now, later or never, and what each gate asks before it says "
+    "so. A gate moves the waiting to another place, and I can say to which.",
 )  # fmt: skip

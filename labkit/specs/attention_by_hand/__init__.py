@@ -474,4 +474,6 @@ LESSON = Lesson(
                  "labkit.attention.by_hand:last_row_only"),
         Exercise("break_the_mask", "Break it: the mask in the wrong corner", 5, 2, 3, BreakTheMask(), kind="break"),
     ),
+    ending="I can compute attention with paper and pencil, and say why a token that is added changes no row before "
+    "it: so keys and values can be kept, and a new token costs one row.",
 )  # fmt: skip

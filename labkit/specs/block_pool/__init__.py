@@ -307,4 +307,6 @@ LESSON = Lesson(
         Exercise("break_two_piles", "Break it: the pool with two piles", 5, 3, 3, BreakTheTwoPiles(), kind="break"),
         Exercise("find_leak", "Find the leak", 8, 2, 3, FindLeak(), POOL + "find_leak", stretch=True),
     ),
+    ending="I can say of every block whether it is held or free, and what a pool must leave as it was when it says "
+    "no. Where the two do not add up to the pool, I can name the blocks that were lost.",
 )

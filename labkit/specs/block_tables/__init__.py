@@ -418,4 +418,6 @@ LESSON = Lesson(
         ),
         Exercise("break_counted_room", "Break it: the room that was counted", 5, 3, 3, BreakTheRoom(), kind="break"),
     ),
+    ending="I can follow a token from its position through the table to its slot. So I can say why a sequence needs "
+    "no two blocks side by side, and what it looks like when somebody writes as if it did.",
 )

@@ -401,4 +401,6 @@ LESSON = Lesson(
                  kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can say how many requests were served well, how much memory or how many cards are enough for that, and "
+    "of which draw of the load this is true. And I can put a trace of my own to the same test.",
 )  # fmt: skip

@@ -369,4 +369,6 @@ LESSON = Lesson(
         Exercise("waste_by_kind", "Where the memory went", 8, 2, 5, WasteByKind(), "labkit.cache.waste:waste_by_kind"),
         Exercise("twice_released", "Break it: the release that comes twice", 6, 3, 4, TwiceReleased(), kind="break"),
     ),
+    ending="I can take the memory of a server apart, slot by slot, into used, reserved, internal, external and free. "
+    "So I can say which of them a remedy would give back, before anybody tries it.",
 )  # fmt: skip

@@ -254,4 +254,6 @@ LESSON = Lesson(
         Exercise("break_queue_first", "Break it: the queue goes first", 6, 3, 4, BreakTheQueueFirst(), kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can go through a step of a server: who decodes, whose prompt gets what is left of the budget, and who "
+    "comes in. So I can say whose wait gets longer when a long prompt is cut smaller.",
 )  # fmt: skip

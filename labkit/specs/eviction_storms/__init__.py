@@ -410,4 +410,6 @@ LESSON = Lesson(
         Exercise("break_red_line", "Break it: the red line", 6, 3, 4, BreakTheRedLine(), kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can look at a board full of evictions and say whether it is a storm: by what is done twice and by "
+    "nothing else. I have an alarm that says it, tried on boards that it had not seen.",
 )

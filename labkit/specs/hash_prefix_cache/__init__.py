@@ -520,4 +520,6 @@ LESSON = Lesson(
         Exercise("allocate_prompt", "Room for a prompt, hits first", 12, 4, 4, AllocatePrompt(),
                  "labkit.cache.queue_prefix_cache:allocate_prompt", stretch=True),
     ),
+    ending="I can say why a cached block counts only with everything before it, so that one changed word at the "
+    "beginning costs the whole prompt, and why a hit must be held before anything else is taken.",
 )  # fmt: skip

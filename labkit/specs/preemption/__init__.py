@@ -426,4 +426,6 @@ LESSON = Lesson(
         Exercise("SwapPool", "Host blocks", 15, 3, 3, Swap(), SWAP + "SwapPool", slot="preemption", stretch=True),
     ),
     paths=("storms", "whole"),
+    ending="I can say who gives memory up when there is none left, what that one loses, and from which length on a "
+    "copy is cheaper than computing again. And I know which counters do not show any of it.",
 )  # fmt: skip

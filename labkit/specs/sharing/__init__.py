@@ -207,4 +207,6 @@ LESSON = Lesson(
         Exercise("break_two_requests", "Break it: the copy that was forgotten", 5, 3, 3, BreakTheTwoRequests(),
                  kind="break"),
     ),
+    ending="I can say who holds a block, and why the last to let go of it gives it back. Several answers to one "
+    "prompt keep it once, and a block is copied only when somebody writes into it and is not alone.",
 )  # fmt: skip

@@ -565,4 +565,6 @@ LESSON = Lesson(
         Exercise("blocks_that_fit", "How many blocks fit", 8, 2, 3, BlocksThatFit(),
                  "labkit.cache.geometry:blocks_that_fit", stretch=True),
     ),
+    ending="I can say how many bytes a token leaves behind in a given model, and how many blocks a GPU has room for. "
+    "And I can say why decoding waits for memory and a prompt for arithmetic.",
 )  # fmt: skip
