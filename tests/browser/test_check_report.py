@@ -39,7 +39,7 @@ def wrong(lesson: str, exercise: str, name: str) -> str:
 def test_both_answers_line_up_and_what_differs_is_underlined(lab: Any, page: Any, browse: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     source = (
-        "def waste_by_kind(held, holes, wanted):\n"
+        "def waste_by_kind(reservations, holes, wanted):\n"
         "    return {'used': 3, 'reservation': 4, 'internal': 8, 'external': 0, 'free': 0}\n"
     )
     report = report_of(lab, page, browse, "03", "waste_by_kind", source, f"waste-{width}.ipynb")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labkit.grading.standing import whats_next
-from labkit.grading.verdict import RuleState, Verdict
+from labkit.grading.verdict import Counterexample, RuleState, Step, Verdict
 from labkit.observe.events import EventLog
 from labkit.widgets import CheckReport, EngineMap, LessonEnd, OpeningCard, ProgressOverview
 from labkit.widgets.check_report import replay_line, tag_of
@@ -74,6 +74,33 @@ def test_whoever_has_written_nothing_is_asked_how_to_begin(fresh_home, kind, sta
     report = report_view(verdict, "def watermark_gate(): ...")
     report.handle({"type": "hint"}, [])
     assert report.opened[0].startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "expected", "first"),
+    [
+        ("nothing-is-changed", "rule", "1", "Does any line of yours sort"),
+        ("nothing-is-changed", "raised", "an answer", "Which values do the names in the line that raised"),
+        ("another-way-is-refused", "raised", "raises SchedulerError", "With which words may `how` be answered"),
+        ("answers-stay-as-they-were", "changed-answer", "[1]", "Is what you return the same object"),
+        (None, "endless-loop", None, "What does the condition of your loop read"),
+        (None, "syntax", None, "Four requests run"),
+    ],
+)
+def test_the_first_hint_is_about_what_went_wrong(fresh_home, rule, kind, expected, first):
+    step = Step(1, "call", {}, "choose_victim()", "x", expected, broken=True)
+    example = Counterexample("", [step], 1) if expected else None
+    word = "fail" if rule else "error"
+    verdict = Verdict("18_preemption", "choose_victim", word, rule=rule, kind=kind, counterexample=example)
+    report = report_view(verdict, "def choose_victim(): ...")
+    report.handle({"type": "hint"}, [])
+    assert report.opened[0].startswith(first)
+
+
+def test_both_answers_are_laid_out_for_the_page():
+    steps = CheckReport(failed()).verdict["counterexample"]["steps"]
+    assert [list(piece) for piece in steps[2]["answers"]["expected"][0]] == [["1", False]]
+    assert "answers" not in steps[0]
 
 
 def test_a_report_gives_its_text():
