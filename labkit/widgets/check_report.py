@@ -69,6 +69,7 @@ class CheckReport(LabWidget):
         example = data["counterexample"]
         self._carried = (example or {}).get("replay") or {}
         self._setup = (example or {}).get("setup") or ""
+        self._whose = (example or {}).get("whose", "yours")
         replay = self._replay()
         super().__init__(
             verdict={**data, "counterexample": example and {**_laid_out(example), "replay": None}},
@@ -115,7 +116,7 @@ class CheckReport(LabWidget):
     def _replay(self) -> dict[str, Any]:
         """The replay as the page draws it; {} where there is none, or none that can be drawn."""
         try:
-            return report_replay.for_page(self._carried, self._setup) if self._carried else {}
+            return report_replay.for_page(self._carried, self._setup, self._whose) if self._carried else {}
         except Exception:
             return {}  # whatever the code under check built: the report stands without a picture of it
 

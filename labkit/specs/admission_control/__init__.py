@@ -39,7 +39,7 @@ class CanEverFit(FunctionSpecification):
             1 400 20 16
             900000 200000 65536 16
         a-started-block-counts: A block that holds one token of it is needed whole.
-            ? 81 slots of 16 tokens a block: how many blocks is that, and what does // answer?
+            ? 81 slots of 16 tokens per block: how many blocks is that, and what does // answer?
             70 13 5 16
             80 10 5 16
             16 2 1 16
@@ -219,7 +219,7 @@ class FullSequenceGate(FunctionSpecification):
             80 48 1 16
             16 8 1 4
         a-started-block-counts: A block that holds one token is needed whole.
-            ? 33 tokens, 16 a block: how many blocks is that, and what does // answer?
+            ? 33 tokens, 16 per block: how many blocks is that, and what does // answer?
             33 0 2 16
             28 0 1 16
             52 16 2 16
@@ -325,7 +325,7 @@ class LatencyGate(FunctionSpecification):
     )
     hints = (
         "9,000 tokens of prompts wait, and 1,000 of them begin each second. When does the last of them begin?",
-        "Tokens divided by tokens a second are seconds. Without a speed nobody can tell, and then nobody is refused.",
+        "Tokens divided by tokens per second are seconds. Without a speed nobody can tell, and then nobody is refused.",
         "if tokens_per_s == ____:\n    return ____\nreturn queued_tokens / ____ <= ____",
     )
     search = {

@@ -23,7 +23,7 @@ KIND = {"+": "stored", "-": "removed", "*": "cleared"}
 
 
 class RegretRate(FunctionSpecification):
-    """Regretted evictions a second, from a stream of events.
+    """Regretted evictions per second, from a stream of events.
 
     In a witness an event is its second, + (stored), - (removed) or * (cleared), and the content.
     """
@@ -353,8 +353,8 @@ def _told(name: str, at: int) -> str:
     last = slice(max(0, at - 3), at + 1)
     means = {figure: float(np.nanmean(found[figure][last])) for figure in ("computed", "recomputed", "regretted")}
     return (
-        f"In these 20 s: {means['computed']:,.0f} tokens computed a second, {means['recomputed']:,.0f} of them again "
-        f"after a preemption, and {means['regretted']:,.1f} blocks of 16 tokens a second wanted again."
+        f"In these 20 s: {means['computed']:,.0f} tokens computed per second, {means['recomputed']:,.0f} of them again "
+        f"after a preemption, and {means['regretted']:,.1f} blocks of 16 tokens per second wanted again."
     )
 
 

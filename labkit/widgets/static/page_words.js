@@ -41,7 +41,9 @@ function pageWords(board) {
     }
     const text = step ? `${step}  ${labelOf(step)}` : replay.steps || board.labels.length ? "0  before the first step" : "Nothing has happened yet.";
     if (sentence.textContent !== text) sentence.textContent = text;
-    counts.textContent = `free ${c.free.toLocaleString("en-US")} · held ${(c.held - lost).toLocaleString("en-US")} · cached ${c.cached.toLocaleString("en-US")}${lost ? ` · lost ${lost.toLocaleString("en-US")}` : ""}`;
+    // Nothing is cached before lesson 07, and lost only where somebody has made a mistake.
+    const states = [["free", c.free], ["held", c.held - lost], replay.seen.has("cached") || c.cached ? ["cached", c.cached] : null, lost ? ["lost", lost] : null];
+    counts.textContent = states.filter(Boolean).map(([word, n]) => `${word} ${n.toLocaleString("en-US")}`).join(" · ");
     wrong.textContent = !twice.length ? "" : twice.length === 1 ? `block ${twice[0]} has two owners` : `blocks ${twice.slice(0, 6).join(", ")}${twice.length > 6 ? " …" : ""} have two owners`;
     paintLegend();
     root.dataset.step = step;
