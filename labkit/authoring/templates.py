@@ -147,10 +147,9 @@ class ExampleBlocks(FunctionSpecification):
     rules = rules_from(
         """
         a-started-block-counts: «A sentence a learner can read: a block that holds a token is needed whole.»
-            ?
             17 16
         full-blocks-have-no-spare: «Tokens that fill their blocks exactly need no further block.»
-            ? «A first hint for whoever broke this rule; `?` alone, as above, where the first of `hints` is about it.»
+            ? «A first hint for whoever broke this rule; `?` alone where the first of `hints` is about it.»
             16 16
             0 16
         """

@@ -180,10 +180,10 @@ class BreakIt(Specification):
                 f"A right implementation does not survive this either, so it convicts nobody: {_reason(right)}",
                 judge,
                 right,
+                whose="the right one",
             )
         if wrong.ok:
             return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
-        # It passes, and the story of how the wrong one fell is the picture of what was found.
         verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [
@@ -204,13 +204,14 @@ class BreakIt(Specification):
         judge: Judge | None = None,
         run: Run | None = None,
         kind: str = "rule",
+        whose: str = "the wrong one",
     ) -> Verdict:
         states = [RuleState(r.name, r.statement, "broken" if i == broken else "held") for i, r in enumerate(self.rules)]
         if broken == 0:
             states[1].state = "unknown"
         trace = judge.counterexample(run) if judge and run else None
-        if trace is not None:
-            trace.whose = "a right one" if broken == 0 else "the wrong one"
+        if trace:
+            trace.whose = whose
         return Verdict(
             "",
             self.exercise,

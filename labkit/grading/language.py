@@ -2,7 +2,7 @@
 
     rules = rules_from('''
         counts-the-holders: count(block) is the number of tables that hold the block.
-            ? A first hint for whoever broke this rule; `?` alone where the exercise's own is about this rule.
+            ? A first hint for whoever broke this rule; `?` alone where the exercise's own is about it.
             new 3; allocate 2; share 0 1
             new 2; allocate 1; drop 0
     ''')
@@ -37,7 +37,7 @@ class Rule:
     """One thing that must hold: a short hyphenated name and a sentence that a learner can read.
 
     Attributes:
-        hint: a first hint for whoever broke it; `COMMON` where the exercise's own is about this rule. A test finds "".
+        hint: a first hint for whoever broke it; `COMMON` where the exercise's own is about it, "" for the first.
         witnesses: sequences of operations that expose the plainest violations, as text.
     """
 

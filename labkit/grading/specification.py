@@ -130,6 +130,8 @@ class Specification:
     def hints_for(self, rule: str | None, kind: str = "") -> tuple[str, ...]:
         """The hints for a learner whose code broke this rule, in this way (the kind of the verdict)."""
         own = next((r.hint for r in (*self.rules, *GENERAL) if r.name == rule), "")
+        if not own and rule == self.stay:
+            own = GENERAL[0].hint
         first = FIRST_HINTS.get(kind) or ("" if own == COMMON else own)
         return (first or self.hints[0], *self.hints[1:])
 

@@ -65,7 +65,7 @@ class Counterexample:
         failing: the `n` of the broken line.
         replay: the log of the same run as data, or None where nothing is drawn: what `to_data` of an `EventLog`
             ("kind": "events") or a `TreeLog` ("kind": "tree") gives, and "step", the step to open at, from 0.
-        whose: whose answer the seen one is, as the report calls it.
+        whose: the code whose answers are shown.
     """
 
     setup: str
