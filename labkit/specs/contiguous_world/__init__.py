@@ -159,6 +159,7 @@ class ReleaseCoalesce(Specification):
             call [[0,4],[20,4]] 16 3
             new 6; allocate A 2; allocate B 2; release A; allocate C 2; release B
         touching-holes-are-one: No two holes touch: where nothing lies between them they are one hole.
+            ?
             call [[0,1],[4,3],[20,1]] 7 3
             call [[0,1],[8,3],[20,1]] 5 3
             call [[2,3]] 5 3
