@@ -531,10 +531,8 @@ class BreakTheStaleEntry(BreakIt):
         '("evict",)]',
     )
     rules = (
-        Rule(
-            "the-right-one-survives", "A right LRU must keep every rule under your operations.", BreakIt.rules[0].hint
-        ),
-        Rule("the-wrong-one-falls", "The wrong LRU must break a rule under your operations.", BreakIt.rules[1].hint),
+        Rule("the-right-one-survives", "A right LRU must keep every rule under your operations."),
+        Rule("the-wrong-one-falls", "The wrong LRU must break a rule under your operations."),
     )
     renamed = {"LRU": "new"}
     example = '("LRU",)'
