@@ -116,8 +116,8 @@ def test_hints_and_rules_are_there(lesson: specs.Lesson, exercise: specs.Exercis
     assert len({r.name for r in spec.rules}) == len(spec.rules)
     assert all(r.statement.endswith(".") for r in spec.rules)
     assert all(r.hint.endswith(("?", ".")) for r in spec.rules if r.hint)
-    # The exercise's own is about the worst rule at least, and how the wrong one falls; that of `GENERAL` is about what a
-    # call is given.
+    # The exercise's own is about the worst rule, and about how the wrong one falls; that of `GENERAL` about what a call
+    # is given.
     others = [r for r in spec.rules[1:] if r.name not in (spec.stay, "the-wrong-one-falls")]
     undecided = [r.name for r in others if not r.hint]
     assert not undecided, "write a first hint below each of these rules, or `?` where the exercise's own is about it"
