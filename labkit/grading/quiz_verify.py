@@ -1,8 +1,8 @@
 """What holds for *Verify it*: a claim is true, false or too broad, and nothing but the evidence tells which.
 
 Whoever answers by habit ("too broad", the careful one, the longest one) must not be right for it. So all three verdicts
-stand among the options, "too broad" twice, since it is the careful one; and over the lessons each verdict is right
-about as often as the others, with no run of three.
+stand among the options; where "too broad" is right it is not the only careful one; and over the lessons each verdict is
+right about as often as the others, with no run of three.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from labkit.grading.quiz_question import Question
 
 VERDICTS = ("True", "False", "Too broad")
-LONGER = 4
-"""By how many characters the right option may be longer than all others."""
+LONGER = 1.1
+"""How many times as long as the longest of the others the right option may be."""
 FEWEST, MOST = 1 / 4, 1 / 2
 """The shares of the lessons in which a verdict is the right one."""
 
@@ -35,16 +35,16 @@ def in_one(question: Question) -> Iterator[tuple[str, str]]:
     count = Counter(verdict(text) for text in texts)
     if count[""]:
         yield "do not all begin with a verdict", "begin each with `True;`, `False;` or `Too broad;` and its evidence"
-    for word in VERDICTS[:2]:
+    for word in VERDICTS:
         if not count[word]:
             yield f"hold no `{word}`", "let all three verdicts occur"
-    if count["Too broad"] < 2:
-        yield "hold fewer than two `Too broad`", "add one on other evidence, so that none is alone in its caution"
+    if right_verdict(question) == "Too broad" and count["Too broad"] == 1:
+        yield "leave the right one alone in its caution", "add another `Too broad` on other evidence"
     right = [len(option["text"]) for option in question.data["options"] if option.get("right") is True]
     wrong = [len(option["text"]) for option in question.data["options"] if option.get("right") is not True]
-    if right and wrong and right[0] > max(wrong) + LONGER:
-        problem = f"give the right one away: it is {right[0] - max(wrong)} characters longer than all others"
-        yield problem, f"bring it to {LONGER} at most"
+    if right and wrong and right[0] > LONGER * max(wrong):
+        problem = f"give the right one away: it has {right[0]} characters, and no other more than {max(wrong)}"
+        yield problem, "make it a tenth longer than the longest of the others at most"
 
 
 def over_lessons(claims: Sequence[Question]) -> Iterator[tuple[Question, str, str]]:

@@ -20,7 +20,7 @@ FOUR = ("True", "False", "Too broad", "Too broad")
 
 def claim(folder: Path, right: int, verdicts: tuple[str, ...] = FOUR, longer: int = 0, name: str = "claim") -> Path:
     lines = [
-        "lesson: claim",
+        f"lesson: {name}",
         "title: A claim",
         "questions:",
         "  - id: verify",
@@ -41,6 +41,10 @@ def errors(found: list[Finding]) -> list[str]:
     return [f.problem for f in found if f.level == "error"]
 
 
+def test_a_lone_too_broad_is_fine_where_it_is_wrong(tmp_path: Path) -> None:
+    assert errors(lint(claim(tmp_path, 0, ("True", "True", "False", "Too broad")))) == []
+
+
 @pytest.mark.parametrize("right", range(4))
 def test_a_claim_with_all_verdicts_is_good_whichever_is_right(tmp_path: Path, right: int) -> None:
     assert errors(lint(claim(tmp_path, right))) == []
@@ -51,9 +55,10 @@ def test_a_claim_with_all_verdicts_is_good_whichever_is_right(tmp_path: Path, ri
     [
         (("True", "True", "Too broad", "Too broad"), 0, "hold no `False`"),
         (("False", "False", "Too broad", "Too broad"), 0, "hold no `True`"),
-        (("True", "False", "True", "Too broad"), 0, "hold fewer than two `Too broad`"),
+        (("True", "False", "True", "False"), 0, "hold no `Too broad`"),
+        (("Too broad", "False", "True", "True"), 0, "leave the right one alone in its caution"),
         (("Maybe", "True", "False", "Too broad", "Too broad"), 0, "do not all begin with a verdict"),
-        (FOUR, 5, "give the right one away: it is 5 characters longer than all others"),
+        (FOUR, 5, "give the right one away: it has 51 characters, and no other more than 46"),
     ],
 )
 def test_a_claim_that_gives_itself_away(tmp_path: Path, verdicts: tuple[str, ...], longer: int, problem: str) -> None:
