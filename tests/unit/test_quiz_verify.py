@@ -20,7 +20,7 @@ FOUR = ("True", "False", "Too broad", "Too broad")
 
 def claim(folder: Path, right: int, verdicts: tuple[str, ...] = FOUR, longer: int = 0, name: str = "claim") -> Path:
     lines = [
-        f"lesson: {name}",
+        f'lesson: "{name}"',
         "title: A claim",
         "questions:",
         "  - id: verify",
