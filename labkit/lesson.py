@@ -54,12 +54,10 @@ def save_point(name: str) -> Any:
 
 
 def finish(name: str) -> Any:
-    """The end of a lesson: the engine map with what is now the learner's; where no box lights up, the way so far."""
-    from labkit import specs
-    from labkit.widgets import EngineMap, ProgressOverview
+    """The end of a lesson: what the learner can say now, what of the engine is theirs, and the next notebook."""
+    from labkit.widgets import LessonEnd
 
-    lights = specs.lesson(name).lights
-    return EngineMap(highlight=lights) if lights else ProgressOverview()
+    return LessonEnd(name)
 
 
 def show_check(name: str, exercise: str, mistake: str) -> Any:
@@ -86,7 +84,7 @@ def show_check(name: str, exercise: str, mistake: str) -> Any:
     if mistake not in texts:
         raise LessonError(f"There is no mistake {mistake!r} here; name one of: {', '.join(filter(None, texts))}.")
     verdict = runner.check(name, exercise, texts[mistake], over=("reference",))
-    hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule))
+    hints = [] if verdict.passed else list(entry.spec.hints_for(verdict.rule, verdict.kind))
     waiting = iter(hints)
     return CheckReport(
         verdict, report.render(verdict), heading=entry.title, hints=len(hints), on_hint=lambda: next(waiting, None)

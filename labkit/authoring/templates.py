@@ -149,6 +149,7 @@ class ExampleBlocks(FunctionSpecification):
         a-started-block-counts: «A sentence a learner can read: a block that holds a token is needed whole.»
             17 16
         full-blocks-have-no-spare: «Tokens that fill their blocks exactly need no further block.»
+            ? «A first hint for whoever broke this rule; `?` alone where the first of `hints` is about it.»
             16 16
             0 16
         """
@@ -192,6 +193,7 @@ LESSON = Lesson(
         Exercise("example_blocks", "«A few words»", 5, 1, 3, ExampleBlocks(), "labkit.cache.block_table:blocks_needed"),
         Exercise("break_example", "«A few words»", 5, 2, 3, BreakExample(), kind="break"),
     ),
+    ending="«What the learner can say now, in their own voice: I can say why ...»",
 )
 '''
 

@@ -14,7 +14,7 @@ from labkit.errors import LessonError
 from labkit.grading.compare import whole
 from labkit.grading.display import show
 from labkit.grading.judge import Judge, Run
-from labkit.grading.language import Op, Rule
+from labkit.grading.language import COMMON, Op, Rule
 from labkit.grading.mistakes import bank
 from labkit.grading.solutions import code_above, solutions
 from labkit.grading.source import Source
@@ -56,8 +56,12 @@ class BreakIt(Specification):
     example: str = ""
     allowed: tuple[str, ...] = ()
     rules = (
-        Rule("the-right-one-survives", "A right implementation must keep every rule under your operations."),
-        Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations."),
+        Rule(
+            "the-right-one-survives",
+            "A right implementation must keep every rule under your operations.",
+            "Which of your operations asks for what no implementation may do? Take it out: what convicts is legal.",
+        ),
+        Rule("the-wrong-one-falls", "The wrong implementation must break a rule under your operations.", COMMON),
     )
 
     @cached_property
@@ -176,10 +180,11 @@ class BreakIt(Specification):
                 f"A right implementation does not survive this either, so it convicts nobody: {_reason(right)}",
                 judge,
                 right,
+                whose="the right one",
             )
         if wrong.ok:
             return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
-        verdict = self._verdict("pass", None, "")
+        verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [
             f"It falls at operation {used}, by the rule {wrong.failures[0].rule}: {_reason(wrong)}"
@@ -199,11 +204,14 @@ class BreakIt(Specification):
         judge: Judge | None = None,
         run: Run | None = None,
         kind: str = "rule",
+        whose: str = "the wrong one",
     ) -> Verdict:
         states = [RuleState(r.name, r.statement, "broken" if i == broken else "held") for i, r in enumerate(self.rules)]
         if broken == 0:
             states[1].state = "unknown"
         trace = judge.counterexample(run) if judge and run else None
+        if trace:
+            trace.whose = whose
         return Verdict(
             "",
             self.exercise,

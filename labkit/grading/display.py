@@ -14,7 +14,11 @@ class Words(str):
     __repr__ = str.__str__
 
 
-def show(value: Any, limit: int = 120) -> str:
+LINE, ROWS = 120, 320
+"""How many characters of a value a report shows: in one line, and of a tensor, whose rows stand below each other."""
+
+
+def show(value: Any, limit: int = LINE) -> str:
     """A value as the report writes it: repr, shortened, floats to six digits, tensors as nested lists."""
     try:
         if hasattr(value, "tolist") and hasattr(value, "shape"):
@@ -22,6 +26,7 @@ def show(value: Any, limit: int = 120) -> str:
             if len(shape) and _size(shape) > 24:
                 return f"{type(value).__name__} of shape {shape}"
             value = value.tolist()
+            limit = ROWS if limit == LINE else limit
         return shorten(_repr(value), limit)
     except Exception as error:
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
@@ -76,7 +81,10 @@ def _differences(seen: Any, expected: Any, place: str) -> Iterator[tuple[str, An
 
 
 def shorten(text: str, limit: int) -> str:
-    """Cut a text in the middle so that both ends stay readable; memory addresses are removed."""
+    """Cut a text in the middle so that both ends stay readable; memory addresses are removed.
+
+    A list is cut between two items, where there is such a place near the middle.
+    """
     if len(text) > 4 * limit + 1000:  # a repr of megabytes is not searched from end to end
         text = f"{text[: 2 * limit]} ... {text[-2 * limit :]}"
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
@@ -85,7 +93,11 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     keep = (limit - 5) // 2
-    return f"{text[:keep]} ... {text[-keep:]}"
+    head, tail = text[:keep], text[-keep:]
+    if text[0] in "[({":
+        head = head[: head.rfind(", ", keep // 2) + 1] or head
+        tail = tail[tail.find(", ", 0, keep // 2) + 1 :].lstrip()
+    return f"{head} ... {tail}"
 
 
 def error_text(error: BaseException, limit: int) -> str:

@@ -2,7 +2,7 @@
 
     rules = rules_from('''
         counts-the-holders: count(block) is the number of tables that hold the block.
-            ? A hint for whoever broke this rule, where the general one would miss the point.
+            ? A first hint for whoever broke this rule; `?` alone where the exercise's own is about it.
             new 3; allocate 2; share 0 1
             new 2; allocate 1; drop 0
     ''')
@@ -28,13 +28,16 @@ from typing import Any, NamedTuple
 
 from labkit.errors import LessonError
 
+COMMON = "?"
+"""The hint of a rule that the exercise's own first hint is about."""
+
 
 @dataclass(frozen=True)
 class Rule:
     """One thing that must hold: a short hyphenated name and a sentence that a learner can read.
 
     Attributes:
-        hint: a first hint for whoever broke it; "" where the exercise's own fits.
+        hint: a first hint for whoever broke it; `COMMON` where the exercise's own is about it, "" for the first.
         witnesses: sequences of operations that expose the plainest violations, as text.
     """
 
@@ -96,8 +99,8 @@ def rules_from(text: str) -> tuple[Rule, ...]:
             found.append({"name": head[1], "statement": head[2], "hint": "", "witnesses": []})
         elif words and not found:
             raise LessonError(f"{words[:60]!r} belongs to no rule: begin with `name-of-the-rule: What must hold.`")
-        elif words.startswith("? "):
-            found[-1]["hint"] = words[2:]
+        elif words.startswith("?"):
+            found[-1]["hint"] = words[1:].strip() or COMMON
         elif words:
             found[-1]["witnesses"].append(words)
     return tuple(Rule(**{**rule, "witnesses": tuple(rule["witnesses"])}) for rule in found)

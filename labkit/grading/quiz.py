@@ -48,6 +48,7 @@ says what that cell will show). Every option has its own `feedback`, which names
     type: ordering   items: [{text, feedback}] in the right order; feedback says why it stands where it stands
                      score: share of neighbouring pairs of the right order that stand in order
     type: matching   pairs: [{left, right, feedback}]; extra: [right sides that match nothing]
+                     elsewhere: {right side: said to whoever gives it to a left one that it does not belong to}
                      score: share of pairs matched
     type: click      picture: {size: [400, 120], label: "what it shows",
                        draw: [{write: "free", at: [10, 14]}, {line: [[0, 20], [400, 20]], dash: true},

@@ -10,6 +10,7 @@ import typer
 
 from labkit.errors import AnswerError, LabkitError, UnreadableError
 from labkit.reading import read_json
+from labkit.words import plural
 
 ANSWERS_BYTES = 1 << 20
 
@@ -43,9 +44,13 @@ def lint(
     run_code: Annotated[bool, typer.Option(help="Run the code of predict questions and compare.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
 ) -> None:
-    """Say what is wrong with quiz files: file, line, field and remedy. Exit code 1 where there is an error."""
+    """Say what is wrong with quiz files: file, line, field and remedy. Exit code 1 where there is an error.
+
+    Without a file, what holds for all lessons together is looked at as well.
+    """
     from labkit.grading.quiz_file import quiz_path
     from labkit.grading.quiz_lint import lint as lint_file
+    from labkit.grading.quiz_lint import lint_course
     from labkit.paths import quizzes_dir
 
     try:
@@ -53,13 +58,15 @@ def lint(
     except LabkitError as error:
         raise _fail(error) from None
     found = [finding for path in paths for finding in lint_file(path, range(seeds), run_code)]
+    found += [] if files else lint_course(paths)
     errors = sum(f.level == "error" for f in found)
     if as_json:
         typer.echo(json.dumps([vars(f) for f in found], indent=1, ensure_ascii=False))
     else:
         for finding in found:
             typer.echo(str(finding))
-        typer.echo(f"{len(paths)} files: {errors} errors, {len(found) - errors} warnings.")
+        counts = plural(len(paths), "file"), plural(errors, "error"), plural(len(found) - errors, "warning")
+        typer.echo("{}: {}, {}.".format(*counts))
     raise typer.Exit(1 if errors else 0)
 
 

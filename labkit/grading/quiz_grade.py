@@ -155,12 +155,9 @@ def _multiple(instance: Instance, given: list[str]) -> Graded:
     rights = sum(f.right for f in said)
     hits = sum(f.right and f.chosen for f in said)
     wrong = sum(f.chosen and not f.right for f in said)
-    note = f"{hits} of {rights} right ones chosen" + (f", and {wrong} that {_is(wrong)} not" if wrong else "") + "."
+    # How many are right is part of what is asked.
+    note = "What is chosen is right, and it is not all." if not wrong and 0 < hits < rights else ""
     return max(0.0, (hits - wrong) / rights), said, note
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _ordering(instance: Instance, given: list[str]) -> Graded:
@@ -187,9 +184,11 @@ def _matching(instance: Instance, given: dict[str, str]) -> Graded:
     said = []
     for pair in instance.pairs:
         side = given[plain(pair.left)]
-        said.append(Feedback(plain(pair.left), True, side == plain(pair.right), pair.feedback, pair.cell, side))
-    hits = sum(f.right for f in said)
-    return hits / len(said), said, f"{hits} of {len(said)} pairs matched."
+        right = side == plain(pair.right)
+        # A wrong pair is told what its right side takes; the explanation of the right one would give that away.
+        say, cell = (pair.feedback, pair.cell) if right else (instance.elsewhere[side], "")
+        said.append(Feedback(plain(pair.left), True, right, say, cell, side))
+    return sum(f.right for f in said) / len(said), said, ""
 
 
 def _near_text(instance: Instance, value: Any) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from labkit.errors import QuizFileError
+from labkit.grading import quiz_verify
 from labkit.grading.quiz_answer import same_output
 from labkit.grading.quiz_file import Key, field_name
 from labkit.grading.quiz_question import Instance, Question, plain
@@ -24,6 +26,9 @@ SEEDS = range(120)
 
 MOST_RUN = 12
 """Of a question, how many of the drawn forms are run."""
+
+VERIFY = "verify"
+"""The id of the claim that a lesson asks to be verified; what holds for it is in `quiz_verify`."""
 
 CELL_NAME = re.compile(r"^[A-Za-z0-9_-]+$")
 
@@ -64,6 +69,18 @@ def lint(path: str | Path, seeds: Iterable[int] = SEEDS, run_code: bool = True) 
     # The same complaint for many seeds is one complaint.
     unique = {(f.line, f.field, re.sub(r"\d+", "", f.problem)): f for f in reversed(found)}
     return sorted(unique.values(), key=lambda f: (f.level, f.line))
+
+
+def lint_course(paths: Iterable[str | Path]) -> list[Finding]:
+    """What is wrong with the lessons' quizzes together, in reading order; files that cannot be read are left out."""
+    from labkit.grading.quiz import load
+
+    claims = []
+    for path in paths:
+        with suppress(QuizFileError):
+            claims += [q for q in load(path).questions if q.id == VERIFY]
+    said = quiz_verify.over_lessons(claims)
+    return [_make("error", q, q.key, problem, remedy) for q, problem, remedy in said]
 
 
 def _from_error(error: QuizFileError) -> Finding:
@@ -192,9 +209,29 @@ def _form(question: Question) -> Iterator[Finding]:
                 problem = f"repeats that of {name}[{said[text]}]"
                 yield _make("warning", question, key, problem, "say what this choice in particular leads to")
             said[text] = i
+    if question.type == "matching":
+        yield from _elsewhere(question)
+    if question.id == VERIFY:
+        for problem, remedy in quiz_verify.in_one(question):
+            yield _make("error", question, (*question.key, "options"), problem, remedy)
     for key, cell in _cells(data, question.key):
         if not CELL_NAME.match(cell):
             yield _make("error", question, key, f"`{cell}` is no id of a cell", "use letters, digits and dashes")
+
+
+def _elsewhere(question: Question) -> Iterator[Finding]:
+    """A wrong pair is answered with why it is wrong: each right side says what it takes."""
+    sides = [str(raw) for raw in (*(pair["right"] for pair in question.data["pairs"]), *question.data.get("extra", []))]
+    said = question.data.get("elsewhere", {})
+    for side in dict.fromkeys(sides):
+        if side not in said:
+            problem = f"says nothing of `{side}`, so a wrong pair with it is answered with nothing"
+            remedy = "say what it takes for that one to be right"
+            yield _make("error", question, (*question.key, "elsewhere"), problem, remedy)
+    for side in said:
+        if side not in sides:
+            key = (*question.key, "elsewhere", side)
+            yield _make("error", question, key, "no right side is called so", "write it as `pairs` or `extra` do")
 
 
 def _cells(node: Any, key: Key) -> Iterator[tuple[Key, str]]:

@@ -146,6 +146,7 @@ class Instance:
             shuffled.
         order: ordering: the plain texts of the items in the right order.
         pairs, sides: matching: the pairs, and the right-hand sides as shown.
+        elsewhere: matching: by right-hand side, what is said where it is given to a left one that is not its own.
         answer, tolerance, unit: numeric, in `unit`.
         output: predict: what the code shows.
         near, feedback, otherwise: numeric and predict.
@@ -171,6 +172,7 @@ class Instance:
         self.options: tuple[Option, ...] = ()
         self.order: tuple[str, ...] = ()
         self.pairs: tuple[Pair, ...] = ()
+        self.elsewhere: dict[str, str] = {}
         self.sides: tuple[str, ...] = ()
         self.answer = 0.0
         self.tolerance = 0.0
@@ -336,6 +338,13 @@ class Instance:
             # No rule but the seed: an order that is never that of the pairs would tell something about them.
             sides.sort(key=lambda s: stable_hash(self.seed, *self._name, "side", s))
         self.pairs, self.sides = tuple(pairs), tuple(sides)
+        sides_at: list[tuple[Any, tuple[str | int, ...]]] = [
+            *((raw["right"], ("pairs", i, "right")) for i, raw in enumerate(data["pairs"])),
+            *((raw, ("extra", i)) for i, raw in enumerate(data.get("extra", []))),
+        ]
+        for raw, place in sides_at:
+            said = data.get("elsewhere", {}).get(str(raw), "")
+            self.elsewhere[plain(self._at(raw, *place).strip())] = self._at(said, "elsewhere", str(raw)).strip()
 
     def _build_short(self) -> None:
         rubric = self.question.data["rubric"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dis
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -86,6 +87,7 @@ class Referee:
     """
 
     draws = False
+    below = ""  # about the parts that the check puts below the learner's, for code that asks one for what it has not
     log: Any  # a ReplayLog
 
     def __init__(self, spec: Specification, namespace: Mapping[str, Any]) -> None:
@@ -368,6 +370,9 @@ class Referee:
                     cause += f" Your own class {due.__name__} is another one than the one imported for this cell."
             else:
                 cause += f" where {awaited} was due." if what == "The call" else "."
+                if isinstance(error, AttributeError) and self.below:
+                    cause += f" {self.below}"
+            cause += "" if self.below else _put_below(error)
         self._fail(rule, kind, cause, step, expected=awaited if kind == "raised" else "an answer")
         raise StopSequence from error
 
@@ -463,6 +468,23 @@ def _line_of(error: BaseException) -> str:
             line = tb.tb_lineno
         tb = tb.tb_next
     return f" in line {line} of your cell" if line is not None else ""
+
+
+def _put_below(error: BaseException) -> str:
+    """What to say where the learner's part used a name that its own earlier part has, and the course's has not."""
+    from labkit.engine import exported, load_reference
+    from labkit.specs import exercise
+
+    if not isinstance(error, AttributeError) or os.environ.get("LABKIT_PARTS") == "mine":
+        return ""
+    for cls in type(error.obj).__mro__:
+        where = exported().get(cls.__name__) if cls.__module__.startswith("labkit.") else None
+        if where and load_reference(exercise(*where).reference) is cls:
+            return (
+                f" The check puts the course's own {cls.__name__} below this part before it puts yours there: use the "
+                f"names that the exercise asks of {cls.__name__}, and none that you added."
+            )
+    return ""
 
 
 def _check_parameters(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from labkit.grading.answers import side_by_side
 from labkit.grading.verdict import WORDS, Counterexample, Verdict
 
 WIDTH = 96
@@ -63,19 +64,44 @@ def visible(text: str) -> str:
 
 
 def trace_lines(trace: Counterexample) -> list[str]:
-    """One line a step; the broken one is marked and says what was expected beside what was seen."""
+    """One line per step; the broken one is marked and says what was expected beside what was seen.
+
+    Where the two are too long for the line they stand below it, one below the other, with what differs underlined.
+    """
     number = max(len(str(s.n)) for s in trace.steps)
     label = min(max(len(s.label) for s in trace.steps), 48)
     lines = []
     for step in trace.steps:
+        below: list[str] = []
+        result = f"-> {step.seen}" if step.seen else ""
         if step.broken and step.expected is not None:
-            result = f"expected {step.expected}, yours {step.seen or 'nothing'}"
-        else:
-            result = f"-> {step.seen}" if step.seen else ""
+            result = f"expected {step.expected}, {trace.whose} {step.seen or 'nothing'}"
+            if number + label + len(result) + 6 > WIDTH:
+                below = _answers(step.expected, step.seen or "nothing", trace.whose, number + 4)
+                result = ""
         note = f"   {step.note}" if step.note else ""
         mark = ">" if step.broken else " "
-        lines.append(f"{mark} {step.n:>{number}}  {step.label:<{label}}  {result}{note}".rstrip())
+        lines += [f"{mark} {step.n:>{number}}  {step.label:<{label}}  {result}{note}".rstrip(), *below]
     return lines
+
+
+def _answers(expected: str, seen: str, whose: str, indent: int) -> list[str]:
+    """Both answers, a row of theirs in a line; below a row of the seen one its differing items are underlined."""
+    wide = max(len("expected"), len(whose)) + 1
+    found = []
+    for name, rows in zip(("expected", whose), side_by_side(expected, seen), strict=True):
+        for i, row in enumerate(rows):
+            head = " " * indent + f"{name if i == 0 else '':<{wide}}"
+            found.append((head + " ".join(piece.text for piece in row)).rstrip())
+            if name == whose and any(piece.differs for piece in row):
+                under = " ".join(_under(piece.text) if piece.differs else " " * len(piece.text) for piece in row)
+                found.append((" " * len(head) + under).rstrip())
+    return found
+
+
+def _under(item: str) -> str:
+    inner = item.strip(" ,[](){}") or item.strip()
+    return (" " * item.index(inner) + "^" * len(inner)).ljust(len(item))
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:

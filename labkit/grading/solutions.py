@@ -40,6 +40,17 @@ def solution(lesson: str, exercise: str) -> str | None:
         return None
 
 
+def brief(text: str) -> str:
+    """A solution as a report shows it: of each docstring, which the stub has as well, the first line alone."""
+    lines = text.splitlines()
+    nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    for node in sorted(nodes, key=lambda node: -node.lineno):
+        first = node.body[0]
+        if ast.get_docstring(node) is not None and first.end_lineno is not None and first.end_lineno > first.lineno:
+            lines[first.lineno - 1 : first.end_lineno] = [lines[first.lineno - 1].rstrip() + '"""']
+    return "\n".join(lines) + "\n"
+
+
 def code_above(lesson: str, exercise: str) -> str:
     """The Python code that the Markdown cell above an exercise shows, "" where it shows none."""
     return next((code for id, _, code in _read(lesson) if id == exercise), "")

@@ -20,16 +20,34 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LessonError
 from labkit.grading.display import show
-from labkit.grading.language import Argument, Op, Rule, declared_by, parse
+from labkit.grading.language import COMMON, Argument, Op, Rule, declared_by, parse
 
 if TYPE_CHECKING:
     from labkit.grading.referee import Referee
 
 GENERAL = (
-    Rule("arguments-stay-as-they-were", "What a call is given is left as it was."),
-    Rule("answers-stay-as-they-were", "What a call answered is not changed by a later one, nor shared with it."),
+    Rule(
+        "arguments-stay-as-they-were",
+        "What a call is given is left as it was.",
+        "Which line of yours writes into what it was given, by `append`, `sort`, `pop`, `+=` or an index on the left?",
+    ),
+    Rule(
+        "answers-stay-as-they-were",
+        "What a call answered is not changed by a later one, nor shared with it.",
+        "Is what you return the same object that you keep, or that you were given? Where is a new one made?",
+    ),
 )
 """Rules that hold for every exercise. They come last, and a report names them only where one of them is broken."""
+
+FIRST_HINTS = {
+    "raised": "Which values do the names in the line that raised have, in the call that is marked above? Follow that "
+    "call on paper up to the line.",
+    "recursion": "For which arguments does your function answer without calling itself, and does each call come nearer "
+    "to them?",
+    "endless-loop": "What does the condition of your loop read, and which line inside of the loop changes that?",
+    "memory": "Which list or tensor grows with each round, and what ends the rounds?",
+}
+"""First hints for code that has no answer which could break a rule, by the kind of the verdict."""
 
 
 class Specification:
@@ -109,10 +127,13 @@ class Specification:
         """What the one solution of this exercise defines, over the parts in use: the right one to compare with."""
         return _solution(self, os.environ.get("LABKIT_PARTS"))
 
-    def hints_for(self, rule: str | None) -> tuple[str, ...]:
-        """The hints for a learner whose code broke this rule."""
-        own = next((r.hint for r in self.rules if r.name == rule), "")
-        return (own or self.hints[0], *self.hints[1:])
+    def hints_for(self, rule: str | None, kind: str = "") -> tuple[str, ...]:
+        """The hints for a learner whose code broke this rule, in this way (the kind of the verdict)."""
+        own = next((r.hint for r in (*self.rules, *GENERAL) if r.name == rule), "")
+        if not own and rule == self.stay:
+            own = GENERAL[0].hint
+        first = FIRST_HINTS.get(kind) or ("" if own == COMMON else own)
+        return (first or self.hints[0], *self.hints[1:])
 
     def describe(self, op: Op) -> str:
         """An operation as the report writes it, where only the journal tells what ran."""

@@ -65,12 +65,14 @@ class Counterexample:
         failing: the `n` of the broken line.
         replay: the log of the same run as data, or None where nothing is drawn: what `to_data` of an `EventLog`
             ("kind": "events") or a `TreeLog` ("kind": "tree") gives, and "step", the step to open at, from 0.
+        whose: the code whose answers are shown.
     """
 
     setup: str
     steps: list[Step]
     failing: int
     replay: dict[str, Any] | None = None
+    whose: str = "yours"
 
 
 @dataclass

@@ -74,6 +74,7 @@ class Lesson:
         minutes: core minutes, everything that does not fold.
         builds: one sentence: what the learner will have built.
         symptom: one sentence from the world of eviction storms that opens the lesson.
+        ending: what the learner can say when it is done, in their own voice, two or three sentences.
         exercises: in the order of the notebook.
         paths: which of the paths storms, kernels, whole go through it.
     """
@@ -86,6 +87,7 @@ class Lesson:
     symptom: str
     exercises: tuple[Exercise, ...] = ()
     paths: tuple[str, ...] = ("storms", "kernels", "whole")
+    ending: str = ""
 
     @property
     def number(self) -> str:
@@ -119,6 +121,12 @@ def resolve_key(name: str) -> str:
         if text in (key, number, module) or (text.isdigit() and len(text) < 3 and int(text) == int(number)):
             return key
     raise LessonError(f"There is no lesson {name!r}; name one of: {', '.join(KEYS)}.")
+
+
+def following(name: str) -> str | None:
+    """The key of the lesson that comes after this one; None after the last."""
+    at = KEYS.index(resolve_key(name)) + 1
+    return KEYS[at] if at < len(KEYS) else None
 
 
 @cache

@@ -16,6 +16,7 @@ _MODULES = {
     "EngineMap": "engine_map",
     "EvictionStrip": "eviction_strip",
     "Layout": "memory_map",
+    "LessonEnd": "lesson_end",
     "MemoryMap": "memory_map",
     "OpeningCard": "opening_card",
     "PageTable": "page_table",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import traitlets
 
+from labkit.grading.answers import Piece, lines, side_by_side
 from labkit.grading.verdict import WORDS
 from labkit.observe.events import EventLog
 from labkit.observe.trees import TreeLog
@@ -68,9 +69,10 @@ class CheckReport(LabWidget):
         example = data["counterexample"]
         self._carried = (example or {}).get("replay") or {}
         self._setup = (example or {}).get("setup") or ""
+        self._whose = (example or {}).get("whose", "yours")
         replay = self._replay()
         super().__init__(
-            verdict={**data, "counterexample": example and {**example, "replay": None}},
+            verdict={**data, "counterexample": example and {**_laid_out(example), "replay": None}},
             tag=tag_of(data),
             heading=heading or data.get("exercise", ""),
             sentences=sentences_of(data),
@@ -114,7 +116,7 @@ class CheckReport(LabWidget):
     def _replay(self) -> dict[str, Any]:
         """The replay as the page draws it; {} where there is none, or none that can be drawn."""
         try:
-            return report_replay.for_page(self._carried, self._setup) if self._carried else {}
+            return report_replay.for_page(self._carried, self._setup, self._whose) if self._carried else {}
         except Exception:
             return {}  # whatever the code under check built: the report stands without a picture of it
 
@@ -127,6 +129,18 @@ def _as_dict(verdict: Any) -> dict[str, Any]:
     data.setdefault("printed", "")
     data.setdefault("seconds", 0.0)
     return data
+
+
+def _laid_out(example: dict[str, Any]) -> dict[str, Any]:
+    """A counterexample, its broken line with both answers as the page draws them: lines of [text, differs]."""
+    steps = []
+    for step in example["steps"]:
+        if step["broken"]:
+            due, seen = step["expected"], step["seen"] or "nothing"
+            both = side_by_side(due, seen) if due is not None else ([], [[Piece(item) for item in lines(seen)[0]]])
+            step = {**step, "answers": {"expected": both[0], "seen": both[1]}}
+        steps.append(step)
+    return {"whose": "yours", **example, "steps": steps}
 
 
 def tag_of(verdict: dict[str, Any]) -> dict[str, str]:

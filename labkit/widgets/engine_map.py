@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import traitlets
 
+from labkit.grading.standing import progress_rows, whats_next
 from labkit.widgets.base import LabWidget
 
 PATHS: dict[str, tuple[str, frozenset[int]]] = {
@@ -46,11 +47,16 @@ class EngineMap(LabWidget):
         if path not in PATHS:
             raise ValueError(f"There is no path {path!r}: name one of {', '.join(PATHS)}.")
         self._highlight, self._boxes, self._links = highlight, boxes, links
-        super().__init__(data=map_data(highlight, boxes, links), path=path)
+        super().__init__(data=self._data(), path=path)
 
     def refresh(self) -> None:
         """Ask again whose each part is, after a check has passed."""
-        self.data = map_data(self._highlight, self._boxes, self._links)
+        self.data = self._data()
+
+    def _data(self) -> dict[str, Any]:
+        data = map_data(self._highlight, self._boxes, self._links)
+        number, words = ("", "") if self._boxes is not None else whats_next(progress_rows())
+        return {**data, "headline": data["headline"] + (f" · next: {words}" if number else "")}
 
     def summary(self) -> str:
         boxes = self.data["boxes"]
@@ -67,15 +73,11 @@ def map_data(
         boxes, links = _from_engine()
     shown = [dict(box, paths=_paths_of(box["lesson"])) for box in boxes]
     mine = sum(box["state"] == "yours" for box in shown)
-    following = sorted((box for box in shown if box["state"] != "yours"), key=lambda box: box["lesson"])
-    headline = f"{mine} of {len(shown)} parts {'is' if mine == 1 else 'are'} yours"
-    if following:
-        headline += f" · next: {following[0]['title']}, lesson {following[0]['lesson']}"
     return {
         "boxes": shown,
         "links": [list(link) for link in links],
         "highlight": highlight,
-        "headline": headline,
+        "headline": f"{mine} of {len(shown)} parts {'is' if mine == 1 else 'are'} yours",
         "paths": [{"name": name, "note": note} for name, (note, _) in PATHS.items()],
     }
 

@@ -30,8 +30,8 @@ class OpeningCard(LabWidget):
         facts = {**_BLANK, **(lesson_facts(lesson) if isinstance(lesson, str) else lesson)}
         if map is None:
             map = map_data(facts["lights"]) if facts["lights"] else {"boxes": [], "links": [], "highlight": ""}
-        lit = next((box["title"] for box in map["boxes"] if box["name"] == facts["lights"]), "")
-        note = f"{lit} lights up when its check passes." if lit else ""
+        lit = next((box for box in map["boxes"] if box["name"] == facts["lights"]), None)
+        note = "" if lit is None else f"{lit['title']} is yours." if lit["state"] == "yours" else LIGHTS.format(**lit)
         super().__init__(lesson=facts, map={**map, "note": note})
 
     def summary(self) -> str:
@@ -45,6 +45,8 @@ class OpeningCard(LabWidget):
         lines += [f"You build: {self.lesson['builds']}"] if self.lesson["builds"] else []
         return "\n".join(lines)
 
+
+LIGHTS = "{title} lights up when its check passes."
 
 _BLANK: dict[str, Any] = {
     "part": "",
@@ -61,7 +63,7 @@ def lesson_facts(name: str) -> dict[str, Any]:
     """The facts of a lesson and of the learner's progress in it."""
     from labkit import specs
     from labkit.grading.progress import Progress
-    from labkit.widgets.progress_overview import graded_questions
+    from labkit.grading.standing import graded_questions
 
     lesson = specs.lesson(name)
     passed = {id for key, id in Progress().passed_all() if key == lesson.key}

@@ -16,18 +16,19 @@ from labkit.widgets.radix_tree import board_data
 TITLE = "Replay"
 
 
-def for_page(carried: dict[str, Any], setup: str) -> dict[str, Any]:
+def for_page(carried: dict[str, Any], setup: str, whose: str = "yours") -> dict[str, Any]:
     """What `static/check_report.js` draws: a board's data and where it opens.
 
     Args:
         carried: `Counterexample.replay`.
         setup: what the sequence ran on, e.g. "a pool of 4".
+        whose: whose code it was, as `Counterexample.whose` says.
     """
     tree = carried.get("kind") == "tree"
     return {
         "kind": "tree" if tree else "events",
         "title": TITLE,
-        "subtitle": _subtitle(setup),
+        "subtitle": _subtitle(setup, whose),
         "step": _opens_at(carried),
         **(_tree_board(carried) if tree else _pool_board(carried)),
     }
@@ -39,8 +40,8 @@ def _opens_at(carried: dict[str, Any]) -> int:
     return min(carried.get("step", steps - 1) + 1, steps)
 
 
-def _subtitle(setup: str) -> str:
-    return f"What the code did on {setup or 'the part'}."
+def _subtitle(setup: str, whose: str) -> str:
+    return f"What {'the code' if whose == 'yours' else whose} did on {setup or 'the part'}."
 
 
 def _tree_board(carried: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from labkit.widgets import RequestTimeline
 deciders = {
     "static batching": make(60, 4, static_step, seats=4, token_budget=40),
     "continuous": make(60, 4, seats=4, token_budget=40),
-    "continuous, 8 tokens a step": make(60, 4, seats=4, token_budget=8),
+    "continuous, 8 tokens per step": make(60, 4, seats=4, token_budget=8),
 }
 RequestTimeline(
     {name: watched(scheduler, few_requests()) for name, scheduler in deciders.items()},
@@ -62,7 +62,7 @@ cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 for n in (1, 8, 64):
     # Each has 1,000 tokens in memory to read, and its one token looks at all of them.
     seconds = cost.seconds(tokens=n, context=1000 * n, pairs=1000 * n)
-    print(f"{n:2} next tokens a step: {1000 * seconds:5.1f} ms, {n / seconds:5,.0f} tokens/s")
+    print(f"{n:2} next tokens per step: {1000 * seconds:5.1f} ms, {n / seconds:5,.0f} tokens/s")
 
 # %% [markdown] id="static"
 # **Static batching** fills the seats, computes until the last answer is complete, and fills them again. It is what a loop
@@ -186,7 +186,7 @@ for n in (0, 500, 2_000, 8_000, 32_000):
     print(f"8 next tokens and a prompt of {n:6,} tokens: {1000 * seconds:7.1f} ms")
 
 # %% [markdown] id="about-chunks"
-# So a step has a **token budget**: so many tokens it computes, and no more. Who decodes takes one of it. What is left goes
+# So a step has a **token budget**: it computes that many tokens and no more. Each decode takes one. What is left goes
 # to prompts, and a prompt that is longer than that gets a piece, a **chunk**, and another one in the next step. A piece
 # needs only what is before it, and that is in memory: `computed` says how far it goes. Sarathi-Serve (Agrawal et al., OSDI
 # 2024) showed that this costs little and that the pauses of the others go.
@@ -392,12 +392,12 @@ held = max(moment.held for moment in run.moments) / 27_000
 print(f"memory in use at most {held:.0%}, preempted {sum(m.preempted for m in run.moments)}")
 
 # %% [markdown] id="after-starved"
-# Read the columns as if you had only one of them. TTFT says that prefill first is the better scheduler by far. All tokens
-# a second say that there is little between them. The rate of a request, here of the median one, says that something is
-# lost, and not where. The pauses say that some requests stood still for seconds, in the middle of a sentence, with memory
+# Read the columns as if you had only one of them. TTFT says that prefill first is the better scheduler by far. Tokens
+# per second over all requests say that there is little between the two. The rate of one request, here the median, says
+# that something is lost, but not where. The pauses say that some requests stood still for seconds, in the middle of a sentence, with memory
 # free and nobody preempted.
 #
-# It happens in production. SGLang pull request 40443 (2026) measured 1.38 tokens a second for each request while long
+# It happens in production. SGLang pull request 40443 (2026) measured 1.38 tokens per second for each request while long
 # prompts came in, and 32.05 once eight rounds of decodes had to follow every batch of prompts; TTFT and the throughput of
 # the whole server hardly moved. In vLLM, pull request 44558 (2026) lets prompts into every second step only, where several
 # GPUs must end each step together, and in its report the median ITL falls from 274.9 to 32.1 ms, again with the throughput
@@ -549,7 +549,7 @@ DrillBoard("the-fifth-prompt")
 #   `srt/managers/scheduler.py`; issue 32549 tells what that did to a busy chat server. `--chunked-prefill-size` is how many
 #   tokens of prompts a step has, `--enable-mixed-chunk` lets decodes into the same step, and `--prefill-decode-interval`
 #   asks for a step of decodes now and then.
-# - A prompt of 64,000 tokens among chats, with ample KV memory free, brought a fork of vLLM from 272.6 to 6.62 tokens a
+# - A prompt of 64,000 tokens among chats, with ample KV memory free, brought a fork of vLLM from 272.6 to 6.62 tokens per
 #   second (local-inference-lab/vllm, issue 541). Memory is innocent there too.
 # - Asynchronous scheduling, vLLM's default, plans the next step before the tokens of the last one are there, so blocks of
 #   a finished request come back a step later. The recording above is of the synchronous scheduler.

@@ -2,7 +2,7 @@
 # # 17. Admission control
 #
 # One minute of a busy server, with 900 blocks for keys and values. 160 people come, nobody is turned away, and the
-# board shows some 1,300 tokens a second, steadily. But 164 times somebody who is in the middle of an answer loses all
+# board shows some 1,300 tokens per second, steadily. But 164 times somebody who is in the middle of an answer loses all
 # of their memory, because somebody else needs a block. They wait in the queue again, and what they had is computed a
 # second time: more than a quarter of what the GPU does in this minute, it has done before.
 #
@@ -90,7 +90,7 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
         prompt_tokens, max_tokens: tokens of the prompt, and tokens to generate at
             most; 1 or more each. The last token generated is never computed.
         num_blocks: blocks of the whole memory, 1 or more.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
 
     Returns:
         True or False.
@@ -145,7 +145,7 @@ print(dict(server.refusals))
 # numbers. `needed` is how many blocks must be found for it. `available` is how many can be had: free ones, and cached
 # ones that nobody holds, because those are evicted when somebody needs them (lesson 09).
 #
-# *Is there a block?* would be `needed <= available`. But those who run get a token in each step, and with 16 tokens a
+# *Is there a block?* would be `needed <= available`. But those who run get a token in each step, and with 16 tokens per
 # block, each of them needs one more block every 16 steps. If the newcomer took the last one, the next of them to need
 # one takes it from somebody, and the last who was let in is the one who gives way. It came in for nothing. So a
 # **watermark** keeps some blocks free: a share of all blocks that newcomers may not touch, and those who run may.
@@ -231,7 +231,7 @@ save_point("17")
 # With chunked prefill (lesson 16) a prompt is computed in pieces, and gets memory piece by piece. So *is there room?*
 # can be about its first piece or about all of it. In vLLM it was about the first, until issue 25538: four requests of
 # 100,000 tokens filled 90% of memory; a fifth was let in on its first piece, ran out of blocks in the middle of its
-# prompt, gave its memory up, and began again at once, on its first piece. The report says about 100 tokens a second
+# prompt, gave its memory up, and began again at once, on its first piece. The report says about 100 tokens per second
 # before, and 1.5 after.
 #
 # ### Exercise: `full_sequence_gate` (10 minutes, difficulty 3, importance 5)
@@ -254,7 +254,7 @@ def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size:
         cached: leading tokens that the prefix cache has: whole blocks, and fewer
             than num_tokens.
         available: blocks that can be had beside those that were found, 0 or more.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
 
     Returns:
         True or False.
@@ -345,17 +345,17 @@ queue_picture(runs)
 # The first three columns are what a board shows (TTFT p50 is the median time to the first token). The others say where
 # a request spent its time, in the mean: outside before it began, outside *again* after a preemption, in memory.
 #
-# From the first row to the third, preemptions fall from 164 to 8, tokens a second stay within one per cent, and the
+# From the first row to the third, preemptions fall from 164 to 8, tokens per second stay within one per cent, and the
 # median TTFT is three times as long. Waiting moved: a third of a second less outside again, a whole second more
 # outside before. The last column is the whole time, from coming to the last token. At 0.1 it is 7% longer, because the
 # blocks that newcomers may not touch are mostly free, and fewer run at a time. At 0.02 half of the preemptions are
 # gone, and no other column is much the worse for it: a little room goes a long way.
 #
-# A gate does buy something. A quarter of the computing is gone, though tokens a second do not show it: reading weights is
+# A gate does buy something. A quarter of the computing is gone, though tokens per second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
 # who was stopped in mid-sentence. vLLM pull request 44594 measured the same shape where 1.5 times as much was wanted
 # as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens
-# a second, and a median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our
+# per second, and a median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our
 # minute.
 #
 # The last row is the price of certainty: nobody is preempted, and a good part of memory stays reserved for tokens that
@@ -509,10 +509,10 @@ predict("17", "verify")
 # ## What moves the last column
 #
 # Let $N(t)$ be how many people are in the house at time $t$: outside, outside again, or in memory. Each adds one to it
-# from coming to their last token, so $\sum_i (\text{end}_i - \text{come}_i) = \int N(t)\,dt$. Divided by their number,
+# from arrival to last token, so $\sum_i (\text{end}_i - \text{come}_i) = \int N(t)\,dt$. Divided by their number,
 # that is the last column of the table; divided by the time, it is Little's law. A gate that refuses nobody changes
 # neither who comes nor when. $N$ falls only when somebody ends, and how soon is decided by how many tokens are
-# delivered while there is a queue. The tokens a second of the table are of the whole run, with its end, where nobody
+# delivered while there is a queue. The tokens per second of the table are of the whole run, with its end, where nobody
 # waits. Here are those of the rush alone:
 
 # %% id="in-the-rush"
@@ -530,4 +530,4 @@ for name, it in runs.items():
 # sum is 7% larger. In the last row a third less is delivered, and the sum is more than twice as large.
 #
 # It also says when a gate does win. Where recomputation takes time from delivering, as on a GPU that is busy
-# computing, letting fewer in *raises* tokens a second, and the sum falls.
+# computing, letting fewer in *raises* tokens per second, and the sum falls.

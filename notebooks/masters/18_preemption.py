@@ -24,7 +24,7 @@ cost = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 runs = {}
 for blocks in (20_000, 3_000):
     runs[f"{blocks:,} blocks"] = it = served(make(blocks), chats(), cost)
-    print(f"{blocks:6,} blocks: {it.computed_per_s:,.0f} tokens a second computed,",
+    print(f"{blocks:6,} blocks: {it.computed_per_s:,.0f} tokens per second computed,",
           f"{it.delivered_per_s:,.0f} delivered; done after {it.run.seconds:.1f} s")
 
 # %% id="symptom-curves"
@@ -221,7 +221,7 @@ for how in ("last", "least-computed", "most-blocks"):
           f"{it.delivered_per_s:12,.0f} {pause:8.1f} s")
 
 # %% [markdown] id="after-taken-apart"
-# A fifth of all computing is done for the second time. It is why computed tokens a second have not fallen: the victims'
+# A fifth of all computing is done for the second time. It is why computed tokens per second have not fallen: the victims'
 # prompts fill the steps. The last column measures the jerks: 99 of 100 answers have no longer stop. A victim that is
 # chosen by what it has computed, least first, loses less each time and is chosen more often; vLLM's issue 54644
 # proposes it, and reports 24 to 30% less waste online. Here the sums are close, and *most blocks*, which wastes the
@@ -338,7 +338,7 @@ for card in ("L4", "A100", "H100", "H200"):
 # The numbers are tokens of Llama 3.1 8B, with the bus of each card by its data sheet. What decides is the fixed part: it
 # stands for launching the copies and waiting for them. A request lies in many blocks, and a block in as many pieces as there are layers, for keys and for values.
 # Copied piece by piece that is thousands of small copies, and the paper that began it saw swapping lose at small blocks
-# for this reason (PagedAttention, section 7.3: between 16 and 64 tokens a block the two are comparable). Copied as one
+# for this reason (PagedAttention, section 7.3: between 16 and 64 tokens per block the two are comparable). Copied as one
 # piece, it wins from a short prompt on.
 #
 # The model leaves out what speaks for computing again: tokens that are computed together with decodes cost less than they
@@ -537,7 +537,7 @@ DrillBoard("welcome-back")
 #   findable. The flag `--preemption-mode` and the gauge `vllm:num_requests_swapped` are gone with swapping.
 # - Copies to the host exist beside the core, as an offload tier below the prefix cache (KV connectors). A victim finds its
 #   blocks there as any prompt would: it is looked up by content, not kept for it by name. That is the change from then to
-#   now. A tier that is asked by many at once can be slower than computing: issue 44294 reports 267 tokens a second without
+#   now. A tier that is asked by many at once can be slower than computing: issue 44294 reports 267 tokens per second without
 #   and 158 with it, for fifty requests that shared one prefix.
 # - The victim is the last of those who run, or under `--scheduling-policy priority` the one with the highest priority
 #   number and the latest arrival. Nobody is let in in that step.

@@ -3,7 +3,7 @@
 #
 # A server has become popular. Within a minute the tokens that go out each second have more than quadrupled. Hardly
 # anybody waits, the first token comes in less than half a second, and every graph that people look at is green. One graph is
-# new: cached blocks evicted, 0 before and about 68 a second now.
+# new: cached blocks evicted, 0 before and about 68 per second now.
 #
 # One of those who run it says that a full cache evicts, and that this is what it is for. Another says that memory is
 # too small. A third wants to see the eviction rate on the same board as the throughput from now on. Who is right, how
@@ -21,8 +21,8 @@ from labkit.specs.eviction_storms.scenes import crowded, late_figures, mean
 popular = crowded()
 print(f"{'':30} 0 to 40 s  80 to 120 s")
 for figure, title in {
-    "delivered": "tokens delivered a second", "ttft_p50": "first token, median (s)",
-    "waiting": "requests that wait", "evicted": "cached blocks evicted a second",
+    "delivered": "tokens delivered per second", "ttft_p50": "first token, median (s)",
+    "waiting": "requests that wait", "evicted": "cached blocks evicted per second",
 }.items():
     early, late = mean(popular, figure, 0, 40), mean(popular, figure, 80, 120)
     print(f"{title:30} {early:9.1f} {late:12.1f}")
@@ -65,12 +65,12 @@ StormBoard(
 # - **regret**: a cached block is evicted and wanted again, and its tokens are computed a second time (lesson 09);
 # - **recomputation**: somebody who runs gives its memory up, and all that it had is computed again (lesson 18).
 #
-# Both are figures of the board: blocks of 16 tokens a second, and tokens a second.
+# Both are figures of the board: blocks of 16 tokens per second, and tokens per second.
 
 # %% id="done-twice"
 late = {it: mean(popular, it, 80, 120) for it in ("computed", "regretted", "recomputed")}
 twice = 16 * late["regretted"] + late["recomputed"]
-print(f"80 to 120 s: {late['computed']:,.0f} tokens computed a second.")
+print(f"80 to 120 s: {late['computed']:,.0f} tokens computed per second.")
 print(f"For the second time: {16 * late['regretted']:,.0f} that had been evicted,",
       f"{late['recomputed']:,.0f} of preempted ones, together {twice / late['computed']:.0%}")
 
@@ -158,7 +158,7 @@ for name in ("scan-3", "crowding-3"):
     for at_s, kind, _ in events:
         gone[int(at_s // 10)] += (kind == "removed") / 10
     again = regret_rate(events, 10, 12)
-    print(f"{name}: {len(events):,} events. Blocks a second, in windows of 10 s:")
+    print(f"{name}: {len(events):,} events. Blocks per second, in windows of 10 s:")
     print("   evicted     ", *(f"{n:4.0f}" for n in gone))
     print("   wanted again", *(f"{n:4.0f}" for n in again))
     meter = server(name).series["regretted"]
@@ -222,8 +222,8 @@ from labkit.specs.eviction_storms.boards import KINDS, firing, over_saturation, 
 names = [f"{kind}-{seed}" for kind in KINDS for seed in (21, 22, 23)]
 others = {
     "over-saturation": over_saturation,
-    "evictions above 10 a second": lambda board: board["evicted"] > 10,
-    "preemptions above 0.2 a second": lambda board: board["preempted"] > 0.2,
+    "evictions above 10 per second": lambda board: board["evicted"] > 10,
+    "preemptions above 0.2 per second": lambda board: board["preempted"] > 0.2,
     "the rules of the storm board": firing(RULES),
 }
 for name, alarm in others.items():
@@ -268,8 +268,8 @@ def thrash_alert(board) -> list[bool]:
 
     Args:
         board: of n windows of 5 seconds. board["computed"] is a float array [n]; so
-            are "delivered", "recomputed" (tokens a second), "evicted", "regretted"
-            (blocks of 16 tokens a second), "preempted", "arrived", "finished" (a
+            are "delivered", "recomputed" (tokens per second), "evicted", "regretted"
+            (blocks of 16 tokens per second), "preempted", "arrived", "finished" (a
             second), "running", "waiting" (at the end of the window), "held",
             "cached", "free", "hit_rate" (shares), "ttft_p50", "itl_p99" (seconds)
             and more. NaN is what is not known. len(board) is n.
@@ -336,7 +336,7 @@ fewer = sum(b.totals["preemptions"] < a.totals["preemptions"] for a, b in zip(be
 print(f"0.05 against 0: fewer preemptions on {fewer} of 8 crowds")
 
 # %% [markdown] id="after-prove"
-# From a watermark of 0 to one of 0.05 preemptions fall fourfold, tokens a second move by less than a percent, and the
+# From a watermark of 0 to one of 0.05 preemptions fall fourfold, tokens per second move by less than a percent, and the
 # median first token comes nearly twice as late. That is the shape of vLLM pull request 44594 (lesson 17 has its figures). Who
 # looks at throughput alone sees neither the disease nor the cure. On one of the eight crowds nobody was preempted to
 # begin with, so nothing could get better there: that is why a fix is judged on several.
@@ -344,7 +344,7 @@ print(f"0.05 against 0: fewer preemptions on {fewer} of 8 crowds")
 # %% [markdown] id="about-break-it"
 # ### Break it: the red line (6 minutes, difficulty 3, importance 4)
 #
-# There is a Grafana board for vLLM (`vllm_kv_cache.json`) that shows preemptions a second: red from 1 on. Somebody made
+# There is a Grafana board for vLLM (`vllm_kv_cache.json`) that shows preemptions per second: red from 1 on. Somebody made
 # it an alarm:
 #
 # ```python
@@ -353,7 +353,7 @@ print(f"0.05 against 0: fewer preemptions on {fewer} of 8 crowds")
 # ```
 #
 # In vLLM issue 25538 requests of 100,000 tokens were let in on their first piece and gave it up again: about 100 tokens
-# a second became 1.5, and one preemption threw away as much as thousands do elsewhere. Convict the alarm. A third of all
+# per second became 1.5, and one preemption threw away as much as thousands do elsewhere. Convict the alarm. A third of all
 # tokens is to be computed twice, and it stays calm.
 #
 # `("Server", 20)` makes a server with 20 blocks of 16 tokens and no prefix cache, and comes first;
@@ -411,9 +411,9 @@ finish("19")
 #
 # - **vLLM's KV events** (`--kv-events-config`, `vllm/distributed/kv_events.py`) are the stream of your exercise:
 #   `BlockStored`, `BlockRemoved`, `AllBlocksCleared`. `BlockRemoved` is sent for each block, also where another one with
-#   the same content stays, so blocks have to be counted; who crosses contents off a list sees regret that there is not.
+#   the same content stays, so blocks have to be counted; who crosses contents off a list sees regret where there is none.
 # - **vLLM** counts preemptions late: `vllm:num_preemptions_total` grows when the victim gives its next token. In the
-#   worst storm nobody comes back, and the counter stands still. An alarm on it needs a second leg: delivered tokens a
+#   worst storm nobody comes back, and the counter stands still. An alarm on it needs a second leg: delivered tokens per
 #   second, or `vllm:num_requests_waiting_by_reason`.
 # - **SGLang** has evictions as `sglang:evicted_tokens_total`, in tokens, and recomputation as the difference of
 #   `sglang:realtime_tokens_total` and `sglang:prefill_effective_tokens_total`. The gauge `sglang:num_retracted_reqs` is

@@ -2,9 +2,9 @@
 # # 20. Capacity and SLOs
 #
 # A shop has put its assistant on the front page, and three times as many people ask it something. The board has never
-# looked better: more tokens a second than ever before, no error, nobody refused, and every answer complete.
+# looked better: more tokens per second than ever before, no error, nobody refused, and every answer complete.
 #
-# But the shop promised its customers a first word within one second, and after it 20 tokens a second. On an ordinary
+# But the shop promised its customers a first word within one second, and after it 20 tokens per second. On an ordinary
 # day the server keeps that promise 6.4 times a second. Today it keeps it 1.3 times: one customer in six. The faster
 # server is the one that serves fewer people well, and nothing on its board says so.
 
@@ -16,7 +16,7 @@ start("20")
 # %% id="symptom-numbers"
 from labkit.specs.capacity_and_slos.scenes import PROMISE, asked, server
 
-print("    a second                             of all  p99 of the")
+print("    per second                           of all  p99 of the")
 print("come    end   tokens   served well  served well  first token")
 for per_s in (4, 8, 16, 24):
     run = server(blocks=3000).run(trace=asked(per_s))
@@ -41,7 +41,7 @@ from labkit.widgets.storm_board import Knob
 from labkit.widgets.storm_panels import PROMISE_PANELS
 
 begin = {"per_s": 8, "blocks": 3000}
-knobs = (Knob("per_s", "Requests a second", (4, 6, 8, 10, 12, 16, 20, 24)),
+knobs = (Knob("per_s", "Requests per second", (4, 6, 8, 10, 12, 16, 20, 24)),
          Knob("blocks", "Blocks", (1000, 2000, 3000, 4000, 5000, 6000, 8000, 12000)))
 StormBoard(on_a_board(begin), "The shop's server", knobs=knobs, settings=begin,
            rerun=on_a_board, panels=PROMISE_PANELS)
@@ -66,7 +66,7 @@ StormBoard(on_a_board(begin), "The shop's server", knobs=knobs, settings=begin,
 # %% id="ex-goodput"
 # %%exercise goodput
 def goodput(requests: list, seconds: float, ttft_s: float, tpot_s: float) -> float:
-    """Requests a second that were served well.
+    """Requests per second that were served well.
 
     Args:
         requests: all that came, in any order. Each has arrival_s, when it was to be
@@ -108,8 +108,8 @@ print(f"{whose}: {goodput(lives, run.seconds, 1.0, 0.05):.3f},",
 for ttft_s, tpot_s in ((1.0, 0.05), (0.1, 0.05), (1.0, 0.02), (10.0, 1.0)):
     good = goodput(lives, run.seconds, ttft_s, tpot_s)
     rate = plural(round(1 / tpot_s), "token")
-    print(f"first token within {ttft_s:4} s, then {rate} a second:",
-          f"{good:.2f} requests a second")
+    print(f"first token within {ttft_s:4} s, then {rate} per second:",
+          f"{good:.2f} requests per second")
 
 # %% [markdown] id="after-goodput"
 # One run, four promises, four figures. A goodput without its target beside it says nothing, and a target is chosen by
@@ -230,25 +230,25 @@ def search_blocks(per_s, seed=1):
 
 
 size, measured = search_blocks(12)
-print(f"12 a second: {UNIT * size:,} blocks, found by {len(measured)} simulations")
+print(f"12 per second: {UNIT * size:,} blocks, found by {len(measured)} simulations")
 measured_picture(measured, UNIT, WANTED)
 
 # %% [markdown] id="after-how-many"
 # That is for a rush of 20 seconds. Up to there every block counts, and behind it memory buys nothing. The numbers at the
 # dots are the order in which they were measured: 6,400 ended the doubling, and the rest is halving.
 #
-# Now for 24 a second. The largest size is all the memory that the card has.
+# Now for 24 per second. The largest size is all the memory that the card has.
 
 # %% id="no-size"
 from dataclasses import replace
 
 size, measured = search_blocks(24)
-print(f"24 a second: {size}")
+print(f"24 per second: {size}")
 large = sorted((UNIT * n, share) for n, share in measured.items() if n > 8)
 print("  ", ", ".join(f"{blocks:,} blocks {share:.0%}" for blocks, share in large))
 
 first, rest = replace(PROMISE, tpot_s=1e9), replace(PROMISE, ttft_s=1e9)  # one half of it each
-print("40 a second:     first token   20 tokens/s   both")
+print("40 per second:     first token   20 tokens/s   both")
 for blocks in (6400, 12_800, 26_600):
     runs = [server(blocks, target=target).run(trace=rush(40))
             for target in (first, rest, PROMISE)]
@@ -256,12 +256,12 @@ for blocks in (6400, 12_800, 26_600):
     print(f"{blocks:9,} blocks", " ".join(f"{share:12.0%}" for share in shares))
 
 # %% [markdown] id="after-no-size"
-# `None` is an answer: **no memory reaches this target**. At 24 a second the card itself is too slow; it is cards that
+# `None` is an answer: **no memory reaches this target**. At 24 per second the card itself is too slow; it is cards that
 # are missing, not blocks.
 #
-# The last rows are worth a second look. At 40 a second the server keeps its promise to *fewer* with 12,800 blocks than
+# The last rows are worth a second look. At 40 per second the server keeps its promise to *fewer* with 12,800 blocks than
 # with 6,400. As few as before have their first token in time. But more run at once, each step takes longer, and more
-# than half of those few now miss the 20 tokens a second; with all memory each of them does. So *what is enough stays
+# than half of those few now miss the 20 tokens per second; with all memory each of them does. So *what is enough stays
 # enough* is an assumption, not a law. The search is safe where it holds, and what it answers was measured in any case.
 #
 # ## One draw is not the load
@@ -299,7 +299,7 @@ save_point("20")
 # %% [markdown] id="about-cards"
 # ## How many cards
 #
-# The same search, over another size, for a rush of 20 seconds again. A router deals the requests of 48 a second to so
+# The same search, over another size, for a rush of 20 seconds again. A router deals the requests of 48 per second to so
 # many servers in turn, each a card with 3,000 blocks.
 
 # %% id="how-many-cards"
@@ -343,7 +343,7 @@ for replicas, route in (*deals, (4, "most found"), (4, "done first")):
           f"{fleet.ttft.percentile(99):15.2f} s  ", *fleet.requests)
 
 # %% [markdown] id="after-p1"
-# Each cache sees a fraction of the repeats. With the system prompt all of them are soon acquainted, and a conversation
+# Each cache sees a fraction of the repeats. All of them soon have the system prompt, and a conversation
 # that comes to a server again finds there what it was when it last came; that is why 39% are left and not a quarter of
 # 72. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
 # not here.
@@ -452,12 +452,12 @@ wrong = read_trace(log, column_map=columns, unit="s")
 for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
     run = server(blocks=1500).run(trace=it)
     share = run.metrics.good / run.requests
-    print(f"{name:15} {it.per_s:7.4f} requests a second, {share:.1%} served well")
+    print(f"{name:15} {it.per_s:7.4f} requests per second, {share:.1%} served well")
 
 # %% [markdown] id="after-column-map"
 # The last two rows are one file. Read wrongly it is a request every three minutes, and any server would do.
 #
-# Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row a request, of any names. Where the map
+# Now a log of yours. Put its path in `OWN_FILE`: a table or JSON Lines, one row per request, of any names. Where the map
 # is refused, write `OWN_COLUMNS` by hand, `{"arrival": "...", "input": "...", "output": "..."}`; where the unit is, ask
 # whoever wrote the file. Without a path the cell takes the gateway's log once more. It looks for the number of cards and
 # for the memory, some seconds without a word, and writes a page that can be handed to a colleague:
@@ -619,7 +619,7 @@ OwnWork()
 #
 # vLLM 0.33.0 and SGLang 0.5.23 were read, and the repositories of the issues.
 #
-# - **Goodput**: `vllm bench serve` takes `--goodput ttft:1000 tpot:50`, in milliseconds, and prints requests a second
+# - **Goodput**: `vllm bench serve` takes `--goodput ttft:1000 tpot:50`, in milliseconds, and prints requests per second
 #   that met all of them. With `--max-concurrency` a request waits in the client before its clock starts (issue 54101).
 # - **Percentiles**: `vllm:time_to_first_token_seconds` and `sglang:time_to_first_token_seconds` are histograms. Sum
 #   their buckets over replicas and time, and take the percentile last. No bucket says which *request* met both targets:

@@ -38,6 +38,8 @@ questions:
     answer: 8 * 97531
     unit: bytes
     feedback: KEY-eight times ninety-seven thousand.
+    near:
+      - {value: 8 * 97530, feedback: KEY-a byte is missing in each.}
     otherwise: Multiply the two.
   - id: predict
     type: predict
@@ -235,6 +237,12 @@ def test_every_type_of_question_by_keyboard(lab: Any, page: Any, browse: Any, tm
         page.keyboard.type(number)
         keys.press("Enter")
         keys.verdict(right)
+    others = card.get_by_role("button", name="Another answer, and what leads to it")
+    expect(others).to_have_attribute("aria-expanded", "false")
+    expect(card.get_by_text("KEY-a byte is missing in each.")).to_be_hidden()
+    others.focus()
+    keys.press("Enter")
+    expect(card.get_by_text("KEY-a byte is missing in each.")).to_be_visible()
     keys.next()
 
     # predict: the letters of the answer are no shortcuts of the notebook.

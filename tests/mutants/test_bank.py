@@ -14,6 +14,7 @@ from labkit.errors import LessonError
 from labkit.grading import mistakes
 from labkit.grading.breakit import BreakIt
 from labkit.grading.judge import Judge
+from labkit.grading.language import COMMON
 from labkit.grading.mistakes import Mistake, Right, bank, bare, edited, explain
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
@@ -115,6 +116,14 @@ def test_hints_and_rules_are_there(lesson: specs.Lesson, exercise: specs.Exercis
     assert len({r.name for r in spec.rules}) == len(spec.rules)
     assert all(r.statement.endswith(".") for r in spec.rules)
     assert all(r.hint.endswith(("?", ".")) for r in spec.rules if r.hint)
+    # The exercise's own is about the worst rule, and about how the wrong one falls; that of `GENERAL` about what a call
+    # is given.
+    others = [r for r in spec.rules[1:] if r.name not in (spec.stay, "the-wrong-one-falls")]
+    undecided = [r.name for r in others if not r.hint]
+    assert not undecided, "write a first hint below each of these rules, or `?` where the exercise's own is about it"
+    said = [r.hint for r in spec.rules if r.hint not in ("", COMMON)]
+    assert len(set(said)) == len(said), "one hint for two rules fits at most one of them"
+    assert spec.hints[0] not in said, "write `?` alone for the exercise's own"
     assert 1 <= exercise.difficulty <= 5 and 1 <= exercise.importance <= 5 and exercise.minutes >= 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def test_text_output_and_unknown_lesson(tmp_path: Path) -> None:
 
 
 def test_lint(tmp_path: Path) -> None:
-    assert run("lint")[0] == 0
+    code, out = run("lint")
+    assert code == 0 and re.search(r"^\d+ files: 0 errors", out), out
+    assert run("lint", "16")[1] == "1 file: 0 errors, 0 warnings.\n"
     bad = tmp_path / "bad.yaml"
     bad.write_text("lesson: bad\ntitle: Bad\nquestions:\n  - {id: a, type: single, text: t}\n", encoding="utf-8")
     code, out = run("lint", str(bad))

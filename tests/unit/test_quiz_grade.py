@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,11 @@ questions:
       - {left: LRU, right: B, feedback: the longest unused}
       - {left: Belady, right: C, feedback: the furthest next use}
     extra: [D]
+    elsewhere:
+      A: A is the oldest arrival, and that is not what this one looks at
+      B: B has been unused for longest, and that is not what this one looks at
+      C: C is wanted last, and that is not what this one looks at
+      D: D has just come in
   - id: panel
     type: click
     text: Click the panel that acquits.
@@ -160,7 +166,10 @@ def test_multiple_partial_credit(every: QuizFile) -> None:
     assert give(every, "several", ["two", "four", "three"]).score == 0.5
     assert give(every, "several", ["three", "five"]).score == 0
     outcome = give(every, "several", ["two", "four", "three"])
-    assert not outcome.correct and outcome.note == "2 of 2 right ones chosen, and 1 that is not."
+    assert not outcome.correct and outcome.note == ""
+    assert give(every, "several", ["two"]).note == "What is chosen is right, and it is not all."
+    told = [give(every, "several", chosen).note for chosen in (["two"], ["two", "three"], ["three"])]
+    assert not any(re.search(r"\d", note) for note in told), "how many are right is part of what is asked"
 
 
 def test_sentences_stand_in_the_order_of_the_file_and_are_judged_each(every: QuizFile) -> None:
@@ -168,7 +177,7 @@ def test_sentences_stand_in_the_order_of_the_file_and_are_judged_each(every: Qui
     orders = {tuple(o.text for o in question.instance(seed).options) for seed in range(20)}
     assert len(orders) == 1 and next(iter(orders))[0] == "Blocks are of one size."
     outcome = give(every, "draft", ["a", "b"])
-    assert outcome.score == 0 and outcome.note == "1 of 2 right ones chosen, and 1 that is not."
+    assert outcome.score == 0 and outcome.note == ""
     # What was not chosen is not told before the answer is right.
     assert [f["say"] for f in outcome.public()["feedback"]] == ["so they are", "not one long request"]
     assert len(give(every, "draft", ["b", "d"]).public()["feedback"]) == 4
@@ -216,12 +225,21 @@ def test_ordering_partial_credit_and_first_step_out_of_place(every: QuizFile) ->
 
 def test_matching_partial_credit(every: QuizFile) -> None:
     outcome = give(every, "match", {"FIFO": "A", "LRU": "C", "Belady": "B"})
-    assert outcome.score == pytest.approx(1 / 3) and outcome.note == "1 of 3 pairs matched."
+    assert outcome.score == pytest.approx(1 / 3) and outcome.note == ""
     assert [(f.text, f.given, f.right) for f in outcome.feedback] == [
         ("FIFO", "A", True), ("LRU", "C", False), ("Belady", "B", False),
     ]  # fmt: skip
     assert give(every, "match", [["FIFO", "A"], ["LRU", "B"], ["Belady", "C"]]).correct
     assert give(every, "match", {"a": "A", "b": "B", "c": "C"}).correct
+
+
+def test_a_wrong_pair_is_told_why_it_is_wrong_and_not_what_is_right(every: QuizFile) -> None:
+    outcome = give(every, "match", {"FIFO": "A", "LRU": "C", "Belady": "D"})
+    assert [f.say for f in outcome.feedback] == [
+        "the oldest arrival", "C is wanted last, and that is not what this one looks at", "D has just come in",
+    ]  # fmt: skip
+    told = str(outcome.public())
+    assert "the longest unused" not in told and "the furthest next use" not in told
 
 
 def test_click(every: QuizFile) -> None:

@@ -220,6 +220,20 @@ def test_layers_are_checked_over_the_reference_first_then_over_the_learners_own(
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
+def test_a_name_that_only_the_learners_own_part_has_is_told_as_such() -> None:
+    text = (
+        "from labkit.mine import BlockPool\n"
+        "class CheckedPool(BlockPool):\n"
+        "    def free(self, blocks):\n"
+        "        self.ids += blocks\n"
+    )
+    verdict = runner.check("04", "CheckedPool", text, over=("reference",))
+    assert verdict.kind == "raised"
+    assert "The check puts the course's own BlockPool below this part before it puts yours there" in verdict.message
+    other = text.replace("self.ids += blocks", "blocks.ids")
+    assert "course's own" not in runner.check("04", "CheckedPool", other, over=("reference",)).message
+
+
 def test_children_of_the_code_do_not_outlive_the_check(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = tmp_path / "alive"
     code = pool(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from labkit.grading.solutions import difference, solution
+import ast
+
+from labkit.grading.solutions import _Bare, brief, difference, solution
 
 
 def test_only_what_computes_is_compared() -> None:
@@ -20,3 +22,15 @@ def test_only_what_computes_is_compared() -> None:
 def test_an_exercise_without_a_solution_has_no_difference() -> None:
     assert solution("04", "no_such_exercise") is None
     assert difference("04", "no_such_exercise", "x = 1") == ""
+
+
+def test_a_shown_solution_begins_with_its_code() -> None:
+    """Of a docstring, which the stub has as well, one line: nothing else is left out."""
+    solved = solution("05", "BlockTable")
+    assert solved is not None
+    shown = brief(solved)
+    assert len(shown.splitlines()) < len(solved.splitlines()) - 20
+    assert ast.dump(_Bare().visit(ast.parse(shown))) == ast.dump(_Bare().visit(ast.parse(solved)))
+    long = [n for n in ast.walk(ast.parse(shown)) if isinstance(n, ast.Constant) and "\n" in str(n.value)]
+    assert long == []
+    assert brief("def f():\n    'One line.'\n    return 1\n") == "def f():\n    'One line.'\n    return 1\n"

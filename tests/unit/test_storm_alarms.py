@@ -80,7 +80,7 @@ def test_a_report_on_an_alarm_says_in_words_what_was_due_and_what_a_name_means()
     assert trace.setup == "chunk-2:11 is the board chunk-2 after 11 windows"
     verdict, trace = failing("thrash_alert", "at-once")
     assert trace.steps[0].expected == "it is silent in windows 0 to 23" and trace.setup == ""
-    assert "blocks of 16 tokens a second" in verdict.message
+    assert "blocks of 16 tokens per second" in verdict.message
 
 
 def test_every_kind_has_its_rule_and_its_witnesses() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from labkit.grading.verdict import RuleState, Verdict
+from labkit.grading.standing import whats_next
+from labkit.grading.verdict import Counterexample, RuleState, Step, Verdict
 from labkit.observe.events import EventLog
-from labkit.widgets import CheckReport, EngineMap, OpeningCard, ProgressOverview
+from labkit.widgets import CheckReport, EngineMap, LessonEnd, OpeningCard, ProgressOverview
 from labkit.widgets.check_report import replay_line, tag_of
 from labkit.widgets.engine_map import map_data
-from labkit.widgets.report_view import report_view
+from labkit.widgets.report_view import next_step, report_view
 
 RULES = [
     {"name": "refused-means-unchanged", "statement": "As it was.", "state": "broken"},
@@ -73,6 +74,33 @@ def test_whoever_has_written_nothing_is_asked_how_to_begin(fresh_home, kind, sta
     report = report_view(verdict, "def watermark_gate(): ...")
     report.handle({"type": "hint"}, [])
     assert report.opened[0].startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "expected", "first"),
+    [
+        ("nothing-is-changed", "rule", "1", "Does any line of yours sort"),
+        ("nothing-is-changed", "raised", "an answer", "Which values do the names in the line that raised"),
+        ("another-way-is-refused", "raised", "raises SchedulerError", "With which words may `how` be answered"),
+        ("answers-stay-as-they-were", "changed-answer", "[1]", "Is what you return the same object"),
+        (None, "endless-loop", None, "What does the condition of your loop read"),
+        (None, "syntax", None, "Four requests run"),
+    ],
+)
+def test_the_first_hint_is_about_what_went_wrong(fresh_home, rule, kind, expected, first):
+    step = Step(1, "call", {}, "choose_victim()", "x", expected, broken=True)
+    example = Counterexample("", [step], 1) if expected else None
+    word = "fail" if rule else "error"
+    verdict = Verdict("18_preemption", "choose_victim", word, rule=rule, kind=kind, counterexample=example)
+    report = report_view(verdict, "def choose_victim(): ...")
+    report.handle({"type": "hint"}, [])
+    assert report.opened[0].startswith(first)
+
+
+def test_both_answers_are_laid_out_for_the_page():
+    steps = CheckReport(failed()).verdict["counterexample"]["steps"]
+    assert [list(piece) for piece in steps[2]["answers"]["expected"][0]] == [["1", False]]
+    assert "answers" not in steps[0]
 
 
 def test_a_report_gives_its_text():
@@ -162,32 +190,111 @@ def test_opening_card_and_progress_of_a_real_lesson():
     assert any(e["passed"] for e in OpeningCard("04").lesson["exercises"])
 
 
-def row(number: str, passed: int, of: int, answered: int, total: int) -> dict[str, Any]:
+def test_opening_card_of_a_lesson_whose_box_is_lit():
+    boxes = [{**map_data()["boxes"][0], "name": "block_pool", "title": "Block pool", "state": "yours"}]
+    lit = OpeningCard({"number": "04", "title": "T", "lights": "block_pool"}, {**map_data(), "boxes": boxes})
+    assert lit.map["note"] == "Block pool is yours."
+
+
+def row(number: str, passed: int, of: int, answered: int, total: int, stretch: int = 0) -> dict[str, Any]:
     exercises = [
-        {"id": f"e{i}", "title": f"E{i}", "minutes": 5, "passed": i < passed, "attempts": 0, "stretch": False}
-        for i in range(of)
+        {"id": f"e{i}", "title": f"E{i}", "minutes": 5, "passed": i < passed, "attempts": 0, "stretch": i >= of}
+        for i in range(of + stretch)
     ]
     questions = {"answered": answered, "correct": answered, "total": total}
-    return {
-        "number": number,
-        "title": "T",
-        "current": False,
-        "hints": 0,
-        "exercises": exercises,
-        "questions": questions,
-    }
+    return {"number": number, "title": "T", "hints": 0, "exercises": exercises, "questions": questions}
 
 
-def test_what_comes_next():
-    assert (
-        ProgressOverview(rows=[row("01", 2, 2, 0, 3), row("02", 1, 2, 0, 3)]).data["next"]
-        == "E1 (e1), lesson 02, 5 minutes"
-    )
-    assert ProgressOverview(rows=[row("01", 2, 2, 1, 3)]).data["next"] == "the questions at the end of lesson 01"
-    assert ProgressOverview(rows=[row("01", 2, 2, 3, 3)]).data["next"] == ""
+def test_it_goes_on_in_the_lesson_that_was_begun_last():
+    def following(*rows: dict[str, Any], here: str = "") -> str:
+        return whats_next(rows, here)[1]
+
+    done, untouched = row("01", 2, 2, 3, 3), row("02", 0, 2, 0, 3)
+    assert following(done, row("02", 1, 2, 0, 3)) == "lesson 02: E1 (e1, 5 minutes)"
+    assert following(row("01", 2, 2, 1, 3), untouched) == "lesson 01: the questions at the end of the lesson"
+    assert following(done, untouched) == "lesson 02, T: E0 (e0, 5 minutes)"
+    assert following(done) == "" and whats_next([]) == ("", "")
+    # A lesson that was left out waits until the last one is done, and a tour asks for nothing.
+    assert following(row("01", 0, 2, 0, 3), row("02", 2, 2, 3, 3), row("03", 0, 1, 0, 3)).startswith("lesson 03")
+    assert following(row("01", 0, 2, 0, 3), row("02", 2, 2, 3, 3)) == "lesson 01, T: E0 (e0, 5 minutes)"
+    assert following(row("00", 0, 0, 0, 1), row("01", 0, 2, 0, 3)) == "lesson 01, T: E0 (e0, 5 minutes)"
+    assert following(done, untouched, here="01") == following(done, untouched)
+
+
+def test_no_lesson_is_skipped_whether_it_has_a_box_or_not(fresh_home):
+    """The map, the progress card and the end of the lesson before name the same lesson, all the way."""
+    from labkit import specs
+    from labkit.grading import standing
+    from labkit.grading.progress import Progress
+
+    progress, seen = Progress(), []
+    for lesson in specs.lessons():
+        for exercise in lesson.exercises:
+            progress.save_pass(lesson.key, exercise.id, "")
+        for question in standing.graded_questions(lesson.key):
+            progress.save_answer(lesson.key, question, "", True, 1.0)
+        card, engine, end = ProgressOverview(), EngineMap(), LessonEnd(lesson.key)
+        after = specs.following(lesson.key)
+        if after is None:
+            assert card.data["next"] == "" and "next" not in engine.data["headline"]
+            assert "ten questions" in end.data["next"]["words"]
+            break
+        assert card.data["next"].startswith(end.data["next"]["words"] + ": ")
+        assert engine.data["headline"].endswith(f"next: {card.data['next']}")
+        assert [r["number"] for r in card.data["rows"] if r["next"]] == [after[:2]]
+        assert end.data["next"]["file"] == f"{after}.ipynb" and end.data["open"] == ""
+        seen.append(after)
+    assert seen == list(specs.KEYS[1:])
+
+
+@pytest.mark.parametrize(
+    ("exercises", "answered", "done", "says"),
+    [
+        ("", False, "blocks_needed", "The pool (BlockPool, "),
+        ("blocks_needed", False, "CheckedPool", "Break it: the pool with two piles (break_two_piles, "),
+        ("blocks_needed CheckedPool break_two_piles", False, "find_leak", "minutes), which is still open above"),
+        ("blocks_needed BlockPool CheckedPool", False, "break_two_piles", "the questions at the end of the lesson"),
+        ("blocks_needed BlockPool CheckedPool", True, "break_two_piles", "lesson 05, Block tables"),
+        ("blocks_needed BlockPool CheckedPool break_two_piles", True, "find_leak", "lesson 05, Block tables"),
+    ],
+)
+def test_a_report_says_what_comes_next(fresh_home, exercises, answered, done, says):
+    from labkit import specs
+    from labkit.grading.progress import Progress
+    from labkit.grading.standing import graded_questions
+
+    lesson, progress = specs.lesson("04"), Progress()
+    for id in exercises.split():
+        progress.save_pass(lesson.key, id, "")
+    for question in graded_questions(lesson.key) if answered else ():
+        progress.save_answer(lesson.key, question, "", True, 1.0)
+    assert says in next_step(lesson, done, progress)
+
+
+def test_the_end_of_a_lesson(fresh_home):
+    from labkit import specs
+    from labkit.grading.progress import Progress
+
+    end = LessonEnd("04")
+    assert "once the exercises are passed" in repr(end) and "Still open here: " in repr(end)
+    for exercise in specs.lesson("04").exercises:
+        Progress().save_pass("04_block_pool", exercise.id, "class BlockPool: ...")
+    end.refresh()
+    said = repr(end).splitlines()
+    assert said[1] == f"What you take along: {specs.lesson('04').ending}"
+    assert "1 of 11 parts is yours: Block pool" in said and "4 of 4 exercises passed · 0 of 6 questions right" in said
+
+
+def test_every_lesson_has_an_ending_in_the_learners_voice():
+    from labkit import specs
+
+    for lesson in specs.lessons():
+        assert lesson.ending.startswith("I ") and lesson.ending.endswith("."), lesson.key
+        assert 80 < len(lesson.ending) < 240 and " you " not in lesson.ending, lesson.key
 
 
 def test_progress_in_words():
-    full = ProgressOverview(rows=[row("01", 2, 3, 1, 3)])
-    assert "1 of 3 questions right" in repr(full)
+    full = ProgressOverview(rows=[row("01", 2, 3, 1, 3, stretch=1)])
+    assert "2 of 3 exercises passed · 1 of 3 questions right" in full.data["headline"]
+    assert "  01 T: 2 of 3 exercises passed · 1 of 3 questions right" in repr(full), "a stretch counts nowhere"
     assert repr(ProgressOverview(rows=[])) == "Progress: no exercises"

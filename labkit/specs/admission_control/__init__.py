@@ -26,6 +26,8 @@ class CanEverFit(FunctionSpecification):
     rules = rules_from(
         """
         too-long-is-refused: A request that needs more blocks than there are, at its longest, can never be served.
+            ? An empty memory of 4 blocks, and a request that needs 5 in its last step. What does your function \
+              compare with what?
             400 1 20 16
             2000000 5 65536 16
             4 1 1 1
@@ -37,16 +39,20 @@ class CanEverFit(FunctionSpecification):
             1 400 20 16
             900000 200000 65536 16
         a-started-block-counts: A block that holds one token of it is needed whole.
-            ? 81 slots of 16 tokens a block: how many blocks is that, and what does // answer?
+            ? 81 slots of 16 tokens per block: how many blocks is that, and what does // answer?
             70 13 5 16
             80 10 5 16
             16 2 1 16
             5 1 1 4
         what-fits-is-let-in: A request for which an empty memory has room to spare is not refused.
+            ? How many blocks does your function count for this request, and how many are there? Which of them \
+              did it count without need?
             20 20 5 16
             1 1 9 16
             90000 20000 65536 16
         exactly-enough-is-enough: A request that takes the last block there is fits.
+            ? The request needs just as many blocks as there are. Is one of them left over, and does anybody need \
+              it?
             50 16 5 16
             1000000 48570 65536 16
         the-last-token-needs-no-slot: The token that is generated last is never computed, so no slot is needed for it.
@@ -128,11 +134,13 @@ class WatermarkGate(FunctionSpecification):
             3 22 1000 0.02 2
             0 3 100 0.25 2
         what-leaves-enough-is-let-in: A request that leaves more than the watermark may start.
+            ?
             50 110 1000 0.02 3
             1 90 100 0.25 60
             5 1000000 1000000 0.5 4000
             3 9 100 0.0 1
         exactly-the-watermark-is-enough: A request that leaves just as many blocks as the watermark may start.
+            ? 20 blocks are to stay free, and just 20 would. Is the watermark touched?
             80 100 1000 0.02 3
             4 4 100 0.0 5
         rounded-down: A share that is no whole number of blocks is rounded down.
@@ -211,17 +219,19 @@ class FullSequenceGate(FunctionSpecification):
             80 48 1 16
             16 8 1 4
         a-started-block-counts: A block that holds one token is needed whole.
-            ? 33 tokens, 16 a block: how many blocks is that, and what does // answer?
+            ? 33 tokens, 16 per block: how many blocks is that, and what does // answer?
             33 0 2 16
             28 0 1 16
             52 16 2 16
             17 16 0 16
         what-fits-is-let-in: A request for which there is room to spare is not refused.
+            ?
             20 0 5 16
             1 0 3 16
             100000 0 7000 16
             5000 160 400 16
         exactly-enough-is-enough: A request whose last token lies in the last block that can be had may start.
+            ? 4 blocks can be had and 4 are needed. Which comparison says yes to that?
             80 0 5 16
             75 0 5 16
             1 0 1 16
@@ -284,6 +294,7 @@ class LatencyGate(FunctionSpecification):
             1 0 4.0
         who-would-wait-too-long-is-refused: A request is refused where all waiting tokens, its own among them, take \
           longer than the target.
+            ?
             9000 1000 4.0
             5000 1000 0.5
             3000 500 2.0
@@ -292,6 +303,8 @@ class LatencyGate(FunctionSpecification):
             3 0.5 1.0
             30 10 2.0
         who-begins-in-time-is-let-in: A request that begins within the target is let in.
+            ? Which tokens have to be computed before this one's first, and how long do they take at that speed? \
+              Is anything counted twice?
             500 1000 4.0
             1 1000 4.0
             1500 20000 1.0
@@ -299,6 +312,7 @@ class LatencyGate(FunctionSpecification):
             20 2 15.0
             6 4 9.0
         exactly-in-time-is-in-time: A wait that is as long as the target is not too long.
+            ? The target is 9 s and the wait is 9 s. Which comparison says yes to that?
             2000 1000 2.0
             60 1 60.0
             4000 500 8.0
@@ -311,7 +325,7 @@ class LatencyGate(FunctionSpecification):
     )
     hints = (
         "9,000 tokens of prompts wait, and 1,000 of them begin each second. When does the last of them begin?",
-        "Tokens divided by tokens a second are seconds. Without a speed nobody can tell, and then nobody is refused.",
+        "Tokens divided by tokens per second are seconds. Without a speed nobody can tell, and then nobody is refused.",
         "if tokens_per_s == ____:\n    return ____\nreturn queued_tokens / ____ <= ____",
     )
     search = {
@@ -398,4 +412,6 @@ LESSON = Lesson(
                  slot="admission", stretch=True),
     ),
     paths=("storms", "whole"),
+    ending="I can say of a request whether it may start now, later or never, and what each gate asks before it says "
+    "so. A gate moves the waiting to another place, and I can say to which.",
 )  # fmt: skip

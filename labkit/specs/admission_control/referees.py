@@ -21,7 +21,7 @@ class Asking:
     """A request at the gate.
 
     Attributes:
-        prompt: blocks that it takes when it starts; more: blocks that it takes afterwards, one a step.
+        prompt: blocks that it takes when it starts; more: blocks that it takes afterwards, one per step.
         held: blocks that it has.
     """
 

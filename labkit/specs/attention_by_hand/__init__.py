@@ -44,16 +44,21 @@ class Scores(TensorSpecification):
             [1,2] [[1,0],[0,3],[2,-1]]
             [3,-1] [[1,1]]
         products-summed: A score is the sum of query times key, number by number, signs and all.
+            ?
             [1,-2,0.5] [[2,1,-4],[-1,0.5,3],[0,-3,1]]
             [-1,-2] [[-3,0.5],[2,2],[-1,-1],[0,0],[4,-2]]
             x64 70x64
             [16777217,-16777216] [[1,1],[2,2],[1,0]]
         divided-by-root-d: Every sum is divided by the square root of d, the length of the query.
+            ? By the root of which number are the products divided: of how long a key is, or of how many keys \
+              there are?
             [1,0,2,0,1] [[1,3,0,2,1],[0,1,2,0,1],[-1,0,1,1,0]]
             [1,1,2,0] [[3,1,0,5],[-1,0,4,2]]
             [2] [[3],[-1],[0.5]]
             [1,1,1,1,1,1,1,1,1] [[1,1,1,1,1,1,1,1,1],[2,2,2,2,2,2,2,2,2]]
         same-dtype-as-given: The answer has the dtype of the tensors that were passed in.
+            ? Which dtype have the tensors that you make yourself, by `torch.zeros` or from a list, and which \
+              have those that came in?
             [1,1,2,0] [[3,1,0,5]]
         the-tensors-given-stay: The tensors that were passed in are left as they were.
             [2,1] [[3,0.5],[0,1.5]]
@@ -131,12 +136,16 @@ class Attend(TensorSpecification):
             [1,1] [[2,0],[0,-1]] [[5,1],[-1,3]]
             [1,2,1] [[0.5,0,1],[1,-1,0],[0,0.5,0.5]] [[6],[1],[2]]
         weights-sum-to-one: The weights sum to 1: where all values are the same, that value comes out.
+            ? Add up your weights for any three scores. By what would each have to be divided for the sum to be \
+              1?
             [1,-1] [[1,2],[3,0.5],[-1,1]] [[7,-2],[7,-2],[7,-2]]
             [2,1,0,1] [[1,1,0,3]] [[5,9]]
         equal-scores-share-equally: Keys with equal scores get equal weights.
+            ? Two keys have the same score. In which line of yours are they treated differently?
             [0,0] [[1,2],[3,4],[-5,6],[0,0]] [[2],[4],[6],[20]]
             [1,1] [[2,1],[1,2],[4,-1]] [[3,0],[0,3],[6,6]]
         weights-follow-the-scores: The weight of a key is exp(its score), divided by the sum over all keys.
+            ? How many times the weight of a score of 0 has a score of 1, by the formula and by your code?
             [1] [[0],[1],[-1]] [[10],[20],[40]]
             [2,0,1,-1] [[1,5,0,0],[0,1,3,-1]] [[10,0],[0,10]]
             [1] [[-1],[0],[1]] [[1,0,0],[0,1,0],[0,0,1]]
@@ -144,12 +153,15 @@ class Attend(TensorSpecification):
             x16 70x16 70x3
             [1] [[20000000],[20000001]] [[3],[1]]
         any-size-of-score: Scores of any size, positive or negative, give finite and right weights.
+            ?
             [40,0,0,0] [[40,1,0,0],[40.05,0,2,0]] [[1],[3]]
             [40] [[0],[25]] [[1],[2]]
             [40] [[25],[0]] [[1],[2]]
             [60,0,0,0] [[0,1,0,0],[0,0,1,0],[100,0,0,0]] [[1],[2],[3]]
             [50] [[-40],[-40.02]] [[1],[0]]
         same-dtype-as-given: The answer has the dtype of the tensors that were passed in.
+            ? Which dtype have the tensors that you make yourself, by `torch.zeros` or from a list, and which \
+              have those that came in?
             [1,0] [[0,1],[0,2]] [[1],[2]]
         the-tensors-given-stay: The tensors that were passed in are left as they were.
             [1,0] [[0.5,1],[0,2]] [[1,3],[2,-1]]
@@ -234,23 +246,33 @@ class CausalAttend(TensorSpecification):
         one-mixture-a-query: n queries give n rows, each mixed from the rows of V, shape [n, dv].
             [[1,0],[0,1],[1,1]] [[1,0],[0,2],[-1,1]] [[1,0,0,1,2],[0,2,0,1,0],[0,0,4,1,0]]
         the-future-is-hidden: Changing a later key or value changes no earlier row.
+            ? In the scores of row 0, which entries belong to tokens that come later, and what is the exponential \
+              of each of them in your code?
             [[1],[2],[0.5]] [[1],[0.5],[-1]] [[10],[20],[40]]
             [[1,0.5],[-1,2]] [[1,0],[0.5,1]] [[1,5],[3,-1]]
             [[1],[2],[-1],[0.5]] [[1],[-1],[2],[0]] [[1],[2],[4],[8]]
         a-token-sees-itself: Row i sees key and value i; row 0, which sees nothing else, is V[0].
+            ? On which diagonal does your mask begin? Write it down for three tokens.
             [[2,1]] [[1,3]] [[4,-1,2]]
             [[0,0],[0,0],[0,0]] [[1,1],[2,2],[3,3]] [[6],[12],[30]]
         the-whole-past-is-seen: Row i sees all the keys and values before it.
+            ?
             [[0],[0],[0],[0],[0]] [[0],[0],[0],[0],[0]] [[5],[10],[15],[20],[50]]
             70*[0,0]+[0,0] 70x2 70x3
         each-row-as-attend: Row i is attend(Q[i], ...) over what it sees: scaled, and weights that sum to 1.
+            ? In one row of yours: what are the scores divided by, and over which entries do the weights sum to \
+              1?
             [[1,2,0,1],[2,0,1,-1]] [[2,0,1,0],[0,1,2,-2]] [[1],[3]]
             [[1,0],[0.5,-1],[2,1]] [[0,1],[1.5,0],[1,-1]] [[1,1],[1,1],[1,1]]
         any-size-of-score: Scores of any size, seen or hidden, leave every row finite and right.
+            ? Which maximum do you subtract: that of the whole matrix, or that of the row, and is a hidden score \
+              part of it?
             [[1],[40]] [[20],[40]] [[1],[2]]
             [[40],[40],[40]] [[20],[40],[80]] [[1],[2],[3]]
             [[400],[400]] [[-500],[-500]] [[2],[4]]
         same-dtype-as-given: The answer has the dtype of the tensors that were passed in.
+            ? Which dtype have the tensors that you make yourself, by `torch.zeros` or from a list, and which \
+              have those that came in?
             [[1],[0]] [[1],[2]] [[3],[1]]
         the-tensors-given-stay: The tensors that were passed in are left as they were.
             [[1],[0.5]] [[1],[2]] [[3],[1]]
@@ -371,19 +393,29 @@ class LastRowOnly(TensorSpecification):
             [1,2] [[1,0],[0,1]] [[3,0],[0,3]] [[1,0],[0,1]] [[0,1],[1,0]] [[2,0],[0,2]]
             [1] [[2]] [[3]] [[1]] [[2]] [[3]]
         the-past-is-kept: The keys and values given come back first, unchanged and in order.
+            ? What do the first n rows of the K and V that you return hold, and in which order are old and new \
+              joined?
             [1,1] [[1,0.5],[0,2],[3,1]] [[1,0],[0,4],[5,5]] [[1,1],[0,2]] [[0.5,1],[2,0]] [[1,3],[0,1]]
         own-key-and-value-last: The last rows of K and V are the new token's: x @ W_k and x @ W_v.
+            ? Which matrix makes the key of the new token, and which its value?
             [2,1,0] [[1,0]] [[4]] [[1,0],[0,1],[1,1]] [[0,1],[1,-1],[2,0]] [[1],[3],[5]]
         sees-itself: The new token's own key and value are among those it attends to.
+            ? Is the new token's own key among the keys when you compute the scores, or is it joined afterwards?
             [1,1] [[2,0],[0,1]] [[1],[2]] [[1,0],[0,1]] [[1,0],[0,1]] [[4],[5]]
         equals-the-last-row: The row is the last row of causal attention over all n + 1 tokens.
+            ? Write down the last row of `causal_attend` for two tokens. Which vector asks in it, over which \
+              keys, and is yours the same?
             [1,-2] [[1,0,1,2],[0,3,-1,1]] [[1,0],[0,1]] [[1,2,0,1],[0,1,1,-1]] [[2,0,1,1],[0,1,-1,0]] [[3,1],[1,-1]]
             [40] [[10],[30]] [[1],[2]] [[1]] [[1]] [[0.1]]
             x5 70x4 70x3 5x4 5x4 5x3
             [1] [[16777216]] [[1]] [[1]] [[16777217]] [[0]]
         the-first-token-too: With nothing kept (n = 0) the row is the new token's own value.
+            ? With n = 0 nothing is kept yet. Which shapes have K and V then, and what does your code make of \
+              them?
             [1,3] [] [] [[1,0],[0,1]] [[1,2],[0,1]] [[2,0,1],[1,1,0]]
         same-dtype-as-given: The answer has the dtype of the tensors that were passed in.
+            ? Which dtype have the tensors that you make yourself, by `torch.zeros` or from a list, and which \
+              have those that came in?
             [1] [[2]] [[3]] [[0]] [[1]] [[1]]
         the-tensors-given-stay: The tensors that were passed in are left as they were.
             [1] [[2]] [[3]] [[1]] [[1]] [[1]]
@@ -474,4 +506,6 @@ LESSON = Lesson(
                  "labkit.attention.by_hand:last_row_only"),
         Exercise("break_the_mask", "Break it: the mask in the wrong corner", 5, 2, 3, BreakTheMask(), kind="break"),
     ),
+    ending="I can compute attention with paper and pencil, and say why a token that is added changes no row before "
+    "it: so keys and values can be kept, and a new token costs one row.",
 )  # fmt: skip

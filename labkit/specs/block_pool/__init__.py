@@ -30,6 +30,7 @@ class BlocksNeeded(FunctionSpecification):
             131071 16
             20 16
         full-blocks-have-no-spare: Where every token has its place, no further block is needed.
+            ?
             16 16
             64 32
             5 1
@@ -97,6 +98,7 @@ class Pool(Specification):
             new 5; num_free
             new 5; allocate 2; num_free; free 1; num_free
         refused-means-unchanged: A request that is refused leaves the pool as it was.
+            ?
             new 4; allocate 3; allocate 2
             new 4; allocate 1; allocate 9; allocate 3
         all-or-nothing: allocate(n) answers with exactly n ids, or None if fewer than n are free.
@@ -140,6 +142,7 @@ class Checked(Pool):
             new 2; other_pool 2; allocate 2; free 0 1
             new 4; allocate_and_pop 2; allocate 3
         double-free-refused: Freeing a block that is free already raises DoubleFreeError.
+            ?
             new 4; allocate 2; free 0; free_again 0
             new 4; allocate 1; free_again 2
             new 3; free_again 0
@@ -307,4 +310,6 @@ LESSON = Lesson(
         Exercise("break_two_piles", "Break it: the pool with two piles", 5, 3, 3, BreakTheTwoPiles(), kind="break"),
         Exercise("find_leak", "Find the leak", 8, 2, 3, FindLeak(), POOL + "find_leak", stretch=True),
     ),
+    ending="I can say of every block whether it is held or free, and what a pool must leave as it was when it says "
+    "no. Where the two do not add up to the pool, I can name the blocks that were lost.",
 )

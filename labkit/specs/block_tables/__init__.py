@@ -52,6 +52,7 @@ class SlotOf(FunctionSpecification):
             [4,0] 3 4
             [4,0] 0 4
         the-offset-stays: A token has the same offset in its physical block as in its logical one.
+            ?
             [3,0] 13 12
             [7,1,3] 21 16
             [2] 1 8
@@ -150,6 +151,7 @@ class SlotMapping(FunctionSpecification):
             [5,2,9] 6 11 4
             [5,2,9] 8 10 4
         goes-on-in-the-table: Behind the last place of a block comes the first place of the table's next one.
+            ?
             [7,1,3] 14 18 16
             [5,2,9] 0 12 4
             [5,2,9,0] 3 13 4
@@ -273,6 +275,7 @@ class Table(Specification):
             new 8 2; append 3; append 3; append 3
         as-many-blocks-as-needed: The table has as many blocks as its tokens need: the last one's free end is filled \
             first.
+            ?
             new 8 4; append 3; append 1
             new 8 4; append 4; append 1
             new 8 4; append 3; append 5
@@ -418,4 +421,6 @@ LESSON = Lesson(
         ),
         Exercise("break_counted_room", "Break it: the room that was counted", 5, 3, 3, BreakTheRoom(), kind="break"),
     ),
+    ending="I can follow a token from its position through the table to its slot. So I can say why a sequence needs "
+    "no two blocks side by side, and what it looks like when somebody writes as if it did.",
 )

@@ -42,6 +42,7 @@ class Goodput(FunctionSpecification):
             [[50,53,53.5,9],[60,60.5,61,9]] 4 2 0.5
         the-first-token-in-time: A request whose first token comes later than ttft_s is not served well, however fast \
           the rest is.
+            ?
             [[0,3,3.25,9]] 4 2 0.25
             [[0,2.5,2.5,1]] 4 2 0.25
             [[0,0.5,1,9],[0,9,9.5,90]] 4 2 0.25
@@ -72,6 +73,7 @@ class Goodput(FunctionSpecification):
             [[0,0.5,1,9],[1,9,9.5,9]] 16 2 0.5
             [] 8 2 0.5
         exactly-in-time-is-in-time: Whoever meets a target to the second has met it.
+            ? The target is 2 s and the first token came after 2 s. Which comparison says yes to that?
             [[0,2,2.5,9]] 4 2 0.5
             [[0,1,3,5]] 4 2 0.5
             [[0,2,6,9]] 4 2 0.5
@@ -264,10 +266,12 @@ class ColumnMap(FunctionSpecification):
             [] s
             ["when","how_much"] ms
         what-is-clear-is-answered: A file whose names say all that is needed is not refused.
+            ?
             ["start_ms","prompt_tokens"] null
             ["start","prompt_tokens","completion_tokens"] s
             ["start_ms","prompt_tokens","completion_tokens","hash_ids"] null
         each-meaning-its-column: Arrival, prompt, answer and block ids each stand under their own key.
+            ? What does `meaning_of` say of each column of this file, and under which key does your map put it?
             ["start_ms","prompt_tokens","completion_tokens"] null
             ["completion_tokens","prompt_tokens","start_ms"] null
             ["arrived_at","context_tokens","generated_tokens","block_hashes"] s
@@ -287,6 +291,7 @@ class ColumnMap(FunctionSpecification):
             ["start_ms","prompt_tokens"] us
             ["timestamp","input_length","output_length","hash_ids"] s
         else-the-unit-of-the-name: Where nobody gives it, the arrival's name says it.
+            ? `start_ms` says its unit. Where in your code is that heard when nobody gives one?
             ["start_ms","prompt_tokens"] null
             ["prompt_tokens","arrival_time_us"] null
             ["received_ns","input_tokens","output_tokens"] null
@@ -396,4 +401,6 @@ LESSON = Lesson(
                  kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can say how many requests were served well, how much memory or how many cards are enough for that, and "
+    "of which draw of the load this is true. And I can put a trace of my own to the same test.",
 )  # fmt: skip

@@ -18,7 +18,7 @@ from labkit.simulate.pictures import Picture, blank
 from labkit.simulate.trace import Trace
 
 PROMISE = Target(ttft_s=1.0, tpot_s=0.05)
-"""What the shop promised: a first word within a second, and then 20 tokens a second."""
+"""What the shop promised: a first word within a second, and then 20 tokens per second."""
 REQUESTS = 240
 
 
@@ -61,7 +61,7 @@ def served(trace: Trace, blocks: int, *, keep: bool = True, window_s: float = 2.
 
 
 def on_a_board(settings: dict[str, Any]) -> Series:
-    """What a board shows of the same server, from "per_s" requests a second on so many "blocks"."""
+    """What a board shows of the same server, from "per_s" requests per second on so many "blocks"."""
     return served(asked(settings["per_s"]), settings["blocks"], keep=False).metrics.series
 
 

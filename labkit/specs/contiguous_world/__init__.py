@@ -159,6 +159,7 @@ class ReleaseCoalesce(Specification):
             call [[0,4],[20,4]] 16 3
             new 6; allocate A 2; allocate B 2; release A; allocate C 2; release B
         touching-holes-are-one: No two holes touch: where nothing lies between them they are one hole.
+            ?
             call [[0,1],[4,3],[20,1]] 7 3
             call [[0,1],[8,3],[20,1]] 5 3
             call [[2,3]] 5 3
@@ -369,4 +370,6 @@ LESSON = Lesson(
         Exercise("waste_by_kind", "Where the memory went", 8, 2, 5, WasteByKind(), "labkit.cache.waste:waste_by_kind"),
         Exercise("twice_released", "Break it: the release that comes twice", 6, 3, 4, TwiceReleased(), kind="break"),
     ),
+    ending="I can take the memory of a server apart, slot by slot, into used, reserved, internal, external and free. "
+    "So I can say which of them a remedy would give back, before anybody tries it.",
 )  # fmt: skip

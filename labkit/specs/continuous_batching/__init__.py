@@ -18,6 +18,8 @@ class PlanDecodes(Specification):
     rules = rules_from(
         """
         budget-is-kept: Never are more tokens planned than the budget has.
+            ? The budget is 2 and three requests decode. After how many does your loop stop, and what if the \
+              budget is 0 from the start?
             A:3:3:1,B:3:3:1,C:3:3:1 2
             A:3:3:1,B:3:3:1,C:3:3:1,D:3:3:1 1
             A:3:3:1 0
@@ -32,10 +34,13 @@ class PlanDecodes(Specification):
             A:5:6:3 9
             A:4:4:1,B:5:4:0,C:6:6:1 9
         one-token-each: Each of those that generate gets one token, once.
+            ? How many tokens does each of your pairs plan, and can a request come into the plan twice?
             A:3:3:1 4
             A:3:6:4 5
             A:2:2:1,B:2:3:2 9
         nobody-is-left-out: As far as the budget goes, everybody who generates is in the plan.
+            ? Somebody at the head of the list is still working on a prompt. What does your loop do then: go on \
+              with the next one, or end?
             A:5:2:0,B:3:3:1 1
             A:5:2:0,B:6:0:0,C:3:3:1,D:3:3:1 2
             A:3:3:1,B:5:2:0,C:3:3:1 9
@@ -43,9 +48,11 @@ class PlanDecodes(Specification):
             "" 3
             300xA:3:3:1 512
         in-order: The plan is in the order of admission, and whoever came first has its token first.
+            ? In which order stands the list that you are given, and does anything in your code reorder it?
             A:3:3:1,B:3:9:7 1
             B:3:5:3,A:3:3:1 9
         nothing-is-changed: A plan changes nothing: not the list, and no request in it.
+            ? Whose list do you append to, and does any line of yours write to a field of a request?
             A:3:3:1,B:4:4:1 2
         """
     )
@@ -68,6 +75,7 @@ class PlanChunks(Specification):
     rules = rules_from(
         """
         budget-is-kept: All pieces together are never more than the budget.
+            ?
             A:3:0:0,B:3:0:0 4
             A:9:0:0 4
             A:2:0:0,B:2:0:0,C:2:0:0 3
@@ -79,6 +87,7 @@ class PlanChunks(Specification):
             A:5:2:3 9
             A:3:0:0 9 longest=5
         longest-is-kept: No piece has more tokens than `longest`, where that is given.
+            ? Which of the three limits is missing from your `min`, and for which requests?
             A:9:0:0 9 longest=3
             A:9:0:0,B:9:0:0 9 longest=3
             A:9:1:0 9 longest=3
@@ -88,6 +97,8 @@ class PlanChunks(Specification):
             A:4:0:0 0
             A:9:0:0 9 longest=3
         the-budget-is-spent: Each in turn gets as much as it misses, `longest` and the budget allow.
+            ? Add up your pieces. Where the budget has something left, which request still missed tokens, and why \
+              did its piece end?
             A:5:0:0,B:9:0:0 8
             A:9:3:0,B:2:0:0 4
             A:9:0:0,B:9:0:0 6 longest=4
@@ -99,9 +110,12 @@ class PlanChunks(Specification):
             300xA:3:0:0 800
             A:5000:100:0 9000
         in-order: The plan is in the order of the requests, and whoever comes first is served first.
+            ? Who is served first when the budget is too small for all, and does anything in your code reorder \
+              the list?
             A:9:0:0,B:2:0:0 5
             B:2:0:0,A:3:0:0 9
         nothing-is-changed: A plan changes nothing: not the list, and no request in it.
+            ? Whose list do you append to, and does any line of yours write to a field of a request?
             A:5:0:0,B:9:0:0 8
         """
     )
@@ -133,6 +147,8 @@ class OneStep(Specification):
             ? Who counts what a request has computed, and when?
             new 9 9 9; come A 3 3; step; step
         budget-is-kept: A step computes no more tokens than its budget.
+            ? What has the budget left when the decodes are planned, when the chunks are, and when you ask for \
+              the queue?
             new 9 4 9; come A 3 2; come B 3 2; step; step
             new 9 3 9; come A 1 3; come B 5 2; step; step
             new 9 2 9; come A 1 4; come B 1 4; step; come C 1 2; step; step
@@ -143,6 +159,7 @@ class OneStep(Specification):
             new 9 4 9; come A 7 2; step; step
             new 9 9 9; come A 3 3; come B 2 2; step; step
         seats-are-kept: No more requests run than there are seats.
+            ? Before you ask for the head of the queue: how many run, and how many seats are there?
             new 9 9 1; come A 1 3; come B 1 2; step; step; step; step
             new 9 9 1; come A 1 3; come B 1 2; come C 1 2; step; step
         who-preempts-admits-nobody: A step in which somebody gave memory up lets nobody in.
@@ -150,6 +167,8 @@ class OneStep(Specification):
               have them before?
             new 4 9 9; come A 3 4; come B 3 3; step; step; come C 1 1; step; step
         one-refused-head-stops-the-queue: Where the head of the queue is refused, nobody behind it is let in.
+            ? The head of the queue is too long for memory and the next one is not. If the next one goes first, \
+              when does the head ever start?
             new 5 20 9; come A 4 3; step; come B 7 2; come C 1 1; step; step; step
             new 6 20 9; come A 4 3; step; come B 9 2; come C 1 1; come D 1 1; step; step; step
         decodes-before-chunks: Who decodes has the budget before all chunks of prompts, and before the queue.
@@ -159,15 +178,19 @@ class OneStep(Specification):
             new 12 3 9; come A 7 2; step; step; step; come B 1 5; step; come C 9 2; step; step; step
             new 12 6 9 longest=2; come A 9 2; come B 1 5; step; step; step; step
         running-before-the-queue: What those who run can compute comes before the queue.
+            ?
             new 12 4 9; come A 9 1; step; come B 4 1; step; step; step
             new 12 6 9 longest=2; come A 9 2; come B 5 2; step; step; step
         the-queue-is-let-in: With budget, seat and memory left, the head of the queue is let in, and then the next.
+            ? Somebody was let in, and budget, seat and memory are left. What does your code do next?
             new 9 9 9; come A 2 2; come B 2 2; come C 2 2; step; step
             new 9 9 2; come A 2 1; come B 2 2; step; come C 2 1; step
             new 12 5 9; come A 3 4; come B 6 1; step; step; step
             new 400 900 300; come A 1 1; step; come A 1 1; step; come A 1 1; step; come A 2 2 many=280; step; step
         in-order-of-admission: Those who run find memory in the order of admission, and stand in it in the plan, \
           before those that were let in.
+            ? A decodes and B, which came before it, is in the middle of its prompt. Whom do you ask for memory \
+              first, and where does each stand in your plan?
             new 12 5 9; come A 7 2; come B 1 3; step; step; step; step; step
             new 12 6 9 longest=3; come A 9 2; come B 1 5; step; step; step; step
             new 6 4 9 longest=3; come A 8 2; come B 1 6; step; step; step; step; step
@@ -231,4 +254,6 @@ LESSON = Lesson(
         Exercise("break_queue_first", "Break it: the queue goes first", 6, 3, 4, BreakTheQueueFirst(), kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can go through a step of a server: who decodes, whose prompt gets what is left of the budget, and who "
+    "comes in. So I can say whose wait gets longer when a long prompt is cut smaller.",
 )  # fmt: skip

@@ -23,7 +23,7 @@ KIND = {"+": "stored", "-": "removed", "*": "cleared"}
 
 
 class RegretRate(FunctionSpecification):
-    """Regretted evictions a second, from a stream of events.
+    """Regretted evictions per second, from a stream of events.
 
     In a witness an event is its second, + (stored), - (removed) or * (cleared), and the content.
     """
@@ -32,6 +32,7 @@ class RegretRate(FunctionSpecification):
     rules = rules_from(
         """
         what-never-left-is-no-regret: What is stored for the first time, or does not come back, is no regret.
+            ?
             ["0+A","1+B","2+C"] 4 1
             ["0+A","1-A"] 4 1
             ["0+A","1-A","2+B","3-B"] 2 2
@@ -43,6 +44,8 @@ class RegretRate(FunctionSpecification):
             ["0+A","0+B","1-B","2-A","3+A","4+B"] 5 1
             ["0+A","1-A","1+A"] 10 1
         each-loss-counts-once: A content that comes back is a regret once for each time that its last block was evicted.
+            ? A content comes back twice after one eviction. How often was it missed, and what must happen to \
+              your note of it the first time?
             ["0+A","1-A","2+A","3+A"] 4 1
             ["0+A","1-A","2+A","3-A","4+A"] 5 1
             ["0+A","1-A","2+A","3-A","4+A","5-A","6+A"] 7 1
@@ -65,6 +68,7 @@ class RegretRate(FunctionSpecification):
             ["0+A","1-A","2+A","3-A","40+A","41-A","42+A"] 10 5
             ["0+A","9.5-A","10+A"] 2.5 6
         by-the-second: The answer is a rate, the number of regrets over the seconds of a window.
+            ? Five regrets in a window of ten seconds. What is the rate, and which of your lines divides?
             ["0+A","1-A","2+A"] 10 1
             ["0+A","0+B","1-A","1-B","2+A","2+B","3-A","4+A"] 0.5 9
         """
@@ -191,6 +195,8 @@ class ThrashAlert(FunctionSpecification):
     rules = rules_from(
         """
         an-answer-for-each-window: The answer is a list of True and False, one for each window of the board.
+            ? How many windows has the board, and how many entries your answer? What stands there for the first \
+              windows, before enough is known?
             quiet-5
             growing-2:1
         looks-back-only: What is said of a window does not change when later ones come.
@@ -199,6 +205,7 @@ class ThrashAlert(FunctionSpecification):
             crowding-8:14
             answers-5:14
         more-load-is-no-storm: More requests, a longer queue and a later first token are load, and no storm.
+            ?
             growing-1
             overload-4
             overload-6
@@ -346,8 +353,8 @@ def _told(name: str, at: int) -> str:
     last = slice(max(0, at - 3), at + 1)
     means = {figure: float(np.nanmean(found[figure][last])) for figure in ("computed", "recomputed", "regretted")}
     return (
-        f"In these 20 s: {means['computed']:,.0f} tokens computed a second, {means['recomputed']:,.0f} of them again "
-        f"after a preemption, and {means['regretted']:,.1f} blocks of 16 tokens a second wanted again."
+        f"In these 20 s: {means['computed']:,.0f} tokens computed per second, {means['recomputed']:,.0f} of them again "
+        f"after a preemption, and {means['regretted']:,.1f} blocks of 16 tokens per second wanted again."
     )
 
 
@@ -403,4 +410,6 @@ LESSON = Lesson(
         Exercise("break_red_line", "Break it: the red line", 6, 3, 4, BreakTheRedLine(), kind="break"),
     ),
     paths=("storms", "whole"),
+    ending="I can look at a board full of evictions and say whether it is a storm: by what is done twice and by "
+    "nothing else. I have an alarm that says it, tried on boards that it had not seen.",
 )

@@ -1,7 +1,7 @@
 """Lesson 19: a server whose alarm counts preemptions, and what a preemption can cost.
 
 Source of the idea: vLLM issue 25538, where few preemptions threw away a prompt of 100,000 tokens each, and dashboards
-that paint preemptions red from one a second on.
+that paint preemptions red from one per second on.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RedLineReferee(Referee):
             rule,
             bool(red) or twice < SHARE,
             cause=f"{twice:.0%} of all that was computed had been computed before, with {preempted / seconds:.1f} "
-            "preemptions a second, and the alarm is not red.",
+            "preemptions per second, and the alarm is not red.",
         )
 
     def resolve(self, op: Op, bend: bool = True) -> Op:

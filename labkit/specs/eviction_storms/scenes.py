@@ -42,7 +42,7 @@ def mean(board: Series, figure: str, first_s: float, last_s: float) -> float:
 
 
 def late_figures(**knobs: Any) -> tuple[float, float, float]:
-    """What that server does late: the share of its work that is done twice, tokens delivered a second, who waits."""
+    """What that server does late: the share of its work that is done twice, tokens delivered per second, who waits."""
     names = "computed", "regretted", "recomputed", "delivered", "waiting"
     computed, regretted, recomputed, delivered, waiting = (mean(crowded(**knobs), name, 80, SECONDS) for name in names)
     return (BLOCK_SIZE * regretted + recomputed) / computed, delivered, waiting
@@ -84,7 +84,7 @@ class Paired(NamedTuple):
 
     Attributes:
         preemptions: in all of them; twice: share of the computed tokens that had been computed before.
-        delivered: tokens a second; ttft_s: median time to the first token, both of the second minute, on average.
+        delivered: tokens per second; ttft_s: median time to the first token, both of the second minute, on average.
         runs: of the seeds, in order.
     """
 

@@ -557,4 +557,6 @@ LESSON = Lesson(
         Exercise("MyPolicy", "A policy of your own", 15, 4, 3, OwnPolicy(), "labkit.cache.eviction_policies:SLRU",
                  kind="class", stretch=True),
     ),
+    ending="I can tell a cache that evicts all day and is healthy from one that throws out what it will need: not by "
+    "evictions, but by regret. And I know what no policy can mend, because it wants memory.",
 )  # fmt: skip

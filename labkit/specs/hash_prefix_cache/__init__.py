@@ -346,6 +346,7 @@ class RegisterRelease(Specification):
             new 150; request a80b60.; finish 0; request a80b60c.
             new 3; request z.; finish 0; request z.
         stays-findable-after-release: A registered block that nobody holds waits in the queue and is found.
+            ?
             new 4; request ab; finish 0; request ab.
             new 4; request ab.; finish 0; request ab.; finish 0; request abc
         the-rest-goes-back: A block that was never registered and that nobody holds goes back to the pool.
@@ -422,6 +423,7 @@ class AllocatePrompt(Specification):
             new 4; request ab; finish 0; request ab.
             new 150; request a80b60.; finish 0; request a80b60c.
         refuses-only-without-room: The answer is None if, and only if, there are too few blocks for it.
+            ?
             new 3; request abc; finish 0; request ab.
             new 3; request abc; finish 0; request abcd
             new 2; request ab; finish 0; request ab.
@@ -520,4 +522,6 @@ LESSON = Lesson(
         Exercise("allocate_prompt", "Room for a prompt, hits first", 12, 4, 4, AllocatePrompt(),
                  "labkit.cache.queue_prefix_cache:allocate_prompt", stretch=True),
     ),
+    ending="I can say why a cached block counts only with everything before it, so that one changed word at the "
+    "beginning costs the whole prompt, and why a hit must be held before anything else is taken.",
 )  # fmt: skip

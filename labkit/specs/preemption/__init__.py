@@ -33,6 +33,7 @@ class ChooseVictim(Specification):
     rules = rules_from(
         """
         one-of-them: The answer is one of the requests that run: the request itself.
+            ? What does your function return: a request from the list, or its place, its name, its number?
             A:3,B:4 last
             A:3 last
             A:3 priority
@@ -46,10 +47,13 @@ class ChooseVictim(Specification):
             A:30,B:9,C:4 most-blocks
             A:1,B:30,C:4 least-computed
         another-way-is-refused: A way to choose that there is not raises SchedulerError.
+            ? With which words may `how` be answered, and what does your code do with a word that is none of \
+              them?
             A:3,B:4 newest
             A:3 Last
         last-in-goes-first: By "last", whoever was let in last is the victim; that is also what is meant where nothing \
           is said.
+            ? The list stands in the order of admission. At which end is whoever was let in last?
             A:9,B:2,C:5 last
             A:2:0:3,B:9:0:2,C:4:1:1 last
             A:9,B:2,C:5 ""
@@ -63,10 +67,13 @@ class ChooseVictim(Specification):
             A:4:1:5,B:4:1:3 priority
             A:9:2:1,B:1:2:0,C:1:0:9 priority
         least-computed-goes-first: By "least-computed", the victim has the fewest tokens to compute again.
+            ? Who loses least when it has to begin again, and is that a `min` or a `max` of `computed`?
             A:9,B:7,C:4,D:8 least-computed
             A:30,B:2,C:9 least-computed
             A:4,B:100,C:20 least-computed
         most-blocks-goes-first: By "most-blocks", the victim has computed most, so that the most memory comes free.
+            ? Which field says how much memory a request holds, and is it the largest or the smallest that is \
+              wanted?
             A:2,B:4,C:9,D:3 most-blocks
             A:2,B:30,C:9 most-blocks
             A:2,B:9,C:100 most-blocks
@@ -79,6 +86,8 @@ class ChooseVictim(Specification):
             A:4,B:4,C:4 most-blocks
             A:4,300xB:4 least-computed
         nothing-is-changed: Choosing changes nothing: not the list, and no request in it.
+            ? Does any line of yours sort, reverse or shorten the list that you were given? Which calls give a \
+              new one?
             A:9,B:2,C:5 last
             A:9,B:2,C:5 least-computed
         """
@@ -105,6 +114,7 @@ class PreemptRecompute(Specification):
     rules = rules_from(
         """
         memory-is-given-back: The victim's blocks can be had by others.
+            ? Which call of the manager gives up the blocks of a sequence, and is it called for this one?
             new 6; run A 3 2; preempt A
             new 6; run A 4 0; run B 2 2; preempt B
         what-was-generated-stays: Prompt, output and max_tokens are what they were: the user has read the output.
@@ -117,6 +127,7 @@ class PreemptRecompute(Specification):
             new 6; run A 4 0; preempt A
             new 9; run A 8 0 left=4; preempt A
         it-waits-as-preempted: The victim's state says that it was preempted, so that it comes back before others.
+            ? By which field will the queue know that this request has run before, and who sets it?
             new 6; run A 3 2; preempt A
         what-was-computed-is-remembered: most_computed stays, because it tells what is computed twice.
             ? By what will anybody see that the tokens that it computes next were computed before?
@@ -124,6 +135,8 @@ class PreemptRecompute(Specification):
             new 9; run A 8 0 left=3; preempt A
             new 9; run A 8 0; preempt A; again A left=4; preempt A
         it-is-counted-once: The victim's count of preemptions goes up by one each time.
+            ? How often does a request that is preempted twice stand in the statistics, and in which line do you \
+              count?
             new 6; run A 3 2; preempt A
             new 6; run A 3 2; preempt A; again A; preempt A
         the-manager-is-told: The manager hears that the sequence was preempted, and will come back: what it finds then \
@@ -134,6 +147,8 @@ class PreemptRecompute(Specification):
             new 6; run A 4 2; preempt A; again A
             new 9; run A 6 1; run B 2 1; preempt A; preempt B; again A; again B
         nothing-else-changes: All else stays: the other requests, and what else the victim carries.
+            ? Which fields speak of this victim's memory, and which other fields, or other requests, does your \
+              code touch?
             new 9; run A 3 2; run B 2 1; preempt B
             new 9; run A 3 2; run B 2 1; preempt A
             new 400; run A 500 100; run B 30 9; preempt A; again A
@@ -195,6 +210,8 @@ class BreakEven(FunctionSpecification):
             3 4 3 2 900
             6 1 3 0 900
         each-way-has-its-fixed-part: `fixed_s` is spent on the way out and once more on the way back.
+            ? How many copies are started for one request that goes and comes back, and what does each cost \
+              before its first byte?
             20 1 4 0 900
             9 0 2 0 900
             30 0 5 1 900
@@ -206,10 +223,12 @@ class BreakEven(FunctionSpecification):
             0 1 0 1 900
             500 3 2 1 9000
         each-token-attends-to-those-before-it: n tokens make n * (n + 1) / 2 pairs, since nobody looks ahead.
+            ? To how many tokens does the first one attend, to how many the n-th, and what is their sum?
             0 9 2 2 900
             50 0 0 1 900
             7 3 0 1 900
         never-is-none: Where no length up to `most` makes swapping cheaper, the answer is None.
+            ? The loop has come to its end without an answer. What does your function return then?
             0 2 1 0 50
             5 1 2 0 1000
             100 0 1 0 200
@@ -291,10 +310,12 @@ class Swap(Specification):
     rules = rules_from(
         """
         one-content-in-a-block: A host block that holds something is given to nobody else.
+            ? A block of the host holds A's content. What in your code keeps it from being given to B?
             new 4; out A 2; out B 2
             new 4; out A 2; out B 1; back A; out C 3
             new 300; out A 200; out B 100; back A; out C 150
         ids-of-the-host: Host blocks are numbered from 0 to num_blocks - 1.
+            ? The host has blocks of its own. By which numbers are they called, and where do yours come from?
             new 3; out A 2
         all-or-nothing: All blocks of a request have room on the host, or none of them goes and nothing changes.
             ? Where there are two host blocks free and three are needed, what of it may have happened when you answer?
@@ -304,6 +325,8 @@ class Swap(Specification):
             new 2; out A 2
         pairs-in-order: `swap_out` answers with a pair for each block, (device block, host block), in the order of the \
           blocks.
+            ? The first pair belongs to the first block of the request. What stands left in it, what right, and \
+              in which order do your pairs come?
             new 4; out A 3
             new 4; out A 1
         back-where-it-was: What went out of the request's block number i comes back into its block number i.
@@ -313,15 +336,20 @@ class Swap(Specification):
             new 4; out A 1; out B 2; back B; back A
             new 4; out A 2; out B 1; back A; out C 3; back C
         what-was-found-is-not-copied: The first `found` blocks are on the device already, and are not copied.
+            ? The first `found` blocks are on the device already. Which pairs are left, and from which place of \
+              the list do they start?
             new 4; out A 3; back A found=1
             new 4; out A 3; back A found=3
             new 4; out A 2; out B 2; back B found=1
         host-blocks-come-back: Host blocks are free again when their request has come back, or does not come back.
+            ? After which two calls does nobody need the content on the host any more, and which line gives those \
+              blocks back?
             new 3; out A 2; back A; out B 3
             new 3; out A 2; forget A; out B 3; back B
             new 3; out A 2; back A found=2
             new 3; out A 2; forget A; out A 1; back A
         counts-what-is-free: num_free is the number of host blocks that hold nothing.
+            ? After each call: how many host blocks hold something, and does your count follow every one of them?
             new 4; out A 3; out B 1
         what-makes-no-sense-is-refused: A request that is not swapped out can neither come back nor be forgotten, one \
           that is cannot go out, and it comes back into as many blocks as it left.
@@ -332,6 +360,7 @@ class Swap(Specification):
             new 3; out A 2; back A more=1; back A
             new 3; out A 1; back A; back A
         pools-are-separate: Two pools share nothing.
+            ? Where are your books made: in `__init__`, or once for the whole class?
             new 2; other 2; out A 2
         """
     )
@@ -397,4 +426,6 @@ LESSON = Lesson(
         Exercise("SwapPool", "Host blocks", 15, 3, 3, Swap(), SWAP + "SwapPool", slot="preemption", stretch=True),
     ),
     paths=("storms", "whole"),
+    ending="I can say who gives memory up when there is none left, what that one loses, and from which length on a "
+    "copy is cheaper than computing again. And I know which counters do not show any of it.",
 )  # fmt: skip

@@ -124,7 +124,7 @@ def counted(recording: Recording) -> list[Counted]:
 
 
 def two_curves(runs: dict[str, Simulation], window_s: float = 1.0) -> Picture:
-    """Tokens computed and delivered a second, over time, one panel a run."""
+    """Tokens computed and delivered per second, over time, one panel a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -138,6 +138,6 @@ def two_curves(runs: dict[str, Simulation], window_s: float = 1.0) -> Picture:
             axes.plot(at, rate, dash, color=theme.sequence_color(letter), label=what, linewidth=1.7)
             said.append(f"{name}, {what}: {sum(getattr(m, what) for m in run.moments) / run.seconds:,.0f} in the mean")
         axes.set(title=name, xlabel="seconds", ylim=(0, None), xlim=(0, max(it.seconds for it in runs.values())))
-    figure.axes[0].set_ylabel("tokens a second")
+    figure.axes[0].set_ylabel("tokens per second")
     figure.axes[0].legend(loc="upper right")
     return Picture(figure, f"Tokens a second over time. {'; '.join(said)}.")

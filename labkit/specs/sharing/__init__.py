@@ -23,6 +23,7 @@ class Counts(Specification):
             new 3; allocate 2; drop 0 1
             new 4; allocate 3; share 0 1; share 0; free 0 1; free 0 1 2; free 0
         counts-the-holders: count(block) is the number of tables that hold the block, 0 where none does.
+            ?
             new 4; allocate 2
             new 4; allocate 2; share 1; share 0 1
             new 1; allocate 1; share; drop; recycle
@@ -89,6 +90,7 @@ class Fork(Specification):
             new 8 2; prompt A 5; fork A B
             new 3 2; prompt A 5; fork A B; fork A C
         child-reads-the-same-tokens: The child has the parent's blocks, in the same order, and its tokens.
+            ?
             new 6 4; prompt A 9; prompt B 4; fork A C
             new 4 3; prompt A 7; release A; prompt A 9; fork A B
             new 2 2; prompt A 0; fork A B; append B 1
@@ -207,4 +209,6 @@ LESSON = Lesson(
         Exercise("break_two_requests", "Break it: the copy that was forgotten", 5, 3, 3, BreakTheTwoRequests(),
                  kind="break"),
     ),
+    ending="I can say who holds a block, and why the last to let go of it gives it back. Several answers to one "
+    "prompt keep it once, and a block is copied only when somebody writes into it and is not alone.",
 )  # fmt: skip

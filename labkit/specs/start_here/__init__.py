@@ -12,4 +12,6 @@ LESSON = Lesson(
     builds="Nothing yet: you see a real model answer through a paged KV cache, and learn how checks, hints and quizzes "
     "work.",
     symptom="Tokens per second look better than ever, and users say that the answers have stopped coming.",
+    ending="I have seen one answer grow in blocks of memory that need not lie side by side, while others grew beside "
+    "it. I know how a check, a hint and a question work here, and which path I take.",
 )

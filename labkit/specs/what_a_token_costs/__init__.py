@@ -40,24 +40,29 @@ class KVBytes(FunctionSpecification):
             1 1 5 1
             3 5 7 2
         every-layer-keeps-its-own: Each layer keeps keys and values of its own.
+            ? Two layers, one KV head each. How many keys are kept for one token, and what does your formula say?
             5 3 1 1
             5 1 1 1
             5 3 7 2
             1 1 1 1
             4 3 1 1
         every-kv-head-keeps-its-own: In each layer, each KV head keeps a key and a value of its own.
+            ? One layer with eight KV heads. How many keys are kept for one token, and what does your formula \
+              say?
             1 5 1 1
             1 2 1 1
             4 3 1 1
             4 1 1 1
             7 1 8 2
         head-dim-numbers-a-vector: A key or a value is head_dim numbers long.
+            ? How many numbers is one key long, and where does that stand in your formula?
             1 1 160 1
             1 1 80 1
             1 1 256 1
             1 1 1 1
             1 5 64 1
         bytes-not-numbers: Each number takes bytes_per_value bytes; the answer is a whole number of bytes.
+            ? How many numbers are kept, and how many bytes does each take? Which of the two is your answer?
             1 1 3 4
             1 1 3 1
             1 1 3 2
@@ -149,9 +154,12 @@ class AttendLast(FunctionSpecification):
               [[[4,0],[7,1],[9,2]],[[4,0],[7,1],[9,2]]]
             [[1,0],[0,1],[2,1]] [[[1,2]],[[0,1]]] [[[1,0,5,0.5]],[[0,1,-5,0.5]]]
         weights-sum-to-one: A head's weights over the tokens sum to 1: equal values come out as they are.
+            ? In one head: over which axis do you divide by the sum, over the tokens or over the heads?
             [[1,2],[0,1]] [[[0.5,1]],[[2,-1]],[[1,1]]] [[[6,-3]],[[6,-3]],[[6,-3]]]
             [[1,2]] [[[0.5,1]],[[2,-1]],[[1,1]]] [[[3,-2]],[[3,-2]],[[3,-2]]]
         every-token-counts: Every cached token counts, from first to last; equal scores count equally.
+            ? How many rows of K and V does each of your heads read, and is the first or the last of them left \
+              out?
             [[0,0],[0,0]] [[[1,3], [1,3]], [[2,0], [2,0]], [[-1,1], [-1,1]], [[0.5,0], [0.5,0]], [[0,1], [0,1]], \
               [[1,1], [1,1]]] [[[6], [6]], [[60], [60]], [[600], [600]], [[6000], [6000]], [[60000], [60000]], \
               [[600000], [600000]]]
@@ -161,6 +169,8 @@ class AttendLast(FunctionSpecification):
             2*[0,0]+[0,0] 140x1x2 140x1x3
         neighbours-share-a-kv-head: Neighbouring query heads read one KV head: with 4 and 2, heads 0 and 1 read KV \
           head 0, heads 2 and 3 read KV head 1.
+            ? With 4 query heads and 2 KV heads, which KV head does query head 1 read? What does your index say \
+              of it?
             [[1],[1],[1],[1],[1],[1]] [[[1],[2],[0]]] [[[5,0],[6,0],[7,0]]]
             [[1,0],[1,0],[1,0],[1,0],[1,0],[1,0]] [[[1,2],[3,0]]] [[[10],[20]]]
             [[1],[2],[3]] [[[1],[2],[0.5]]] [[[5,0],[6,0],[7,0]]]
@@ -168,11 +178,14 @@ class AttendLast(FunctionSpecification):
               [[[1,0],[0,1],[4,2]],[[0,2],[1,-1],[3,0]],[[2,1],[0.5,0],[0,1]]] \
               [[[1],[10],[100]],[[2],[20],[200]],[[4],[40],[400]]]
         scores-as-in-lesson-01: A score is the product of query and key, divided by the root of d.
+            ?
             [[1,0,2,0,1,0.5],[0,1,0,2,-1,1]] [[[2,1,0,1,0,1]],[[0,1,1,0.5,2,0]],[[1,-1,2,0,1,2]]] \
               [[[1,0,0,5,2]],[[0,1,0,-5,4]],[[0,0,1,0,3]]]
             [[2]] [[[0.5]],[[-1]]] [[[1,3,0]],[[0,0,2]]]
             12x8 70x4x8 70x4x3
         any-size-of-score: Scores of any size give finite and right weights.
+            ? Which number do you subtract from the scores of a head before the exponential, and is it one per \
+              head?
             [[64,0,0,0]] [[[50,1,0,0]],[[50.03125,0,1,0]]] [[[1]],[[0]]]
             [[64],[-64]] [[[-40]],[[-40.03125]]] [[[1]],[[0]]]
         """
@@ -343,16 +356,21 @@ class DecodeCached(Specification):
             4 [4,2] 31..0 6
             10 [4,2] 139..0 3
         each-at-its-own-position: Each token is computed at the position where it stands in the sequence.
+            ? The prompt has 5 tokens. At which position is the first new token computed, and what does your code \
+              hand the model?
             3 [4,2] [3,1,4,2] 4
             3 [2,2] [6] 3
         each-key-computed-once: The key and value of each token are computed once; after that they are kept.
+            ?
             3 [4,2] [3,1,4] 3
             1 [4,2] [2,7,5] 2
         as-many-as-asked: The answer is a list of the num_new new tokens, without the prompt.
+            ? How many tokens does your loop give for num_new = 1, and is the prompt part of what you return?
             3 [4,2] [3,1,4] 1
             3 [4,2] [3,1,4] 0
             3 [6,3] [11] 2
         the-prompt-is-left-alone: The list that the caller passed in is unchanged.
+            ? Whose list is `prompt`, and does a line of yours append to it?
             1 [4,2] [3,1,4] 2
         """
     )
@@ -390,11 +408,14 @@ class BlocksThatFit(FunctionSpecification):
             1003 0.5 0 0 251
             85899345920 0.9 16106127360 2147483648 2097159
         weights-come-off-first: The weights take their part before the cache does.
+            ?
             1000 1.0 400 0 100
         the-peak-stays-free: The activation peak stays free for the largest step.
+            ? What is computed in the largest step, and where does it lie while your blocks fill all the rest?
             1000 1.0 0 300 100
             1000 1.0 400 300 100
         whole-blocks-only: Only whole blocks count, as a whole number.
+            ? 2.7 blocks would fit. How many can be handed out, and of which type is your answer?
             1000 1.0 0 0 300
             899 1.0 0 0 300
             900 1.0 0 0 300
@@ -402,6 +423,8 @@ class BlocksThatFit(FunctionSpecification):
             1000 1.0 600 300 100
             200 1.0 0 0 300
         too-small-is-zero: Where weights and peak leave no room for a block, the answer is 0.
+            ? The weights alone take more than the share. What does your division give then, and what should be \
+              answered?
             1000 1.0 900 300 100
             1000 0.5 800 0 100
             1000 0.5 400 100 10
@@ -565,4 +588,6 @@ LESSON = Lesson(
         Exercise("blocks_that_fit", "How many blocks fit", 8, 2, 3, BlocksThatFit(),
                  "labkit.cache.geometry:blocks_that_fit", stretch=True),
     ),
+    ending="I can say how many bytes a token leaves behind in a given model, and how many blocks a GPU has room for. "
+    "And I can say why decoding waits for memory and a prompt for arithmetic.",
 )  # fmt: skip

@@ -1,26 +1,35 @@
 // CheckReport: one broken rule, the operations that show it, one sentence of cause, and what to do next.
 
-/** Keep the place of a report that a second run of its cell takes away, until the next one stands there. */
-function holdPlace(root) {
+/** While its cell runs again, a report stays where it was, greyed and "checking", until the next one stands there. */
+function stayWhileChecking(root) {
   let outputs = null;
-  let height = 0;
+  let place = {};
   const observer = new ResizeObserver(() => {
     if (!root.offsetHeight) return; // taken away
     outputs = root.closest(".jp-Cell-outputWrapper");
-    height = outputs?.offsetHeight;
+    if (!outputs) return;
+    const [outer, inner] = [outputs, root].map((node) => node.getBoundingClientRect());
+    place = { left: `${inner.left - outer.left}px`, top: `${inner.top - outer.top}px`, width: `${inner.width}px`, height: outputs.offsetHeight };
   });
   observer.observe(root);
   return () => {
     observer.disconnect();
     const running = () => outputs.closest(".jp-Cell")?.querySelector(".jp-InputPrompt")?.textContent.includes("*");
     if (!outputs?.isConnected || !running()) return;
-    outputs.style.minHeight = `${height}px`;
+    outputs.style.minHeight = `${place.height}px`;
+    outputs.style.position = "relative";
+    root.inert = true;
+    root.classList.add("lk-checking");
+    Object.assign(root.style, { position: "absolute", left: place.left, top: place.top, width: place.width, margin: 0 });
+    root.querySelector(".lk-tag").replaceWith(h("span", { class: "lk-tag lk-sub", role: "status", text: "checking" }));
+    outputs.append(root);
     let quiet = 0; // looks since the cell has ended: a report may take a moment to be drawn, or never come
     const look = setInterval(() => {
       quiet = running() ? 0 : quiet + 1;
-      if (quiet < 15 && !outputs.querySelector(".lk-check-report")) return;
+      if (quiet < 15 && !outputs.querySelector(".lk-check-report:not(.lk-checking)")) return;
       clearInterval(look);
-      outputs.style.minHeight = "";
+      root.remove();
+      outputs.style.minHeight = outputs.style.position = "";
     }, 100);
   };
 }
@@ -32,7 +41,7 @@ function render({ model, el }) {
   const replayBox = h("div", { class: "lk-report-replay" });
   const extras = h("div", { class: "lk-report-extras" });
   let board = null;
-  const letGo = holdPlace(root);
+  const letGo = stayWhileChecking(root);
   const kernel = kernelOf({ model, el }, problem);
   const send = (content) => kernel.ask(() => model.send(content));
 
@@ -74,27 +83,49 @@ function render({ model, el }) {
           "li",
           { class: `lk-op ${step.broken ? "lk-op-broken" : ""}` },
           h("span", { class: "lk-op-n", text: step.n }),
-          h("code", { class: "lk-op-call", text: step.label }),
-          step.broken ? broken(step) : held(step),
+          h("code", { class: "lk-op-call" }, unbroken(step.label)),
+          step.broken ? broken(step, example.whose) : held(step),
         ),
       ),
     );
   }
 
-  function held(step) {
-    return h("span", { class: "lk-op-result" }, step.seen ? h("code", { text: `→ ${step.seen}` }) : null, step.note ? h("span", { class: "lk-op-note", text: step.note }) : null);
+  /** A call or an answer that wraps between its items and never within one. */
+  function unbroken(text) {
+    return text.split(/(?<=, )/).map((item) => h("span", { class: "lk-item", text: item }));
   }
 
-  function broken(step) {
-    const seen = step.seen || "nothing";
+  function held(step) {
+    return h("span", { class: "lk-op-result" }, step.seen ? h("code", {}, unbroken(`→ ${step.seen}`)) : null, note(step));
+  }
+
+  function note(step) {
+    return step.note ? h("span", { class: "lk-op-note", text: step.note }) : null;
+  }
+
+  /** What was expected, and below it what came: row by row, what differs underlined. */
+  function broken(step, whose) {
+    const { expected, seen } = step.answers;
+    const wide = Math.max(...[...expected, ...seen].map((line) => line.reduce((sum, [text]) => sum + text.length + 1, 0)));
+    const rows = (lines) => lines.map((line) => h("span", { class: "lk-row-of" }, line.map(([text, differs]) => [h("span", { class: `lk-item ${differs ? "lk-differs" : ""}` }, marked(text, differs)), " "])));
     return h(
       "span",
-      { class: "lk-op-result" },
-      step.expected !== null && step.expected !== undefined
-        ? [h("span", { class: "lk-op-word", text: "expected" }), h("code", { text: step.expected }), h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })]
-        : [h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })],
-      step.note ? h("span", { class: "lk-op-note", text: step.note }) : null,
+      { class: `lk-op-result ${wide > 44 || expected.length > 1 || seen.length > 1 ? "lk-op-wide" : ""}` },
+      h(
+        "span",
+        { class: "lk-answers" },
+        expected.length ? [h("span", { class: "lk-op-word", text: "expected" }), h("code", {}, rows(expected))] : null,
+        h("span", { class: "lk-op-word lk-bad", text: whose }),
+        h("code", { class: "lk-op-yours" }, rows(seen)),
+      ),
+      note(step),
     );
+  }
+
+  /** An item whose brackets and comma, which the place asks for, stand outside of the mark. */
+  function marked(text, differs) {
+    const [, before, inner, after] = /^([\s[({]*)(.*?)([\s\])},]*)$/s.exec(text);
+    return differs && inner ? [before, h("mark", { text: inner }), after] : text;
   }
 
   function actions() {
@@ -194,7 +225,7 @@ function render({ model, el }) {
   }
 
   function showSolution(text) {
-    extras.append(h("div", { class: "lk-hint" }, h("span", { class: "lk-hint-n", text: "One solution" }), h("pre", { class: "lk-well", text })));
+    extras.append(h("div", { class: "lk-hint" }, h("span", { class: "lk-hint-n", text: "One solution" }), h("pre", { class: "lk-well lk-whole", text })));
     say("The solution is shown.");
   }
 

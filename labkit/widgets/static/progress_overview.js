@@ -38,8 +38,8 @@ function render({ model, el }) {
     const asked = total ? `${correct} / ${total}` : answered ? `${correct} / ${answered}` : "–";
     return h(
       "tr",
-      { class: row.current ? "lk-progress-now" : "" },
-      h("th", { scope: "row" }, h("span", { class: "lk-mono lk-sub", text: `${row.number}  ` }), row.title, row.current ? h("span", { class: "lk-hidden", text: " (this lesson)" }) : null),
+      { class: row.next ? "lk-progress-now" : "" },
+      h("th", { scope: "row" }, h("span", { class: "lk-mono lk-sub", text: `${row.number}  ` }), row.title, row.next ? h("span", { class: "lk-hidden", text: " (next)" }) : null),
       h("td", {}, h("div", { class: "lk-marks" }, marks.length ? marks : h("span", { class: "lk-sub", text: "none" }))),
       h("td", { class: "lk-num lk-mono", text: asked }),
       h("td", { class: "lk-num lk-mono", text: row.hints ? String(row.hints) : "–" }),

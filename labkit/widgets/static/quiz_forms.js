@@ -73,9 +73,21 @@ function quizForms(quiz) {
     return [
       h("div", { class: `lkq-line ${long ? "long" : ""}` }, h("span", { id: label, class: "lk-sub", text }), h("span", { class: "lkq-with" }, node, question.unit ? h("span", { class: "lk-sub", text: question.unit }) : null)),
       mine.map((f) => h("div", { class: `lkq-note ${f.right ? "right" : "wrong"}` }, h("span", { class: "lkq-text" }, h("b", {}, h("span", { class: "lk-mono", text: f.text })), feedback(f)), quizVerdict(f.right, f.right ? "Right" : "Not this"))),
-      others.map((f) => h("div", { class: `lkq-note ${f.right ? "right" : ""}` }, h("span", { class: "lkq-text" }, h("b", {}, h("span", { class: "lk-mono", text: f.text })), feedback(f)), f.right ? quizVerdict(true, "The right answer") : null)),
+      others.filter((f) => f.right).map(other),
+      folded(others.filter((f) => !f.right)),
       long ? points(state) : null,
     ];
+  }
+
+  function other(f) {
+    return h("div", { class: `lkq-note ${f.right ? "right" : ""}` }, h("span", { class: "lkq-text" }, h("b", {}, h("span", { class: "lk-mono", text: f.text })), feedback(f)), f.right ? quizVerdict(true, "The right answer") : null);
+  }
+
+  /** What other answers come from: for whoever wants to know, and below the one that was given. */
+  function folded(others) {
+    if (!others.length) return null;
+    const { button: node, body: box } = disclosure(others.length === 1 ? "Another answer, and what leads to it" : `${others.length} other answers, and what leads to each`, others.map(other));
+    return h("div", { class: "lkq-others" }, node, box);
   }
 
   function points(state) {

@@ -1,0 +1,88 @@
+"""Every widget of the gallery held to the rules of WCAG 2.2, A and AA, by axe-core, in a light and a dark JupyterLab.
+
+What JupyterLab draws itself is left out. Contrast is part of the rules: 4.5 to 1 for text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.base")
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SCENES = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_photographs as scene
+from labkit.lesson import finish, save_point
+from labkit.widgets import *
+
+def asked(lesson, mode="lesson"):
+    quiz = QuizWidget(lesson, mode=mode, seed=3)
+    for question in quiz.questions:  # one is open, all others are shown after a wrong answer
+        state = dict(quiz.states[question["id"]], attempts=1)
+        quiz.states = {{**quiz.states, question["id"]: state}}
+        if question is not quiz.questions[-1]:
+            quiz.reveal(question["id"])
+    return quiz
+
+def hinted():
+    texts = iter(["Which one?", "It is the smallest.", "n = ____"])
+    report = CheckReport(scene.report().verdict, hints=3, on_hint=lambda: next(texts), on_solution=lambda: "n = 1")
+    report.handle({{"type": "hint"}}, [])
+    return report
+"""
+WIDGETS = (
+    'OpeningCard("04")', 'finish("06")', 'save_point("04")', "ProgressOverview()", 'EngineMap(highlight="block_pool")',
+    "hinted()", "scene.report()", 'asked("16")', 'asked("04")', 'asked("17")',
+    'QuizWidget("final", mode="final", seed=3)',
+    "PageTable(scene.pool(48))", "PageTable(scene.wrong_pool())", 'MemoryMap(("First fit", scene.slots()), step=3)',
+    "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
+    "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
+    "StormBoard(scene.windows(60))",
+    "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
+)  # fmt: skip
+"""Every widget, quiz cards with each of their questions, and a report with a hint."""
+RUN = """async ([selector, rules]) => {
+  const nodes = [...document.querySelectorAll(selector)];
+  const found = await axe.run(nodes, { runOnly: { type: 'tag', values: rules }, resultTypes: ['violations'] });
+  if (!found.passes.some((rule) => rule.id === 'color-contrast')) return ['axe found no text to look at'];
+  const why = (node) => [...node.any, ...node.all, ...node.none].map((check) => check.message).join(' ');
+  const told = (rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} | ${why(node)}`);
+  return found.violations.flatMap(told);
+}"""
+
+
+def test_no_widget_breaks_a_rule_of_wcag_in_either_theme(lab: Any, page: Any, browse: Any) -> None:
+    browse.open_notebook(page, lab, lab.write_notebook("accessible.ipynb", [SCENES, *WIDGETS]))
+    browse.run_all(page)
+    page.evaluate(Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8"))
+    # A text that nobody can read is found, so what follows is looked at.
+    page.evaluate(
+        """() => {
+             const card = document.querySelector('.lk-card');
+             card.insertAdjacentHTML('beforeend', '<p id="faint" style="color: #aaa; background: #fff">faint</p>');
+           }"""
+    )
+    assert any("color-contrast" in what and "faint" in what for what in page.evaluate(RUN, [".lk-card", RULES]))
+    page.evaluate("() => document.getElementById('faint').remove()")
+    broken = []
+    for dark in (False, True):
+        browse.set_theme(page, dark)
+        for index, widget in enumerate(WIDGETS, 1):
+            located = browse.cell(page, f"cell-{index}")
+            card = located.locator(".lk-card").first
+            card.wait_for(state="visible")
+            selector = f'.jp-Cell[data-windowed-list-index="{index}"] .lk-card'
+            steps = card.locator(".lkq-step")
+            for step in range(max(1, steps.count())):
+                if steps.count():
+                    steps.nth(step).click()
+                found = page.evaluate(RUN, [selector, RULES])
+                broken += [f"{'dark' if dark else 'light'} {widget} {step}: {what}" for what in found]
+    assert broken == []
+    browse.assert_clean(page)
