@@ -701,7 +701,7 @@ def compute(trace: str, capacities: list[int]) -> dict:
         found[name] = {
             "hit_rate": [o.hit_ratio for o in outcomes],
             "evictions": [o.evictions for o in outcomes],
-            "regret": [o.regret for o in outcomes],
+            "regret": [o.regret_ratio for o in outcomes],
         }
     return found
 
