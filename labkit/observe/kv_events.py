@@ -8,8 +8,8 @@ was evicted and is stored again was computed twice.
         for row in watch("localhost:8000", beside=events):
             print(row["evicted"], row["regretted"])
 
-`published` gives the batches as bytes, for a loop of one's own (lesson 09 has one); `decode` reads them. Reading bytes takes
-`msgspec`, listening takes `pyzmq`: `pip install labkit[events]`. On the wire a batch is a msgpack
+`published` gives the batches as bytes, for a loop of one's own (lesson 09 has one); `decode` reads them. Listening
+takes `pyzmq`, which Jupyter brings along, or `pip install labkit[events]`. On the wire a batch is a msgpack
 array [time, events, rank], and each event is a MAP with its type in it. Older versions wrote events as arrays by
 position; which position means what has changed between them, so those are refused.
 """

@@ -114,7 +114,7 @@ def _checked(evictions: list[Eviction], steps: int | None) -> int:
 
 def _blocks_asked(counts: Sequence[Any], evictions: Sequence[Eviction], steps: int) -> int:
     """How many blocks were asked for in all, once the counts make sense."""
-    wrong = [count for count in counts if not isinstance(count, Integral) or not 0 <= count <= LARGEST]
+    wrong = [count for count in counts if not isinstance(count, Integral) or not 0 <= int(count) <= LARGEST]
     if len(counts) != steps or wrong:
         what = f"{wrong[0]!r} is among them" if wrong else f"there are {len(counts):,} for {_count(steps, 'step')}"
         raise BoardError(f"asked should be the number of blocks asked for in each step, but {what}.")

@@ -51,9 +51,9 @@ class TournamentBoard(LabWidget):
 
     Args:
         compute: `compute(trace_name, capacities)` gives, by policy name, {"hit_rate": [...], "evictions": [...],
-            "regret": [...]} with one number per capacity: share of the blocks asked for that hit, cached blocks evicted,
-            and share of the blocks asked for that had been evicted before. {"refused": reason} stands in for a policy
-            that may not take part. What it raises is shown as a sentence.
+            "regret": [...]} with one number per capacity: share of the blocks asked for that hit, cached blocks
+            evicted, and share of the blocks asked for that had been evicted before. {"refused": reason} stands in for
+            a policy that may not take part. What it raises is shown as a sentence.
         traces: one line about each trace, by name. The first is shown at first unless `trace` names another.
         capacities: blocks, from which the ends of the range are chosen; at most 12.
         mine: name of the learner's own policy, drawn in the accent and dashed; None where there is none.

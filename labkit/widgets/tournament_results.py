@@ -1,9 +1,9 @@
 """What a tournament of eviction policies comes to: results checked, policies ranked, the outcome put into a sentence.
 
 Beside the hit rate stands regret: of all blocks asked for, the share that had been evicted and is wanted again. A full
-prefix cache evicts all day and is healthy; regret is what hurts. What Belady's optimum regrets (L. A. Belady, IBM Systems
-Journal 5(2), 1966), which evicts what is wanted furthest in the future, only more memory moves; what a policy regrets
-above that, a better policy could win.
+prefix cache evicts all day and is healthy; regret is what hurts. What Belady's optimum regrets (L. A. Belady, IBM
+Systems Journal 5(2), 1966), which evicts what is wanted furthest in the future, only more memory moves; what a policy
+regrets above that, a better policy could win.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@
 # busy, and finds it busy with something else: learning, request after request, that nothing has changed in five hundred
 # blocks.
 #
-# The cell after the opening card asks two caches the same question and times the answer. Both have the instructions, and
-# both find all of them. More than half of the first time goes into hashing the prompt, which a server may do once for a
-# request and keep, as vLLM does; the rest is a look in a dictionary for every block. Neither time looks long. But a
-# scheduler that lets those go first of whom most is cached (SGLang's `lpm`) asks for every request that waits, and
-# again at its next step.
+# The cell after the opening card asks the caches of both kinds, the hash chain of lesson 07 and the tree of this one.
+# Each has the instructions, and finds all 500 blocks of them. Of the time of the first, the line between is what hashing
+# the prompt takes. A server can do that once per request and keep the hashes, as vLLM does; what is left is a look in a
+# dictionary for every block. None of the times looks long. But SGLang's policy `lpm` lets those go first of whom most is
+# cached: it asks for every request that waits, and again at its next step.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -18,25 +18,12 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("08")
 
 # %% id="symptom-times" tags=["nbval-ignore-output"]
-import timeit
-from array import array
+from labkit.specs.radix_prefix_cache.scenes import lookup_times
 
-from labkit.engine import kv_cache_manager
-
-instructions = list(range(8000))
-known = array("I", [*instructions, 9001]).tobytes()
-
-
-def look(cache):
-    return cache.lookup(known, b"", 500)
-
-
-for kind in ("hash", "radix"):
-    manager = kv_cache_manager(1024, block_size=16, prefix_cache=kind)
-    manager.allocate("before", [*instructions, 9000])
-    times = timeit.repeat(lambda m=manager: look(m.cache), number=20, repeat=20)
-    print(f"{kind:6} {len(look(manager.cache))} blocks found "
-          f"in {min(times) / 20 * 1e6:6.1f} us")
+took = lookup_times()
+for what, name in [("a lookup in the hash cache", "hash"), ("   of it, hashing", "hashing"),
+                   ("a lookup in the tree", "radix")]:
+    print(f"{what:27} {took[name] * 1e6:6.1f} us")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -45,58 +32,21 @@ for kind in ("hash", "radix"):
 # it and step with the arrow keys, or drag the slider; point at a node for its text and its blocks.
 #
 # The text on a line is what leads to the node at its end, and the way from the root to a node spells the beginning of a
-# prompt. Watch three things: when a node is **cut in two**, when a **lock** appears and goes away, and what goes first
-# when a long request finds no room.
+# prompt. In a node stand its blocks and *t*, the moment of its last use. Watch three things: when a node is **cut in
+# two**, when a **lock** appears and goes away, and what goes first when a long request finds no room.
 
 # %% id="play-widget"
-from array import array
-
-from labkit.engine import kv_cache_manager
-from labkit.mine import match
-from labkit.observe.trees import TreeLog
+from labkit.specs.radix_prefix_cache.scenes import letters, six_requests
 from labkit.widgets import RadixTree
 
-PAGE = 4
-manager = kv_cache_manager(14, PAGE, prefix_cache="radix")
-log = TreeLog(page_bytes=4 * PAGE)  # a letter is a token, of four bytes
-
-
-def asks(name, text):
-    tokens = array("I", map(ord, text))
-    got = manager.allocate(name, tokens)
-    cached = tokens[: got.num_cached_tokens].tobytes()
-    found, _, _ = match(manager.cache.root, cached, 4 * PAGE)
-    log.snapshot(manager.cache.root, f'{name} asks: "{text}"', path=[found],
-                 note=f"{got.num_cached_tokens} of {len(text)} letters were "
-                      f"cached; its blocks are {got.blocks}")
-
-
-def ends(name):
-    manager.free(name)
-    log.snapshot(manager.cache.root, f"{name} ends")
-
-
-asks("A", "Be kind. What is a page?")
-asks("B", "Be kind. What is a tree?")
-ends("A")
-asks("C", "Be kind. Say hello.")
-ends("B")
-asks("D", "Be kind. What is a page, then?")
-ends("C")
-ends("D")
-asks("E", "Translate: good morning, please")
-ends("E")
-asks("F", "Be kind. What is a leaf?")
-
-RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
-          step=2, title="Fourteen blocks, six requests",
+RadixTree(six_requests(), show=letters, step=2, title="Fourteen blocks, six requests",
           subtitle="Step through: each step is a request that comes or ends.")
 
 # %% [markdown] id="idea"
 # ## One node for a run of blocks
 #
-# A hash chain keeps a key for every block, and a lookup asks for every key. But look at the picture: nobody has ever
-# parted from anybody inside "Be kind. ". As long as that is so, these blocks will be found together or not at all, and
+# A hash chain keeps a key for every block, and a lookup asks for every key. But look at the picture: no two prompts that
+# have come so far differ inside "Be kind. ". As long as that is so, these blocks are found together or not at all, and
 # **one node** can stand for all of them. That is a radix tree:
 #
 # - an **edge** carries a run of tokens; the node at its end has the blocks in which their keys and values lie;
@@ -112,7 +62,7 @@ RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
 # class RadixNode:
 #     def __init__(self, key=b"", blocks=(), parent=None, locks=0, last_used=0):
 #         self.key = key              # tokens of its edge, whole pages, as bytes
-#         self.blocks = list(blocks)  # one a page
+#         self.blocks = list(blocks)  # one per page
 #         self.parent = parent        # the node above; None at the root
 #         self.children = {}          # nodes below, by the first page of their key
 #         self.locks = locks          # running requests whose way goes through it
@@ -132,9 +82,9 @@ RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
 # The way can end in three places: at a node that has no child for the next page; inside an edge, where the prompt
 # leaves it; and wherever the prompt itself ends.
 #
-# In the check, prompts are words with a letter a byte, so that you can read them, and a tree is one line:
-# `aabb*:4,41 [cc:78 dd*:89]` is an edge `aabb` to a node with the blocks 4 and 41, and below that two more. A star is a
-# lock; they come later.
+# In the check, prompts are words in which a letter is a byte, so that you can read them, and a tree is one line:
+# `aabb*2:4,41 [cc:78 dd*1:89]` is an edge `aabb` to a node with the blocks 4 and 41, and below that two more. `*2` says
+# that two requests lock the node; locks come later.
 
 # %% id="ex-match"
 # %%exercise match
@@ -554,8 +504,8 @@ RadixTree(evictions, show=bytes.decode, step=1, title="Leaves first",
 # - The tree also serves the scheduler: with the queue policy `lpm`, longest prefix match, waiting requests that share
 #   what is cached go first; above 128 waiting requests it falls back to `fcfs`, because matching all of them costs too
 #   much.
-# - Metrics: `sglang:cache_hit_rate`, `sglang:cached_tokens_total`, `sglang:evicted_tokens_total`; evictions a second
-#   are `rate(sglang:evicted_tokens_total[1m])`. `sglang:token_usage` is the gauge of memory in use.
+# - Metrics: `sglang:cache_hit_rate`, `sglang:cached_tokens_total`, `sglang:evicted_tokens_total`; evictions per
+#   second are `rate(sglang:evicted_tokens_total[1m])`. `sglang:token_usage` is the gauge of memory in use.
 # - **mini-sglang** does the same with pages of one token and `lock_handle`; it matches all but the last token of a
 #   prompt, so that one is always computed.
 # - **vLLM** and **nano-vllm** keep hash chains.

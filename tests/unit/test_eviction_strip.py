@@ -152,7 +152,8 @@ def test_what_reaches_the_page() -> None:
     assert rows.tolist() == [(1, 3, 4, 0), (2, 5, -1, 1), (6, 3, 9, 0)] and strip.labels == ["x", "y"]
     assert strip.steps == 10 and EvictionStrip(found, steps=50).steps == 50
     assert repr(strip) == (
-        "EvictionStrip(Of 3 evictions 2 were regretted: their content was wanted again, for half of them within 3 steps)"
+        "EvictionStrip(Of 3 evictions 2 were regretted: their content was wanted again, for half of them "
+        "within 3 steps)"
     )
 
 

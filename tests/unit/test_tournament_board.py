@@ -362,8 +362,9 @@ def test_sentences() -> None:
     idle = {"LRU": Score(0.5, 0, 0), "FIFO": Score(0.5, 0, 0), "Belady": Score(0.5, 0, 0)}
     assert said(idle).startswith("At 64 blocks nothing is evicted: all that is asked for fits, every policy hits 50.0%")
     assert said({"LRU": Score(0.49, 20, 0.21), "Belady": best}, capacity=1) == (
-        "At 1 block LRU hits 49.0%, 1.0 point below Belady (50.0%). LRU evicts 20 blocks, and 21.0% of the blocks asked "
-        "for had been evicted before: 20.0% with Belady, for more memory to win, and the rest for a better policy."
+        "At 1 block LRU hits 49.0%, 1.0 point below Belady (50.0%). LRU evicts 20 blocks, and 21.0% of the blocks "
+        "asked for had been evicted before: 20.0% with Belady, for more memory to win, and the rest for a better "
+        "policy."
     )
     level = {"a": Score(0.4, 9, 0.3), "b": Score(0.4, 9, 0.3), "Belady": best}
     assert "all 2 policies hit the same 40.0%" in said(level)
@@ -382,9 +383,7 @@ def test_what_is_said_of_regret_is_what_memory_and_what_a_policy_can_win() -> No
     def regrets(lru: float, bound: float) -> str:
         return said({"LRU": Score(0.4, 9, lru), "Belady": Score(0.45, 9, bound)})
 
-    assert "30.0% of the blocks asked for had been evicted before: as with Belady, so only more memory" in regrets(
-        0.3, 0.3
-    )
+    assert "30.0% of the blocks asked for had been evicted before: as with Belady, so only" in regrets(0.3, 0.3)
     assert "had been evicted before: all of that is for a better policy to win." in regrets(0.3, 0.0)
     assert "25.0% with Belady, for more memory to win, and the rest for a better policy." in regrets(0.3, 0.25)
     assert "had been evicted before (Belady: 35.0%)." in regrets(0.3, 0.35)

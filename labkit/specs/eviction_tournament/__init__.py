@@ -546,7 +546,7 @@ LESSON = Lesson(
     part="I. Memory",
     minutes=70,
     builds="An eviction policy for the prefix cache, measured against seven others and one that knows the future.",
-    symptom="A dashboard shows hundreds of evictions a second: one day that means nothing, the next day trouble.",
+    symptom="A dashboard shows hundreds of evictions per second: one day that means nothing, the next day trouble.",
     exercises=(
         Exercise("LRU", "Least recently used", 12, 3, 5, Lru(), "labkit.cache.eviction:LRU",
                  slot="eviction", kind="class"),

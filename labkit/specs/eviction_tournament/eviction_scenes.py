@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from labkit.cache.base import Allocation, Counters, EvictionPolicy
+from labkit.cache.tokens import TOKEN_BYTES
 from labkit.engine import kv_cache_manager
 from labkit.observe.evictions import Eviction, pair_evictions
 from labkit.simulate.cache_replay import cache_replay
@@ -31,7 +32,7 @@ class Scene:
     Attributes:
         counters: the five that a dashboard keeps apart, and the tokens asked for and found.
         asked: full blocks of all prompts, whether they were found or not.
-        full: share of the time in which no prompt's worth of blocks was free, 0 to 1.
+        full: share of the time in which the pool alone had no room for a prompt, 0 to 1.
         held: share of the blocks that somebody held, on the average over the time in which somebody ran, 0 to 1: what
             `vllm:kv_cache_usage_perc` and `sglang:token_usage` show. Cached blocks that nobody holds do not count.
     """
@@ -40,6 +41,11 @@ class Scene:
     asked: int
     full: float
     held: float
+
+    @property
+    def found(self) -> float:
+        """Share of the blocks asked for that were found, 0 to 1."""
+        return self.counters.hit_tokens / BLOCK_TOKENS / self.asked
 
     @property
     def regret(self) -> float:
@@ -52,14 +58,16 @@ def come_once(policy: Callable[[], EvictionPolicy] | None = None) -> Scene:
     return _serve(range(REQUESTS), policy)
 
 
-def come_back(policy: Callable[[], EvictionPolicy] | None = None, prompts: int = 20, seed: int = 4) -> Scene:
+def come_back(
+    policy: Callable[[], EvictionPolicy] | None = None, prompts: int = 20, seed: int = 4, blocks: int = BLOCKS
+) -> Scene:
     """Prompts that come again and again, a few more of them than the cache holds."""
-    return _serve(np.random.default_rng(seed).integers(prompts, size=REQUESTS).tolist(), policy)
+    return _serve(np.random.default_rng(seed).integers(prompts, size=REQUESTS).tolist(), policy, blocks)
 
 
-def _serve(order: Sequence[int], policy: Callable[[], EvictionPolicy] | None) -> Scene:
+def _serve(order: Sequence[int], policy: Callable[[], EvictionPolicy] | None, blocks: int = BLOCKS) -> Scene:
     """One prompt after another; the prompts share nothing, and each has one token more than its blocks."""
-    manager = kv_cache_manager(BLOCKS, BLOCK_TOKENS, policy=policy() if policy else None, regret=True)
+    manager = kv_cache_manager(blocks, BLOCK_TOKENS, policy=policy() if policy else None, regret=True)
     full = held = 0
     for number, prompt in enumerate(order):
         manager.allocate(number, _tokens(prompt))
@@ -67,7 +75,7 @@ def _serve(order: Sequence[int], policy: Callable[[], EvictionPolicy] | None) ->
         manager.free(number)
         full += manager.num_free < PROMPT_BLOCKS
     count = len(order)
-    return Scene(manager.counters, PROMPT_BLOCKS * count, full / count, held / count / BLOCKS)
+    return Scene(manager.counters, PROMPT_BLOCKS * count, full / count, held / count / blocks)
 
 
 def _tokens(prompt: int) -> list[int]:
@@ -173,7 +181,7 @@ def published_events(minutes: int = 5, seed: int = 4) -> list[bytes]:
     import msgspec
 
     manager = kv_cache_manager(BLOCKS, BLOCK_TOKENS)
-    publisher = _Publisher(manager.cache.page_bytes)
+    publisher = _Publisher(BLOCK_TOKENS * TOKEN_BYTES)
     manager.cache.listeners.append(publisher)
     per_minute = REQUESTS // 5
     once, back = (
