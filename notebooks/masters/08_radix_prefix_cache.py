@@ -201,8 +201,8 @@ def split(node, pages: int, page_bytes: int):
 # %% [markdown] id="halfway"
 # ## Half way
 #
-# You can find a prefix, and make a place in the middle of one. What is left is putting something new into the tree, and
-# then letting it serve. A good place to stop and come back.
+# You can find a prefix, and make a place in the middle of one. What is left is to put something new into the tree, and
+# to let it serve. A good place to stop and come back: what you passed is kept.
 
 # %% id="save"
 save_point("08")
@@ -251,8 +251,8 @@ def insert(root, tokens: bytes, blocks: list[int], page_bytes: int):
 #
 # `RadixPrefixCache` does the rest, and runs on the functions that you have passed, as the picture at the top of this
 # lesson does. It stands behind the same protocol as the hash cache of the last lesson (`labkit/cache/base.py`), so the
-# manager can take either. Sixty conversations behind six system prompts, each turn sending all
-# earlier turns again, and one request in six sent twice, because a client lost its patience:
+# manager can take either. The trace is sixty conversations behind six system prompts. Each turn sends all earlier turns
+# again, and one request in six is sent twice, because a client lost its patience:
 
 # %% id="one-trace"
 from labkit.engine import kv_cache_manager
@@ -274,17 +274,18 @@ for name in ("hash", "radix"):
 # of whole pages that is there". What differs is the number of **entries** that stand for it. However long prompts get,
 # one prompt adds at most two nodes, the cut and the rest.
 #
-# And the hash cache holds a few blocks more. Those are the impatient clients. Where a prompt of whole blocks is known
+# And the hash cache holds a few blocks more. They come from the impatient clients. Where a prompt of whole blocks is known
 # to its end, one token at least must be computed all the same (lesson 07), and a hit is whole blocks: so the last block is
-# computed again, all of it, into a block of its own, whose content is then there twice. The hash cache keeps such twins, since one hash may lead to several blocks. A tree has one place for
-# one content: while somebody holds the tree's block, the second one stays private to its request and goes back to the
-# pool; if nobody does, the tree takes the new block and gives its own back.
+# computed again, into a block of its own, and its content is there twice. The hash cache keeps such *twins*, since one
+# hash may lead to several blocks. A tree has one place for one content: while somebody holds the tree's block, the second
+# one stays private to its request and goes back to the pool; if nobody does, the tree takes the new block and gives its
+# own back.
 
 # %% [markdown] id="pressure"
 # ## Under pressure
 #
-# Now with less memory than the conversations need. Each number of blocks gives both caches the same trace. The last two
-# columns count the blocks that were evicted and had to be computed once more.
+# Now with less memory than the conversations need. At each size both caches serve the same trace. The last two columns
+# count the blocks that were evicted and had to be computed once more.
 
 # %% id="under-pressure"
 from labkit.engine import kv_cache_manager
@@ -308,8 +309,8 @@ for blocks in (600, 400, 300, 200):
 # without twins the two evict the same blocks in the same order, if both go by last use. (The library's tests hold them
 # to that, on random traces.)
 #
-# This is worth remembering when a benchmark credits a tree with a better hit rate. At the same page size the
-# structure finds nothing that the other would not; look for what else changed.
+# Remember this when a benchmark credits a tree with a better hit rate. At the same page size a tree finds nothing that
+# the hash chain would not; look for what else changed.
 
 # %% [markdown] id="page-size"
 # ## Page-aligned or token-exact
@@ -328,7 +329,7 @@ for page in (1, 4, 16, 64):
           f"{manager.cache.num_nodes} nodes, {manager.num_cached:6,} blocks")
 
 # %% [markdown] id="after-page-sizes"
-# From 16 tokens a page to one, the hit rate rises by little, and the number of blocks sixteenfold: every table, every
+# From 16 tokens per page to one, the hit rate rises by little, and the number of blocks sixteenfold: every table, every
 # copy and every gather of the attention kernel has sixteen times as many entries. What is lost at a page edge is less
 # than a page for each request, and it matters where prompts are short or part often.
 
@@ -348,7 +349,7 @@ print(inspect.getsource(lock))
 
 # %% [markdown] id="after-lock-source"
 # Two things follow. A locked child has a locked parent, always, so evicting unlocked leaves can never cut off a running
-# request. And locks cost a step for each **node** of the way, where references cost one for each block.
+# request. And locking costs a step per **node** of the way, where counting references costs one per block.
 #
 # Mostly locks and references go together. They part where a request has a private copy of a page that the tree
 # has in another block: it locks the tree's page, and holds its own.
@@ -360,7 +361,7 @@ print(inspect.getsource(lock))
 #
 # A server answers well for days. Now and then two users report replies that drift into the same foreign text, and its
 # gauge of evictable memory shows more than it should. (Counting what is evictable is easy to get wrong: SGLang once
-# counted some of it twice, issue 35270.) This is its split. Everything else in it is right.
+# counted some of it twice, issue 35270.) This is its split; the rest of its cache is right.
 #
 # ```python
 # def split(node, pages, page_bytes):
@@ -375,8 +376,8 @@ print(inspect.getsource(lock))
 #
 # Convict it. Here each letter is a page. `("start", "abc")` inserts the prompt and locks its way; `("finish", 0)`
 # unlocks the oldest request that still runs, `1` the next; `("evict", 2)` takes two pages from unlocked leaves, the
-# least recently used leaf first. Either a page of a running request must go, or a page that nobody needs must be stuck,
-# or a request cannot end because the lock that it has to take off is not there. The shortest list wins.
+# least recently used leaf first. It is convicted when a page of a running request goes, when a page that nobody needs
+# cannot go, or when a request cannot end because the lock that it took is gone. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_split

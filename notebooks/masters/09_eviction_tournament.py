@@ -72,8 +72,8 @@ for name, first in [("A", 100), ("B", 200), ("C", 300)]:
 #
 # Here the choice becomes a part of its own, so that it can be another one. The cache still decides which blocks *may* go:
 # those that nobody holds and that have no cached children, because a child without its parent cannot be found until
-# somebody computes the parent again. The policy only says which of them goes first. So a bad policy costs time, and never a wrong answer; nor does it ever
-# decide who finds room, since whatever nobody holds can go, under any policy.
+# somebody computes the parent again. The policy only says which of them goes first. So a bad policy costs time, and
+# never a wrong answer; nor does it ever decide who finds room, since whatever nobody holds can go, under any policy.
 #
 # The cache tells a policy what happens, in five words, and asks one question:
 #
@@ -410,8 +410,8 @@ for label, field in [
 # %% [markdown] id="about-tool"
 # ## Regret on a server of your own
 #
-# No server exports regret, but vLLM says all that is needed to count it. Started with `--kv-events-config`, it publishes
-# its **KV events**: `BlockStored` when a content can be found, `BlockRemoved` when a block is evicted, each with hashes
+# No server exports regret, but vLLM says all that is needed to count it. Where it is asked to, it publishes its **KV
+# events**: `BlockStored` when a content can be found, `BlockRemoved` when a block is evicted, each with hashes
 # that name the contents. The cell below is a tool to take along. It reads batches of events as bytes, and prints a line
 # when a minute is over. Mind the *twins*: two blocks may hold one content, and a removal is sent for each, so the cell
 # counts copies. Nothing is lost until the last one goes.
@@ -453,8 +453,8 @@ from labkit.specs.eviction_tournament.eviction_scenes import published_events
 regret_per_minute(published_events())
 
 # %% [markdown] id="after-tool"
-# At five past nine evictions fall to a fifth, and the trouble begins. On a live server it is the same cell with another
-# stream:
+# At five past nine evictions fall to a fifth, and the trouble begins. For a live server it is the same cell with another
+# stream. Start vLLM with `--kv-events-config '{"enable_kv_cache_events": true, "publisher": "zmq"}'`, and beside it:
 #
 # ```python
 # from labkit.observe.kv_events import published
@@ -471,7 +471,7 @@ regret_per_minute(published_events())
 #
 # `min` over all blocks is slow where a hundred thousand may go, so somebody has put them into a heap. A block in the
 # middle of a heap cannot be taken out cheaply; the usual trick is to leave its entry where it is, to remember that it is
-# worth nothing, and to pass over it when it comes to the top. It passed its tests. In production the hit rate was a little
+# outdated, and to pass over it when it comes to the top. It passed its tests. In production the hit rate was a little
 # lower than expected, on busy days only, and nobody ever found out why.
 #
 # ```python
@@ -700,8 +700,8 @@ DrillBoard("the-reading-room")
 #   Exact are the KV events, from which the tool of this lesson counts.
 # - **A dead evictor** looks like this: LMCache issue 4817, where the eviction thread died in its first cycle and the hit rate
 #   froze. A count of evictions that stays at *zero* on a full cache is an alarm too.
-# - The well-known measurements of vLLM pull request 44594 (1,065 preemptions against 168, at nearly the same throughput) were made with
-#   prefix caching off. They are about preemption, and say nothing of cached evictions.
+# - The well-known measurements of vLLM pull request 44594 (1,065 preemptions against 168, at nearly the same throughput)
+#   were made with prefix caching off. They are about preemption, and say nothing of cached evictions.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it

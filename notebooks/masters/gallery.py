@@ -753,7 +753,7 @@ def evicted(trace: str, blocks: int, policy: str = "LRU", **more) -> EvictionStr
 
     cache_replay(requests, blocks, POLICIES[policy], on_request=note)
     found = pair_evictions(removals, asked, lambda key: f"block {key} of the trace")
-    return EvictionStrip(found, len(requests), **more)
+    return EvictionStrip(found, asked=map(len, requests), **more)
 
 
 evicted("scan", 160, title="The scan, under LRU", subtitle="160 blocks; a request a step.")

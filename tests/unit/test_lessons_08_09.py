@@ -183,3 +183,10 @@ def test_the_scene_at_the_top_of_lesson_08() -> None:
 def test_about_half_of_a_hash_lookup_is_hashing() -> None:
     took = lookup_times()
     assert 0.25 < took["hashing"] / took["hash"] < 0.9 and took["radix"] < took["hash"] / 10
+
+
+@BOTH
+def test_the_first_hint_is_about_the_rule_that_broke(number: str) -> None:
+    for exercise in specs.lesson(number).exercises:
+        if exercise.kind != "break":
+            assert all(rule.hint for rule in exercise.spec.rules), exercise.id

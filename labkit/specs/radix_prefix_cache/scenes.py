@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import timeit
 from array import array
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from labkit.cache.block_hashes import sha256_block
 from labkit.cache.hash_prefix_cache import chain_hashes
@@ -20,7 +22,7 @@ def six_requests(num_blocks: int = 14) -> TreeLog:
     """Six requests come and go on the engine's radix cache; a step for each that comes or ends."""
     from labkit.mine import match
 
-    manager = kv_cache_manager(num_blocks, PAGE, prefix_cache="radix")
+    manager: Any = kv_cache_manager(num_blocks, PAGE, prefix_cache="radix")
     log = TreeLog(page_bytes=TOKEN_BYTES * PAGE)
 
     def asks(name: str, text: str) -> None:
@@ -62,7 +64,7 @@ def lookup_times(instructions: int = 8000, block_size: int = 16) -> dict[str, fl
         once for a request.
     """
     known = array("I", [*range(instructions), 9001]).tobytes()
-    work = {}
+    work: dict[str, Callable[[], Any]] = {}
     for kind in ("hash", "radix"):
         manager = kv_cache_manager(2 * instructions // block_size, block_size, prefix_cache=kind)
         manager.allocate("before", [*range(instructions), 9000])
