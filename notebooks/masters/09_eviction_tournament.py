@@ -343,7 +343,8 @@ EvictionStrip(
 
 # %% id="more-memory"
 names = [*POLICIES, "Belady"]
-print("blocks " + "".join(f"{name:>8}" for name in names) + "   regret, of the blocks asked for")
+print("regret, of the blocks asked for")
+print("blocks " + "".join(f"{name:>8}" for name in names))
 for blocks in (64, 72, 96):
     shares = [cache_replay(back, blocks, POLICIES.get(name)).regret_ratio for name in names]
     print(f"{blocks:6} " + "".join(f"{share:8.1%}" for share in shares))
@@ -362,36 +363,33 @@ EvictionStrip(
 # %% [markdown] id="five-counters"
 # A full cache that serves new prompts evicts all day and is healthy: there is nothing to keep. The same cache, a little
 # too small for prompts that do come back, evicts less and hurts more. And there is a third way to lose time, in which the
-# prefix cache is not to blame: sequences that are still running have to give their blocks up, which is called
-# *preemption*. Five counters keep these apart. *Blocks recycled* counts every block that was given up, also one in which
-# nothing could be found, such as the part-filled last block of a prompt. Below them stand three shares. *Held* is what
-# the gauge of memory of a real server shows (`vllm:kv_cache_usage_perc`, `sglang:token_usage`): blocks that a running
-# request holds. Cached blocks that nobody holds count as free there.
+# prefix cache is not to blame: answers outgrow memory, and sequences that are still running have to give their blocks up,
+# which is called *preemption*. Five counters keep these apart. *Blocks recycled* counts every block that was given up,
+# also one in which nothing could be found, such as the part-filled last block of a prompt.
+#
+# Below the counters stand three shares. *Held* is what the gauge of memory of a real server shows
+# (`vllm:kv_cache_usage_perc`, `sglang:token_usage`): the blocks that running requests hold. Cached blocks that nobody
+# holds count as free there.
 
 # %% id="counters"
+from operator import attrgetter
+
 from labkit.specs.eviction_tournament.eviction_scenes import grow_too_large
 
-scenes = {
-    "prompts come once": come_once(),
-    "prompts come back": come_back(),
-    "answers outgrow memory": grow_too_large(),
-}
-print(f"{'':28}" + "".join(f"{name:>24}" for name in scenes))
-for label, field in [
-    ("blocks recycled", "blocks_recycled"),
-    ("cached blocks evicted", "cached_blocks_evicted"),
-    ("  of these, regretted", "regretted_evictions"),
-    ("preemptions", "preemptions"),
-    ("tokens recomputed after it", "recomputed_tokens"),
+scenes = {"come once": come_once(), "come back": come_back(), "outgrow": grow_too_large()}
+print(f"{'prompts or answers that':28}" + "".join(f"{name:>12}" for name in scenes))
+for label, field, form in [
+    ("blocks recycled", "counters.blocks_recycled", "12,"),
+    ("cached blocks evicted", "counters.cached_blocks_evicted", "12,"),
+    ("  of these, regretted", "counters.regretted_evictions", "12,"),
+    ("preemptions", "counters.preemptions", "12,"),
+    ("tokens recomputed after it", "counters.recomputed_tokens", "12,"),
+    ("regret, of blocks asked for", "regret", "12.0%"),
+    ("held, of all blocks", "held", "12.0%"),
+    ("time without room in pool", "full", "12.0%"),
 ]:
-    row = [f"{getattr(scene.counters, field):24,}" for scene in scenes.values()]
-    print(f"{label:28}" + "".join(row))
-for label, field in [
-    ("regret, of blocks asked for", "regret"),
-    ("held, of all blocks", "held"),
-    ("time without room in pool", "full"),
-]:
-    print(f"{label:28}" + "".join(f"{getattr(scene, field):24.0%}" for scene in scenes.values()))
+    print(f"{label:28}" + "".join(format(attrgetter(field)(scene), form)
+                                  for scene in scenes.values()))
 
 # %% [markdown] id="after-counters"
 # Read it from below. The pool alone has no room in any of the three, nearly all the time, and that is as it should be.
@@ -453,7 +451,7 @@ from labkit.specs.eviction_tournament.eviction_scenes import published_events
 regret_per_minute(published_events())
 
 # %% [markdown] id="after-tool"
-# At five past nine evictions fall to a fifth, and the trouble begins. For a live server it is the same cell with another
+# At five past nine evictions fall to a quarter, and the trouble begins. For a live server it is the same cell with another
 # stream. Start vLLM with `--kv-events-config '{"enable_kv_cache_events": true, "publisher": "zmq"}'`, and beside it:
 #
 # ```python
