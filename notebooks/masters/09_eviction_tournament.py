@@ -217,7 +217,8 @@ from labkit.specs.eviction_tournament.boards import TRACES
 
 others = {name: make for name, make in POLICIES.items() if name != "LRU"}
 print("trace     blocks    LRU finds   the best other adds, in points")
-for name, blocks in [("chats", 100), ("chats", 400), ("scan", 50), ("scan", 200), ("ring", 100), ("popular", 100)]:
+for name, blocks in [("chats", 100), ("chats", 400), ("scan", 50), ("scan", 200),
+                     ("ring", 100), ("popular", 100)]:
     lru = cache_replay(TRACES[name], blocks, POLICIES["LRU"]).hit_ratio
     best, found = max(((other, cache_replay(TRACES[name], blocks, make).hit_ratio)
                        for other, make in others.items()), key=lambda pair: pair[1])
@@ -352,7 +353,8 @@ for blocks in (64, 72, 96):
 # %% id="strip-more-memory"
 EvictionStrip(
     evictions_of_replay(back, 72, POLICIES["LRU"]), asked=map(len, back),
-    title="Tuesday with 72 blocks", subtitle="The same requests under the same policy; an eighth more memory.",
+    title="Tuesday with 72 blocks",
+    subtitle="The same requests under the same policy; an eighth more memory.",
 )
 
 # %% [markdown] id="after-cure"
@@ -441,8 +443,8 @@ def regret_per_minute(payloads):
                     copies[content] = max(0, copies[content] - 1)
                     if not copies[content]:
                         gone.add(content)
-        print(f"{minute % 1440 // 60:02.0f}:{minute % 60:02.0f} UTC  {evicted:5,} blocks evicted"
-              f"  {regretted:5,} wanted again")
+        clock = f"{minute % 1440 // 60:02.0f}:{minute % 60:02.0f} UTC"
+        print(f"{clock}  {evicted:5,} blocks evicted  {regretted:5,} wanted again")
 
 
 # %% id="use-regret-per-minute"
@@ -558,7 +560,8 @@ finish("09")
 from labkit.cache.eviction_policies import recompute_cost
 
 for depth in [0, 8, 48, 240]:
-    print(f"block {depth:3} of 512 tokens costs {recompute_cost(depth, hidden=4096):.2f} times the first")
+    cost = recompute_cost(depth, hidden=4096)
+    print(f"block {depth:3} of 512 tokens costs {cost:.2f} times the first")
 
 # %% id="ex-my-policy"
 # %%exercise MyPolicy
@@ -652,7 +655,8 @@ from labkit.specs.eviction_tournament.boards import LARGE, LARGE_SIZES
 
 TournamentBoard(
     every_policy(LRU=lambda blocks: LRU(), MyPolicy=MyPolicy), LARGE, LARGE_SIZES,
-    mine="MyPolicy", cursor=1600, points=5, title="With yours among them", subtitle="Dashed and accented: MyPolicy.",
+    mine="MyPolicy", cursor=1600, points=5,
+    title="With yours among them", subtitle="Dashed and accented: MyPolicy.",
 )
 
 # %% [markdown] id="about-hold"
