@@ -139,7 +139,8 @@ def lock(node: RadixNode, now: int = 0, top: RadixNode | None = None) -> int:
     Args:
         node: where the sequence's path ends.
         now: becomes their `last_used`.
-        top: only what lies below this node, because the sequence has locked the way to it before. None: all.
+        top: only what lies below this node, because the sequence has locked
+            the way to it before. None: all.
 
     Returns:
         Pages that nobody had locked until now.

@@ -142,7 +142,12 @@ def recomputation(series: Series, *, over_s: float = 20.0, high: float = 0.15, l
 def regret(
     series: Series, *, over_s: float = 30.0, high: float = 0.25, low: float = 0.12, least_per_s: float = 1.0
 ) -> Look:
-    """A large share of the cached blocks that are evicted is wanted again, and it goes on."""
+    """Much of what is evicted is wanted again, and it goes on.
+
+    Regret is a share of the blocks asked for (`labkit.observe.regret`), and a series does not say how many those were.
+    So the rule asks for two things: a share of the evictions, which alone would also be high where hardly anything is
+    evicted, and a least number of regretted ones per second.
+    """
     evicted, wanted = recent(series, "evicted", over_s), recent(series, "regretted", over_s)
     part = share(wanted, evicted)
     return Look(

@@ -8,7 +8,8 @@ was evicted and is stored again was computed twice.
         for row in watch("localhost:8000", beside=events):
             print(row["evicted"], row["regretted"])
 
-Reading bytes takes `msgspec`, listening takes `pyzmq`: `pip install labkit[events]`. On the wire a batch is a msgpack
+`published` gives the batches as bytes, for a loop of one's own (lesson 09 has one); `decode` reads them. Listening
+takes `pyzmq`, which Jupyter brings along, or `pip install labkit[events]`. On the wire a batch is a msgpack
 array [time, events, rank], and each event is a MAP with its type in it. Older versions wrote events as arrays by
 position; which position means what has changed between them, so those are refused.
 """
@@ -188,18 +189,9 @@ def subscribe(address: str, topic: str = "") -> Iterator[KVEvents]:
     Raises:
         KVEventError: the address makes no sense, or a package is missing. That nobody publishes there does not show.
     """
-    zmq = _library("zmq")
     _library("msgspec")
     events, stop = KVEvents(), threading.Event()
-    context = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    try:
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        try:
-            socket.connect(address)
-        except zmq.ZMQError:
-            raise KVEventError(f"{address!r:.100} is no address of KV events: give tcp://HOST:PORT.") from None
+    with _listening(address, topic) as socket:
 
         def listen() -> None:
             while not stop.is_set():
@@ -213,6 +205,32 @@ def subscribe(address: str, topic: str = "") -> Iterator[KVEvents]:
         finally:
             stop.set()
             thread.join(5)
+
+
+def published(address: str, topic: str = "") -> Iterator[bytes]:
+    """The batches of a server's KV events as they come, as bytes for `decode`; it ends when the loop over it is left.
+
+    Args and errors are those of `subscribe`.
+    """
+    with _listening(address, topic) as socket:
+        while True:
+            yield socket.recv_multipart()[-1]
+
+
+@contextmanager
+def _listening(address: str, topic: str) -> Iterator[Any]:
+    """A socket on which what is published there arrives."""
+    zmq = _library("zmq")
+    context = zmq.Context()
+    socket = context.socket(zmq.SUB)
+    try:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+        try:
+            socket.connect(address)
+        except zmq.ZMQError:
+            raise KVEventError(f"{address!r:.100} is no address of KV events: give tcp://HOST:PORT.") from None
+        yield socket
     finally:
         socket.close()
         context.term()

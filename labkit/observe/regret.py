@@ -1,5 +1,8 @@
 """The meter of regret: what was evicted and had to be computed again.
 
+Regret is a share: of all blocks asked for, found or not, those that had been evicted and were wanted again. The meter
+counts what stands above the line of that fraction, the regretted evictions; whoever knows what was asked for divides.
+
 An eviction is harmless if nobody ever asks for the content again. It is regretted if somebody does, and then the
 content is computed a second time. Telling the two apart takes a memory of what was evicted. There is one such meter,
 for the manager's caches and for replays alike: it hears what is stored and what is removed, and keeps books of its own.

@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def regret_ratio(self) -> float:
-        """Regretted evictions a block asked for; 0 where nothing was asked for."""
+        """Regret: evicted blocks that were wanted again, of the blocks asked for; 0 where nothing was."""
         return self.regret / self.looked_up if self.looked_up else 0.0
 
     def behind(self, best: Outcome) -> float:

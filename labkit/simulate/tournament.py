@@ -311,7 +311,7 @@ def curves(
         policies: makers by name; None stands for Belady's optimum.
 
     Returns:
-        By policy: "hit_rate", "evictions", and "regret" (evictions whose content was asked for again), one number a
+        By policy: "hit_rate", "evictions", and "regret" (wanted again, of the blocks asked for), one number per
         capacity; or {"refused": reason} for a policy that named a block that may not go.
     """
 
@@ -326,7 +326,7 @@ def curves(
             found[name] = {
                 "hit_rate": [outcome.hit_ratio for outcome in outcomes],
                 "evictions": [outcome.evictions for outcome in outcomes],
-                "regret": [outcome.regret for outcome in outcomes],
+                "regret": [outcome.regret_ratio for outcome in outcomes],
             }
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,17 +22,20 @@ LARGEST = 2**31 - 1
 class EvictionStrip(LabWidget):
     """Time from left to right: a tick for each eviction, an arc from each regretted one to where it was wanted again.
 
-    Below stands the share of regretted evictions as it was known at each moment. Where ticks have no room beside each
-    other they are counted in bins, all of them, and the strip says so; a closer look shows each by itself.
+    Below stands regret as it was known at each moment: regretted evictions as a share of the blocks asked for, or their
+    number where `asked` is not given. Where ticks have no room beside each other they are counted in bins, all of them,
+    and the strip says so; a closer look shows each by itself.
 
     Args:
         evictions: `Eviction`s in the order of their steps, or an `EventLog` (see `labkit.observe.evictions`).
-        steps: length of the log; by default up to the last thing that is known to have happened.
+        steps: length of the log; by default that of `asked`, or up to the last thing that is known to have happened.
+        asked: blocks asked for in each step, found or not.
         only_regretted: leave out, at first, the evictions that were never wanted again.
         title, subtitle: what stands above the picture.
 
     Raises:
-        BoardError: steps that go backwards or lie outside the log, or a content wanted again before it was evicted.
+        BoardError: steps that go backwards or lie outside the log, a content wanted again before it was evicted, or
+            `asked` that is no count per step or less than what is wanted again.
     """
 
     _name: ClassVar[str] = "eviction_strip"
@@ -39,6 +43,7 @@ class EvictionStrip(LabWidget):
     records = traitlets.Bytes(b"").tag(sync=True)
     labels = traitlets.List([]).tag(sync=True)
     steps = traitlets.Int(0).tag(sync=True)
+    asked = traitlets.Bytes(b"").tag(sync=True)
     only_regretted = traitlets.Bool(False).tag(sync=True)
     overview = traitlets.Unicode("").tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
@@ -48,6 +53,7 @@ class EvictionStrip(LabWidget):
         self,
         evictions: Iterable[Eviction] | EventLog,
         steps: int | None = None,
+        asked: Iterable[int] | None = None,
         only_regretted: bool = False,
         title: str = "Evictions, and what became of them",
         subtitle: str = "",
@@ -56,7 +62,9 @@ class EvictionStrip(LabWidget):
             steps = evictions.num_steps if steps is None else steps
             evictions = evictions_of(evictions)
         self.evictions = list(evictions)
-        steps = _checked(self.evictions, steps)
+        counts = None if asked is None else list(asked)
+        steps = _checked(self.evictions, steps if counts is None or steps is not None else len(counts))
+        self._asked = None if counts is None else _blocks_asked(counts, self.evictions, steps)
         names: dict[str, int] = {}
         rows = [
             (e.step, e.block, -1 if e.wanted_again is None else e.wanted_again, names.setdefault(e.label, len(names)))
@@ -66,16 +74,17 @@ class EvictionStrip(LabWidget):
             records=np.array(rows, dtype=RECORD).tobytes(),
             labels=list(names),
             steps=steps,
+            asked=np.array(counts or [], dtype="<i4").tobytes(),
             only_regretted=only_regretted,
-            overview=overview(self.evictions, steps),
+            overview=overview(self.evictions, steps, self._asked),
             title=title,
             subtitle=subtitle,
         )
 
     @property
     def regret(self) -> float | None:
-        """Share of all evictions that were wanted again, 0 to 1; None where nothing was evicted."""
-        return sum(e.regretted for e in self.evictions) / len(self.evictions) if self.evictions else None
+        """Evictions wanted again as a share of the blocks asked for, 0 to 1; None where these are not known."""
+        return sum(e.regretted for e in self.evictions) / self._asked if self._asked else None
 
     def summary(self) -> str:
         return f"EvictionStrip({self.overview.rstrip('.')})"
@@ -103,7 +112,19 @@ def _checked(evictions: list[Eviction], steps: int | None) -> int:
     return max(0, steps if steps is not None else last + 1 if evictions else 0)
 
 
-def overview(evictions: Sequence[Eviction], steps: int) -> str:
+def _blocks_asked(counts: Sequence[Any], evictions: Sequence[Eviction], steps: int) -> int:
+    """How many blocks were asked for in all, once the counts make sense."""
+    wrong = [count for count in counts if not isinstance(count, Integral) or not 0 <= int(count) <= LARGEST]
+    if len(counts) != steps or wrong:
+        what = f"{wrong[0]!r} is among them" if wrong else f"there are {len(counts):,} for {_count(steps, 'step')}"
+        raise BoardError(f"asked should be the number of blocks asked for in each step, but {what}.")
+    total, wanted = int(sum(counts)), sum(e.regretted for e in evictions)
+    if wanted > total:
+        raise BoardError(f"{wanted:,} evictions were wanted again, but asked says {total:,} blocks: give all of them.")
+    return total
+
+
+def overview(evictions: Sequence[Eviction], steps: int, asked: int | None = None) -> str:
     """One sentence about all of them."""
     count = len(evictions)
     if not count:
@@ -111,11 +132,13 @@ def overview(evictions: Sequence[Eviction], steps: int) -> str:
     gaps = sorted(e.wanted_again - e.step for e in evictions if e.wanted_again is not None)
     if not gaps:
         return f"{_count(count, 'eviction')} in {_count(steps, 'step')}, and nothing that was evicted was wanted again."
-    head = f"Of {_count(count, 'eviction')} {len(gaps):,} ({100 * len(gaps) / count:.1f}%) were regretted: "
+    head = f"Of {_count(count, 'eviction')} {len(gaps):,} {'was' if len(gaps) == 1 else 'were'} regretted"
+    if asked:
+        head += f", {100 * len(gaps) / asked:.1f}% of the {asked:,} blocks asked for"
     if len(gaps) == 1:
-        return head.replace("were", "was") + f"the content was wanted again {_count(gaps[0], 'step')} later."
+        return head + f": the content was wanted again {_count(gaps[0], 'step')} later."
     half = gaps[(len(gaps) - 1) // 2]
-    return head + f"their content was wanted again, for half of them within {_count(half, 'step')}."
+    return head + f": their content was wanted again, for half of them within {_count(half, 'step')}."
 
 
 def _count(number: int, word: str) -> str:

@@ -41,7 +41,9 @@ NOTHING_YET = {
 
 
 class TournamentBoard(LabWidget):
-    """Two panels of one size: hit rate against capacity, and regret against capacity, one curve a policy.
+    """Two panels of one size: hit rate against capacity, and regret against capacity, one curve per policy.
+
+    Both are shares of the blocks asked for. Under the bound's curve regret is shaded: only more memory moves that part.
 
     The learner chooses the trace, the smallest and the largest capacity, and moves a cursor over the capacities; a
     table and a sentence say how the policies stand there. The board knows no policy. It asks `compute` for what it has
@@ -49,9 +51,9 @@ class TournamentBoard(LabWidget):
 
     Args:
         compute: `compute(trace_name, capacities)` gives, by policy name, {"hit_rate": [...], "evictions": [...],
-            "regret": [...]} with one number a capacity: share of requests that hit, cached blocks evicted, and how many
-            of those evictions were wanted again. {"refused": reason} stands in for a policy that may not take part.
-            What it raises is shown as a sentence.
+            "regret": [...]} with one number per capacity: share of the blocks asked for that hit, cached blocks
+            evicted, and share of the blocks asked for that had been evicted before. {"refused": reason} stands in for
+            a policy that may not take part. What it raises is shown as a sentence.
         traces: one line about each trace, by name. The first is shown at first unless `trace` names another.
         capacities: blocks, from which the ends of the range are chosen; at most 12.
         mine: name of the learner's own policy, drawn in the accent and dashed; None where there is none.

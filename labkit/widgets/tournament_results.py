@@ -1,8 +1,9 @@
 """What a tournament of eviction policies comes to: results checked, policies ranked, the outcome put into a sentence.
 
-Beside the hit rate stands regret, the share of a policy's evictions whose content was wanted again. A full prefix
-cache evicts all day and is healthy; regret is what hurts. The distance to Belady's optimum (L. A. Belady, IBM Systems
-Journal 5(2), 1966), which evicts what is wanted furthest in the future, says how much a better policy could still win.
+Beside the hit rate stands regret: of all blocks asked for, the share that had been evicted and is wanted again. A full
+prefix cache evicts all day and is healthy; regret is what hurts. What Belady's optimum regrets (L. A. Belady, IBM
+Systems Journal 5(2), 1966), which evicts what is wanted furthest in the future, only more memory moves; what a policy
+regrets above that, a better policy could win.
 """
 
 from __future__ import annotations
@@ -31,17 +32,12 @@ class Score:
     Attributes:
         hit_rate: hits as a share of requests, 0 to 1.
         evictions: cached blocks dropped to make room.
-        regretted: those of them whose content was requested again afterwards.
+        regret: evicted blocks that were wanted again, as a share of the blocks asked for, 0 to 1.
     """
 
     hit_rate: float
     evictions: int
-    regretted: int
-
-    @property
-    def regret(self) -> float | None:
-        """Share of the evictions that are regretted, 0 to 1; None where nothing was evicted."""
-        return self.regretted / self.evictions if self.evictions else None
+    regret: float
 
 
 def read_results(results: Any, capacities: Sequence[int], bound: str) -> tuple[dict[str, list[Score]], dict[str, str]]:
@@ -93,19 +89,19 @@ def _read_series(name: str, series: Mapping[str, Any], capacities: Sequence[int]
     return [_score(name, capacity, *values) for capacity, *values in zip(capacities, *columns, strict=True)]
 
 
-def _score(name: str, capacity: int, hit_rate: Any, evictions: Any, regretted: Any) -> Score:
+def _score(name: str, capacity: int, hit_rate: Any, evictions: Any, regret: Any) -> Score:
     where = f"{name} at {capacity:,} blocks"
-    if not isinstance(hit_rate, Real) or not 0 <= float(hit_rate) <= 1:
-        raise BoardError(f"{where}: the hit rate is {hit_rate!r}; it should be a share between 0 and 1.")
-    for word, count in (("evictions", evictions), ("regret", regretted)):
-        if not isinstance(count, Integral) or count < 0:
-            raise BoardError(f"{where}: {word} is {count!r}; it should be a count of evictions.")
-    if regretted > evictions:
+    for word, share in (("the hit rate", hit_rate), ("regret", regret)):
+        if not isinstance(share, Real) or not 0 <= float(share) <= 1:
+            raise BoardError(f"{where}: {word} is {share!r}; it should be a share between 0 and 1.")
+    if not isinstance(evictions, Integral) or evictions < 0:
+        raise BoardError(f"{where}: evictions is {evictions!r}; it should be a count of blocks.")
+    if float(hit_rate) + float(regret) > 1 + EPSILON or (regret and not evictions):
         raise BoardError(
-            f"{where}: {regretted:,} evictions are regretted of {evictions:,}; "
-            "regret counts evictions whose content was wanted again, each once."
+            f"{where}: {percent(float(hit_rate))} hit and {percent(float(regret))} are regretted, with {evictions:,} "
+            "evictions; regret is the share of the blocks asked for that were evicted before, and these do not hit."
         )
-    return Score(float(hit_rate), int(evictions), int(regretted))
+    return Score(float(hit_rate), int(evictions), float(regret))
 
 
 def shown_capacities(offered: Sequence[int], low: int, high: int, points: int) -> list[int]:
@@ -128,7 +124,7 @@ def standings(scores: Mapping[str, Score], bound: str) -> list[dict[str, Any]]:
     """Rows of the table at one capacity, best hit rate first and the bound before all others.
 
     A row has name, rank (1 is best; equal hit rates share a rank; 0 for the bound), hit_rate, behind (what it misses to
-    the bound, negative above it), evictions, regretted, regret, and the numbers as texts.
+    the bound, negative above it), evictions, regret, and the numbers as texts.
     """
     optimum = scores[bound].hit_rate
     others = [score.hit_rate for name, score in scores.items() if name != bound]
@@ -144,7 +140,6 @@ def standings(scores: Mapping[str, Score], bound: str) -> list[dict[str, Any]]:
                 "hit_rate": score.hit_rate,
                 "behind": behind,
                 "evictions": score.evictions,
-                "regretted": score.regretted,
                 "regret": score.regret,
                 "hit_text": percent(score.hit_rate),
                 "behind_text": "" if name == bound else points(behind),
@@ -156,9 +151,9 @@ def standings(scores: Mapping[str, Score], bound: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["rank"] != 0, row["rank"]))
 
 
-def percent(share: float | None) -> str:
-    """A share as text with one decimal; a dash where there is none."""
-    return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
+def percent(share: float) -> str:
+    """A share as text with one decimal."""
+    return f"{100 * share:.1f}%"
 
 
 def points(difference: float) -> str:
@@ -204,10 +199,10 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
     own = next((row for row in policies if row["name"] == mine), None)
     if own is not None and own["rank"] > 1:
         back = _points_words(lead["hit_rate"] - own["hit_rate"])
-        regrets = "" if own["regret"] is None else f", and regrets {own['regret_text']} of its evictions"
+        regrets = f" and a regret of {own['regret_text']}"
         level = [row["name"] for row in policies if row["rank"] == own["rank"] and row is not own]
         shared = f", level with {_listed(level)}," if level else ""
-        parts.append(f"{mine} is {ordinal(own['rank'])}{shared} with {own['hit_text']}, {back} behind{regrets}.")
+        parts.append(f"{mine} is {ordinal(own['rank'])}{shared} with {own['hit_text']}, {back} behind,{regrets}.")
     above = [row["name"] for row in policies if row["behind"] < 0]
     if above:
         parts.append(
@@ -218,15 +213,19 @@ def sentence(capacity: int, rows: Sequence[Mapping[str, Any]], mine: str | None,
 
 
 def _regret_words(row: Mapping[str, Any], optimum: Mapping[str, Any], bound: str) -> str:
-    if row["regret"] is None:
+    if not row["evictions"]:
         return f"{row['name']} evicts nothing."
     blocks = "1 block" if row["evictions"] == 1 else f"{row['evictions']:,} blocks"
-    if not row["regretted"]:
+    if not row["regret"]:
         return f"{row['name']} evicts {blocks} and none of them is wanted again."
-    text = f"{row['name']} evicts {blocks}, of which {row['regret_text']} are wanted again"
-    if optimum["regret"] is not None and optimum["regretted"] != row["regretted"]:
-        text += f" ({bound}: {optimum['regret_text']} of {optimum['evictions']:,})"
-    return text + "."
+    text = f"{row['name']} evicts {blocks}, and {row['regret_text']} of the blocks asked for had been evicted before"
+    if abs(row["regret"] - optimum["regret"]) < EPSILON:
+        return f"{text}: as with {bound}, so only more memory helps."
+    if optimum["regret"] > row["regret"]:
+        return f"{text} ({bound}: {optimum['regret_text']})."
+    if not optimum["regret"]:
+        return f"{text}: all of that is for a better policy to win."
+    return f"{text}: {optimum['regret_text']} with {bound}, for more memory to win, and the rest for a better policy."
 
 
 def _points_words(difference: float) -> str:

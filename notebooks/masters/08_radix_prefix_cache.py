@@ -6,11 +6,11 @@
 # busy, and finds it busy with something else: learning, request after request, that nothing has changed in five hundred
 # blocks.
 #
-# The cell after the opening card asks two caches the same question and times the answer. Both have the instructions, and
-# both find all of them. More than half of the first time goes into hashing the prompt, which a server may do once for a
-# request and keep, as vLLM does; the rest is a look in a dictionary for every block. Neither time looks long. But a
-# scheduler that lets those go first of whom most is cached (SGLang's `lpm`) asks for every request that waits, and
-# again at its next step.
+# The cell after the opening card asks the caches of both kinds, the hash chain of lesson 07 and the tree of this one.
+# Each has the instructions, and finds all 500 blocks of them. Of the time of the first, the line between is what hashing
+# the prompt takes. A server can do that once per request and keep the hashes, as vLLM does; what is left is a look in a
+# dictionary for every block. None of the times looks long. But SGLang's policy `lpm` lets those go first of whom most is
+# cached: it asks for every request that waits, and again at its next step.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -18,25 +18,12 @@ from labkit.lesson import finish, predict, quiz, save_point, start
 start("08")
 
 # %% id="symptom-times" tags=["nbval-ignore-output"]
-import timeit
-from array import array
+from labkit.specs.radix_prefix_cache.scenes import lookup_times
 
-from labkit.engine import kv_cache_manager
-
-instructions = list(range(8000))
-known = array("I", [*instructions, 9001]).tobytes()
-
-
-def look(cache):
-    return cache.lookup(known, b"", 500)
-
-
-for kind in ("hash", "radix"):
-    manager = kv_cache_manager(1024, block_size=16, prefix_cache=kind)
-    manager.allocate("before", [*instructions, 9000])
-    times = timeit.repeat(lambda m=manager: look(m.cache), number=20, repeat=20)
-    print(f"{kind:6} {len(look(manager.cache))} blocks found "
-          f"in {min(times) / 20 * 1e6:6.1f} us")
+took = lookup_times()
+for what, name in [("a lookup in the hash cache", "hash"), ("   of it, hashing", "hashing"),
+                   ("a lookup in the tree", "radix")]:
+    print(f"{what:27} {took[name] * 1e6:6.1f} us")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -45,58 +32,21 @@ for kind in ("hash", "radix"):
 # it and step with the arrow keys, or drag the slider; point at a node for its text and its blocks.
 #
 # The text on a line is what leads to the node at its end, and the way from the root to a node spells the beginning of a
-# prompt. Watch three things: when a node is **cut in two**, when a **lock** appears and goes away, and what goes first
-# when a long request finds no room.
+# prompt. In a node stand its blocks and *t*, the moment of its last use. Watch three things: when a node is **cut in
+# two**, when a **lock** appears and goes away, and what goes first when a long request finds no room.
 
 # %% id="play-widget"
-from array import array
-
-from labkit.engine import kv_cache_manager
-from labkit.mine import match
-from labkit.observe.trees import TreeLog
+from labkit.specs.radix_prefix_cache.scenes import letters, six_requests
 from labkit.widgets import RadixTree
 
-PAGE = 4
-manager = kv_cache_manager(14, PAGE, prefix_cache="radix")
-log = TreeLog(page_bytes=4 * PAGE)  # a letter is a token, of four bytes
-
-
-def asks(name, text):
-    tokens = array("I", map(ord, text))
-    got = manager.allocate(name, tokens)
-    cached = tokens[: got.num_cached_tokens].tobytes()
-    found, _, _ = match(manager.cache.root, cached, 4 * PAGE)
-    log.snapshot(manager.cache.root, f'{name} asks: "{text}"', path=[found],
-                 note=f"{got.num_cached_tokens} of {len(text)} letters were "
-                      f"cached; its blocks are {got.blocks}")
-
-
-def ends(name):
-    manager.free(name)
-    log.snapshot(manager.cache.root, f"{name} ends")
-
-
-asks("A", "Be kind. What is a page?")
-asks("B", "Be kind. What is a tree?")
-ends("A")
-asks("C", "Be kind. Say hello.")
-ends("B")
-asks("D", "Be kind. What is a page, then?")
-ends("C")
-ends("D")
-asks("E", "Translate: good morning, please")
-ends("E")
-asks("F", "Be kind. What is a leaf?")
-
-RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
-          step=2, title="Fourteen blocks, six requests",
+RadixTree(six_requests(), show=letters, step=2, title="Fourteen blocks, six requests",
           subtitle="Step through: each step is a request that comes or ends.")
 
 # %% [markdown] id="idea"
 # ## One node for a run of blocks
 #
-# A hash chain keeps a key for every block, and a lookup asks for every key. But look at the picture: nobody has ever
-# parted from anybody inside "Be kind. ". As long as that is so, these blocks will be found together or not at all, and
+# A hash chain keeps a key for every block, and a lookup asks for every key. But look at the picture: no two prompts that
+# have come so far differ inside "Be kind. ". As long as that is so, these blocks are found together or not at all, and
 # **one node** can stand for all of them. That is a radix tree:
 #
 # - an **edge** carries a run of tokens; the node at its end has the blocks in which their keys and values lie;
@@ -112,7 +62,7 @@ RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
 # class RadixNode:
 #     def __init__(self, key=b"", blocks=(), parent=None, locks=0, last_used=0):
 #         self.key = key              # tokens of its edge, whole pages, as bytes
-#         self.blocks = list(blocks)  # one a page
+#         self.blocks = list(blocks)  # one per page
 #         self.parent = parent        # the node above; None at the root
 #         self.children = {}          # nodes below, by the first page of their key
 #         self.locks = locks          # running requests whose way goes through it
@@ -132,9 +82,9 @@ RadixTree(log, show=lambda key: "".join(map(chr, array("I", key))),
 # The way can end in three places: at a node that has no child for the next page; inside an edge, where the prompt
 # leaves it; and wherever the prompt itself ends.
 #
-# In the check, prompts are words with a letter a byte, so that you can read them, and a tree is one line:
-# `aabb*:4,41 [cc:78 dd*:89]` is an edge `aabb` to a node with the blocks 4 and 41, and below that two more. A star is a
-# lock; they come later.
+# In the check, prompts are words in which a letter is a byte, so that you can read them, and a tree is one line:
+# `aabb*2:4,41 [cc:78 dd*1:89]` is an edge `aabb` to a node with the blocks 4 and 41, and below that two more. `*2` says
+# that two requests lock the node; locks come later.
 
 # %% id="ex-match"
 # %%exercise match
@@ -251,8 +201,8 @@ def split(node, pages: int, page_bytes: int):
 # %% [markdown] id="halfway"
 # ## Half way
 #
-# You can find a prefix, and make a place in the middle of one. What is left is putting something new into the tree, and
-# then letting it serve. A good place to stop and come back.
+# You can find a prefix, and make a place in the middle of one. What is left is to put something new into the tree, and
+# to let it serve. A good place to stop and come back: what you passed is kept.
 
 # %% id="save"
 save_point("08")
@@ -301,8 +251,8 @@ def insert(root, tokens: bytes, blocks: list[int], page_bytes: int):
 #
 # `RadixPrefixCache` does the rest, and runs on the functions that you have passed, as the picture at the top of this
 # lesson does. It stands behind the same protocol as the hash cache of the last lesson (`labkit/cache/base.py`), so the
-# manager can take either. Sixty conversations behind six system prompts, each turn sending all
-# earlier turns again, and one request in six sent twice, because a client lost its patience:
+# manager can take either. The trace is sixty conversations behind six system prompts. Each turn sends all earlier turns
+# again, and one request in six is sent twice, because a client lost its patience:
 
 # %% id="one-trace"
 from labkit.engine import kv_cache_manager
@@ -324,17 +274,18 @@ for name in ("hash", "radix"):
 # of whole pages that is there". What differs is the number of **entries** that stand for it. However long prompts get,
 # one prompt adds at most two nodes, the cut and the rest.
 #
-# And the hash cache holds a few blocks more. Those are the impatient clients. Where a prompt of whole blocks is known
+# And the hash cache holds a few blocks more. They come from the impatient clients. Where a prompt of whole blocks is known
 # to its end, one token at least must be computed all the same (lesson 07), and a hit is whole blocks: so the last block is
-# computed again, all of it, into a block of its own, whose content is then there twice. The hash cache keeps such twins, since one hash may lead to several blocks. A tree has one place for
-# one content: while somebody holds the tree's block, the second one stays private to its request and goes back to the
-# pool; if nobody does, the tree takes the new block and gives its own back.
+# computed again, into a block of its own, and its content is there twice. The hash cache keeps such *twins*, since one
+# hash may lead to several blocks. A tree has one place for one content: while somebody holds the tree's block, the second
+# one stays private to its request and goes back to the pool; if nobody does, the tree takes the new block and gives its
+# own back.
 
 # %% [markdown] id="pressure"
 # ## Under pressure
 #
-# Now with less memory than the conversations need. Each number of blocks gives both caches the same trace. The last two
-# columns count the blocks that were evicted and had to be computed once more.
+# Now with less memory than the conversations need. At each size both caches serve the same trace. The last two columns
+# count the blocks that were evicted and had to be computed once more.
 
 # %% id="under-pressure"
 from labkit.engine import kv_cache_manager
@@ -358,8 +309,8 @@ for blocks in (600, 400, 300, 200):
 # without twins the two evict the same blocks in the same order, if both go by last use. (The library's tests hold them
 # to that, on random traces.)
 #
-# This is worth remembering when a benchmark credits a tree with a better hit rate. At the same page size the
-# structure finds nothing that the other would not; look for what else changed.
+# Remember this when a benchmark credits a tree with a better hit rate. At the same page size a tree finds nothing that
+# the hash chain would not; look for what else changed.
 
 # %% [markdown] id="page-size"
 # ## Page-aligned or token-exact
@@ -378,7 +329,7 @@ for page in (1, 4, 16, 64):
           f"{manager.cache.num_nodes} nodes, {manager.num_cached:6,} blocks")
 
 # %% [markdown] id="after-page-sizes"
-# From 16 tokens a page to one, the hit rate rises by little, and the number of blocks sixteenfold: every table, every
+# From 16 tokens per page to one, the hit rate rises by little, and the number of blocks sixteenfold: every table, every
 # copy and every gather of the attention kernel has sixteen times as many entries. What is lost at a page edge is less
 # than a page for each request, and it matters where prompts are short or part often.
 
@@ -398,7 +349,7 @@ print(inspect.getsource(lock))
 
 # %% [markdown] id="after-lock-source"
 # Two things follow. A locked child has a locked parent, always, so evicting unlocked leaves can never cut off a running
-# request. And locks cost a step for each **node** of the way, where references cost one for each block.
+# request. And locking costs a step per **node** of the way, where counting references costs one per block.
 #
 # Mostly locks and references go together. They part where a request has a private copy of a page that the tree
 # has in another block: it locks the tree's page, and holds its own.
@@ -410,7 +361,7 @@ print(inspect.getsource(lock))
 #
 # A server answers well for days. Now and then two users report replies that drift into the same foreign text, and its
 # gauge of evictable memory shows more than it should. (Counting what is evictable is easy to get wrong: SGLang once
-# counted some of it twice, issue 35270.) This is its split. Everything else in it is right.
+# counted some of it twice, issue 35270.) This is its split; the rest of its cache is right.
 #
 # ```python
 # def split(node, pages, page_bytes):
@@ -425,8 +376,8 @@ print(inspect.getsource(lock))
 #
 # Convict it. Here each letter is a page. `("start", "abc")` inserts the prompt and locks its way; `("finish", 0)`
 # unlocks the oldest request that still runs, `1` the next; `("evict", 2)` takes two pages from unlocked leaves, the
-# least recently used leaf first. Either a page of a running request must go, or a page that nobody needs must be stuck,
-# or a request cannot end because the lock that it has to take off is not there. The shortest list wins.
+# least recently used leaf first. It is convicted when a page of a running request goes, when a page that nobody needs
+# cannot go, or when a request cannot end because the lock that it took is gone. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_split
@@ -554,8 +505,8 @@ RadixTree(evictions, show=bytes.decode, step=1, title="Leaves first",
 # - The tree also serves the scheduler: with the queue policy `lpm`, longest prefix match, waiting requests that share
 #   what is cached go first; above 128 waiting requests it falls back to `fcfs`, because matching all of them costs too
 #   much.
-# - Metrics: `sglang:cache_hit_rate`, `sglang:cached_tokens_total`, `sglang:evicted_tokens_total`; evictions a second
-#   are `rate(sglang:evicted_tokens_total[1m])`. `sglang:token_usage` is the gauge of memory in use.
+# - Metrics: `sglang:cache_hit_rate`, `sglang:cached_tokens_total`, `sglang:evicted_tokens_total`; evictions per
+#   second are `rate(sglang:evicted_tokens_total[1m])`. `sglang:token_usage` is the gauge of memory in use.
 # - **mini-sglang** does the same with pages of one token and `lock_handle`; it matches all but the last token of a
 #   prompt, so that one is always computed.
 # - **vLLM** and **nano-vllm** keep hash chains.

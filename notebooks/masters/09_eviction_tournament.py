@@ -6,8 +6,8 @@
 # the first token comes late again.
 #
 # Both days are replayed below, on a small cache. The number of evictions says nothing about either. In this lesson you
-# build the part that chooses what is thrown out, learn how far from perfect it is, and find the number that would have
-# told Monday from Tuesday.
+# build the part that chooses what is thrown out, learn how far from perfect it is, and find the number that tells Monday
+# from Tuesday.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -24,38 +24,20 @@ for day, scene in [("Monday", come_once()), ("Tuesday", come_back())]:
 # ## Look before you read
 #
 # A prefix cache is full, a new prompt needs room: which block goes? Below, eight ways to choose serve the same requests,
-# at cache sizes from 25 blocks to 400. Left is the share of blocks that were found, right the share of evictions that
-# were a mistake because the block was asked for again. Choose a trace above the picture, and move the cursor over the
-# sizes.
+# at cache sizes from 25 blocks to 400. Both pictures count blocks, of all that the prompts asked for: left those that
+# were found, right those that had been in the cache and were **evicted before they were wanted again**. That second
+# share is called *regret*. What was never there before is in neither picture.
 #
-# **Belady** is the thick line that nobody passes: it knows the future. Watch two things. Is there a policy that is best on
-# every trace? And what happens on the trace *ring* just before the ring fits into the cache?
+# **Belady** is the heavy line that nobody passes: it knows the future. So what it regrets, the shaded part, no choice can
+# avoid; only more memory can. Choose a trace above the pictures, move the cursor over the sizes, and watch two things. Is
+# there a policy that is best on every trace? And where is more to be won: by a better policy, or by more memory?
 
 # %% id="play-widget"
-from labkit.cache.eviction_policies import POLICIES
-from labkit.simulate.hit_ratio import requests_of
-from labkit.simulate.prefix_patterns import cyclic_scan, multi_turn, one_time_scan, zipf
-from labkit.simulate.tournament import curves
+from labkit.specs.eviction_tournament.boards import OPENING, SIZES, every_policy
 from labkit.widgets import TournamentBoard
 
-ABOUT = {
-    "popular": "a few prompts are popular, most are rare",
-    "ring": "110 prompts of a block, one after the other, twelve times",
-    "scan": "a scan of prompts that come once, amid others that come again",
-    "chats": "conversations that grow and go on at the same time",
-}
-TRACES = {
-    "popular": requests_of(zipf(600, 150, seed=1)),
-    "ring": requests_of(cyclic_scan(110, 12)),
-    "scan": requests_of(one_time_scan(12, 60, 100, 4, seed=1)),
-    "chats": requests_of(multi_turn(60, seed=1)),
-}
-SIZES = [25, 50, 100, 200, 400]
-
-TournamentBoard(
-    curves(TRACES, {**POLICIES, "Belady": None}), ABOUT, SIZES,
-    title="Eight ways to make room", subtitle="Every policy serves the same requests.",
-)
+TournamentBoard(every_policy(), OPENING, SIZES, title="Eight ways to make room",
+                subtitle="Every policy serves the same requests.")
 
 # %% [markdown] id="idea"
 # ## The free queue is the evictor
@@ -85,14 +67,13 @@ for name, first in [("A", 100), ("B", 200), ("C", 300)]:
 
 # %% [markdown] id="about-queue"
 # In lesson 07 the blocks that nobody holds stood in a queue. A new block was taken from its front, a block that was hit
-# was taken out of its middle, and whoever finished put blocks at its back. That queue *is* an eviction policy: what has
-# not been held for longest goes first. vLLM has no other evictor.
+# was taken out of its middle, and whoever finished put blocks at its back. That queue *is* an eviction policy: the block
+# that was let go of longest ago goes first. vLLM has no other evictor.
 #
 # Here the choice becomes a part of its own, so that it can be another one. The cache still decides which blocks *may* go:
-# those that nobody holds and that have no cached children, because a child without its parent
-# cannot be found until somebody computes the parent again.
-# The policy only says which of them goes first. So a bad policy costs time, and never a wrong answer; nor does it ever
-# decide who finds room, since whatever nobody holds can go, under any policy.
+# those that nobody holds and that have no cached children, because a child without its parent cannot be found until
+# somebody computes the parent again. The policy only says which of them goes first. So a bad policy costs time, and
+# never a wrong answer; nor does it ever decide who finds room, since whatever nobody holds can go, under any policy.
 #
 # The cache tells a policy what happens, in five words, and asks one question:
 #
@@ -112,8 +93,8 @@ for name, first in [("A", 100), ("B", 200), ("C", 300)]:
 # %% [markdown] id="about-lru"
 # ### Exercise: `LRU` (12 minutes, difficulty 3, importance 5)
 #
-# *Least recently used*: of the blocks that may go, the one that nobody has held for longest. `Policy` is imported for
-# this cell; it has empty `stored` and `hit`, which LRU does not need.
+# *Least recently used*: of the blocks that may go, the one that was let go of longest ago. `Policy` is imported for this
+# cell; it has empty `stored` and `hit`, which LRU does not need.
 #
 # Keep it simple: `min` over what may go is good enough here. Ties (blocks that were released in one call) may be broken
 # as you like.
@@ -169,17 +150,23 @@ class LRU(Policy):
 # ## Your policy at work
 #
 # Once it has passed, your policy stands where the free queue of lesson 07 stood, in every manager of this course that is
-# not given another one. The next cell lets it (the reference, until it has passed) serve twenty prompts that come back in
-# random order, and counts what was found.
+# not given another one. The next cell lets it (the reference, until it has passed) serve Tuesday's twenty prompts, which
+# come back in random order. Beside it stand chance, a cache of half as much memory again, and the most that can be found:
+# all but the first visit of each prompt.
 
 # %% id="lru-at-work"
 from labkit import engine
+from labkit.cache.eviction_policies import POLICIES
 from labkit.mine import LRU
 
-served = come_back(LRU).counters
 print("The policy at work:", engine.owner("eviction"))
-print(f"{served.hit_tokens:,} of {served.queried_tokens:,} prompt tokens were found;",
-      f"{served.cached_blocks_evicted} blocks were evicted")
+rows = [("LRU, 64 blocks", come_back(LRU)),
+        ("random, 64 blocks", come_back(lambda: POLICIES["Random"](64))),
+        ("LRU, 96 blocks", come_back(LRU, blocks=96))]
+for what, served in rows:
+    print(f"{what:18} found {served.found:5.1%} of the blocks, evicted "
+          f"{served.counters.cached_blocks_evicted:3}")
+print(f"at most {1 - 20 / 400:16.1%}")
 
 # %% [markdown] id="about-predict"
 # ## One prediction first
@@ -191,17 +178,19 @@ print(f"{served.hit_tokens:,} of {served.queried_tokens:,} prompt tokens were fo
 predict("09", "p1")
 
 # %% id="reveal-p1"
+from labkit.cache.eviction_policies import POLICIES
 from labkit.simulate.cache_replay import cache_replay
+from labkit.simulate.hit_ratio import requests_of
+from labkit.simulate.prefix_patterns import cyclic_scan
 
 ring = requests_of(cyclic_scan(1100, rounds=30))
-contestants = {"LRU": POLICIES["LRU"], "Random": POLICIES["Random"], "Belady": None}
-for name, make in contestants.items():
+for name, make in [("LRU", POLICIES["LRU"]), ("Random", POLICIES["Random"]), ("Belady", None)]:
     print(f"{name:8} finds {cache_replay(ring, 1000, make).hit_ratio:.3f}")
 
 # %% [markdown] id="after-p1"
-# Nothing, in thirty rounds, with nine tenths of the prompts in memory at every moment. When prompt 1,001 comes, LRU throws
-# out prompt 1, which has not been used for longest. It is the one that comes again soonest: a hundred requests later
-# it is missed, and what goes for it is prompt 2, and so on. Each is thrown out just before it is wanted.
+# Nothing, in thirty rounds, with ten elevenths of the prompts in memory at every moment. When prompt 1,001 comes, LRU
+# throws out prompt 1, which was used longest ago. It is the one that comes again soonest: a hundred requests later it is
+# missed, and what goes for it is prompt 2, and so on. Each is thrown out just before it is wanted.
 #
 # Random has no idea, and that is its strength here: it throws out something else. (The first of the thirty rounds finds
 # nothing under any policy, so nobody reaches 1,000 / 1,100.) Real traces have some of this in them. On the conversation
@@ -213,12 +202,37 @@ for name, make in contestants.items():
 # | policy | what goes first | what it believes |
 # |---|---|---|
 # | FIFO, first in, first out | what was stored first | old is old, used or not |
-# | LRU | what was not held for longest | what was used lately will be used soon |
+# | LRU | what was let go of longest ago | what was used lately will be used soon |
 # | CLOCK | what was stored first, except if it was hit since | one hit is worth one more round |
 # | LFU, least frequently used | what was hit least often | what was popular stays popular |
-# | SLRU, segmented LRU | what was never hit; then LRU | who comes twice will come a third time |
-# | GDSF, greedy dual size frequency | least hits for the work of computing it again, with age | dear blocks deserve more patience |
+# | SLRU, segmented LRU | what was never hit; then LRU | what came twice will come a third time |
+# | GDSF, greedy dual size frequency | what saves the least work: hits times the cost of computing it again, with age | what is expensive to compute should stay longer |
 # | random | any | nothing |
+#
+# How good is the guess of LRU? The next cell counts, on the traces of the first picture and on this ring, what share of
+# the blocks LRU finds, and what the best of the other policies that need no future would add.
+
+# %% id="where-lru-loses"
+from labkit.specs.eviction_tournament.boards import TRACES
+
+others = {name: make for name, make in POLICIES.items() if name != "LRU"}
+print("trace     blocks    LRU finds   the best other adds, in points")
+for name, blocks in [("chats", 100), ("chats", 400), ("scan", 50), ("scan", 200),
+                     ("ring", 100), ("popular", 100)]:
+    lru = cache_replay(TRACES[name], blocks, POLICIES["LRU"]).hit_ratio
+    best, found = max(((other, cache_replay(TRACES[name], blocks, make).hit_ratio)
+                       for other, make in others.items()), key=lambda pair: pair[1])
+    print(f"{name:8} {blocks:7} {lru:12.1%} {100 * (found - lru):14.1f}   {best}")
+
+# %% [markdown] id="after-where-lru-loses"
+# Where people talk, nothing beats LRU by much. It loses to **scans**: to prompts that come once and push out what was in
+# use, and to rings, which are scans that begin anew. *popular* stands apart, and comes from a laboratory: its prompts are
+# drawn from one list that never changes, whatever came just before, so how often a prompt came is all there is to know.
+# On a server the list changes, and what is popular is what was used lately.
+#
+# LRU also loses where the target is not the mean but the **tail**, the slowest answers. There it matters whether the next
+# turn of a conversation would be too slow without a block, and SGLang's policy `tlru` goes by that (arXiv 2510.15152).
+# Scans and tail targets, then, and hardly anything else: vLLM has no other policy than LRU.
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -235,8 +249,8 @@ save_point("09")
 # that down in 1966 (*A study of replacement algorithms for a virtual-storage computer*, IBM Systems Journal 5). For a
 # fixed order of requests, with every block costing the same, no policy has more hits.
 #
-# No server can run it. It is a ruler: what lies between your policy and Belady is what a better policy could still win,
-# and what lies above Belady only more memory can bring.
+# No server can run it. It is a ruler: what your policy regrets above Belady, a better policy could still win, and what
+# Belady regrets itself only more memory can bring.
 #
 # ### Exercise: `belady_victim` (8 minutes, difficulty 2, importance 4)
 
@@ -266,8 +280,8 @@ def belady_victim(cached: dict[str, int], future: list[str]) -> str:
 
 
 # %% [markdown] id="about-belady-check"
-# The next cell runs all of it by hand: a cache of two blocks and a short string of requests. Whoever is not in the cache
-# is a miss, and your function says who makes room.
+# The next cell runs all of it by hand: a cache of two blocks and a short string of requests. A content that is not in the
+# cache is a miss, and your function says which one makes room.
 
 # %% id="belady-by-hand"
 from labkit.mine import belady_victim
@@ -298,77 +312,166 @@ print(f"{misses} misses; LRU has {lru.looked_up - lru.hits} of {lru.looked_up}")
 # %% [markdown] id="regret"
 # ## What hurts is regret
 #
-# Back to Monday and Tuesday. An eviction is harmless if nobody asks for the block again. If somebody does, it was a
-# mistake, and its keys and values are computed a second time. That is **regret**: evicted, then wanted again. One can
-# only know it afterwards, by remembering for a while what was evicted.
+# Back to Monday and Tuesday. An eviction is harmless if nobody asks for the block again. If somebody does, its keys and
+# values are computed a second time. **Regret** is the share of that: of all blocks that were asked for, those that had
+# been evicted and were wanted again. It is known only afterwards, by remembering for a while what was evicted.
 #
 # The strips below show a shorter stretch of each day, 200 requests. Each mark is one eviction. An arc leads from it to the
 # moment when its content was wanted again; where that never happened there is none.
 
 # %% id="strip-once"
+from labkit.simulate.prefix_patterns import zipf
 from labkit.specs.eviction_tournament.eviction_scenes import evictions_of_replay
 from labkit.widgets import EvictionStrip
 
 once = requests_of(cyclic_scan(200, rounds=1, blocks_per_prompt=4))
 EvictionStrip(
-    evictions_of_replay(once, 64, POLICIES["LRU"]), steps=len(once),
+    evictions_of_replay(once, 64, POLICIES["LRU"]), asked=map(len, once),
     title="Monday: prompts that come once", subtitle="A cache of 64 blocks, under LRU.",
 )
 
 # %% id="strip-back"
 back = requests_of(zipf(200, 20, 0.0, 4, seed=2))
 EvictionStrip(
-    evictions_of_replay(back, 64, POLICIES["LRU"]), steps=len(back),
+    evictions_of_replay(back, 64, POLICIES["LRU"]), asked=map(len, back),
     title="Tuesday: twenty prompts that come back", subtitle="The same cache, under LRU.",
 )
 
+# %% [markdown] id="about-cure"
+# What would cure Tuesday: a better policy, or more memory? Belady tells. What it regrets is the floor, which no policy
+# gets below; only memory moves it. What a policy regrets above the floor, a better one could win, if there were something
+# to go by.
+
+# %% id="more-memory"
+names = [*POLICIES, "Belady"]
+print("regret, of the blocks asked for")
+print("blocks " + "".join(f"{name:>8}" for name in names))
+for blocks in (64, 72, 96):
+    shares = [cache_replay(back, blocks, POLICIES.get(name)).regret_ratio for name in names]
+    print(f"{blocks:6} " + "".join(f"{share:8.1%}" for share in shares))
+
+# %% id="strip-more-memory"
+EvictionStrip(
+    evictions_of_replay(back, 72, POLICIES["LRU"]), asked=map(len, back),
+    title="Tuesday with 72 blocks",
+    subtitle="The same requests under the same policy; an eighth more memory.",
+)
+
+# %% [markdown] id="after-cure"
+# All policies that can be run stand close together, far above the floor. They have to: the prompts come in random order,
+# each as likely as any other, so nothing of what came tells what will come. An eighth more memory does more than halve the
+# regret of LRU, and with 96 blocks the twenty prompts fit, nothing is evicted, and nothing is regretted under any policy.
+
 # %% [markdown] id="five-counters"
 # A full cache that serves new prompts evicts all day and is healthy: there is nothing to keep. The same cache, a little
-# too small for prompts that do come back, evicts less and hurts more. And there is a third way to lose time that has
-# nothing to do with the prefix cache: sequences that are still running have to give way, which is called *preemption*.
-# Five counters keep these apart. *Blocks recycled* counts every block that was given up, also one in which nothing could be
-# found, such as the part-filled last block of a prompt:
+# too small for prompts that do come back, evicts less and hurts more. And there is a third way to lose time, in which the
+# prefix cache is not to blame: answers outgrow memory, and sequences that are still running have to give their blocks up,
+# which is called *preemption*. Five counters keep these apart. *Blocks recycled* counts every block that was given up,
+# also one in which nothing could be found, such as the part-filled last block of a prompt.
+#
+# Below the counters stand three shares. *Held* is what the gauge of memory of a real server shows
+# (`vllm:kv_cache_usage_perc`, `sglang:token_usage`): the blocks that running requests hold. Cached blocks that nobody
+# holds count as free there.
 
 # %% id="counters"
+from operator import attrgetter
+
 from labkit.specs.eviction_tournament.eviction_scenes import grow_too_large
 
-scenes = {
-    "prompts come once": come_once(),
-    "prompts come back": come_back(),
-    "answers outgrow memory": grow_too_large(),
-}
-print(f"{'':26}" + "".join(f"{name:>24}" for name in scenes))
-for label, field in [
-    ("blocks recycled", "blocks_recycled"),
-    ("cached blocks evicted", "cached_blocks_evicted"),
-    ("  of these, regretted", "regretted_evictions"),
-    ("preemptions", "preemptions"),
-    ("tokens recomputed after it", "recomputed_tokens"),
+scenes = {"come once": come_once(), "come back": come_back(), "outgrow": grow_too_large()}
+print(f"{'prompts or answers that':28}" + "".join(f"{name:>12}" for name in scenes))
+for label, field, form in [
+    ("blocks recycled", "counters.blocks_recycled", "12,"),
+    ("cached blocks evicted", "counters.cached_blocks_evicted", "12,"),
+    ("  of these, regretted", "counters.regretted_evictions", "12,"),
+    ("preemptions", "counters.preemptions", "12,"),
+    ("tokens recomputed after it", "counters.recomputed_tokens", "12,"),
+    ("regret, of blocks asked for", "regret", "12.0%"),
+    ("held, of all blocks", "held", "12.0%"),
+    ("time without room in pool", "full", "12.0%"),
 ]:
-    row = [f"{getattr(scene.counters, field):24,}" for scene in scenes.values()]
-    print(f"{label:26}" + "".join(row))
-row = [f"{scene.full:24.0%}" for scene in scenes.values()]
-print(f"{'time without free memory':26}" + "".join(row))
+    print(f"{label:28}" + "".join(format(attrgetter(field)(scene), form)
+                                  for scene in scenes.values()))
 
 # %% [markdown] id="after-counters"
-# The last line counts the time in which no block lay in the pool, and it tells nobody apart. (The gauges of real servers
-# leave cached blocks out that nobody holds: they point at the third server, and show the other two as nearly empty.)
-# *Blocks recycled* and *cached
-# blocks evicted* are highest for the server that has no problem at all. Regret names the second, preemptions with
-# recomputed tokens the third. (No prompt comes twice in the third; what it regrets is what a sequence that gave way had
-# left in the cache, and wanted when it came back.) The cures differ as well: for the second a better policy or a little
-# more memory; for the third no eviction policy helps, since nothing that is held can be evicted. Lessons 17 and 18 take
-# it up.
+# Read it from below. The pool alone has no room in any of the three, nearly all the time, and that is as it should be.
+# **Held tells preemption from the cache**: the third server is full of blocks in use, and the other two show as
+# nearly empty. **Regret tells Tuesday from Monday**, where the gauge shows the same. *Blocks recycled* and *cached blocks
+# evicted* are highest for the server that has no problem at all.
+#
+# (The third regrets as well, though no prompt comes twice there: a sequence that was preempted leaves its blocks in the
+# cache, and wants them when it comes back. So look at what is held first.) The cures differ: for the second more memory,
+# or a better policy where there is something to go by; for the third no eviction policy helps, since nothing that is held
+# can be evicted. Lessons 17 and 18 take it up.
 #
 # This is the sentence that the course began with, made sharper. Watching the eviction rate is not enough; watch what
 # becomes of the evicted.
+
+# %% [markdown] id="about-tool"
+# ## Regret on a server of your own
+#
+# No server exports regret, but vLLM says all that is needed to count it. Where it is asked to, it publishes its **KV
+# events**: `BlockStored` when a content can be found, `BlockRemoved` when a block is evicted, each with hashes
+# that name the contents. The cell below is a tool to take along. It reads batches of events as bytes, and prints a line
+# when a minute is over. Mind the *twins*: two blocks may hold one content, and a removal is sent for each, so the cell
+# counts copies. Nothing is lost until the last one goes.
+#
+# The stream here is one server's, written as vLLM writes it: five minutes of Monday's prompts, then five of Tuesday's,
+# 320 blocks asked for per minute.
+
+# %% id="regret-per-minute"
+from collections import Counter
+from itertools import chain, groupby
+
+from labkit.observe.kv_events import decode
+
+
+def regret_per_minute(payloads):
+    copies, gone = Counter(), set()
+    for minute, batches in groupby(map(decode, payloads), lambda batch: batch.at_s // 60):
+        evicted = regretted = 0
+        for event in chain.from_iterable(batch.changes for batch in batches):
+            if event.kind == "AllBlocksCleared":  # somebody asked for it: that is no eviction
+                copies, gone = Counter(), set()
+            for content in event.hashes:
+                if event.kind == "BlockStored":
+                    regretted += content in gone
+                    gone.discard(content)
+                    copies[content] += 1
+                else:
+                    evicted += 1
+                    copies[content] = max(0, copies[content] - 1)
+                    if not copies[content]:
+                        gone.add(content)
+        clock = f"{minute % 1440 // 60:02.0f}:{minute % 60:02.0f} UTC"
+        print(f"{clock}  {evicted:5,} blocks evicted  {regretted:5,} wanted again")
+
+
+# %% id="use-regret-per-minute"
+from labkit.specs.eviction_tournament.eviction_scenes import published_events
+
+regret_per_minute(published_events())
+
+# %% [markdown] id="after-tool"
+# At five past nine evictions fall to a quarter, and the trouble begins. For a live server it is the same cell with another
+# stream. Start vLLM with `--kv-events-config '{"enable_kv_cache_events": true, "publisher": "zmq"}'`, and beside it:
+#
+# ```python
+# from labkit.observe.kv_events import published
+#
+# regret_per_minute(published("tcp://localhost:5557"))
+# ```
+#
+# To make a share of it, divide by the blocks asked for: the increase of `vllm:prefix_cache_queries_total`, which counts
+# tokens, over the block size. `labkit watch` with `--events` counts the same beside the metrics of the server, keeps the
+# ranks and offloaded copies of a larger one apart, and says when a batch was lost.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the entry that outlives a hit (6 minutes, difficulty 3, importance 4)
 #
 # `min` over all blocks is slow where a hundred thousand may go, so somebody has put them into a heap. A block in the
 # middle of a heap cannot be taken out cheaply; the usual trick is to leave its entry where it is, to remember that it is
-# worth nothing, and to pass over it when it comes to the top. It passed its tests. In production the hit rate was a little
+# outdated, and to pass over it when it comes to the top. It passed its tests. In production the hit rate was a little
 # lower than expected, on busy days only, and nobody ever found out why.
 #
 # ```python
@@ -439,7 +542,7 @@ finish("09")
 #
 # ### Exercise: `MyPolicy` (15 minutes, difficulty 4, importance 3)
 #
-# Anything that keeps the law passes: whoever is named may go. How good it is shows afterwards, in the tournament.
+# Anything that keeps the law passes: every block that it names may go. How good it is shows afterwards, in the tournament.
 #
 # Three limits keep it fair, and the check holds you to them. Your policy works with what it is told: it imports
 # `heapq`, `collections`, `random`, `math` and the like, and your own `LRU`, and nothing that could look at the trace. Its
@@ -449,13 +552,16 @@ finish("09")
 # grow with what has passed through the cache, neither while it evicts nor while everything hits and nobody evicts at all.
 #
 # What could a policy know that LRU ignores? How often a block was hit. How deep it lies: the front of a prompt is shared
-# by many, and the end of a very long one by hardly anybody. What it would cost to compute it again:
+# by many, and the end of a very long one by hardly anybody. What it would cost to compute it again. For a model of the
+# usual shape whose hidden states have 4,096 numbers, as those of Llama-3.1-8B have, counted as in Kaplan et al. 2020
+# (arXiv 2001.08361, section 2.1):
 
 # %% id="recompute-cost"
 from labkit.cache.eviction_policies import recompute_cost
 
 for depth in [0, 8, 48, 240]:
-    print(f"block {depth:3} of 512 tokens costs {recompute_cost(depth):.2f} times the first")
+    cost = recompute_cost(depth, hidden=4096)
+    print(f"block {depth:3} of 512 tokens costs {cost:.2f} times the first")
 
 # %% id="ex-my-policy"
 # %%exercise MyPolicy
@@ -539,21 +645,17 @@ class MyPolicy(Policy):
 
 
 # %% [markdown] id="about-tournament"
-# The board from the beginning, with your policies in it: `LRU` is yours if it has passed, and so is `MyPolicy` (until then
-# the course's SLRU stands in for it). The trace *drawn* has the shape of the Mooncake conversations: most prompts are new,
-# some go on with an earlier one, and some are very long.
+# A board with your policies in it: `LRU` is yours if it has passed, and so is `MyPolicy` (until then the course's SLRU
+# stands in for it). The traces are larger. *drawn* has the shape of the Mooncake conversations: most prompts are new, some
+# go on with an earlier one, and some are very long.
 
 # %% id="board-with-mine"
 from labkit.mine import MyPolicy
-from labkit.simulate.prefix_workload import draw_conversations
-
-ABOUT["drawn"] = "400 drawn requests with the prefixes of a production trace"
-TRACES["drawn"] = requests_of(draw_conversations(400, seed=5))
-mine = {**POLICIES, "LRU": lambda blocks: LRU(), "MyPolicy": MyPolicy, "Belady": None}
+from labkit.specs.eviction_tournament.boards import LARGE, LARGE_SIZES
 
 TournamentBoard(
-    curves(TRACES, mine), ABOUT, [25, 100, 400, 800, 1600, 3200],
-    trace="drawn", mine="MyPolicy", cursor=1600, points=6,
+    every_policy(LRU=lambda blocks: LRU(), MyPolicy=MyPolicy), LARGE, LARGE_SIZES,
+    mine="MyPolicy", cursor=1600, points=5,
     title="With yours among them", subtitle="Dashed and accented: MyPolicy.",
 )
 
@@ -562,8 +664,7 @@ TournamentBoard(
 # ones, each with a seed of its own, and your policy runs in a process in which these traces do not exist; `--trace FILE`
 # takes a trace of your own. This cell does the same with given seeds, on small traces. Why ten? One trace puts policies into
 # an order by chance, and the next one into another. So means are ranked, and policies share a place where the difference
-# between them is no larger than what it changes by from trace to trace. Regret stands beside hits here and is, like them, a
-# share of the blocks that were asked for; what Belady regrets is the floor, which more memory lowers and no policy does.
+# between them is no larger than what it changes by from trace to trace.
 
 # %% id="tournament"
 from labkit.grading.tournament_command import hold, text_of
@@ -590,22 +691,19 @@ DrillBoard("the-reading-room")
 # Read in vLLM 0.33.0 and SGLang 0.5.23; versions move.
 #
 # - **vLLM** (V1, `vllm/v1/core`) evicts LRU and nothing else. Its evictor is the free
-#   queue, `FreeKVCacheBlockQueue`, a doubly linked list from whose middle a block that is hit can be taken in constant time.
+#   queue, `FreeKVCacheBlockQueue`, a doubly linked list: a block that is hit is taken out of its middle in constant time.
 #   Freed blocks are put back in reverse, so the tail of a sequence goes first. Blocks without a hash go to the
 #   front (since pull request 42656).
-# - **SGLang** (`srt/mem_cache`) keeps a heap over the evictable leaves of its radix tree and lets you choose,
-#   `--radix-eviction-policy`: lru, lfu, slru, priority or tlru, which spares what bounds the slowest answers (arXiv
-#   2510.15152). `sglang:evicted_tokens_total` counts what goes.
+# - **SGLang** (`srt/mem_cache`) evicts from the leaves of its radix tree, by default `UnifiedRadixCache` over a core in
+#   Rust, and lets you choose by `--radix-eviction-policy`: lru, lfu, slru, priority or tlru, the one for the tail.
+#   `sglang:evicted_tokens_total` counts what goes.
 # - vLLM's Prometheus metrics have **no counter of evictions on the GPU**. With `--kv-cache-metrics`,
 #   `rate(vllm:kv_block_lifetime_seconds_count[5m])` divided by the sample rate is near, but counts every recycled block.
-#   Exact are the KV events: `BlockRemoved` is sent when a cached block is evicted, `BlockStored` when a content is stored;
-#   the two together give regret. Mind the twins: a removal is sent for each block, also where another one with the same
-#   content stays, so where prompts are computed side by side the pair counts too much.
-# - `vllm:kv_cache_usage_perc` counts what is not free. Cached blocks that nobody holds look free there.
+#   Exact are the KV events, from which the tool of this lesson counts.
 # - **A dead evictor** looks like this: LMCache issue 4817, where the eviction thread died in its first cycle and the hit rate
 #   froze. A count of evictions that stays at *zero* on a full cache is an alarm too.
-# - The well-known measurements of vLLM pull request 44594 (1,065 preemptions against 168, at nearly the same throughput) were made with
-#   prefix caching off. They are about preemption, and say nothing of cached evictions.
+# - The well-known measurements of vLLM pull request 44594 (1,065 preemptions against 168, at nearly the same throughput)
+#   were made with prefix caching off. They are about preemption, and say nothing of cached evictions.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it

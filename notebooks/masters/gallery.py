@@ -701,7 +701,7 @@ def compute(trace: str, capacities: list[int]) -> dict:
         found[name] = {
             "hit_rate": [o.hit_ratio for o in outcomes],
             "evictions": [o.evictions for o in outcomes],
-            "regret": [o.regret for o in outcomes],
+            "regret": [o.regret_ratio for o in outcomes],
         }
     return found
 
@@ -753,7 +753,7 @@ def evicted(trace: str, blocks: int, policy: str = "LRU", **more) -> EvictionStr
 
     cache_replay(requests, blocks, POLICIES[policy], on_request=note)
     found = pair_evictions(removals, asked, lambda key: f"block {key} of the trace")
-    return EvictionStrip(found, len(requests), **more)
+    return EvictionStrip(found, asked=map(len, requests), **more)
 
 
 evicted("scan", 160, title="The scan, under LRU", subtitle="160 blocks; a request a step.")

@@ -87,7 +87,16 @@ WALKS = {
         untouched=(("one-trace", "entries"),),
         passed=(("one-trace", "radix  hit rate"),),
     ),
-    "09": Walk("LRU", "first-use-counts", passed=(("lru-at-work", "yours"),)),
+    "09": Walk(
+        "LRU",
+        "first-use-counts",
+        play=(("", "Belady's regret: only more memory moves it."), ("", "of the blocks asked for had been evicted")),
+        untouched=(
+            ("lru-at-work", "The policy at work: reference"),
+            ("use-regret-per-minute", "123 blocks evicted     43 wanted again"),
+        ),
+        passed=(("lru-at-work", "yours"),),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",

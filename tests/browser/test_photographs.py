@@ -157,7 +157,7 @@ def board(**change: Any) -> TournamentBoard:
     def compute(trace: str, sizes: list[int]) -> dict[str, Any]:
         rates = {"Belady": 0.6, "LRU": 0.4, "MyPolicy": 0.3}
         curves = {name: {"hit_rate": [rate * s / max(sizes) for s in sizes], "evictions": [90 for _ in sizes],
-                         "regret": [9 for _ in sizes]} for name, rate in rates.items()}  # fmt: skip
+                         "regret": [0.02 for _ in sizes]} for name, rate in rates.items()}  # fmt: skip
         return {**curves, "Clock": {"refused": "It peeked."}}
 
     return TournamentBoard(compute, {"chat": "a trace"}, **{"capacities": [8, 64], "mine": "MyPolicy", **change})

@@ -332,3 +332,27 @@ RadixTree(log, show=bytes.decode, title="<b>title</b>")
     card.locator("canvas").focus()
     expect(card.locator(".lk-tree-text")).to_have_text("<b>a</b> <script>x</script> ")
     browse.assert_clean(page)
+
+
+def test_the_picture_of_lesson_08_cuts_no_text_where_there_is_room(show, page, browse):
+    """Picture, transport and legend of its six requests in one view, every label whole, blocks in every box."""
+    scene = (
+        "from labkit.specs.radix_prefix_cache.scenes import letters, six_requests\nfrom labkit.widgets import RadixTree"
+    )
+    show(f"{scene}\nRadixTree(six_requests(), show=letters, step=2)")
+    page.set_viewport_size({"width": 1400, "height": 900})
+    card = page.locator(".lk-radix-tree")
+    browse.cell(page, "cell-1")
+    assert card.bounding_box()["height"] < 560
+    card.locator("input[type=range]").focus()
+    page.keyboard.press("Home")
+    for step in range(12):
+        expect(card).to_have_attribute("data-step", str(step))
+        expect(card).to_have_attribute("data-folded", "false")
+        page.wait_for_timeout(50)
+        assert card.evaluate("(node) => node.lkBoard.cut()") == [], f"step {step}"
+        page.keyboard.press("ArrowRight")
+    for width in (1400, 1100):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        assert card.evaluate("(node) => node.dataset.level") in "01", "blocks stand in the boxes"

@@ -18,7 +18,7 @@ from collections import Counter
 
 
 def replay(trace, capacity, victim):
-    """Demand replay, one block a request, every block of one cost, none pinned: (hit rate, evictions, regretted)."""
+    """Demand replay, one block a request, every block of one cost, none pinned: (hit rate, evictions, regret)."""
     future, following = [0] * len(trace), {}
     for i in range(len(trace) - 1, -1, -1):
         future[i] = following.get(trace[i], len(trace))
@@ -40,7 +40,7 @@ def replay(trace, capacity, victim):
                 gone.add(out)
                 evictions += 1
         cached[key] = (born, now, future[now])
-    return hits / len(trace), evictions, regretted
+    return hits / len(trace), evictions, regretted / len(trace)
 
 
 def makers():
@@ -119,7 +119,7 @@ def evicted(trace, capacity):
     return pair_evictions(removals, list(enumerate(trace)), lambda content: f"content {content}")
 
 
-strip = EvictionStrip(evicted(TRACES["chat"][:300], 16), 300)
+strip = EvictionStrip(evicted(TRACES["chat"][:300], 16), asked=[1] * 300)
 strip
 """
 LARGE = """
@@ -290,6 +290,9 @@ def test_the_board_by_pointer_and_in_both_themes(show: Any, page: Any, browse: A
     browse.cell(page, "cell-1")
     python = told(page, browse)
     browse.cell(page, "cell-1")
+    # What Belady regrets is shaded, and said to be what only memory moves.
+    assert board.locator('[data-chart="regret"] .lk-tour-floor').count() == 1
+    expect(board.locator(".lk-tour-key")).to_contain_text("Belady's regret: only more memory moves it.")
     for chart in ("hit_rate", "regret"):
         ticks = board.locator(f'[data-chart="{chart}"] .lk-tour-mark').first
         assert ticks.is_visible()
@@ -501,6 +504,8 @@ def test_the_strip_by_keyboard(show: Any, page: Any, browse: Any) -> None:
     expect(strip).to_have_attribute("data-kind", "ticks")
     expect(strip).to_have_attribute("data-shown", str(len(found)))
     assert_strip_agrees(strip.evaluate(LAYOUT), found)
+    wanted = sum(e.regretted for e in found)
+    expect(strip.locator(".lk-strip-counts")).to_contain_text(f"{wanted} wanted again{wanted / 3:.1f}% regret")
     canvas.focus()
     place, cells = active_cell(page), cells_of(page)
 

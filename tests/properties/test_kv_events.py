@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 import time
 from collections import Counter
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import KVEventError
-from labkit.observe.kv_events import Change, KVEvents, decode, subscribe
+from labkit.observe.kv_events import Change, KVEvents, decode, published, subscribe
 from labkit.observe.live import Watch
 from labkit.observe.series import Worth
 
@@ -180,6 +183,30 @@ def test_a_publisher_is_listened_to() -> None:
             while not events.problem and time.monotonic() < end:
                 time.sleep(0.01)
             assert "no batch" in events.problem and events.lost == 1
+
+
+def test_a_loop_of_ones_own_gets_the_batches_as_they_are_published() -> None:
+    zmq = pytest.importorskip("zmq")
+    with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
+        publisher.setsockopt(zmq.LINGER, 0)
+        port = publisher.bind_to_random_port("tcp://127.0.0.1")
+        done = threading.Event()
+
+        def publish() -> None:
+            number = 0
+            while not done.wait(0.02):
+                publisher.send_multipart([b"", number.to_bytes(8, "big"), of(stored(number))])
+                number += 1
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            with closing(published(f"tcp://127.0.0.1:{port}")) as payloads:
+                got = [decode(payload).changes[0].hashes[0] for payload in islice(payloads, 3)]
+        finally:
+            done.set()
+            thread.join()
+    assert [content - got[0] for content in got] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("address", ["", "http://h:1", "tcp://", "nonsense"])

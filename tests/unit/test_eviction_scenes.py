@@ -40,6 +40,10 @@ def test_only_regret_and_preemptions_tell_the_three_servers_apart():
     assert once.counters.preemptions == back.counters.preemptions == 0
     assert once.counters.recomputed_tokens == back.counters.recomputed_tokens == 0
     assert large.counters.preemptions > 50 and large.counters.recomputed_tokens > 1000
+    # Held, the gauge of real servers, tells preemption from the cache; regret tells Monday from Tuesday.
+    assert once.held == back.held < 0.1 and large.held > 0.8
+    assert once.regret == 0 and back.regret == back.counters.regretted_evictions / back.asked > 0.15
+    assert back.found + back.regret <= 1 and come_back(blocks=96).found == 1 - 20 / 400
     for scene in (once, back, large):
         assert scene.counters.blocks_recycled >= scene.counters.cached_blocks_evicted
 

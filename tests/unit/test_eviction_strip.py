@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from labkit.cache.eviction import LRU
-from labkit.cache.eviction_policies import SLRU
+from labkit.cache.eviction_policies import POLICIES, SLRU
 from labkit.errors import BoardError
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.evictions import Eviction, evictions_of, pair_evictions
 from labkit.simulate.cache_replay import cache_replay
 from labkit.simulate.hit_ratio import requests_of
-from labkit.simulate.prefix_patterns import one_time_scan
+from labkit.simulate.prefix_patterns import one_time_scan, zipf
+from labkit.specs.eviction_tournament.eviction_scenes import evictions_of_replay
 from labkit.widgets import EvictionStrip
 from labkit.widgets.eviction_strip import RECORD, overview
 
@@ -125,7 +126,7 @@ def test_an_event_log_says_what_was_evicted() -> None:
     log = cache_log()
     assert evictions_of(log) == [Eviction(2, 0, "7", 3), Eviction(3, 1, "8", None)]
     strip = EvictionStrip(log)
-    assert strip.steps == 5 and strip.regret == 0.5
+    assert strip.steps == 5 and strip.regret is None, "a log does not say what was asked for"
     assert evictions_of(log, lambda content: f"content {content}")[0].label == "content 7"
 
 
@@ -151,9 +152,20 @@ def test_what_reaches_the_page() -> None:
     assert rows.tolist() == [(1, 3, 4, 0), (2, 5, -1, 1), (6, 3, 9, 0)] and strip.labels == ["x", "y"]
     assert strip.steps == 10 and EvictionStrip(found, steps=50).steps == 50
     assert repr(strip) == (
-        "EvictionStrip(Of 3 evictions 2 (66.7%) were regretted: their content was wanted again, for half of them "
+        "EvictionStrip(Of 3 evictions 2 were regretted: their content was wanted again, for half of them "
         "within 3 steps)"
     )
+
+
+def test_regret_is_a_share_of_the_blocks_asked_for() -> None:
+    """As everywhere else, in the strip: `Outcome.regret_ratio` of a replay is the same number."""
+    requests = requests_of(zipf(200, 20, 0.0, 4, seed=2))
+    outcome = cache_replay(requests, 64, POLICIES["LRU"])
+    strip = EvictionStrip(evictions_of_replay(requests, 64, POLICIES["LRU"]), asked=map(len, requests))
+    assert strip.steps == 200 and strip.regret == outcome.regret_ratio == 156 / 800
+    assert np.frombuffer(strip.asked, "<i4").tolist() == [4] * 200
+    assert "156 were regretted, 19.5% of the 800 blocks asked for" in repr(strip)
+    assert EvictionStrip([], asked=[0, 3]).regret == 0 and EvictionStrip([], asked=[0]).regret is None
 
 
 def test_the_sentence_about_all() -> None:
@@ -162,8 +174,19 @@ def test_the_sentence_about_all() -> None:
         "1 eviction in 9 steps, and nothing that was evicted was wanted again."
     )
     assert overview([Eviction(0, 0, "x", 1)], 9) == (
-        "Of 1 eviction 1 (100.0%) was regretted: the content was wanted again 1 step later."
+        "Of 1 eviction 1 was regretted: the content was wanted again 1 step later."
     )
+    assert overview([Eviction(0, 0, "x", 1)], 9, 8).startswith("Of 1 eviction 1 was regretted, 12.5% of the 8 blocks")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [([1, 1], "there are 2 for 3 steps"), ([1, -1, 4], "-1 is among them"), ([1, 0.5, 4], "0.5 is among them"),
+     ([0, 0, 0], "1 evictions were wanted again, but asked says 0 blocks")],
+)  # fmt: skip
+def test_what_was_asked_for_has_to_fit(asked: list, words: str) -> None:
+    with pytest.raises(BoardError, match=words):
+        EvictionStrip([Eviction(0, 0, "x", 1)], steps=3, asked=asked)
 
 
 @pytest.mark.parametrize(

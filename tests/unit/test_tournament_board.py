@@ -91,7 +91,7 @@ class Compute:
             out[policy] = {
                 "hit_rate": [r[0] for r in rows],
                 "evictions": [r[1] for r in rows],
-                "regret": [r[2] for r in rows],
+                "regret": [r[2] / len(TRACES[name]) for r in rows],
             }
         return out
 
@@ -106,9 +106,9 @@ def test_the_board_shows_what_the_replays_give() -> None:
         for i, capacity in enumerate(SIZES):
             hit_rate, evictions, regretted = replay(TRACES["chat"], capacity, victims()[policy["name"]])
             assert policy["hit_rate"][i] == hit_rate
-            assert policy["regret"][i] == (regretted / evictions if evictions else None)
+            assert policy["regret"][i] == regretted / len(TRACES["chat"]), "of the blocks asked for"
             row = next(row for row in board.answer["tables"][i] if row["name"] == policy["name"])
-            assert (row["hit_rate"], row["evictions"], row["regretted"]) == (hit_rate, evictions, regretted)
+            assert (row["hit_rate"], row["evictions"], row["regret"]) == (hit_rate, evictions, policy["regret"][i])
             assert row["behind"] >= 0, "demand replay of one cost: nobody passes Belady"
     assert [p["role"] for p in board.answer["policies"]] == ["", "", "", "mine", "bound"]
     assert sorted(p["look"] for p in board.answer["policies"] if not p["role"]) == [0, 1, 2]
@@ -295,7 +295,7 @@ def test_a_board_that_cannot_be_is_refused(change: dict[str, Any], words: str) -
         TournamentBoard(Compute(), **{"traces": ABOUT, "capacities": SIZES, **change})
 
 
-GOOD = {"hit_rate": [0.1, 0.2], "evictions": [5, 3], "regret": [4, 0]}
+GOOD = {"hit_rate": [0.1, 0.2], "evictions": [5, 3], "regret": [0.4, 0]}
 
 
 @pytest.mark.parametrize(
@@ -311,9 +311,11 @@ GOOD = {"hit_rate": [0.1, 0.2], "evictions": [5, 3], "regret": [4, 0]}
         ({"Belady": {**GOOD, "evictions": [1]}}, "'evictions' has 1 numbers for 2 capacities"),
         ({"Belady": {**GOOD, "hit_rate": [0.1, 1.2]}}, "Belady at 1,000 blocks: the hit rate is 1.2"),
         ({"Belady": {**GOOD, "hit_rate": [0.1, float("nan")]}}, "the hit rate is nan"),
-        ({"Belady": {**GOOD, "regret": [0.8, 0.0]}}, "regret is 0.8; it should be a count"),
+        ({"Belady": {**GOOD, "regret": [4, 0]}}, "Belady at 10 blocks: regret is 4; it should be a share"),
         ({"Belady": {**GOOD, "evictions": [-1, 3]}}, "evictions is -1"),
-        ({"Belady": {**GOOD, "regret": [6, 0]}}, "6 evictions are regretted of 5"),
+        ({"Belady": {**GOOD, "evictions": [1.5, 3]}}, "evictions is 1.5; it should be a count"),
+        ({"Belady": {**GOOD, "regret": [0.4, 0.9]}}, "20.0% hit and 90.0% are regretted, with 3 evictions"),
+        ({"Belady": {**GOOD, "evictions": [0, 3]}}, "with 0 evictions"),
     ],
 )
 def test_results_that_cannot_be_are_refused(results: Any, words: str) -> None:
@@ -323,9 +325,9 @@ def test_results_that_cannot_be_are_refused(results: Any, words: str) -> None:
 
 
 def test_numpy_numbers_are_numbers() -> None:
-    series = {"hit_rate": np.array([0.5], dtype=np.float32), "evictions": np.array([4]), "regret": np.array([1])}
+    series = {"hit_rate": np.array([0.5], dtype=np.float32), "evictions": np.array([4]), "regret": np.array([0.25])}
     scores, refused = read_results({"Belady": series}, [8], "Belady")
-    assert scores == {"Belady": [Score(0.5, 4, 1)]} and not refused and scores["Belady"][0].regret == 0.25
+    assert scores == {"Belady": [Score(0.5, 4, 0.25)]} and not refused
 
 
 def test_capacities_between_the_offered_are_nested_and_apart() -> None:
@@ -341,7 +343,7 @@ def test_capacities_between_the_offered_are_nested_and_apart() -> None:
 
 
 def test_ranks_and_distances() -> None:
-    scores = {"a": Score(0.3, 9, 3), "b": Score(0.4, 9, 3), "Belady": Score(0.5, 5, 1), "c": Score(0.4, 8, 2)}
+    scores = {"a": Score(0.3, 9, 0.333), "b": Score(0.4, 9, 0.3), "Belady": Score(0.5, 5, 0.1), "c": Score(0.4, 8, 0.3)}
     rows = standings(scores, "Belady")
     assert [(row["name"], row["rank"]) for row in rows] == [("Belady", 0), ("b", 1), ("c", 1), ("a", 3)]
     assert [row["behind_text"] for row in rows] == ["", "10.0", "10.0", "20.0"]
@@ -355,24 +357,36 @@ def said(scores: dict[str, Score], mine: str | None = None, capacity: int = 64) 
 
 
 def test_sentences() -> None:
-    best = Score(0.5, 10, 2)
+    best = Score(0.5, 10, 0.2)
     assert said({"Belady": best}) == "At 64 blocks Belady hits 50.0%; there is no policy to compare with it."
     idle = {"LRU": Score(0.5, 0, 0), "FIFO": Score(0.5, 0, 0), "Belady": Score(0.5, 0, 0)}
     assert said(idle).startswith("At 64 blocks nothing is evicted: all that is asked for fits, every policy hits 50.0%")
-    assert said({"LRU": Score(0.49, 20, 10), "Belady": best}, capacity=1) == (
-        "At 1 block LRU hits 49.0%, 1.0 point below Belady (50.0%). "
-        "LRU evicts 20 blocks, of which 50.0% are wanted again (Belady: 20.0% of 10)."
+    assert said({"LRU": Score(0.49, 20, 0.21), "Belady": best}, capacity=1) == (
+        "At 1 block LRU hits 49.0%, 1.0 point below Belady (50.0%). LRU evicts 20 blocks, and 21.0% of the blocks "
+        "asked for had been evicted before: 20.0% with Belady, for more memory to win, and the rest for a better "
+        "policy."
     )
-    assert "all 2 policies hit the same 40.0%" in said({"a": Score(0.4, 9, 3), "b": Score(0.4, 9, 3), "Belady": best})
-    three = {"a": Score(0.4, 9, 0), "b": Score(0.3999, 9, 3), "Belady": best}
+    level = {"a": Score(0.4, 9, 0.3), "b": Score(0.4, 9, 0.3), "Belady": best}
+    assert "all 2 policies hit the same 40.0%" in said(level)
+    three = {"a": Score(0.4, 9, 0), "b": Score(0.3999, 9, 0.333), "Belady": best}
     assert said(three, mine="b") == (
         "At 64 blocks a hits 40.0%, the most of 2 policies and 10.0 points below Belady (50.0%). "
         "a evicts 9 blocks and none of them is wanted again. "
-        "b is 2nd with 40.0%, less than 0.1 points behind, and regrets 33.3% of its evictions."
+        "b is 2nd with 40.0%, less than 0.1 points behind, and a regret of 33.3%."
     )
-    above = said({"cheat": Score(0.6, 9, 3), "LRU": Score(0.4, 9, 3), "Belady": best})
+    above = said({"cheat": Score(0.6, 9, 0.1), "LRU": Score(0.4, 9, 0.3), "Belady": best})
     assert above.startswith("At 64 blocks cheat hits 60.0%, the most of 2 policies and 10.0 points above Belady")
     assert above.endswith("and none is pinned: for cheat one of these does not hold.")
+
+
+def test_what_is_said_of_regret_is_what_memory_and_what_a_policy_can_win() -> None:
+    def regrets(lru: float, bound: float) -> str:
+        return said({"LRU": Score(0.4, 9, lru), "Belady": Score(0.45, 9, bound)})
+
+    assert "30.0% of the blocks asked for had been evicted before: as with Belady, so only" in regrets(0.3, 0.3)
+    assert "had been evicted before: all of that is for a better policy to win." in regrets(0.3, 0.0)
+    assert "25.0% with Belady, for more memory to win, and the rest for a better policy." in regrets(0.3, 0.25)
+    assert "had been evicted before (Belady: 35.0%)." in regrets(0.3, 0.35)
 
 
 def test_the_repr_is_stable_and_follows_the_cursor() -> None:

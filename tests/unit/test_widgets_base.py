@@ -108,7 +108,7 @@ log.begin("append(A)")
 log.emit(Kind.ALLOCATE, "A", 0, 0)
 tree = TreeLog(4)
 board = TournamentBoard(lambda trace, sizes: {"Belady": {
-    "hit_rate": [0.5 for _ in sizes], "evictions": [2 for _ in sizes], "regret": [1 for _ in sizes]}}, {"t": "a"}, [4])
+    "hit_rate": [0.5 for _ in sizes], "evictions": [2 for _ in sizes], "regret": [0 for _ in sizes]}}, {"t": "a"}, [4])
 verdict = {"lesson": "04_block_pool", "exercise": "BlockPool", "verdict": "pass", "kind": ""}
 for widget in (PageTable(log), MemoryMap(("m", log)), RadixTree(tree), EvictionStrip([Eviction(1, 0, "x", 3)]), board,
                TokenCost(), BlockSizePlay([5]), AttentionPlay(), QuizWidget("04"), CheckReport(verdict), EngineMap(),

@@ -214,6 +214,7 @@ class Lru(Specification):
             new num_blocks=4; released 1 0; add 1; remove 1; hit 0 1; released 1 0; add 1; evict; add 0; evict
             new num_blocks=4; released 0; add 0; remove 0; released 1 0; add 1; evict
         longest-unheld-first: Of the blocks that may go, the one let go of longest ago goes first.
+            ? Two blocks may go. What do you compare of them, and is the smaller or the larger one the older?
             new num_blocks=4; released 3; add 3; released 0; add 0; evict; evict
             new num_blocks=4; released 0; add 0; released 3; add 3; released 1; add 1; evict; evict; evict
             new num_blocks=4; released 2; add 2; evict; released 1; add 1; stored [2] 0; released 2; add 2; evict; evict
@@ -245,7 +246,8 @@ class Lru(Specification):
     )
     hints = (
         "Two questions are asked of a block: may it go, and when was it let go of? Which call answers which?",
-        "The victim has the smallest time of release among the blocks that were added and not removed since.",
+        "Whenever evict is called, two things are known: which blocks may go at this moment, and for each of them when "
+        "it was let go of for the last time, also if that was long before it was added.",
         "block = min(self.may_go, key=____)\nself.may_go.____(block)\nreturn block",
     )
     search = {"num_blocks": (2, 6), "blocks": lambda draw: draw.sample(range(6), draw.randint(1, 3)), "block": (0, 5)}
@@ -263,11 +265,13 @@ class BeladyVictim(FunctionSpecification):
             {"A":0,"B":1} A B X Y Z
             {"A":0,"B":1} B X A
         wanted-last-goes-first: Of contents that are asked for again, the one whose turn comes last goes.
+            ? Which of the contents could be away for longest without being missed?
             {"A":0,"B":0,"C":0} B A C
             {"C":0,"A":0,"B":0} C A D B
             {"A":3,"B":1} A B
             {"A":0} A
         the-next-use-counts: What counts is when a content is asked for next, not how often or when last.
+            ? A content stands in the future several times. Which of these places costs the first miss?
             {"A":0,"B":0} A B A
             {"A":0,"B":0,"C":0} A B B B C A
             {"A":0,"B":0,"C":0} C A C B C C A
@@ -289,7 +293,7 @@ class BeladyVictim(FunctionSpecification):
     )
     hints = (
         "For each cached content: at which place of the future does it stand for the first time?",
-        "The victim has the largest (place of its next use, depth), where never is larger than every place.",
+        "Whatever stays is asked for before the victim is, if both are; and where neither is, it lies no deeper.",
         "return max(cached, key=lambda key: (____(key), cached[key]))",
     )
     search = {
@@ -468,6 +472,7 @@ class OwnPolicy(Specification):
             ? What does your policy use that no cache has told it?
             new 8; read
         a-victim-may-go: evict() names a block that was added and since then neither removed nor evicted.
+            ? Which blocks does your evict choose from? Follow one through add, remove and evict.
             new 2; request 1; request 2; request 3
             new 2; stored [0] 0; released 0; add 0; stored [1] 0; released 1; add 1; evict; evict
             new 2; stored [0] 0; released 0; add 0; stored [1] 0; released 1; add 1; remove 0; evict
@@ -487,13 +492,14 @@ class OwnPolicy(Specification):
             new 8; remember evictions
             new 8; remember hits
         policies-are-separate: Two policies share nothing.
+            ? Where are your dictionaries made: once for each policy, or once for all?
             new 4; request 1 2; other_policy; request 3 4 5
         """
     )
     hints = (
         "What do you know of a block that will be wanted again: its hits, its age, its depth, its neighbours?",
-        "Any order is right as long as the victim may go. Keep a rank for each block that may, and a heap of them; an "
-        "entry of the heap whose rank is no longer the block's is passed over; throw all such out once most of it is.",
+        "Any order is right. Two things hold at every call: whatever evict names may go at that moment, and what is "
+        "kept is at most a few things for each block of the cache, those included that a hit has made outdated.",
         "def add(self, block):\n    self.rank[block] = (____, self.last[block])\n"
         "    heapq.heappush(self.heap, (self.rank[block], block))",
     )
@@ -527,11 +533,14 @@ class BreakTheStaleEntry(BreakIt):
     hints = (
         "A block is hit: which entries of it are in the heap while it is in use, and which once it may go again?",
         "After remove and a second add, a block has two entries, and nothing tells the outdated one from the other.",
-        '[("LRU",), ("released", [0, 1]), ("add", 0), ("add", 1), ("remove", 0), ("____", [0]), ("add", ____), '
-        '("evict",)]',
+        '[("LRU",), ("released", [0, 1]), ("add", 0), ("add", 1), ____, ____, ____, ("evict",)]',
     )
     rules = (
-        Rule("the-right-one-survives", "A right LRU must keep every rule under your operations."),
+        Rule(
+            "the-right-one-survives",
+            "A right LRU must keep every rule under your operations.",
+            "Which of your calls would no cache make? Follow each block through released, add and remove.",
+        ),
         Rule("the-wrong-one-falls", "The wrong LRU must break a rule under your operations."),
     )
     renamed = {"LRU": "new"}
@@ -546,7 +555,7 @@ LESSON = Lesson(
     part="I. Memory",
     minutes=70,
     builds="An eviction policy for the prefix cache, measured against seven others and one that knows the future.",
-    symptom="A dashboard shows hundreds of evictions a second: one day that means nothing, the next day trouble.",
+    symptom="A dashboard shows hundreds of evictions per second: one day that means nothing, the next day trouble.",
     exercises=(
         Exercise("LRU", "Least recently used", 12, 3, 5, Lru(), "labkit.cache.eviction:LRU",
                  slot="eviction", kind="class"),

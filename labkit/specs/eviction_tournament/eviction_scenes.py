@@ -1,7 +1,8 @@
-"""Three small servers whose blocks are all in use, and which of the five counters tells them apart.
+"""Three small servers whose blocks are all in use, and what tells them apart.
 
 All three are full from the first minute and recycle blocks all day. In the first the prompts come once; in the second
-they come back after they have been evicted; in the third the sequences that run need more than there is.
+they come back after they have been evicted; in the third the sequences that run need more than there is. Regret tells
+the second from the first, and what is held, which is the gauge of memory that real servers show, tells the third.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from labkit.cache.base import Allocation, Counters, EvictionPolicy
+from labkit.cache.tokens import TOKEN_BYTES
 from labkit.engine import kv_cache_manager
 from labkit.observe.evictions import Eviction, pair_evictions
 from labkit.simulate.cache_replay import cache_replay
@@ -29,11 +31,26 @@ class Scene:
 
     Attributes:
         counters: the five that a dashboard keeps apart, and the tokens asked for and found.
-        full: share of the time in which no block was free, 0 to 1.
+        asked: full blocks of all prompts, whether they were found or not.
+        full: share of the time in which the pool alone had no room for a prompt, 0 to 1.
+        held: share of the blocks that somebody held, on the average over the time in which somebody ran, 0 to 1: what
+            `vllm:kv_cache_usage_perc` and `sglang:token_usage` show. Cached blocks that nobody holds do not count.
     """
 
     counters: Counters
+    asked: int
     full: float
+    held: float
+
+    @property
+    def found(self) -> float:
+        """Share of the blocks asked for that were found, 0 to 1."""
+        return self.counters.hit_tokens / BLOCK_TOKENS / self.asked
+
+    @property
+    def regret(self) -> float:
+        """Regretted evictions as a share of the blocks asked for, 0 to 1."""
+        return (self.counters.regretted_evictions or 0) / self.asked
 
 
 def come_once(policy: Callable[[], EvictionPolicy] | None = None) -> Scene:
@@ -41,21 +58,29 @@ def come_once(policy: Callable[[], EvictionPolicy] | None = None) -> Scene:
     return _serve(range(REQUESTS), policy)
 
 
-def come_back(policy: Callable[[], EvictionPolicy] | None = None, prompts: int = 20, seed: int = 4) -> Scene:
+def come_back(
+    policy: Callable[[], EvictionPolicy] | None = None, prompts: int = 20, seed: int = 4, blocks: int = BLOCKS
+) -> Scene:
     """Prompts that come again and again, a few more of them than the cache holds."""
-    return _serve(np.random.default_rng(seed).integers(prompts, size=REQUESTS).tolist(), policy)
+    return _serve(np.random.default_rng(seed).integers(prompts, size=REQUESTS).tolist(), policy, blocks)
 
 
-def _serve(order: Sequence[int], policy: Callable[[], EvictionPolicy] | None) -> Scene:
+def _serve(order: Sequence[int], policy: Callable[[], EvictionPolicy] | None, blocks: int = BLOCKS) -> Scene:
     """One prompt after another; the prompts share nothing, and each has one token more than its blocks."""
-    manager = kv_cache_manager(BLOCKS, BLOCK_TOKENS, policy=policy() if policy else None, regret=True)
-    full = 0
+    manager = kv_cache_manager(blocks, BLOCK_TOKENS, policy=policy() if policy else None, regret=True)
+    full = held = 0
     for number, prompt in enumerate(order):
-        start = prompt * PROMPT_BLOCKS * BLOCK_TOKENS
-        manager.allocate(number, [*range(start, start + PROMPT_BLOCKS * BLOCK_TOKENS), 0])
+        manager.allocate(number, _tokens(prompt))
+        held += manager.num_held
         manager.free(number)
         full += manager.num_free < PROMPT_BLOCKS
-    return Scene(manager.counters, full / len(order))
+    count = len(order)
+    return Scene(manager.counters, PROMPT_BLOCKS * count, full / count, held / count / blocks)
+
+
+def _tokens(prompt: int) -> list[int]:
+    start = prompt * PROMPT_BLOCKS * BLOCK_TOKENS
+    return [*range(start, start + PROMPT_BLOCKS * BLOCK_TOKENS), 0]
 
 
 def grow_too_large(policy: Callable[[], EvictionPolicy] | None = None, running: int = 8, answer: int = 120) -> Scene:
@@ -66,7 +91,7 @@ def grow_too_large(policy: Callable[[], EvictionPolicy] | None = None, running: 
     manager = kv_cache_manager(BLOCKS, BLOCK_TOKENS, policy=policy() if policy else None, regret=True)
     texts: dict[int, list[int]] = {}
     waiting: list[Any] = []
-    served = steps = full = 0
+    served = steps = full = held = asked = 0
     goal = len(range(PROMPT_BLOCKS * BLOCK_TOKENS)) + answer
     while served < REQUESTS // 10:
         steps += 1
@@ -78,6 +103,7 @@ def grow_too_large(policy: Callable[[], EvictionPolicy] | None = None, running: 
                 if not waiting:
                     del texts[seq]
                 break
+            asked += len(text) // BLOCK_TOKENS
             if waiting:
                 waiting.pop(0)
         there: list[Any] = manager.sequences()
@@ -97,7 +123,8 @@ def grow_too_large(policy: Callable[[], EvictionPolicy] | None = None, running: 
                     manager.free(one)
                     served += 1
         full += manager.num_free < PROMPT_BLOCKS
-    return Scene(manager.counters, full / steps)
+        held += manager.num_held
+    return Scene(manager.counters, asked, full / steps, held / steps / BLOCKS)
 
 
 def evictions_of_replay(
@@ -113,3 +140,59 @@ def evictions_of_replay(
 
     cache_replay(requests, num_blocks, make_policy, on_request=told)
     return pair_evictions(removed, asked, label=lambda content: f"content {content}")
+
+
+NINE_O_CLOCK = 1_767_603_600
+"""09:00 UTC on Monday, 5 January 2026, in seconds since 1970."""
+
+
+class _Publisher:
+    """Hears of a cache (`labkit.cache.base.CacheListener`) and writes what it hears as vLLM's KV events are written."""
+
+    def __init__(self, page_bytes: int) -> None:
+        self.page_bytes = page_bytes
+        self.content: dict[int | None, int] = {None: 0}  # what is in a block: a number for its tokens and all before
+        self.numbers: dict[tuple[int, bytes], int] = {}
+        self.events: list[dict[str, Any]] = []
+
+    def stored(self, blocks: Sequence[int], tokens: bytes, after: int | None, salt: bytes) -> None:
+        at = self.content[after]
+        for place, block in enumerate(blocks):
+            page = tokens[place * self.page_bytes : (place + 1) * self.page_bytes]
+            at = self.content[block] = self.numbers.setdefault((at, page), len(self.numbers) + 1)
+        self._tell("BlockStored", [self.content[block] for block in blocks])
+
+    def removed(self, blocks: Sequence[int]) -> None:
+        self._tell("BlockRemoved", [self.content.pop(block) for block in blocks])
+
+    def cleared(self) -> None:
+        self.content = {None: 0}
+        self.events.append({"type": "AllBlocksCleared"})
+
+    def _tell(self, kind: str, contents: list[int]) -> None:
+        if contents:
+            self.events.append({"type": kind, "block_hashes": contents, "medium": "GPU"})
+
+
+def published_events(minutes: int = 5, seed: int = 4) -> list[bytes]:
+    """The KV events of one server, as vLLM writes them: some minutes of prompts that come once, and as many of prompts
+    that come back; a batch for each request, 80 of them per minute.
+    """
+    import msgspec
+
+    manager = kv_cache_manager(BLOCKS, BLOCK_TOKENS)
+    publisher = _Publisher(BLOCK_TOKENS * TOKEN_BYTES)
+    manager.cache.listeners.append(publisher)
+    per_minute = REQUESTS // 5
+    once, back = (
+        range(1000, 1000 + minutes * per_minute),
+        np.random.default_rng(seed).integers(20, size=minutes * per_minute),
+    )
+    written = []
+    for number, prompt in enumerate([*once, *back.tolist()]):
+        manager.allocate(number, _tokens(prompt))
+        manager.free(number)
+        batch = [NINE_O_CLOCK + number * 60 / per_minute, publisher.events, 0]
+        written.append(msgspec.msgpack.encode(batch))
+        publisher.events = []
+    return written

@@ -487,14 +487,14 @@ def nodes_below(node: RadixNode) -> Iterator[RadixNode]:
 
 
 def drawn(root: RadixNode, size: int = 1) -> str:
-    """A tree on one line: each node its letters and blocks, locks as a star each, what hangs below it in brackets.
+    """A tree on one line: each node its letters and blocks, `*2` for two locks, what hangs below it in brackets.
 
     A node that stands under anything but the first page of its key (`size` bytes) is drawn with what it stands under.
     """
 
     def one(first: bytes, node: RadixNode, depth: int) -> str:
-        stars = "*" * node.locks if 0 <= node.locks < 10 else f"({show(node.locks, 20)} locks)"
-        text = f"{node.key.decode('utf-8', 'replace') or repr('')}{stars}:{','.join(map(str, node.blocks))}"
+        locks = f"*{show(node.locks, 20)}" if node.locks else ""
+        text = f"{node.key.decode('utf-8', 'replace') or repr('')}{locks}:{','.join(map(str, node.blocks))}"
         under = "" if first == node.key[:size] else f"(under {word(first)}) "
         return f"{under}{text} [{all_below(node, depth + 1)}]" if node.children else under + text
 

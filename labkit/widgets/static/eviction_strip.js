@@ -1,5 +1,4 @@
-// Evictions over time on one canvas: ticks and arcs where each has room, exact counts in bins where not. The layout is
-// that of labkit/widgets/strip_layout.py.
+// Evictions over time on one canvas: ticks and arcs where each has room, exact counts in bins where not.
 
 function render({ model, el }) {
   const root = card(el, "eviction-strip", model.get("title"));
@@ -12,6 +11,7 @@ function render({ model, el }) {
   const steps = Math.max(1, model.get("steps"));
   const at = placesOf(all.step);
   const again = Float64Array.from(all.wanted.filter((w) => w >= 0)).sort();
+  const regretAt = regretOf(again, int32(bytesOf(model.get("asked"))));
   let scheduled = 0;
 
   const number = (v) => v.toLocaleString("en-US");
@@ -35,7 +35,7 @@ function render({ model, el }) {
       h("div", { class: "lk-strip-counts" },
         h("span", {}, h("b", { text: number(n) }), ` eviction${n === 1 ? "" : "s"}`),
         h("span", {}, h("b", { text: number(again.length) }), " wanted again"),
-        n ? h("span", {}, h("b", { class: "lk-strip-big", text: share(again.length, n) }), " regretted") : null)),
+        regretAt.total ? h("span", {}, h("b", { class: `lk-strip-big${again.length ? " lk-strip-felt" : ""}`, text: share(again.length, regretAt.total) }), " regret") : null)),
     model.get("subtitle") ? h("p", { class: "lk-sub", text: model.get("subtitle") }) : "",
     h("div", { class: "lk-strip-bar" }, filter, zoomIn, zoomOut, earlier, later, whole, place),
     hold, how, sentence,
@@ -44,12 +44,12 @@ function render({ model, el }) {
       h("span", { class: "lk-strip-binned" }, sample(svg("rect", { class: "open", x: 8.5, y: 2.5, width: 5, height: 10 })), "never wanted again"),
       h("span", { class: "lk-strip-ticked" }, sample(svg("path", { class: "bad", d: "M4 13V8M4 8C5 0 17 0 18 6" }), svg("circle", { class: "dot", cx: 4, cy: 8, r: 2.4 }), svg("circle", { class: "ring", cx: 18, cy: 8, r: 2.2 })), "evicted, and wanted again at the ring"),
       h("span", { class: "lk-strip-ticked" }, sample(svg("path", { class: "dim", d: "M11 4v7" })), "never wanted again"),
-      h("span", {}, "line below: share of the evictions so far that were wanted again so far")),
+      h("span", {}, regretAt.total ? "line below: regret so far, of the blocks asked for so far" : "line below: evictions wanted again so far")),
   );
 
   // What the rooms of this strip share.
   const strip = {
-    root, model, canvas, ctx, all, at, again, n, steps, number, size, schedule, relayout,
+    root, model, canvas, ctx, all, at, regretAt, n, steps, number, size, schedule, relayout,
     only: model.get("only_regretted"),
     shown: null, // indices of the evictions that the filter lets through
     from: 0, // the window, in steps
@@ -92,7 +92,7 @@ function render({ model, el }) {
     const high = Math.max(low, Math.ceil(strip.from + ((strip.focus + 1) / count) * strip.span) - 1);
     const when = low === high ? `In step ${number(low)}` : `Between steps ${number(low)} and ${number(high)}`;
     if (!total[strip.focus]) return `${when} nothing was evicted${strip.only ? " that was wanted again" : ""}.`;
-    const part = strip.only ? "all of them wanted again" : `${number(regretted[strip.focus])} of them wanted again (${share(regretted[strip.focus], total[strip.focus])})`;
+    const part = strip.only ? "all of them wanted again" : `${number(regretted[strip.focus])} of them wanted again`;
     return `${when}: ${plural(total[strip.focus], "eviction")}, ${part}. Look closer to see each by itself.`;
   }
 

@@ -73,3 +73,24 @@ function firstFrom(values, x, after = false) {
   }
   return low;
 }
+
+/**
+ * Regret as it was known at the end of a step: regretted evictions of the blocks asked for so far, or their number where
+ * `asked` is empty. `again`: when each was wanted again, ascending. `total`: all blocks asked for, 0 where not known.
+ */
+function regretOf(again, asked) {
+  const sums = Float64Array.from(asked);
+  for (let i = 1; i < sums.length; i++) sums[i] += sums[i - 1];
+  const at = (step) => {
+    const count = firstFrom(again, step, true);
+    if (!sums.length) return count;
+    const upTo = sums[Math.min(step, sums.length - 1)];
+    return upTo ? count / upTo : 0;
+  };
+  let most = sums.length ? 0 : again.length;
+  if (sums.length) for (const step of again) most = Math.max(most, at(step));
+  // The end of the scale: a round share, or a round number.
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, most)));
+  const top = sums.length ? [0.05, 0.1, 0.2, 0.3, 0.5, 1].find((v) => v >= most) : [1, 2, 5, 10].map((m) => m * power).find((v) => v >= most);
+  return { at, top, total: sums.length ? sums[sums.length - 1] : 0, words: (v) => (sums.length ? `${Math.round(1000 * v) / 10}%` : v.toLocaleString("en-US")) };
+}

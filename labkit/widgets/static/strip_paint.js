@@ -1,7 +1,7 @@
-// The canvas of a strip: arcs above the line, ticks or bins below it, and the share of regret as it grew.
+// The canvas of a strip: arcs above the line, ticks or bins below it, and regret as it grew.
 
 function stripPaint(strip) {
-  const { ctx, all, again, number, plot, xOf } = strip;
+  const { ctx, all, regretAt, number, plot, xOf } = strip;
 
   function arc(x0, x1, color, thick, alpha) {
     const reach = Math.max(2, x1 - x0);
@@ -96,22 +96,22 @@ function stripPaint(strip) {
   }
 
   function drawShare() {
-    const y = (v) => ES_SHARE_TOP + ES_SHARE * (1 - v);
+    const { top } = regretAt;
+    const y = (v) => ES_SHARE_TOP + ES_SHARE * (1 - v / top);
     ctx.textAlign = "right";
-    for (const v of [0, 0.5, 1]) {
+    for (const v of [0, top / 2, top]) {
       ctx.fillStyle = strip.colors.line;
       ctx.fillRect(ES_LEFT, y(v) - 0.5, plot(), 1);
       ctx.fillStyle = strip.colors.dim;
-      ctx.fillText(`${100 * v}%`, ES_LEFT - 6, y(v));
+      ctx.fillText(regretAt.words(v), ES_LEFT - 6, y(v));
     }
     ctx.beginPath();
     let began = false;
     for (let px = 0; px <= plot(); px++) {
       // As it was at the end of the step: what a step asks for and what it evicts for that are counted together.
       const moment = Math.floor(strip.from + (px / plot()) * strip.span);
-      const made = firstFrom(all.step, moment, true);
-      if (!made) continue;
-      const v = firstFrom(again, moment, true) / made;
+      if (!firstFrom(all.step, moment, true)) continue; // nothing was evicted yet
+      const v = regretAt.at(moment);
       if (began) ctx.lineTo(ES_LEFT + px, y(v));
       else ctx.moveTo(ES_LEFT + px, y(v));
       began = true;
@@ -131,7 +131,7 @@ function stripPaint(strip) {
     }
     ctx.fillText("step", ES_LEFT + plot() / 2, ES_SHARE_TOP + ES_SHARE + 25);
     ctx.textAlign = "left";
-    ctx.fillText("regretted so far", ES_LEFT, ES_SHARE_TOP - 10);
+    ctx.fillText(regretAt.total ? "regret so far" : "wanted again so far", ES_LEFT, ES_SHARE_TOP - 10);
   }
 
   return { drawTicks, drawBins, drawShare };

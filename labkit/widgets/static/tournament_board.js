@@ -30,13 +30,15 @@ function render({ model, el }) {
   const stop = button("Stop", () => kernel.ask(() => model.send({ type: "stop" })), { key: "stop", kind: "quiet" });
   const problem = h("div", { class: "lk-tour-problem", role: "alert" }, trouble, again);
   const panels = h("div", { class: "lk-tour-panels", role: "slider", tabindex: 0, "aria-label": "Capacity at which the policies are compared", "data-key": "cursor" });
+  const bound = model.get("bound");
+  const floor = h("p", { class: "lk-sub lk-tour-key" }, svg("svg", { width: 22, height: 12, viewBox: "0 0 22 12", "aria-hidden": "true" }, svg("path", { class: "lk-tour-floor", d: "M0 12V4L22 7V12Z" })), `${bound}'s regret: only more memory moves it. What a policy regrets above that, a better policy could win.`);
   const sentence = h("p", { class: "lk-well lk-tour-sentence", "aria-live": "polite" });
   const hold = h("div", { class: "lk-tour-hold" });
   root.append(
     h("h3", { text: model.get("title") }),
     model.get("subtitle") ? h("p", { class: "lk-sub", text: model.get("subtitle") }) : "",
     h("p", { class: "lk-tour-choices" }, "Trace", trace, "with", low, "to", high, "blocks in the cache", busy, stop),
-    about, problem, panels, sentence, hold,
+    about, problem, panels, floor, sentence, hold,
   );
   const charts = TB_CHARTS.map(emptyChart);
   panels.append(...charts.map(({ panel }) => panel));

@@ -7,7 +7,7 @@ const TB_LABEL = 13; // the least distance of two labels
 const TB_NEAR = 14; // pixels from a curve within which the pointer is on it
 const TB_CHARTS = [
   { key: "hit_rate", title: "Hit rate", words: "share of the blocks found in the cache", top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.hit_rate)) },
-  { key: "regret", title: "Regret", words: "share of the evictions wanted again", top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.regret.map((v) => v ?? 0))) },
+  { key: "regret", title: "Regret", words: "share of the blocks asked for that had been evicted", floor: true, top: (answer) => Math.max(0, ...answer.policies.flatMap((p) => p.regret)) },
 ];
 
 const tbCount = (n) => n.toLocaleString("en-US");
@@ -67,6 +67,7 @@ function drawChart(chart, answer) {
       svg("text", { x: TB_PAD.left - 6, y: y(v) + 3.5, "text-anchor": "end" }, `${Math.round(100 * v)}%`),
     );
   }
+  if (chart.floor) drawFloor(chart, answer, y);
   drawCapacities(chart, answer);
   chart.cursor = svg("line", { class: "lk-tour-cursor", y1: TB_PAD.top, y2: TB_BASE });
   chart.picture.append(chart.cursor);
@@ -91,13 +92,21 @@ function drawCapacities(chart, answer) {
   chart.picture.append(svg("text", { x: (TB_PAD.left + chart.right) / 2, y: TB_BASE + 31, "text-anchor": "middle" }, "blocks in the cache"));
 }
 
+/** What even the bound loses, shaded: no policy gets below it. */
+function drawFloor(chart, answer, y) {
+  const bound = answer.policies.find((p) => p.role === "bound");
+  if (!bound || chart.x.length < 2) return;
+  const line = bound[chart.key].map((v, i) => `${chart.x[i].toFixed(1)} ${y(v).toFixed(1)}`);
+  chart.picture.append(svg("path", { class: "lk-tour-floor", d: `M${chart.x[0].toFixed(1)} ${TB_BASE}L${line.join("L")}L${chart.x[chart.x.length - 1].toFixed(1)} ${TB_BASE}Z` }));
+}
+
 function drawCurves(chart, answer, y) {
-  const drawn = answer.policies.map((policy) => ({ policy, points: policy[chart.key].flatMap((v, i) => (v === null ? [] : [[chart.x[i], y(v), i]])) })).filter(({ points }) => points.length);
+  const drawn = answer.policies.map((policy) => ({ policy, points: policy[chart.key].map((v, i) => [chart.x[i], y(v), i]) })).filter(({ points }) => points.length);
   const labels = spread(drawn.map(({ points }) => points[points.length - 1][1]), TB_LABEL, TB_PAD.top + 2, TB_BASE - 4);
   // The bound and one's own lie on top, where curves meet.
   const order = drawn.map((d, i) => ({ ...d, label: labels[i] })).sort((a, b) => ["", "bound", "mine"].indexOf(a.policy.role) - ["", "bound", "mine"].indexOf(b.policy.role));
   for (const { policy, points, label } of order) drawCurve(chart, policy, points, label);
-  if (!drawn.length) chart.picture.append(svg("text", { x: (TB_PAD.left + chart.right) / 2, y: TB_PAD.top + TB_HIGH / 2 - 12, "text-anchor": "middle" }, answer.capacities.length ? "Nothing is evicted at these sizes." : "Nothing is computed yet."));
+  if (!drawn.length) chart.picture.append(svg("text", { x: (TB_PAD.left + chart.right) / 2, y: TB_PAD.top + TB_HIGH / 2 - 12, "text-anchor": "middle" }, "Nothing is computed yet."));
 }
 
 /** One curve through its points, and its label at this height. */

@@ -116,6 +116,7 @@ function treeBoard(root, data) {
   };
   const painter = treePainter(ctx, replay, texts, data.pageBytes);
   const words = treeWords(board);
+  board.textWide = (id, size) => painter.textWide(board.tree, id, size);
   const { layout, shape, place, subject, reveal } = treePlace(board);
   Object.assign(board, { describe: words.describe, subject, reveal });
   treeKeys(board);
@@ -128,7 +129,7 @@ function treeBoard(root, data) {
     const { size } = shown;
     const tall = hover === TREE.ROOT ? 20 : hover < 0 ? 18 : Math.max(8, size.tall);
     const wide = hover === TREE.ROOT ? ROOT_WIDE : hover < 0 ? STUB_WIDE : Math.max(10, size.box);
-    const from = hover < 0 ? spot.x - size.edge + SPINE + 8 : spot.x;
+    const from = hover < 0 ? spot.x - spot.edge + SPINE + 8 : spot.x;
     Object.assign(ring.style, { left: `${from - 4}px`, top: `${Math.round(spot.y - tall / 2) - 4}px`, width: `${wide + 8}px`, height: `${tall + 8}px` });
   }
 
@@ -244,6 +245,8 @@ function treeBoard(root, data) {
     bar,
     /** Where each node is drawn now: [number, x, y] in the view's space. */
     spots: () => [...board.shown.spots].map(([id, { x, y }]) => [id, x, y]),
+    /** Nodes whose edge is too short for its text. */
+    cut: () => [...board.shown.spots].filter(([id, spot]) => id > TREE.ROOT && board.textWide(id, board.shown.size) > spot.edge).map(([id]) => id),
     view,
     repaint: relayout,
     destroy() {

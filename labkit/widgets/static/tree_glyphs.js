@@ -64,6 +64,30 @@ function treeGlyphs(ctx, scene, replay, texts, pageBytes) {
     return found;
   }
 
+  /** The words under an edge. */
+  function edgeWords(tree, id) {
+    const i = tree.row.get(id);
+    const pages = pagesOf(replay.pages[replay.key[i]]);
+    const lit = tree.path.has(id) && tree.path.get(id) > 0;
+    const partly = lit && tree.path.get(id) < replay.pages[replay.key[i]] * pageBytes;
+    const words = partly ? `${Math.floor(tree.path.get(id) / pageBytes)} of ${pages} found` : pages;
+    return (tree.flags.get(id) || 0) & TREE.LOWER ? `split · ${words}` : words;
+  }
+
+  /** Pixels that an edge needs for all of its text; of a very long text, for its beginning. */
+  function textWide(tree, id, size) {
+    if (id < 0) return STUB_WIDE;
+    const { family, mono } = scene;
+    const cut = (tree.flags.get(id) || 0) & TREE.LOWER;
+    font(600, size.text, mono);
+    let wide = ctx.measureText(texts[replay.key[tree.row.get(id)]].slice(0, 80)).width;
+    if (size.lines > 1) {
+      font(600, 10, family);
+      wide = Math.max(wide, ctx.measureText(edgeWords(tree, id)).width + 4);
+    }
+    return Math.ceil(wide) + SPINE + (cut ? 13 : 7) + 8;
+  }
+
   function paintEdgeText(id, spot, spine) {
     if (id < 0) return;
     const { tree, colors, family, mono } = scene;
@@ -91,10 +115,7 @@ function treeGlyphs(ctx, scene, replay, texts, pageBytes) {
     if (size.lines < 2) return;
     font(cut ? 600 : 400, 10, family);
     ctx.fillStyle = cut ? colors.ink : colors.dim;
-    const pages = pagesOf(replay.pages[replay.key[i]]);
-    const partly = lit && tree.path.get(id) < replay.pages[replay.key[i]] * pageBytes;
-    const words = partly ? `${Math.floor(tree.path.get(id) / pageBytes)} of ${pages} found` : pages;
-    ctx.fillText(shorten(cut ? `split · ${words}` : words, room - 4), x, spot.y + 13);
+    ctx.fillText(shorten(edgeWords(tree, id), room - 4), x, spot.y + 13);
   }
 
   function paintBox(id, spot) {
@@ -125,7 +146,7 @@ function treeGlyphs(ctx, scene, replay, texts, pageBytes) {
     ctx.textAlign = "left";
     ctx.fillStyle = colors.dim;
     font(400, 11, family);
-    ctx.fillText(`▸ ${plural(rest.nodes, "node")}`, spot.x - shown.size.edge + SPINE + 8, spot.y + 0.5);
+    ctx.fillText(`▸ ${plural(rest.nodes, "node")}`, spot.x - spot.edge + SPINE + 8, spot.y + 0.5);
   }
 
   function paintNode(id, spot) {
@@ -184,9 +205,10 @@ function treeGlyphs(ctx, scene, replay, texts, pageBytes) {
       font(400, 10.5, family);
       ctx.fillText(used, x + 7, y + 25);
     } else {
-      font(400, 10.5, family);
+      // Room for one line: the blocks, since the shade says how old a node is.
       const taken = replay.locks[i] > 0 && !gone ? pillWide(i) + 6 : 6;
-      ctx.fillText(shorten(used, size.box - 6 - taken), x + 6, spot.y + 0.5);
+      font(400, 10.5, gone ? family : mono);
+      ctx.fillText(gone ? used : blockText(i, size.box - 6 - taken), x + 6, spot.y + 0.5);
     }
   }
 
@@ -242,5 +264,5 @@ function treeGlyphs(ctx, scene, replay, texts, pageBytes) {
     short.clear();
   }
 
-  return { shadeOf, reached, paintEdgeText, paintBox, forget };
+  return { shadeOf, reached, paintEdgeText, paintBox, forget, textWide };
 }

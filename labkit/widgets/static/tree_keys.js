@@ -13,7 +13,7 @@ function treeKeys(board) {
     let distance = Infinity;
     for (const [id, spot] of board.shown.spots) {
       const wide = id === TREE.ROOT ? ROOT_WIDE : size.box;
-      const lead = id === TREE.ROOT ? 0 : size.edge - SPINE; // a node's edge is the node's too
+      const lead = id === TREE.ROOT ? 0 : spot.edge - SPINE; // a node's edge is the node's too
       if (x < spot.x - lead || x > (id < 0 ? spot.x - lead + STUB_WIDE : spot.x + wide + 4)) continue;
       const away = Math.abs(y - spot.y);
       if (away < distance && away <= Math.max(4, size.row / 2)) [best, distance] = [id, away];

@@ -2,8 +2,8 @@
 // lies in the part that is asked for is drawn, whatever the tree's size.
 
 const TREE_SIZES = [
-  { row: 48, box: 108, tall: 34, edge: [86, 260], text: 11.5, lines: 2 },
-  { row: 32, box: 84, tall: 20, edge: [70, 200], text: 11, lines: 1 },
+  { row: 48, box: 88, tall: 34, edge: [64, 300], text: 11.5, lines: 2 },
+  { row: 32, box: 76, tall: 20, edge: [60, 200], text: 11, lines: 1 },
   { row: 18, box: 26, tall: 11, edge: [30, 70] },
   { row: 9, box: 15, tall: 6, edge: [16, 34] },
   { row: 5, box: 10, tall: 4, edge: [10, 24] },
@@ -15,13 +15,13 @@ const SPINE = 9; // from a box to the line that its children hang on
 
 /**
  * A painter for one log and one canvas. `texts` are the edges' texts, one line each, by key; `pageBytes` the bytes of a
- * page. Returns {paint(scene), forget()}. A scene is {tree, shown, glide, share, colors, left, top, width, height}: the
+ * page. Returns {paint(scene), forget(), textWide(...)}. A scene is {tree, shown, glide, share, colors, left, top, width, height}: the
  * tree as `TreeReplay.tree` gives it; where its nodes stand (`spots`, `size`, `children`, `stubs`); where they come from
  * and how far they have got, 0 to 1; and the part to be drawn. `forget` is for when fonts or the canvas have changed.
  */
 function treePainter(ctx, replay, texts, pageBytes) {
   const scene = { family: "sans-serif", mono: "monospace" };
-  const { shadeOf, reached, paintEdgeText, paintBox, forget } = treeGlyphs(ctx, scene, replay, texts, pageBytes);
+  const { shadeOf, reached, paintEdgeText, paintBox, forget, textWide } = treeGlyphs(ctx, scene, replay, texts, pageBytes);
 
   function paint(next) {
     Object.assign(scene, next);
@@ -67,7 +67,7 @@ function treePainter(ctx, replay, texts, pageBytes) {
       const list = children.get(id);
       if (!list) continue;
       const px = right(id, spot);
-      const spine = crisp(px + (small ? Math.min(SPINE, size.edge / 2) : SPINE));
+      const spine = crisp(px + (small ? Math.min(SPINE, scene.shown.spots.get(list[0]).edge / 2) : SPINE));
       let low = spot.y;
       let high = spot.y;
       for (const child of list) {
@@ -75,7 +75,8 @@ function treePainter(ctx, replay, texts, pageBytes) {
         if (to.y < low) low = to.y;
         if (to.y > high) high = to.y;
       }
-      if (!inView(px, px + size.edge, low - size.row, high + size.row)) continue;
+      const edge = scene.shown.spots.get(list[0]).edge;
+      if (!inView(px, px + edge, low - size.row, high + size.row)) continue;
       lines.plain.moveTo(px, crisp(spot.y));
       lines.plain.lineTo(spine, crisp(spot.y));
       let first = spot.y;
@@ -185,5 +186,5 @@ function treePainter(ctx, replay, texts, pageBytes) {
     ctx.setLineDash([]);
   }
 
-  return { paint, forget };
+  return { paint, forget, textWide };
 }

@@ -4,6 +4,7 @@ const TREE_TALLEST = 470; // pixels of the view before it scrolls
 const TREE_WHOLE = 620; // of the view in which the whole of a large tree is seen at once, however small
 const TREE_TOP = 14;
 const TREE_LEFT = 4;
+const WIDEST_BOX = 124;
 const MOVES_UP_TO = 300; // nodes: a larger tree does not glide, it jumps
 const TREE_SAMPLES = 60; // steps at which the size of the tree is taken, for the height of the view
 
@@ -42,7 +43,23 @@ function treePlace(board) {
     // Where nothing is written on the edges, what room there is goes to the nodes.
     if (!size.text) size.box = Math.floor(Math.max(size.box, Math.min(44, 0.6 * column)));
     const edge = Math.floor(Math.max(size.edge[0], Math.min(size.edge[1], column - size.box)));
-    return { ...size, edge, depth };
+    return { ...size, edge, least: size.edge[0], most: size.edge[1], depth };
+  }
+
+  /** Pixels for edges and boxes. */
+  const inside = () => view.clientWidth - 2 * TREE_LEFT - ROOT_WIDE - 10;
+
+  /** How wide the edges of each depth are, from 1 on: as wide as their texts, and where that is too much the widest give way. */
+  function columns(at, size) {
+    const deepest = Math.max(0, ...[...at.values()].map(([depth]) => depth));
+    if (!size.text) return new Array(deepest + 1).fill(size.edge);
+    const wide = new Array(deepest + 1).fill(size.least);
+    for (const [id, [depth]] of at) if (depth) wide[depth] = Math.max(wide[depth], Math.min(size.most, board.textWide(id, size)));
+    const room = inside() - deepest * size.box;
+    const sum = (most) => wide.slice(1).reduce((all, each) => all + Math.min(each, most), 0);
+    let most = size.most;
+    while (most > size.least && sum(most) > room) most -= 1;
+    return wide.map((each) => Math.min(each, most));
   }
 
   const fits = (size, most) => !size.whole && TREE_TOP * 2 + most.rows * size.row <= TREE_TALLEST && ROOT_WIDE + most.depth * (size.box + size.edge[0]) <= view.clientWidth;
@@ -80,11 +97,19 @@ function treePlace(board) {
     const spots = new Map();
     let width = 0;
     let height = 0;
+    const edges = columns(at, size);
+    // What room is left goes to the boxes: more of the blocks can be named.
+    const deepest = edges.length - 1;
+    const left = inside() - edges.slice(1).reduce((sum, edge) => sum + edge, deepest * size.box);
+    if (size.text && left > 0 && deepest) size.box = Math.min(WIDEST_BOX, size.box + Math.floor(left / deepest));
+    const lefts = [TREE_LEFT, TREE_LEFT + ROOT_WIDE + edges[1]];
+    for (let depth = 2; depth < edges.length; depth++) lefts.push(lefts[depth - 1] + size.box + edges[depth]);
     for (const [id, [depth, row]] of at) {
-      const x = depth === 0 ? TREE_LEFT : TREE_LEFT + ROOT_WIDE + (depth - 1) * (size.box + size.edge) + size.edge;
+      const x = lefts[depth];
+      const edge = edges[depth];
       const y = TREE_TOP + (row + 0.5) * size.row;
-      spots.set(id, { x, y, depth, row });
-      width = Math.max(width, id < 0 ? x - size.edge + 90 : x + size.box + 12);
+      spots.set(id, { x, y, depth, row, edge });
+      width = Math.max(width, id < 0 ? x - edge + 90 : x + size.box + 12);
       height = Math.max(height, y + size.row / 2 + TREE_TOP);
     }
     board.shown = { ...drawn, spots, size, level: board.level, width, height, step: board.tree.step, order: [...spots.keys()] };
@@ -113,7 +138,7 @@ function treePlace(board) {
     const spot = board.shown.spots.get(id);
     if (!spot) return;
     const { size } = board.shown;
-    const left = spot.x - size.edge;
+    const left = spot.x - spot.edge;
     if (left < view.scrollLeft) view.scrollLeft = Math.max(0, left);
     else if (spot.x + size.box + 8 > view.scrollLeft + view.clientWidth) view.scrollLeft = spot.x + size.box + 8 - view.clientWidth;
     if (spot.y - size.row < view.scrollTop) view.scrollTop = Math.max(0, spot.y - size.row);
