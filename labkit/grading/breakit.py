@@ -16,6 +16,7 @@ from labkit.grading.display import show
 from labkit.grading.judge import Judge, Run
 from labkit.grading.language import Op, Rule
 from labkit.grading.mistakes import bank
+from labkit.grading.near_miss import near_miss
 from labkit.grading.solutions import code_above, solutions
 from labkit.grading.source import Source
 from labkit.grading.specification import Specification
@@ -126,6 +127,18 @@ class BreakIt(Specification):
         kept = f"The wrong implementation kept every rule through all {len(ops)} operations."
         return next((said for name, said in self.without.items() if name not in {op.name for op in ops}), kept)
 
+    def near_miss(self, ops: list[Op]) -> str:
+        """Whether one change of these operations convicts, and where; "" where none does."""
+
+        def convicts(changed: list[Op]) -> bool:
+            try:
+                right, wrong = self.duel(changed)
+            except Exception:  # operations that make no sense together
+                return False
+            return right.ok and not wrong.ok
+
+        return near_miss(ops, self.shortest, convicts)
+
     def right_one(self) -> Mapping[str, Any]:
         """A namespace with the right implementation."""
         from labkit.engine import load_reference
@@ -176,10 +189,12 @@ class BreakIt(Specification):
                 f"A right implementation does not survive this either, so it convicts nobody: {_reason(right)}",
                 judge,
                 right,
+                whose="the right one",
             )
         if wrong.ok:
-            return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
-        verdict = self._verdict("pass", None, "")
+            said = " ".join(filter(None, (self.why_it_stands(ops), self.near_miss(ops))))
+            return self._verdict("fail", 1, said, judge, wrong)
+        verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [
             f"It falls at operation {used}, by the rule {wrong.failures[0].rule}: {_reason(wrong)}"
@@ -199,11 +214,14 @@ class BreakIt(Specification):
         judge: Judge | None = None,
         run: Run | None = None,
         kind: str = "rule",
+        whose: str = "the wrong one",
     ) -> Verdict:
         states = [RuleState(r.name, r.statement, "broken" if i == broken else "held") for i, r in enumerate(self.rules)]
         if broken == 0:
             states[1].state = "unknown"
         trace = judge.counterexample(run) if judge and run else None
+        if trace:
+            trace.whose = whose
         return Verdict(
             "",
             self.exercise,

@@ -69,7 +69,7 @@ def trace_lines(trace: Counterexample) -> list[str]:
     lines = []
     for step in trace.steps:
         if step.broken and step.expected is not None:
-            result = f"expected {step.expected}, yours {step.seen or 'nothing'}"
+            result = f"expected {step.expected}, {trace.whose} {step.seen or 'nothing'}"
         else:
             result = f"-> {step.seen}" if step.seen else ""
         note = f"   {step.note}" if step.note else ""

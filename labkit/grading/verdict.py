@@ -29,6 +29,7 @@ WORDS = {
     "wrong-operations": "not a list of operations",
     "tampering": "changes what the check stands on",
     "internal": "the check itself failed",
+    "own-part": "an earlier part of yours fails here",
     "slow": "too slow to be judged",
     "busy": "not judged, the machine is busy",
     "no-room": "not judged, the machine has no room",
@@ -65,12 +66,14 @@ class Counterexample:
         failing: the `n` of the broken line.
         replay: the log of the same run as data, or None where nothing is drawn: what `to_data` of an `EventLog`
             ("kind": "events") or a `TreeLog` ("kind": "tree") gives, and "step", the step to open at, from 0.
+        whose: the code whose answers are shown.
     """
 
     setup: str
     steps: list[Step]
     failing: int
     replay: dict[str, Any] | None = None
+    whose: str = "yours"
 
 
 @dataclass

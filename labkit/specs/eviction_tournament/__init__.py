@@ -527,8 +527,7 @@ class BreakTheStaleEntry(BreakIt):
     hints = (
         "A block is hit: which entries of it are in the heap while it is in use, and which once it may go again?",
         "After remove and a second add, a block has two entries, and nothing tells the outdated one from the other.",
-        '[("LRU",), ("released", [0, 1]), ("add", 0), ("add", 1), ("remove", 0), ("____", [0]), ("add", ____), '
-        '("evict",)]',
+        '[("LRU",), ("released", [0, 1]), ("add", 0), ("add", 1), ("remove", 0), (____), (____), ("evict",)]',
     )
     rules = (
         Rule("the-right-one-survives", "A right LRU must keep every rule under your operations."),

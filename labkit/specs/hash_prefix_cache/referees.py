@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.cache.ref_counts import checked_twin
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.ref_counts import CheckedRefCounts, checked_twin
 from labkit.grading.classes import ClassReferee
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
@@ -24,7 +25,8 @@ from labkit.observe.recorder import watch
 from labkit.words import choose, listed, plural
 
 BLOCK_SIZE = 2
-NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+NAMES = "PQRSTUVWXYZ"
+"""Of sequences: other letters than those of prompts begin with, so that a picture can show both."""
 
 
 class BlockHash(str):
@@ -327,6 +329,10 @@ class PromptReferee(QueueReferee):
     def right_cache(self) -> Any:
         return self.mine
 
+    def refs(self) -> Any:
+        # The cache is copied at every operation; a pool of the learner's may hold what cannot be, a lock, say.
+        return CheckedRefCounts(BlockPool(self.num_blocks))
+
     def apply(self, op: Op) -> list[Failure]:
         self.right = copy.deepcopy(self.mine)
         self.same_as = {}
@@ -369,7 +375,7 @@ class PromptReferee(QueueReferee):
             what += f"{blocks[-1]}, which others may read."
         more = f"{hit} and {plural(fresh, 'block')} more"
         self.insist("one-token-is-left", not taken, more, what)
-        what = f"{one.tokens} tokens at {BLOCK_SIZE} a block need {total}, the cached among them."
+        what = f"{one.tokens} tokens at {BLOCK_SIZE} per block need {total}, the cached among them."
         self.insist("room-for-every-token", len(blocks) == total, plural(total, "block"), what)
         what = f"{_are(hit)} there and cached; the sequence got other blocks for these tokens."
         self.insist("uses-what-is-cached", blocks[: len(hit)] == hit, f"{hit} in front", what)

@@ -75,7 +75,7 @@ function render({ model, el }) {
           { class: `lk-op ${step.broken ? "lk-op-broken" : ""}` },
           h("span", { class: "lk-op-n", text: step.n }),
           h("code", { class: "lk-op-call", text: step.label }),
-          step.broken ? broken(step) : held(step),
+          step.broken ? broken(step, example.whose || "yours") : held(step),
         ),
       ),
     );
@@ -85,14 +85,14 @@ function render({ model, el }) {
     return h("span", { class: "lk-op-result" }, step.seen ? h("code", { text: `→ ${step.seen}` }) : null, step.note ? h("span", { class: "lk-op-note", text: step.note }) : null);
   }
 
-  function broken(step) {
+  function broken(step, whose) {
     const seen = step.seen || "nothing";
     return h(
       "span",
       { class: "lk-op-result" },
       step.expected !== null && step.expected !== undefined
-        ? [h("span", { class: "lk-op-word", text: "expected" }), h("code", { text: step.expected }), h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })]
-        : [h("span", { class: "lk-op-word lk-bad", text: "yours" }), h("code", { class: "lk-bad lk-op-yours", text: seen })],
+        ? [h("span", { class: "lk-op-word", text: "expected" }), h("code", { text: step.expected }), h("span", { class: "lk-op-word lk-bad", text: whose }), h("code", { class: "lk-bad lk-op-yours", text: seen })]
+        : [h("span", { class: "lk-op-word lk-bad", text: whose }), h("code", { class: "lk-bad lk-op-yours", text: seen })],
       step.note ? h("span", { class: "lk-op-note", text: step.note }) : null,
     );
   }
@@ -220,11 +220,11 @@ function render({ model, el }) {
     board = replay.kind === "tree" ? treeBoard(inner, treeData((name) => replay[name])) : poolBoard(inner, replay);
   }
 
-  function poolBoard(inner, { title, subtitle, step, names, slots, labels, meta, records: raw }) {
+  function poolBoard(inner, { title, subtitle, step, names, slots, labels, meta, contents, records: raw }) {
     const bytes = bytesOf(raw);
     const records = new Records(bytes);
     const kinds = new Set(records.kind.subarray(0, records.length));
-    const options = { title, subtitle, names, slots, labels, bytes, step, live: false };
+    const options = { title, subtitle, names, slots, labels, bytes, step, live: false, contents };
     if (kinds.has(KIND.RESERVE) || kinds.has(KIND.RELEASE)) {
       return memoryBoard(inner, { ...options, layouts: [{ name: "", records, num_slots: Number(meta.num_slots) || extent(records), block_size: 0, names, slots, labels, wanted: 0 }] });
     }
