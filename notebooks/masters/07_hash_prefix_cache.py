@@ -426,7 +426,7 @@ ops = [
     ("request", "a"),
     ("request", "a"),
     ("finish", 1),
-    ("request", "a"),
+    ("request", "b"),
 ]
 # END SOLUTION
 # BEGIN STUB
