@@ -20,7 +20,7 @@ from labkit.grading.functions import spelled
 from labkit.grading.language import Op
 from labkit.grading.referee import Failure, Illegal, StopSequence
 from labkit.grading.verdict import Step
-from labkit.observe.changes import State
+from labkit.observe.changes import Call, State
 from labkit.observe.recorder import watch
 from labkit.words import choose, listed, plural
 
@@ -95,6 +95,7 @@ class QueueReferee(ClassReferee):
     mine: Any = None
     _opened: Op | None = None
     _watched: ExitStack
+    _drawn: Call
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -121,7 +122,7 @@ class QueueReferee(ClassReferee):
 
     def apply(self, op: Op) -> list[Failure]:
         with ExitStack() as self._watched:
-            self._watched.enter_context(watch(self.log, self.state))
+            self._drawn = self._watched.enter_context(watch(self.log, self.state))
             return super().apply(op)
 
     def state(self) -> State:
@@ -156,6 +157,7 @@ class QueueReferee(ClassReferee):
         if hit:
             self.ask("stays-findable-after-release", "hold", hit)
         one.blocks = list(hit)
+        self._drawn.cached = BLOCK_SIZE * len(hit)
         self.running.append(one)
         self.take(one, -(-one.tokens // BLOCK_SIZE) - len(hit))
         self.register(one)
@@ -278,7 +280,8 @@ class QueueReferee(ClassReferee):
             stale = [block for block in by_hash.blocks(key) if due.get(block) != key]
             what = f"The hash {key!r} leads to block {listed(stale)}, which does not hold that any more."
             seen = list(by_hash.blocks(key))
-            self.hold("finds-what-the-hash-says", not stale, f"by_hash.blocks({key!r})", seen, [], what)
+            left = [block for block in seen if block not in stale]
+            self.hold("finds-what-the-hash-says", not stale, f"by_hash.blocks({key!r})", seen, left, what)
         for block, key in due.items():
             seen = list(by_hash.blocks(key))
             twins = [other for other in seen if other != block]
@@ -293,7 +296,7 @@ class QueueReferee(ClassReferee):
             if block in seen:
                 what = f"The hash {key!r} leads to block {block}, and hash_of does not say that it is registered. {why}"
                 self.hold(missing, block in mine, f"hash_of.get({block})", mine.get(block), key, what)
-            what = "It was registered before. Under its hash it now stands twice, and evicting it will take out one."
+            what = f"Block {block} stands twice under its hash now, and evicting it will take out one."
             self.hold("registered-once", seen.count(block) == 1, label, seen, both, what)
 
     # ----- what is legal now ----------------------------------------------------------------------------------
@@ -389,6 +392,7 @@ class PromptReferee(QueueReferee):
             self.insist("held-blocks-stay", not again, "blocks that nobody holds", what)
         self.same_as = dict(zip(due[0], blocks, strict=True))
         one.blocks = blocks
+        self._drawn.cached = due[1]
         self.running.append(one)
         self.counts(blocks)
         self.index("full-blocks-become-findable", "It is full, and register was told its hash.")

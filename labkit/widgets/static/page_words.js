@@ -21,7 +21,7 @@ function pageWords(board) {
       [seen.has("clash"), "clash", "two owners: given out twice", "lk-bad"],
       [seen.has("lost"), "lost", "lost: nobody holds it"],
       [seen.has("cached"), "cached", `cached, reference 0 (slash${Object.keys(data.contents || {}).length ? "; small letters = content" : ""})`],
-      [board.finds(), "found", "double outline: one holder more, nothing computed"],
+      [board.finds(), "found", "double outline: found or shared"],
       [data.numBlocks > 0, "free", "free"],
     ];
     legend.replaceChildren(
