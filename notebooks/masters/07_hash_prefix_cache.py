@@ -3,7 +3,7 @@
 #
 # Every request to a server begins with the same instructions and the same list of tools; only the question at the end
 # is new. Somebody turns prefix caching on, and from then on nine tokens in ten of every prompt are not computed any
-# more. Some weeks later the first answers get slow again. Nobody has touched the cache, no request has failed, memory
+# more. Some weeks later answers are slow to begin again. Nobody has touched the cache, no request has failed, memory
 # is fine, and the hit rate on the dashboard is **zero**.
 #
 # Below the opening card both days are replayed. In the second, somebody has put a request id into the first line of the
@@ -210,7 +210,7 @@ for head in HEADS:
     print(f"{head:38} {rate:.3f}  {'#' * round(40 * rate)}")
 
 # %% [markdown] id="after-heads"
-# A date costs one miss a day. A request id in front costs everything; the same eight tokens *behind* the instructions
+# A date costs one miss per day. A request id in front costs everything; the same eight tokens *behind* the instructions
 # cost almost nothing. Tools that come in any order (out of a set, say, or out of several threads) make as many prompts as
 # there are orders, and the cache has to learn each of them. None of this is a fault of the cache, and none of it shows
 # in any metric but the hit rate.

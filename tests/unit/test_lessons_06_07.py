@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from labkit.authoring import layout, master
 from labkit.grading.judge import Judge
 from labkit.grading.mistakes import bank
 from labkit.grading.quiz import load
+from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
 from labkit.grading.verdict import Counterexample
 from labkit.observe.pool_state import LogData, pool_state
@@ -104,3 +106,20 @@ def test_a_question_uses_nothing_that_only_a_stretch_exercise_explains() -> None
 def test_no_sentence_says_that_an_orphan_is_never_found_again() -> None:
     text = " ".join(" ".join(cells("07").values()).split())
     assert "until somebody computes the parent again" in text and "never be found" not in text
+
+
+RIGHT_POOLS = {right.name: right.source for right in bank("04_block_pool").right if right.exercise == "BlockPool"}
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), [("06", "RefCounts"), ("06", "append_cow"),
+                                                  ("07", "register_release"), ("07", "allocate_prompt")])  # fmt: skip
+@pytest.mark.parametrize("name", ["random-order", "locked-with-checks", "generator-based"])
+def test_a_right_pool_of_any_style_carries_what_is_built_on_it(lesson: str, exercise: str, name: str) -> None:
+    pool: dict[str, Any] = {}
+    exec(RIGHT_POOLS[name], pool)
+    spec = specs.exercise(lesson, exercise).spec
+    source = Source(spec, solutions(specs.lesson(lesson).key)[exercise], f"<exercise {lesson}/{exercise}>")
+    judge = Judge(spec, lambda: {**source.namespace(), "BlockPool": pool["BlockPool"]})
+    for _, ops in spec.witnesses:
+        run = judge.run(ops)
+        assert run.ok, run.failures or run.unjudgeable or run.limit

@@ -191,8 +191,10 @@ class QueueReferee(ClassReferee):
 
     def ask(self, rule: str, method: str, *args: Any) -> tuple[Any, Any]:
         """What a method of both caches answers: the learner's answer, and the right one."""
+        self.same_luck()
         due = getattr(self.right, method)(*copy.copy(args))
         label = f"{method}({', '.join(show(arg) for arg in args)})"
+        self.same_luck()
         return self.call(rule, label, method, *args, on=self.mine), due
 
     def take(self, one: Running, n: int) -> None:
