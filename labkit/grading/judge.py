@@ -168,11 +168,10 @@ class Judge:
         return self._verdict("pass", rules=states)
 
     def _order(self, witness_of: str, run: Run) -> tuple[Any, ...]:
-        """Which of the runs that failed is shown: the least; of two as long, one that is about this rule, and small."""
+        """Which of the runs that failed is shown: the least; of two as long, one that was written for this rule."""
         rule = run.failures[0].rule
-        numbers = sum(value for op in run.ops for value in op.args.values() if type(value) is int)
         long = any(op.name in self.spec.long for op in run.ops)
-        return self.spec.rank(rule), long, len(run.referee.steps), rule != witness_of, numbers
+        return self.spec.rank(rule), long, len(run.referee.steps), rule != witness_of
 
     def _together(self) -> Verdict | None:
         """Calls and answers in company: what keeps nothing, and shares nothing it gave out, does not notice."""
