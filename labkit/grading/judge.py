@@ -147,14 +147,14 @@ class Judge:
                 return self._stopped(run)
             runs.append((rule, run))
         self.witnessed = [run for _, run in runs]
-        failing = [(rule, run) for rule, run in runs if run.failures]
+        failing = [run for _, run in runs if run.failures]
         if failing:
-            broken = {f.rule for _, run in failing for f in run.failures}
+            broken = {f.rule for run in failing for f in run.failures}
             not_run = {rule for rule, _ in self.spec.witnesses[len(runs) :]}
             states = self._states(broken, not_run | {rule for rule, run in runs if not run.ok})
             # A part that is not written yet is told before any rule about its answers, and an exception before a
             # wrong answer of the same rule; otherwise the worst rule, and for it the shortest trace.
-            _, run = min(failing, key=lambda pair: self._order(*pair))
+            run = min(failing, key=lambda r: (self.spec.rank(r.failures[0].rule), self._length(r)))
             return self._failed(run, states)
         together = self._together()
         if together is not None:
@@ -167,11 +167,9 @@ class Judge:
         states = [RuleState(r.name, r.statement, "held") for r in self.spec.rules]
         return self._verdict("pass", rules=states)
 
-    def _order(self, witness_of: str, run: Run) -> tuple[Any, ...]:
-        """Which of the runs that failed is shown: the least; of two as long, one that was written for this rule."""
-        rule = run.failures[0].rule
-        long = any(op.name in self.spec.long for op in run.ops)
-        return self.spec.rank(rule), long, len(run.referee.steps), rule != witness_of
+    def _length(self, run: Run) -> tuple[bool, int]:
+        """How much of a run there is to read."""
+        return any(op.name in self.spec.long for op in run.ops), len(run.referee.steps)
 
     def _together(self) -> Verdict | None:
         """Calls and answers in company: what keeps nothing, and shares nothing it gave out, does not notice."""

@@ -70,7 +70,7 @@ def test_a_tree_travels_from_the_worker_to_the_report():
     assert carried["step"] == len(lines) - 1 == 2
     assert carried["labels"] == [f"{line.label} → {line.seen}" for line in lines]
     assert log.notes == ["", "", "This step breaks all-of-it-is-found."]
-    assert log.faults[2] == "node 3: 1 page but 3 blocks"
+    assert log.faults[2] == "node 3: 1 page but 2 blocks"
     assert [[(n.key, n.blocks) for n in log.state(step)] for step in (1, 2, 3)] == [
         [(b"", ())],
         [(b"", ()), (b"aabbcc", (4, 41, 78))],

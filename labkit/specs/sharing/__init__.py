@@ -80,7 +80,6 @@ class Fork(Specification):
             ? Two tables hold each block from now on. Whom must you tell?
             new 4 2; prompt A 3; fork A B
             new 4 2; prompt A 1; fork A B
-            new 90 4; prompt A 350; fork A B; append B 1; release A
         tables-are-separate: The child is a table of its own: when one grows, the other does not change.
             ? After child.blocks = table.blocks, how many lists are there?
             new 4 2; prompt A 2; fork A B; append B 1
@@ -95,6 +94,7 @@ class Fork(Specification):
         parent-is-left-as-it-was: Forking changes nothing about the parent.
             ? Which of your lines assigns to an attribute of the table you were given, or changes a list of its own?
             new 4 2; prompt A 3; fork A B; fork A C
+            new 90 4; prompt A 350; fork A B; append B 1; release A
         """
     )
     hints = (
