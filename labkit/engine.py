@@ -4,7 +4,8 @@ Every widget, scene, simulation, benchmark and the model get their parts here, s
 lesson 04 runs under everything that comes later. Where something has not been passed, the reference stands in, and
 nobody is stuck. `labkit.mine` is the same question, asked by name.
 
-The environment variable LABKIT_PARTS=reference hands out references only (checks use it to be fair with blame).
+The environment variable LABKIT_PARTS=reference hands out references only, and what `only` answers one part of the
+learner's among references: checks use it to be fair with blame.
 """
 
 from __future__ import annotations
@@ -188,8 +189,15 @@ def _passed() -> dict[tuple[str, str], str]:
     """The text of every exercise that has passed and can be loaded, by (lesson key, exercise id)."""
     from labkit.grading.progress import Progress
 
-    texts = {} if os.environ.get("LABKIT_PARTS") == "reference" else Progress().passed_all()
-    return {where: text for where, text in texts.items() if (*where, text) not in _refused}
+    parts = os.environ.get("LABKIT_PARTS", "mine")
+    texts = {} if parts == "reference" else Progress().passed_all()
+    wanted = {where: text for where, text in texts.items() if parts in ("mine", only(*where))}
+    return {where: text for where, text in wanted.items() if (*where, text) not in _refused}
+
+
+def only(lesson: str, exercise: str) -> str:
+    """The value of LABKIT_PARTS under which one exercise is the learner's and all others are the references."""
+    return f"only {lesson} {exercise}"
 
 
 # ----- how they are put together ----------------------------------------------------------------------------------

@@ -70,7 +70,11 @@ class Release:
         return path in self.paths or any(other.startswith(path + "/") for other in self.paths)
 
     def holds(self, path: str, sought: str) -> bool:
-        return path in self.paths and sought.encode() in self.read(path)
+        """Whether a file has it, whole: `vllm:prompt_tokens` does not stand in `vllm:prompt_tokens_cached`."""
+        if path not in self.paths or sought.encode() not in (text := self.read(path)):
+            return False
+        ends = (r"(?<!\w)" if sought[0].isalnum() else "", r"(?!\w)" if sought[-1].isalnum() else "")
+        return re.search(re.escape(sought).join(ends).encode(), text) is not None
 
     def elsewhere(self, sought: str) -> str:
         """The first Python file that holds it, or ""."""

@@ -55,7 +55,7 @@ def chain_hashes(
         CacheError: `page_bytes` is not a whole number of 1 or more.
     """
     page_bytes = whole_number(page_bytes, "page_bytes", at_least=1, error=CacheError)
-    # iter_unpack cuts in C, twice as fast as a slice a block.
+    # iter_unpack cuts in C, twice as fast as a slice per block.
     pages = [page for (page,) in iter_unpack(f"{page_bytes}s", tokens[: len(tokens) // page_bytes * page_bytes])]
     if salt and pages:
         pages[0] = salt + pages[0]

@@ -196,7 +196,7 @@ def allocate_prompt(
         cache: a `QueuePrefixCache`.
         hashes: of the prompt's full blocks, num_tokens // block_size of them.
         num_tokens: 1 or more.
-        block_size: tokens a block.
+        block_size: tokens per block.
 
     Returns:
         (blocks, cached tokens), or None if there is no room; then nothing has changed. At least one token is left

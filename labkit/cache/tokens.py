@@ -25,7 +25,7 @@ assert array("I").itemsize == TOKEN_BYTES and array("q").itemsize == BLOCK_ID_BY
 
 
 def token_bytes(tokens: bytes | Iterable[int]) -> bytes:
-    """Token ids as bytes, 4 a token. Bytes are taken as they are.
+    """Token ids as bytes, 4 per token. Bytes are taken as they are.
 
     Raises:
         TokenError: an id that is not a whole number from 0 to 2**32 - 1, or bytes that are no whole tokens.

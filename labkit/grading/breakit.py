@@ -16,6 +16,7 @@ from labkit.grading.display import show
 from labkit.grading.judge import Judge, Run
 from labkit.grading.language import COMMON, Op, Rule
 from labkit.grading.mistakes import bank
+from labkit.grading.near_miss import near_miss
 from labkit.grading.solutions import code_above, solutions
 from labkit.grading.source import Source
 from labkit.grading.specification import Specification
@@ -130,6 +131,18 @@ class BreakIt(Specification):
         kept = f"The wrong implementation kept every rule through all {len(ops)} operations."
         return next((said for name, said in self.without.items() if name not in {op.name for op in ops}), kept)
 
+    def near_miss(self, ops: list[Op]) -> str:
+        """Whether one change of these operations convicts, and where; "" where none does."""
+
+        def convicts(changed: list[Op]) -> bool:
+            try:
+                right, wrong = self.duel(changed)
+            except Exception:  # operations that make no sense together
+                return False
+            return right.ok and not wrong.ok
+
+        return near_miss(ops, self.shortest, convicts)
+
     def right_one(self) -> Mapping[str, Any]:
         """A namespace with the right implementation."""
         from labkit.engine import load_reference
@@ -183,7 +196,8 @@ class BreakIt(Specification):
                 whose="the right one",
             )
         if wrong.ok:
-            return self._verdict("fail", 1, self.why_it_stands(ops), judge, wrong)
+            said = " ".join(filter(None, (self.why_it_stands(ops), self.near_miss(ops))))
+            return self._verdict("fail", 1, said, judge, wrong)
         verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
         verdict.notes = [

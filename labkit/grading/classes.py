@@ -6,6 +6,7 @@ So a lesson writes no second model of what is right. It says which rule a differ
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -64,11 +65,13 @@ class ClassReferee(Referee):
         expected = None
         drawn = self.draws and isinstance(self.log, EventLog)
         solution = record(self.right, self.log, steps=False) if drawn else self.right
+        self.same_luck()
         try:
             expected = getattr(solution, method)(*copy.deepcopy(args if right is None else right))
         except LabkitError as error:
             due = type(error)
         label = label or f"{method}({', '.join(show(arg, 60) for arg in args)})"
+        self.same_luck()
         seen = self.call(rule, label, method, *args, on=self.mine, raises=raises or ((due,) if due else ()), due=due)
         if due is not None:
             said = _say(cause, seen, expected) or f"{due.__name__} is due here."
@@ -84,6 +87,10 @@ class ClassReferee(Referee):
         said = mismatch.sentence or _say(cause, seen, expected)
         shown = Words("None") if expected is None else expected
         return self.require(differs or rule, False, expected=shown, cause=said, kind=mismatch.kind)
+
+    def same_luck(self) -> None:
+        """Called before each of two calls that are compared: a part below that draws at random answers both alike."""
+        random.seed(len(self.steps))
 
     def look(self, rule: str, name: str, *args: Any, cause: Cause) -> bool:
         """Compare an attribute, or what a method answers; a right one is no line of the trace."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from labkit import specs
 from labkit.grading.display import error_text
+from labkit.grading.earlier_parts import to_blame
 from labkit.grading.judge import Judge, limit_message
 from labkit.grading.language import Op
 from labkit.grading.mistakes import bank, explain
@@ -93,15 +95,39 @@ def _of_the_check(error: BaseException) -> Verdict:
 
 def _judge(exercise: specs.Exercise, job: dict[str, Any], session: Session, seal: Seal) -> Verdict:
     """Judge the text over the references, then over the learner's own earlier parts."""
-    verdict = Verdict("", "", "missing")
+    spec, verdict = exercise.spec, Verdict("", "", "missing")
     for over in job.get("over", ["reference"]):
         os.environ["LABKIT_PARTS"] = over
-        verdict = _grade_over(exercise.spec, job, session.journal, seal)
+        try:
+            verdict = _grade_over(spec, job, session.journal, seal)
+        except Tampered:
+            raise
+        except Exception as error:
+            if over != "mine":
+                raise
+            # Over the references the check came to its end, so it is a part of the learner's that it fell over.
+            verdict = _over_theirs(spec, error)
         verdict.over = over
         if not verdict.passed:
             break
     verdict.printed = session.output.text
+    if verdict.over == "mine" and not verdict.passed:
+        again = partial(_grade_over, spec, job, session.journal)
+        verdict.notes += filter(None, [to_blame(spec, lambda: again().passed)])
     return verdict
+
+
+def _over_theirs(spec: Specification, error: Exception) -> Verdict:
+    """What is said of an exception that the check met outside of the text, over the learner's own earlier parts."""
+    return Verdict(
+        "",
+        spec.exercise,
+        "error",
+        kind="own-part",
+        top_level_ran=True,
+        message="This cell passes over the reference parts. Over your own earlier ones the check could not go on: "
+        f"{type(error).__name__}: {error_text(error, 160)}.",
+    )
 
 
 def _grade_over(spec: Specification, job: dict[str, Any], journal: Journal, seal: Seal | None = None) -> Verdict:

@@ -103,6 +103,7 @@ class Referee:
         # "refills" what was passed before. See `Judge`.
         self.thorough: frozenset[str] = frozenset()
         self._answers: list[tuple[str, Any, Any]] = []  # the call, its answer, and a copy made at once
+        self._observed: dict[int, str] = {}  # id of a step that was read -> what the replay says of it
         self._seen: Any = MISSING  # what the last call answered
         self._made: Any = MISSING  # the last object of the learner's class
         self._op: Op | None = None
@@ -241,7 +242,7 @@ class Referee:
             return True
         step = self._line(label, observe=True)
         step.seen, due = show_both(seen, expected)
-        self.log.begin(f"{label} \u2192 {step.seen}, expected {due}")  # a step of the replay as well
+        self._observed[id(step)] = f"{label} \u2192 {step.seen}, expected {due}"
         self._fail(rule, mismatch.kind, mismatch.sentence or cause, step, expected=due)
         return False
 
@@ -296,15 +297,26 @@ class Referee:
             # What came back was looked at here, and an __eq__ or __iter__ of the learner's own raised.
             if not _from_the_text(error) or not self.steps:
                 raise
-            cause = f"Looking at the answer raised {type(error).__name__}{_line_of(error)}."
+            cause = f"Looking at the answer raised {type(error).__name__}{_line_of(error, self.spec)}."
             self.steps[-1].seen = _named(error)
             self._fail(self._rule, "raised", cause, self.steps[-1], expected="an answer")
         self.failures.sort(key=lambda f: self.spec.rank(f.rule))
+        self._tell_one()
         for failure in self.failures[:1]:
             failure.step.broken = True
             failure.step.seen, failure.step.expected = failure.seen, failure.expected
             if failure.step.expected == failure.step.seen:  # they look alike; what differs, the cause says
                 failure.step.expected = None
+
+    def _tell_one(self) -> None:
+        """What was read and broke the worst rule is a step of the replay; what broke another one is no line."""
+        for failure in self.failures[:1]:
+            others = [f.step for f in self.failures[1:] if f.step is not failure.step and f.step.op == "observe"]
+            self.steps[:] = [step for step in self.steps if not any(step is other for other in others)]
+            for n, step in enumerate(self.steps, 1):
+                step.n = n
+            if id(failure.step) in self._observed:
+                self.log.begin(self._observed[id(failure.step)])
 
     def caption(self) -> None:
         """Write the sentence of the operation running now into the log: its first line."""
@@ -363,7 +375,7 @@ class Referee:
                 "The call went on calling itself until Python gave up: the calls nest too deep, or never reach an end."
             )
         else:
-            cause = f"{what} raised {type(error).__name__}{_line_of(error)}"
+            cause = f"{what} raised {type(error).__name__}{_line_of(error, self.spec)}"
             if due is not None:
                 cause += f" where {due.__name__} is due."
                 if type(error).__name__ == due.__name__:
@@ -460,14 +472,22 @@ def _raised_by_the_text(error: BaseException) -> bool:
     return tb.tb_frame.f_code.co_code[tb.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
-def _line_of(error: BaseException) -> str:
-    """ ", in line 7 of your cell" where the traceback passes through the learner's text."""
-    tb, line = error.__traceback__, None
+def _line_of(error: BaseException, spec: Specification | None = None) -> str:
+    """ " in line 7 of your cell" where the traceback passes through the learner's text.
+
+    Where it ends in another text of theirs than that of `spec`, that one is named.
+    """
+    tb, line, name = error.__traceback__, None, ""
     while tb is not None:
         if tb.tb_frame.f_code.co_filename.startswith("<exercise"):
-            line = tb.tb_lineno
+            line, name = tb.tb_lineno, tb.tb_frame.f_code.co_filename
         tb = tb.tb_next
-    return f" in line {line} of your cell" if line is not None else ""
+    if line is None:
+        return ""
+    lesson, _, exercise = name.removeprefix("<exercise ").removesuffix(">").partition("/")
+    if spec is None or not exercise or exercise == spec.exercise:
+        return f" in line {line} of your cell"
+    return f" in line {line} of your {exercise}, lesson {lesson}"
 
 
 def _put_below(error: BaseException) -> str:

@@ -48,7 +48,7 @@ def render(verdict: Verdict) -> str:
         lines += ["", *_wrap(verdict.message)]
         if verdict.mutant:
             lines += _wrap(verdict.mutant)
-        if verdict.over == "mine":
+        if verdict.over == "mine" and verdict.kind != "own-part":  # which says so itself
             lines += _wrap("It passes over the reference parts and fails over your own earlier ones: look there first.")
     lines += [line for note in verdict.notes for line in _wrap(note)]
     if verdict.printed:

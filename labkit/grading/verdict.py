@@ -29,6 +29,7 @@ WORDS = {
     "wrong-operations": "not a list of operations",
     "tampering": "changes what the check stands on",
     "internal": "the check itself failed",
+    "own-part": "an earlier part of yours fails here",
     "slow": "too slow to be judged",
     "busy": "not judged, the machine is busy",
     "no-room": "not judged, the machine has no room",

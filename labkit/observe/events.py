@@ -65,6 +65,7 @@ class EventLog:
     def __init__(self, **meta: int | str) -> None:
         self.meta: dict[str, int | str] = dict(meta)
         self.recorder: Any = None  # what parts that are recorded here share, see `labkit.observe.recorder`
+        self.contents: dict[str, str] = {}  # number of a content -> what a picture calls it, where it has a word
         self.names: list[str] = [""]
         self.labels: list[str] = []
         self._index: dict[str, int] = {"": 0}
@@ -120,7 +121,8 @@ class EventLog:
     def to_data(self) -> dict[str, Any]:
         """The log as JSON-able data, as a verdict carries it; `labkit.observe.pool_state.LogData.of` reads it."""
         data = base64.b64encode(self.to_bytes()).decode("ascii")
-        return {"kind": "events", "data": data, "names": self.names, "labels": self.labels, "meta": self.meta}
+        told = {"kind": "events", "data": data, "names": self.names, "labels": self.labels, "meta": self.meta}
+        return {**told, "contents": self.contents} if self.contents else told
 
     def _seq(self, name: str | None) -> int:
         name = name or ""

@@ -125,7 +125,9 @@ class _Writer:
         start = len(log)
         for kind, seq, block, arg, flags in events:
             if kind == Kind.STORED:
-                arg = self._numbers.setdefault(arg, len(self._numbers))
+                key, arg = arg, self._numbers.setdefault(arg, len(self._numbers))
+                if isinstance(key, str):  # words, of which a picture can show which is which
+                    log.contents[str(arg)] = str(key)
             log.emit(kind, seq, block, arg, flags)
         if not label:
             return

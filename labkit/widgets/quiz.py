@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from labkit.grading.progress import Progress
 
 Mode = Literal["lesson", "prediction", "placement", "final"]
-GAVE_UP = "gave_up"
+GAVE_UP, COMPARED = "gave_up", "compared"
+"""What is kept in place of an answer, with the answer under it: shown on request, and held against the cell."""
 
 
 class QuizWidget(LabWidget):
@@ -127,11 +128,12 @@ class QuizWidget(LabWidget):
         answer, attempts = kept["answer"], int(kept["attempts"])
         if isinstance(answer, dict) and GAVE_UP in answer:
             return self._given_up(instance, attempts, answer[GAVE_UP])
+        compared = isinstance(answer, dict) and COMPARED in answer
         try:
-            outcome = grade_instance(instance, answer)
+            outcome = grade_instance(instance, answer[COMPARED] if compared else answer)
         except AnswerError:
             return _state(attempts=attempts)
-        return self._state_of(instance, outcome, attempts)
+        return self._state_of(instance, outcome, attempts, compared=compared)
 
     def _given_up(self, instance: Instance, attempts: int, last: Any) -> dict[str, Any]:
         """The key; among options to choose from, the last choice stays marked."""
@@ -237,13 +239,15 @@ class QuizWidget(LabWidget):
         self._set(id, {**self._given_up(instance, before["attempts"], last), "trouble": trouble})
 
     def compare(self, id: str) -> None:
-        """Show what is said to a prediction, once the learner has run the cell that reveals it."""
+        """Show what is said to a prediction, once the learner has run the cell that reveals it; it stays shown."""
         before = self.states[id]
         if not before["waiting"]:
             return
         instance = self._instances[id]
         outcome = grade_instance(instance, instance.from_ids(before["answer"]))
-        self._set(id, self._state_of(instance, outcome, before["attempts"], compared=True))
+        trouble = self._keep(id, {COMPARED: outcome.answer}, outcome.correct, outcome.score)
+        state = self._state_of(instance, outcome, before["attempts"], compared=True)
+        self._set(id, {**state, "trouble": trouble})
 
     # -- text ------------------------------------------------------------------------------------------------
 

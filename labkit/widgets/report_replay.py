@@ -56,6 +56,7 @@ def _pool_board(carried: dict[str, Any]) -> dict[str, Any]:
         "slots": [theme.sequence_slot(name) if name else 0 for name in log.names],
         "labels": log.labels,
         "meta": log.meta,
+        "contents": carried.get("contents", {}),
     }
 
 

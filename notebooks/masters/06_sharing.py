@@ -18,42 +18,26 @@ start("06")
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# One prompt of ten tokens, then drafts that share it. Click into the picture and press the right arrow key, or drag
-# the slider. A block in two colours is held by more than one sequence; the number at its corner says by how many.
+# One prompt of ten tokens, then drafts that share it, on your parts where they have passed. Click into the picture and
+# press the right arrow key, or drag the slider. A block in two colours is held by more than one sequence; the number at
+# its corner says by how many.
 #
 # Watch the block that is not full when B, A and C write their first token: two of them move to a new block, and one
 # does not. (It is block 2, unless your own pool hands out others first.) And watch what a sequence gives back when it
 # ends.
 
 # %% id="play-widget"
-from labkit.mine import BlockPool, BlockTable, RefCounts, append_cow, fork
-from labkit.observe.events import EventLog
-from labkit.observe.recorder import record
-from labkit.specs.sharing.drafts import Drafts
+from labkit.specs.sharing.scenes import one_prompt_several_drafts
 from labkit.widgets import PageTable
 
-log = EventLog(num_blocks=24, block_size=4)
-refs = record(RefCounts(BlockPool(24)), log)
-drafts = record(Drafts(refs, 4, BlockTable, fork, append_cow), log)
-drafts.prompt("A", 10)
-drafts.fork("A", "B")
-drafts.fork("A", "C")
-for name, tokens in [("B", 1), ("A", 1), ("C", 1), ("B", 4), ("A", 5)]:
-    drafts.append(name, tokens)
-drafts.release("C")
-drafts.fork("B", "D")
-for name, tokens in [("D", 1), ("B", 1), ("D", 6)]:
-    drafts.append(name, tokens)
-for name in "ABD":
-    drafts.release(name)
-
+log = one_prompt_several_drafts()
 PageTable(log, step=4, title="One prompt, several drafts",
           subtitle="A has ten tokens; B and C begin where it stands, D later where B stands.")
 
 # %% [markdown] id="idea"
 # ## Count the holders, copy when it must be
 #
-# Sharing needs one number a block: **how many tables hold it**. In the picture it stands in the corner. A table that
+# Sharing needs one number per block: **how many tables hold it**. In the picture it stands in the corner. A table that
 # forks raises it, a table that ends lowers it, and the block goes back to the pool when it reaches zero.
 #
 # That would be all, if blocks were only read. So look at which ones are written. A full block never changes again:
@@ -261,8 +245,9 @@ print("b:", append_cow(b, 1))
 print(refs.num_free, "blocks are free")
 
 # %% [markdown] id="after-p1"
-# One copy, not two. When A wrote, B still read the part-filled block, so A had to move. When B wrote, it was the only
-# one left and could stay. The last holder never copies, and the full block was not touched at all.
+# Hold what you predicted against the last line; under the question stands what was overlooked, if anything was. The
+# lines above it say which copies were made. Two things decide that: which block a new token falls into, and who else
+# holds this block at that moment.
 
 # %% [markdown] id="about-append-cow"
 # ### Exercise: `append_cow` (15 minutes, difficulty 4, importance 5)
@@ -337,6 +322,11 @@ write(two, "then left")
 print("one:", read(one))
 print("two:", read(two))
 
+# %% [markdown] id="last-holder"
+# Both drafts read what they wrote, and there was one copy, not two. When the first one wrote, the second still read the
+# part-filled block, so it had to move. When the second wrote, it was the only holder left and could stay. **The last
+# holder never copies**, and the full block was not touched at all.
+
 # %% [markdown] id="beams"
 # ## Beams
 #
@@ -350,21 +340,9 @@ print("two:", read(two))
 # their corner: the past that all beams have in common grows.
 
 # %% id="beams-widget"
-beam_log = EventLog(num_blocks=24, block_size=4)
-beam_refs = record(RefCounts(BlockPool(24)), beam_log)
-beams = record(Drafts(beam_refs, 4, BlockTable, fork, append_cow), beam_log)
-beams.prompt("A", 6)
-beams.fork("A", "B")
-beams.fork("A", "C")
-# At each token: nobody, or which beam ends and which one forks in its place.
-for change in ["", "C<A", "", "", "B<A", "", "A<C", "", "B<C", ""]:
-    if change:
-        loser, parent = change.split("<")
-        beams.release(loser)
-        beams.fork(parent, loser)
-    for name in "ABC":
-        beams.append(name)
+from labkit.specs.sharing.scenes import three_beams
 
+beam_log = three_beams()
 PageTable(beam_log, step=37, title="Three beams",
           subtitle="A beam that ends gives its letter to the copy that takes its place.")
 
@@ -485,9 +463,8 @@ finish("06")
 # - Copy-on-write was gone from there, and is back for hybrid models: their Mamba layers make blocks of a thousand tokens
 #   and more, so a hit may end inside a block (`--prefix-match-unit`), and whoever goes on from there gets a copy of it
 #   (`_apply_cow` in `vllm/v1/core/single_type_kv_cache_manager.py`). `is_block_writable` asks what you asked: is the
-#   count 1? And: has nobody published it? Lesson 07 comes to the second.
-# - The rule *write only where you are the only holder* is what every cache of the following lessons obeys, in whatever
-#   way.
+#   count 1? And: has nobody published it? Lesson 07 explains the second.
+# - The rule *write only where you are the only holder* is obeyed by every cache of the following lessons.
 # - **SGLang** shares through its radix tree (lesson 08); `inc_lock_ref` and `dec_lock_ref` count along a whole path
 #   to the root.
 # - **TensorRT-LLM** reuses part-filled blocks by copying them, which is copy-on-write for prefixes.

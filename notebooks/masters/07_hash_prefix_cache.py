@@ -3,7 +3,7 @@
 #
 # Every request to a server begins with the same instructions and the same list of tools; only the question at the end
 # is new. Somebody turns prefix caching on, and from then on nine tokens in ten of every prompt are not computed any
-# more. Some weeks later the first answers get slow again. Nobody has touched the cache, no request has failed, memory
+# more. Some weeks later answers are slow to begin again. Nobody has touched the cache, no request has failed, memory
 # is fine, and the hit rate on the dashboard is **zero**.
 #
 # Below the opening card both days are replayed. In the second, somebody has put a request id into the first line of the
@@ -28,39 +28,27 @@ for head in ("nothing volatile", "a request id in front"):
 #
 # A **slash** marks a block that nobody holds and whose content is kept all the same. The picture opens where A and B have
 # just left: go back to the beginning first. Watch three things: when a slash appears, when it goes away because somebody
-# uses the block again, and when it goes away because the room was needed.
+# uses the block again (a double outline says so), and when it goes away because the room was needed.
 
 # %% id="play-widget"
-from labkit.engine import kv_cache_manager
-from labkit.observe.events import EventLog
-from labkit.observe.recorder import record
+from labkit.specs.hash_prefix_cache.scenes import five_requests
 from labkit.widgets import PageTable
 
-log = EventLog()
-manager = record(kv_cache_manager(12, block_size=4), log)
-instructions = list(range(1, 9))  # two blocks that everybody sends
-
-manager.allocate("A", instructions + [20, 21, 22])
-manager.allocate("B", instructions + [30, 31, 32, 33, 34])
-for token in (35, 36, 37):
-    manager.append("B", token)
-manager.free("A")
-manager.free("B")
-manager.allocate("C", instructions + [20, 21])
-manager.allocate("D", list(range(50, 79)))
-manager.free("C")
-manager.allocate("E", instructions + [30, 31, 32, 33, 60])
-
+log = five_requests()
 PageTable(log, step=7, title="Twelve blocks, five requests",
           subtitle="A slash: nobody holds it, and it can be found.")
 
 # %% [markdown] id="idea"
 # ## What can be used again
 #
-# The key and the value of a token come out of a layer that has read, by attention, every token before it. Put one other
-# token in front, and all keys and values behind it are others. So a block of somebody else's KV memory is right for you
+# The key and the value of a token come out of a layer that has read, by attention, every token before it. Change one
+# token in front, and every key and value behind it changes. So a block of somebody else's KV memory is right for you
 # exactly if **both prompts are equal from the first token to the end of that block**. Not the block alone: everything
 # up to it.
+#
+# Position is in them too: most models turn a key by an angle that grows with its token's place in the text, so that
+# attention sees distances. A passage that two prompts have in common in the middle, behind beginnings of unequal length,
+# has other keys in each from the first layer on, and cannot be used again.
 #
 # Comparing whole prompts with all earlier ones would be slow, so each full block gets a hash that stands for everything
 # up to its end. The trick is to chain: hash the tokens of the block *together with the hash of the block before*.
@@ -80,8 +68,8 @@ PageTable(log, step=7, title="Twelve blocks, five requests",
 # %% [markdown] id="about-chain-hashes"
 # ### Exercise: `chain_hashes` (8 minutes, difficulty 2, importance 5)
 #
-# This is the function that the engine runs. Prompts come as bytes (four for each token, so that blocks can be cut and
-# hashed in one go); the bytes of one block are called its *page*. The hash is handed in, because which one to take is a
+# This is the function that the engine runs. Prompts come as bytes (four per token, so that blocks can be cut and hashed
+# in one go); the bytes of one block are called its *page*. The hash is handed in, because which one to take is a
 # question of its own, further down. The check uses one that can be read: it writes down everything that went into it.
 
 # %% id="ex-chain-hashes"
@@ -168,19 +156,20 @@ print("cached:", again.num_cached_tokens)
 print("computed:", 96 - again.num_cached_tokens)
 
 # %% [markdown] id="after-p1"
-# What comes back from a cache is keys and values. What a request needs in order to go on is the *output* of its last token,
-# and nobody has kept that. So **at least one token is computed, always**; and because hits are whole blocks, a prompt that
-# ends on the edge of a block computes its last block again for that one token. The number of blocks that may be hits is
-# therefore `(tokens - 1) // block_size`.
-#
-# Forgetting this is an easy mistake with a hard ending: nano-vllm handed its attention kernel a request with zero new
-# tokens (issue 144).
+# Hold your number against the last line; under the question stands what was overlooked, if anything was. What comes back
+# from a cache is keys and values. What a request needs in order to go on is the *output* of its last token, and nobody has
+# kept that.
 
 # %% [markdown] id="about-longest-hit"
 # ### Exercise: `longest_hit` (8 minutes, difficulty 2, importance 5)
 #
 # The other half of a lookup: given the hashes of a prompt and a dictionary from hash to block, which blocks can be used?
 # Again this is the function that the engine runs.
+#
+# What your function does not decide is handed to it as `limit`. **At least one token is computed, always**, so of a
+# prompt of `tokens` at most `(tokens - 1) // block_size` blocks may be hits: one that ends on the edge of a block computes
+# its last block again for one token. Forgetting this is an easy mistake with a hard ending: nano-vllm handed its
+# attention kernel a request with no new token (issue 144).
 
 # %% id="ex-longest-hit"
 # %%exercise longest_hit
@@ -221,7 +210,7 @@ for head in HEADS:
     print(f"{head:38} {rate:.3f}  {'#' * round(40 * rate)}")
 
 # %% [markdown] id="after-heads"
-# A date costs one miss a day. A request id in front costs everything; the same eight tokens *behind* the instructions
+# A date costs one miss per day. A request id in front costs everything; the same eight tokens *behind* the instructions
 # cost almost nothing. Tools that come in any order (out of a set, say, or out of several threads) make as many prompts as
 # there are orders, and the cache has to learn each of them. None of this is a fault of the cache, and none of it shows
 # in any metric but the hit rate.
@@ -374,7 +363,7 @@ for size in (1_000, 10_000, 100_000):
             row.remove(block)
         micros.append((time.perf_counter() - start_s) / 50 * 1e6)
     print(f"{size:7,} blocks: deque {micros[0]:8.2f} us, "
-          f"free queue {micros[1]:.2f} us a hit")
+          f"free queue {micros[1]:.2f} us per hit")
 
 # %% [markdown] id="publish-time"
 # ## Findable before it is computed
@@ -437,7 +426,7 @@ ops = [
     ("request", "a"),
     ("request", "a"),
     ("finish", 1),
-    ("request", "a"),
+    ("request", "b"),
 ]
 # END SOLUTION
 # BEGIN STUB
@@ -533,7 +522,8 @@ for name, settings in caches.items():
 # A victim has sent a prompt of five blocks. The attacker thinks that each block is one of twenty (a name from a list, a
 # diagnosis, a template filled in), and tries them block by block from the front: the fastest answer wins, and the next
 # block is tried behind it. Time is simulated here, 0.4 ms for each computed token and noise of 1 ms; which tokens are
-# computed is decided by the real cache. Twenty guesses a block, not twenty to the fifth.
+# computed is decided by the real cache. Twenty guesses per block, not twenty to the fifth. Each guess can be asked only
+# once: the probe itself is stored as well, and a second time it would be fast because of the first.
 
 # %% id="steal"
 import random
@@ -578,7 +568,7 @@ for size in (1, 2, 4, 8, 16):
 
 # %% [markdown] id="after-auc"
 # The report behind CVE-2025-46570 gives 0.99 for a prefix of 8 tokens, on a real server. Ours depends on two numbers that
-# we chose, cost a token against noise; on your machine, a computed token costs this much:
+# we chose: what a computed token costs, and how much the line varies. On your machine, a computed token costs this much:
 
 # %% id="measured-cost" tags=["nbval-ignore-output"]
 import time
@@ -635,7 +625,7 @@ def allocate_prompt(cache, hashes, num_tokens: int, block_size: int):
         cache: a QueuePrefixCache.
         hashes: one for each full block of the prompt, in order.
         num_tokens: tokens of the prompt, 1 or more.
-        block_size: tokens a block.
+        block_size: tokens per block.
 
     Returns:
         (blocks, cached): the blocks in the order of the prompt, each held
@@ -700,6 +690,10 @@ DrillBoard("good-morning")
 #   empty. What was not computed is `vllm:prompt_tokens_cached`. What preemption computes again is in no counter of tokens.
 # - Exact events, where enabled: `BlockStored`, `BlockRemoved`, `AllBlocksCleared`. The pictures of this course use the same
 #   names.
+# - A hit rate of exactly 0 and nothing broken: in hybrid models, which have Mamba layers beside attention, blocks are made
+#   large enough for both kinds to take equal memory, 528 tokens in one model and 8,320 in another (issues 40696 and 48401;
+#   the log says *Setting attention block size to*). A common prefix shorter than a block is never found, unless
+#   `--prefix-match-unit` is finer; then a block carries several keys, and a hit that ends inside one is copied (lesson 06).
 # - A hit rate can be faked: vLLM issue 25780 and pull request 25787 tell of 30% on random data, which was preempted requests finding
 #   their own blocks again. Without them it was 0.2%.
 # - **nano-vllm** keeps an xxh64 chain and compares tokens; its queue is a deque, and taking a block out of its middle is

@@ -510,3 +510,43 @@ def test_engine_map_by_keyboard(show, page, browse):
     page.keyboard.press("ArrowRight")
     expect(card.get_by_role("radio", name="kernels")).to_be_checked()
     browse.assert_clean(page)
+
+
+def test_found_blocks_and_fresh_ones_look_different_and_the_card_keeps_its_height(
+    page: Any, browse: Any, tmp_path: Path
+) -> None:
+    """Lesson 07's opening picture: E finds three blocks and takes a fourth."""
+    from labkit.specs.hash_prefix_cache.scenes import five_requests
+    from labkit.widgets import PageTable
+
+    page.set_viewport_size({"width": 1000, "height": 700})
+    browse.open_mounted(page, tmp_path, PageTable(five_requests(), step=0))
+    card = page.locator(".lk-page-table")
+    found, outlined, heights = card.locator(".lk-found"), card.locator(".lk-outline").nth(2), set()
+    card.get_by_role("slider", name="Step", exact=True).focus()
+    for step in range(12):
+        expect(card).to_have_attribute("data-step", str(step))
+        heights.add(round(card.bounding_box()["height"]))
+        page.keyboard.press("ArrowRight")
+    assert len(heights) == 1, heights
+    # One `M` begins each square: the found blocks have a second one; all four, and the link's end, have the first.
+    expect(found).to_have_attribute("d", re.compile(r"^(M[^M]*){3}$"))
+    expect(outlined).to_have_attribute("d", re.compile(r"^(M[^M]*){5}$"))
+    expect(card.locator(".lk-legend")).to_contain_text("double outline: found or shared")
+    browse.shoot(page, "page-table-found", card)
+
+
+def test_a_cached_block_of_a_replay_says_what_it_holds(page: Any, browse: Any, tmp_path: Path) -> None:
+    from labkit import specs
+    from labkit.grading.judge import Judge
+    from labkit.widgets import CheckReport
+
+    spec = specs.exercise("07", "break_stale_hash").spec
+    ops = [("QueuePrefixCache", 3), ("request", "ab."), ("finish", 0)]
+    browse.open_mounted(page, tmp_path, CheckReport(spec.judge(Judge(spec, dict), {"ops": ops}, [])))
+    page.get_by_role("button", name=re.compile("^Replay from")).click()
+    blocks = page.get_by_label(re.compile("^Physical blocks"))
+    expect(page.locator(".lk-legend")).to_contain_text("small letters = content")
+    blocks.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".lk-board-detail")).to_contain_text(re.compile("cached, reference 0 · content ab?"))

@@ -96,3 +96,51 @@ def test_what_a_list_is_told(exercise: str, ops: object, verdict: str, words: st
     judge = Judge(spec, Source(spec, f"ops = {ops!r}", f"<exercise {exercise}>").namespace)
     found = spec.judge(judge, judge.namespace(), [])
     assert (found.verdict, words in (found.message or " ".join(found.notes))) == (verdict, True), found
+
+
+FORK = [("BlockPool", 4, 2), ("prompt", "A", 3), ("fork", "A", "B")]
+STALE = [("QueuePrefixCache", 2), ("request", "a"), ("request", "a"), ("finish", 1)]
+
+
+@pytest.mark.parametrize(("exercise", "ops", "words"), [
+    ("06 break_two_requests", [*FORK, ("append", "B", 1)], "change one argument of operation 4, and it falls"),
+    ("06 break_two_requests", [("BlockPool", 2, 2), ("prompt", "A", 1), ("fork", "A", "B")],
+     "write one more operation behind operation 3, and it falls"),
+    ("06 break_two_requests", [("BlockPool", 9, 2), ("prompt", "A", 8)], ""),
+    ("07 break_stale_hash", STALE, "write one more operation behind operation 4, and it falls"),
+    ("07 break_stale_hash", [*STALE[:3], ("finish", 0), ("request", "a")],
+     "change one argument of operation 4, and it falls"),
+    ("07 break_stale_hash", [*STALE[:3], ("request", "a"), ("finish", 1)][:3], ""),
+    ("07 break_stale_hash", [("QueuePrefixCache", 2), ("request", "a"), ("finish", 0), ("request", "a")], ""),
+])  # fmt: skip
+def test_a_list_that_one_change_would_mend_is_told_where(exercise: str, ops: list[tuple], words: str) -> None:
+    spec = specs.exercise(*exercise.split()).spec
+    found = spec.judge(Judge(spec, dict), {"ops": ops}, [])
+    assert found.verdict == "fail" and ("You are close" in found.message) == bool(words) and words in found.message
+
+
+def test_operations_in_the_wrong_order_are_told_so() -> None:
+    spec = specs.exercise("07", "break_stale_hash").spec
+    ops = [("QueuePrefixCache", 3), ("request", "a"), ("request", "a"), ("request", "b"), ("finish", 1)]
+    found = spec.judge(Judge(spec, dict), {"ops": ops}, [])
+    assert "You are close: " in found.message
+
+
+def test_what_was_caught_is_shown_with_its_replay_and_no_line_calls_it_yours() -> None:
+    for exercise in ("06 break_two_requests", "07 break_stale_hash", "08 break_split", "05 break_counted_room"):
+        spec = specs.exercise(*exercise.split()).spec
+        shown = {new: old for old, new in spec.renamed.items()}
+        ops = [(shown.get(op.name, op.name), *op.args.values()) for op in spec.shortest]
+        found = spec.judge(Judge(spec, dict), {"ops": ops}, [])
+        trace = found.counterexample
+        assert found.passed and trace and trace.whose == "the wrong one"
+        assert trace.replay and trace.replay["labels"] and trace.steps[-1].broken
+
+
+def test_a_right_one_that_falls_is_called_the_right_one() -> None:
+    spec = specs.exercise("04", "break_two_piles").spec
+    ops = [("BlockPool", 1), ("allocate", 1), ("free", [0]), ("free", [0])]
+    found = spec.judge(Judge(spec, dict), {"ops": ops}, [])
+    assert found.verdict in ("fail", "error", "pass")
+    if found.counterexample and found.rule == "the-right-one-survives":
+        assert found.counterexample.whose == "the right one"

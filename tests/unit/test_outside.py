@@ -67,6 +67,19 @@ def test_whatever_stands_in_the_file_is_quoted_somewhere() -> None:
     assert not unused, "nothing quotes these: take them out"
 
 
+def test_each_name_stands_once() -> None:
+    rows = [(name.project, name.name, name.kind) for name in NAMES if name.kind in ("metric", "flag", "issue", "pull")]
+    assert sorted(rows) == sorted(set(rows))
+
+
+def test_a_name_is_sought_whole() -> None:
+    texts = {"a.py": b'"vllm:prompt_tokens_cached" max-num-seqs'}
+    release = outside.Release("vllm", "1", frozenset(texts), texts.__getitem__)
+    assert release.holds("a.py", "vllm:prompt_tokens_cached") and release.holds("a.py", '"vllm:prompt_tokens_cached"')
+    assert not release.holds("a.py", "vllm:prompt_tokens") and not release.holds("a.py", "max-num-seq")
+    assert not release.holds("b.py", "max-num-seqs")
+
+
 def test_every_row_can_be_checked_or_says_what_it_is() -> None:
     released = {project.name for project in outside.projects() if project.distribution}
     for name in NAMES:

@@ -119,6 +119,11 @@ def test_a_prediction_is_asked_once_and_compared_later(file: Path) -> None:
     widget._on_page_message(widget, {"type": "compare", "id": "guess"}, [])
     state = widget.states["guess"]
     assert not state["waiting"] and not state["correct"] and len(state["outcome"]["feedback"]) == 2
+    again = QuizWidget(file, ["guess"], mode="prediction")  # the cell is run once more, as by Run All
+    assert {**again.states["guess"], "attempts": 0} == {**state, "attempts": 0}
+    again.compare("guess")
+    again.answer("guess", "two")
+    assert again.states["guess"]["answer"] == state["answer"]
 
 
 def test_predictions_and_questions_are_told_apart(file: Path) -> None:

@@ -219,6 +219,50 @@ def test_layers_are_checked_over_the_reference_first_then_over_the_learners_own(
     assert runner.check("04", "CheckedPool", checked).passed
 
 
+def test_an_earlier_part_that_passed_and_fails_here_is_named_with_what_to_do(fresh_home) -> None:
+    from labkit.grading.progress import Progress
+    from labkit.grading.solutions import solution
+
+    # What no check of lesson 04 asks for, and lesson 07 does: 141 blocks at once.
+    late = pool("if n == 141: raise KeyError(n)")
+    assert check(late).passed
+    Progress().save_pass("04_block_pool", "BlockPool", late)
+    Progress().save_pass("06_sharing", "RefCounts", solution("06", "RefCounts") or "")
+    verdict = runner.check("07", "register_release", solution("07", "register_release") or "")
+    said = " ".join(report.render(verdict).split())
+    assert (verdict.verdict, verdict.over) == ("fail", "mine")
+    assert "KeyError in line 12 of your BlockPool, lesson 04." in said
+    assert "It is your BlockPool of lesson 04: over this one and the references the check fails as well." in said
+
+
+def test_an_earlier_part_that_stops_the_check_is_named_and_not_the_course(fresh_home) -> None:
+    from labkit.grading.progress import Progress
+    from labkit.grading.solutions import solution
+
+    key = "07_hash_prefix_cache"
+    locked = solution(key, "register_release").replace(  # type: ignore[union-attr]
+        "    def register(", "    def __init__(self, refs):\n        super().__init__(refs)\n        import threading\n"
+        "        self.lock = threading.Lock()\n\n    def register(", 1,
+    )  # fmt: skip
+    assert runner.check(key, "register_release", locked).passed
+    Progress().save_pass(key, "register_release", locked)
+    verdict = runner.check(key, "allocate_prompt", solution(key, "allocate_prompt") or "")
+    said = " ".join(report.render(verdict).split())
+    assert (verdict.kind, verdict.over) == ("own-part", "mine") and "fault of the course" not in said
+    assert "passes over the reference parts. Over your own earlier ones the check could not go on" in said
+    assert "It is your QueuePrefixCache of lesson 07 (exercise register_release)" in said
+
+
+def test_a_pool_with_a_lock_is_a_right_pool_in_every_later_lesson(fresh_home) -> None:
+    from labkit.grading.mistakes import bank
+    from labkit.grading.progress import Progress
+    from labkit.grading.solutions import solution
+
+    locked = next(right.source for right in bank("04_block_pool").right if right.name == "locked-with-checks")
+    Progress().save_pass("04_block_pool", "BlockPool", locked)
+    assert runner.check("07", "allocate_prompt", solution("07", "allocate_prompt") or "").passed
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
 def test_a_name_that_only_the_learners_own_part_has_is_told_as_such() -> None:
     text = (

@@ -88,8 +88,8 @@ class ChainHashes(FunctionSpecification):
     )
     hints = (
         "Two prompts end in the same block and begin differently. Which value of yours is different for the two?",
-        "Cut first: page i begins at i * page_bytes, only full pages count, and pages[0] gets the salt in front. Then "
-        "hashes[i] = hash_block((hashes[i - 1], pages[i])), and what stands before the first block is None.",
+        "A hash depends on everything from the salt to the end of its block, and on nothing else: on its own page "
+        "directly, and on all before it through one value. There are as many hashes as full pages.",
         "pages = [tokens[i * page_bytes:____] for i in range(len(tokens) ____ page_bytes)]\n"
         "if pages:\n    pages[0] = ____\nparent = None\nfor page in pages:\n"
         "    parent = hash_block((____, page))\n    hashes.append(____)",
@@ -159,7 +159,7 @@ class ChainHashes(FunctionSpecification):
             part = f", and {plural(left, 'byte')} of a part-filled one" if left else ""
             made = "other hashes" if got is None else plural(got, "hash", "hashes")
             full = plural(len(tokens) // page_bytes, "full block")
-            return f"{plural(len(tokens), 'byte')} at {page_bytes} a block are {full}{part}; you made {made}."
+            return f"{plural(len(tokens), 'byte')} at {page_bytes} per block are {full}{part}; you made {made}."
         if rule == "salt-reaches-every-hash":
             return (
                 f"Under another salt than {show(salt)} the same tokens must give other hashes, all of them, and "
@@ -203,7 +203,8 @@ class LongestHit(FunctionSpecification):
             ["p","q"] {"p":4,"q":5} 0
             ["p","q","r","s"] {"p":4,"q":5,"r":6,"s":2} 2
         every-leading-hit-counts: Every cached hash before the first miss, within the limit, is a hit.
-            ? Three hashes, all cached, limit 3. Which of them does your loop never look at?
+            ? There may be more hashes than `limit`, and fewer. How often does your loop go round in either case, and \
+              which hashes does it look at?
             ["p","q","r"] {"p":4,"q":5,"r":6} 3
             ["p","q","r"] {"p":4,"q":5} 3
             ["p","q"] {"p":4,"q":5,"x":9} 7
@@ -225,8 +226,8 @@ class LongestHit(FunctionSpecification):
     )
     hints = (
         "Block 0 misses, block 1 is cached. What is in block 1, and what would have to be in front of it?",
-        "The answer is the blocks of hashes[0], hashes[1], ... up to the first that is not in cached, limit of them at "
-        "most.",
+        "Block i of the answer holds hash i of the prompt. So nothing may be left out in between, and the answer is as "
+        "long as that allows.",
         "for key in hashes[:____]:\n    block = cached.get(key)\n    if block is ____:\n        break\n"
         "    hit.append(block)",
     )
@@ -287,8 +288,9 @@ class LongestHit(FunctionSpecification):
             if wrong is None:
                 return f"{miss!r} is not cached, and None is no block: the answer ends before it."
             return (
-                f"{miss!r} is not cached, so its tokens are computed; block {wrong} stands behind it. A prefix "
-                "has no holes: attention would read keys and values that nobody has put there."
+                f"{miss!r} is not cached, and block {wrong} holds what comes after it. Blocks stand in a table in the "
+                f"order of the prompt, so block {wrong} would be read in the place of {miss!r}, at other positions "
+                "than it was computed for."
             )
         if rule == "every-leading-hit-counts":
             leading = f"{plural(len(expected), 'leading hash', 'leading hashes')} {choose(len(expected), 'is', 'are')}"
@@ -379,9 +381,9 @@ class RegisterRelease(Specification):
     hints = (
         "After release a block is in one of three places: with another holder, in the queue, or in the pool. What "
         "decides?",
-        "register: a block that is not in hash_of yet is entered in both directions, under its own hash. release: "
-        "refs.drop says whom nobody holds any more; of these, a block with a hash goes to the back of the queue and "
-        "one without goes back to the pool, the last block of the sequence before the others.",
+        "After register, hash_of and by_hash say the same of every full block. After release, a block that nobody "
+        "holds waits in the queue if somebody could find it, and is in the pool if nobody could; and no block stands "
+        "in front of one that continues it.",
         "for key, block in zip(hashes, blocks):  # register\n    if block ____:\n        self.hash_of[block] = key\n"
         "        self.by_hash.add(____, block)\n\nfor block in self.refs.drop(____):  # release\n"
         "    if block in self.hash_of:\n        self.queue.append(block)\n    else:\n        self.refs.____([block])",
@@ -403,8 +405,10 @@ class AllocatePrompt(Specification):
             new 3; request abc; finish 0; request ab.
             new 3; request a; finish 0; request b; request c; finish 0; finish 0; request a.
         finds-what-the-hash-says: A hash leads to the block that holds its content, and to no other.
+            ? Which blocks do you hand to register, and is the first of them the block of the first hash?
             new 5; request abc.; finish 0; request xyzvw; finish 0; request abc
         counts-the-holders: The sequence counts as a holder of every one of its blocks.
+            ? Which call makes the sequence a holder of what was found, and which of what is new? How often is it made?
             new 5; request ab.; request ab.; finish 0; finish 0
             new 5; request ab.; finish 0; request ab.
         refused-means-unchanged: A prompt that is refused leaves the cache as it was.
@@ -443,8 +447,8 @@ class AllocatePrompt(Specification):
     )
     hints = (
         "num_available counts the blocks in the queue. Which of them are about to be yours?",
-        "There is room if needed - len(hit) <= num_available - num_unheld(hit); hold comes before allocate, and "
-        "nothing changes before the question is answered.",
+        "What was found and waits in the queue counts as available until it is held. Whether there is room is known "
+        "before anything changes, and what was found is held before anything can be evicted.",
         "hit = cache.lookup(hashes, (num_tokens - ____) // block_size)\n"
         "fresh = blocks_needed(num_tokens, block_size) - len(hit)\n"
         "if fresh > cache.num_available - ____:\n    return None\ncache.hold(hit)\n"
@@ -487,11 +491,15 @@ class QueuePrefixCache(Right):
         "When an evicted block is not the one that its hash finds, what does this cache do about it?",
         "Two blocks with the same content are needed. How do two requests come to compute the same block, and which of "
         "the two must be evicted first?",
-        '[("QueuePrefixCache", 2), ("request", "a"), ("request", "a"), ("finish", ____), ("request", "____")]',
+        '[("QueuePrefixCache", 2), ("request", "a"), ("request", ____), ("finish", ____), (____)]',
     )
 
     renamed = {"QueuePrefixCache": "new"}
     example = '("QueuePrefixCache", 2)'
+    without = {
+        "finish": "Nobody lets go of a block here, so none waits in the queue, and none can be evicted.",
+        "request": "Nobody sends a prompt here, so no block has a hash.",
+    }
 
     words = {
         "prompt": (

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.cache.ref_counts import checked_twin
+from labkit.cache.block_pool import BlockPool
+from labkit.cache.ref_counts import CheckedRefCounts, checked_twin
 from labkit.grading.classes import ClassReferee
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
@@ -19,12 +20,13 @@ from labkit.grading.functions import spelled
 from labkit.grading.language import Op
 from labkit.grading.referee import Failure, Illegal, StopSequence
 from labkit.grading.verdict import Step
-from labkit.observe.changes import State
+from labkit.observe.changes import Call, State
 from labkit.observe.recorder import watch
 from labkit.words import choose, listed, plural
 
 BLOCK_SIZE = 2
-NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+NAMES = "PQRSTUVWXYZ"
+"""Of sequences: other letters than those of prompts begin with, so that a picture can show both."""
 
 
 class BlockHash(str):
@@ -93,6 +95,7 @@ class QueueReferee(ClassReferee):
     mine: Any = None
     _opened: Op | None = None
     _watched: ExitStack
+    _drawn: Call
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -119,7 +122,7 @@ class QueueReferee(ClassReferee):
 
     def apply(self, op: Op) -> list[Failure]:
         with ExitStack() as self._watched:
-            self._watched.enter_context(watch(self.log, self.state))
+            self._drawn = self._watched.enter_context(watch(self.log, self.state))
             return super().apply(op)
 
     def state(self) -> State:
@@ -154,6 +157,7 @@ class QueueReferee(ClassReferee):
         if hit:
             self.ask("stays-findable-after-release", "hold", hit)
         one.blocks = list(hit)
+        self._drawn.cached = BLOCK_SIZE * len(hit)
         self.running.append(one)
         self.take(one, -(-one.tokens // BLOCK_SIZE) - len(hit))
         self.register(one)
@@ -187,8 +191,10 @@ class QueueReferee(ClassReferee):
 
     def ask(self, rule: str, method: str, *args: Any) -> tuple[Any, Any]:
         """What a method of both caches answers: the learner's answer, and the right one."""
+        self.same_luck()
         due = getattr(self.right, method)(*copy.copy(args))
         label = f"{method}({', '.join(show(arg) for arg in args)})"
+        self.same_luck()
         return self.call(rule, label, method, *args, on=self.mine), due
 
     def take(self, one: Running, n: int) -> None:
@@ -276,7 +282,8 @@ class QueueReferee(ClassReferee):
             stale = [block for block in by_hash.blocks(key) if due.get(block) != key]
             what = f"The hash {key!r} leads to block {listed(stale)}, which does not hold that any more."
             seen = list(by_hash.blocks(key))
-            self.hold("finds-what-the-hash-says", not stale, f"by_hash.blocks({key!r})", seen, [], what)
+            left = [block for block in seen if block not in stale]
+            self.hold("finds-what-the-hash-says", not stale, f"by_hash.blocks({key!r})", seen, left, what)
         for block, key in due.items():
             seen = list(by_hash.blocks(key))
             twins = [other for other in seen if other != block]
@@ -291,7 +298,7 @@ class QueueReferee(ClassReferee):
             if block in seen:
                 what = f"The hash {key!r} leads to block {block}, and hash_of does not say that it is registered. {why}"
                 self.hold(missing, block in mine, f"hash_of.get({block})", mine.get(block), key, what)
-            what = "It was registered before. Under its hash it now stands twice, and evicting it will take out one."
+            what = f"Block {block} stands twice under its hash now, and evicting it will take out one."
             self.hold("registered-once", seen.count(block) == 1, label, seen, both, what)
 
     # ----- what is legal now ----------------------------------------------------------------------------------
@@ -326,6 +333,10 @@ class PromptReferee(QueueReferee):
 
     def right_cache(self) -> Any:
         return self.mine
+
+    def refs(self) -> Any:
+        # The cache is copied at every operation; a pool of the learner's may hold what cannot be, a lock, say.
+        return CheckedRefCounts(BlockPool(self.num_blocks))
 
     def apply(self, op: Op) -> list[Failure]:
         self.right = copy.deepcopy(self.mine)
@@ -369,7 +380,7 @@ class PromptReferee(QueueReferee):
             what += f"{blocks[-1]}, which others may read."
         more = f"{hit} and {plural(fresh, 'block')} more"
         self.insist("one-token-is-left", not taken, more, what)
-        what = f"{one.tokens} tokens at {BLOCK_SIZE} a block need {total}, the cached among them."
+        what = f"{one.tokens} tokens at {BLOCK_SIZE} per block need {total}, the cached among them."
         self.insist("room-for-every-token", len(blocks) == total, plural(total, "block"), what)
         what = f"{_are(hit)} there and cached; the sequence got other blocks for these tokens."
         self.insist("uses-what-is-cached", blocks[: len(hit)] == hit, f"{hit} in front", what)
@@ -383,6 +394,7 @@ class PromptReferee(QueueReferee):
             self.insist("held-blocks-stay", not again, "blocks that nobody holds", what)
         self.same_as = dict(zip(due[0], blocks, strict=True))
         one.blocks = blocks
+        self._drawn.cached = due[1]
         self.running.append(one)
         self.counts(blocks)
         self.index("full-blocks-become-findable", "It is full, and register was told its hash.")

@@ -2,10 +2,10 @@
 
 A block that somebody has computed is not computed again, so a prompt that begins like somebody else's is answered
 sooner. Whoever can send prompts and read a clock can therefore ask: has anybody sent this beginning? The attack
-here is that of CVE-2025-46570 (vLLM, pull requests 16016 and 17045): a guess a block, from the front. A salt that
+here is that of CVE-2025-46570 (vLLM, issue 16016 and pull request 17045): block by block, from the front. A salt that
 the server sets for each tenant closes it, because equal tokens under another salt have other hashes.
 
-Time is simulated: so many milliseconds a computed token, plus noise from a seeded generator. The cache is the real
+Time is simulated: so many milliseconds per computed token, plus noise from a seeded generator. The cache is the real
 one (`KVCacheManager`), and it alone decides what is computed.
 """
 

@@ -81,7 +81,6 @@ class Fork(Specification):
             ? Two tables hold each block from now on. Whom must you tell?
             new 4 2; prompt A 3; fork A B
             new 4 2; prompt A 1; fork A B
-            new 90 4; prompt A 350; fork A B; append B 1; release A
         tables-are-separate: The child is a table of its own: when one grows, the other does not change.
             ? After child.blocks = table.blocks, how many lists are there?
             new 4 2; prompt A 2; fork A B; append B 1
@@ -95,7 +94,9 @@ class Fork(Specification):
             new 4 3; prompt A 7; release A; prompt A 9; fork A B
             new 2 2; prompt A 0; fork A B; append B 1
         parent-is-left-as-it-was: Forking changes nothing about the parent.
+            ? Which of your lines assigns to an attribute of the table you were given, or changes a list of its own?
             new 4 2; prompt A 3; fork A B; fork A C
+            new 90 4; prompt A 350; fork A B; append B 1; release A
         """
     )
     hints = (
@@ -145,6 +146,7 @@ class AppendCow(Specification):
             new 6 2; prompt A 3; fork A B; release A; append B 1
         room-for-every-token: The table has just the blocks that its tokens need, and counts the tokens.
             ? Without sharing, this is BlockTable.append: what does it change, in what order?
+            new 6 2; prompt A 0; append A 4
             new 6 2; prompt A 0; append A 0; append A 4; append A 1
             new 6 4; prompt A 5; fork A B; append B 7
             new 6 3; prompt A 1; append A 5
@@ -163,8 +165,8 @@ class AppendCow(Specification):
     )
     hints = (
         "Which one block of the table can a new token fall into that already holds tokens, and who else may hold it?",
-        "A copy is due if tokens are added, the last block is part filled, and its count is above 1; it takes one "
-        "block more, in the same request as the others.",
+        "Before a token is written, this table is the only holder of the block that it falls into. And until the pool "
+        "has said yes to everything at once, nothing has changed.",
         "copy = n > 0 and table.num_tokens % table.block_size > 0 and table.pool.count(____) > 1\n"
         "fresh = table.pool.allocate(missing + ____)\nif fresh is None:\n    return None\n"
         "if copy:\n    shared, own = table.blocks[-1], fresh.pop()\n    table.blocks[-1] = ____\n"
@@ -185,7 +187,7 @@ class BreakTheTwoRequests(BreakIt):
         "After which answer of the pool has this append changed something already?",
         "The first request must be granted and the second refused: what has to be free, and how many blocks must the "
         "append need?",
-        '[("BlockPool", 2, 2), ("prompt", "A", 1), ("fork", "A", "B"), ("append", "B", ____)]',
+        '[("BlockPool", ____, 2), ("prompt", "A", ____), ("fork", "A", "B"), ("append", ____, ____)]',
     )
 
     without = {"fork": "Nothing is shared in these operations, so nothing has to be copied, and nothing can go wrong."}
@@ -197,8 +199,8 @@ LESSON = Lesson(
     part="I. Memory",
     minutes=70,
     builds="Sequences that share the blocks of a common beginning, and part where they begin to differ.",
-    symptom="Somebody asks for four answers a prompt, and a server that was half empty is full: every prompt is there "
-    "four times.",
+    symptom="Somebody asks for four answers per prompt, and a server that was half empty is full: every prompt is "
+    "there four times.",
     exercises=(
         Exercise("RefCounts", "Who holds a block, and how often", 12, 2, 5, Counts(),
                  "labkit.cache.ref_counts:RefCounts", slot="sharing", kind="class"),

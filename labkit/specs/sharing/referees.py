@@ -368,8 +368,6 @@ class ForkReferee(SharingReferee):
         self.observe("nothing-is-copied", "refs.num_free", self.refs.num_free, free, cause)
         others = f"{seq} has its tokens in blocks {blocks}, and so has {child}."
         self.require(same, bool(took) or [whole(b) for b in theirs] == blocks, expected=due, cause=others)
-        one_list = "Both tables keep one and the same list: a block that one of them takes is in both."
-        self.require(apart, theirs is not parent.blocks, expected=Words("a list of its own"), cause=one_list)
         pool = (
             "The child's pool is another object than the parent's: what it takes and returns there is not counted here."
         )
@@ -397,7 +395,10 @@ class ForkReferee(SharingReferee):
         if copies is None:
             return
         self.copy(copies)
-        self.check_others(rule, seq, before, f"{seq} took a block, and it is in the table of {{name}} too.")
+        took = f"{seq} took a block, and it is in the table of {{name}} too"
+        if any(other.blocks is table.blocks for name, other in self.tables.items() if name != seq):
+            took += ": the two keep one and the same list"
+        self.check_others(rule, seq, before, f"{took}.")
         self.write(seq, n)
         wrote = f"{seq} wrote {plural(n, 'token')} of its own, and {{}} reads something else since."
         self.check_texts(rule, lambda name, at, found: wrote.format(name))
@@ -446,7 +447,7 @@ class AppendReferee(SharingReferee):
         self.insist("copies-are-told", pairs is not None, due, cause, kind="wrong-type")
         if len(blocks) != need or None in blocks:
             listing = Words(show(table.blocks, 40))
-            cause = f"{old + n} tokens at {size} a block need {plural(need, 'block')}; the table lists {listing}."
+            cause = f"{old + n} tokens at {size} per block need {plural(need, 'block')}; the table lists {listing}."
             self.observe(room, f"{seq}.blocks", listing, Words(plural(need, "block")), cause)
             return
         others = f"{seq} appended, and the table of {{name}} changed."

@@ -251,11 +251,11 @@ function render({ model, el }) {
     board = replay.kind === "tree" ? treeBoard(inner, treeData((name) => replay[name])) : poolBoard(inner, replay);
   }
 
-  function poolBoard(inner, { title, subtitle, step, names, slots, labels, meta, records: raw }) {
+  function poolBoard(inner, { title, subtitle, step, names, slots, labels, meta, contents, records: raw }) {
     const bytes = bytesOf(raw);
     const records = new Records(bytes);
     const kinds = new Set(records.kind.subarray(0, records.length));
-    const options = { title, subtitle, names, slots, labels, bytes, step, live: false };
+    const options = { title, subtitle, names, slots, labels, bytes, step, live: false, contents };
     if (kinds.has(KIND.RESERVE) || kinds.has(KIND.RELEASE)) {
       return memoryBoard(inner, { ...options, layouts: [{ name: "", records, num_slots: Number(meta.num_slots) || extent(records), block_size: 0, names, slots, labels, wanted: 0 }] });
     }

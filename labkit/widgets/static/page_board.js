@@ -13,6 +13,7 @@ function pageBoard(root, data) {
   const family = getComputedStyle(root).fontFamily || "sans-serif";
   let scheduled = 0;
   let retries = 0;
+  let finds = false; // whether some operation makes one holder more of a block
   let stale = true; // the layout or the colours are no longer those of the page
 
   const subtitle = h("p", { class: "lk-sub", text: data.subtitle || "" });
@@ -28,15 +29,17 @@ function pageBoard(root, data) {
   const rightHead = h("span", { text: `physical blocks (pool of ${data.numBlocks.toLocaleString("en-US")})` });
   const outlines = svg("path", { class: "lk-outline" });
   const freed = svg("path", { class: "lk-outline lk-freed" });
+  const found = svg("path", { class: "lk-outline lk-found" });
   const link = svg("path", { class: "lk-link" });
   const badges = svg("g", { class: "lk-badges" });
-  const overlay = svg("svg", { class: "lk-overlay", "aria-hidden": "true" }, freed, outlines, link, badges);
+  const overlay = svg("svg", { class: "lk-overlay", "aria-hidden": "true" }, freed, found, outlines, link, badges);
   const leftSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, "sequences → logical blocks"), leftView);
   const rightSide = h("div", { class: "lk-board-side" }, h("div", { class: "lk-board-head" }, rightHead), rightView);
   const stage = h("div", { class: "lk-board" }, leftSide, rightSide, overlay, detail);
   const nothing = h("p", { class: "lk-sub lk-board-empty", text: "There are no blocks to show: the pool has size 0." });
   nothing.hidden = data.numBlocks > 0;
   const sentence = h("span", { class: "lk-board-sentence", "aria-live": "polite" });
+  const longest = h("span", { class: "lk-board-sizer", "aria-hidden": "true" }); // keeps the card's height while it plays
   const wrong = h("span", { class: "lk-board-wrong lk-bad" });
   const legend = h("div", { class: "lk-legend" });
   const counts = h("span", { class: "lk-board-counts" });
@@ -55,7 +58,7 @@ function pageBoard(root, data) {
     nothing,
     stage,
     bar.root,
-    h("div", { class: "lk-well lk-mono lk-board-log" }, sentence, wrong, counts),
+    h("div", { class: "lk-well lk-mono lk-board-log" }, h("span", { class: "lk-board-said" }, longest, sentence), wrong, counts),
     legend,
     summary,
   );
@@ -64,8 +67,9 @@ function pageBoard(root, data) {
 
   // What the rooms of this board share: its nodes, and the state that they set and read.
   const board = {
-    root, data, replay, family, bar, say, stage, overlay, outlines, freed, link, badges, schedule,
+    root, data, replay, family, bar, say, stage, overlay, outlines, freed, found, link, badges, schedule,
     left, right, leftSide, leftSpace, leftView, rightSide, rightView, detail, sentence, wrong, legend, counts, summary,
+    finds: () => finds,
     names: data.names,
     slots: data.slots,
     labels: data.labels,
@@ -82,7 +86,7 @@ function pageBoard(root, data) {
   };
   const words = pageWords(board);
   const place = pageLayout(board);
-  Object.assign(board, { describe: words.describe, placeRows: place.placeRows, physicalAt: place.physicalAt, logicalAt: place.logicalAt });
+  Object.assign(board, { describe: words.describe, contentOf: words.contentOf, placeRows: place.placeRows, physicalAt: place.physicalAt, logicalAt: place.logicalAt });
   const painter = pagePaint(board);
   const lines = pageLink(board);
   pageKeys(board);
@@ -142,7 +146,11 @@ function pageBoard(root, data) {
     if (more.names) [board.names, board.slots] = [more.names, more.slots];
     if (more.labels) board.labels = more.labels;
     findLost();
+    const from = replay.records.length;
     replay.push(bytes);
+    const { kind, length } = replay.records;
+    for (let i = from; !finds && i < length; i++) finds = kind[i] === KIND.SHARE || kind[i] === KIND.REUSE;
+    longest.textContent = `${board.labels.length}  ${board.labels.reduce((a, b) => (b.length > a.length ? b : a), "")}`;
     recolor();
     const follow = bar.grow(Math.max(board.labels.length, replay.steps));
     if (place.signature() !== board.widestSeen) stale = true;

@@ -5,7 +5,7 @@ const LOST_SLOT = 9; // where a stamp has the colour of a sequence: the look of 
 
 /**
  * One block, wherever it is drawn. `look`: {first, second, refs, cached, lost, clash, level 0..1, label}; first < 0:
- * nobody holds it. With a badge it takes 6.5 pixels more at its right and top.
+ * nobody holds it; of a cached one `content` says what it holds. With a badge it takes 6.5 pixels more at its right and top.
  */
 function drawBlock(ctx, x, y, s, look, colors, fills) {
   const round = s >= 22 ? 3 : s >= 13 ? 2 : 0;
@@ -29,6 +29,7 @@ function drawBlock(ctx, x, y, s, look, colors, fills) {
       ctx.beginPath();
       line(x + inset, y + s - inset, x + s - inset, y + inset);
       ctx.stroke();
+      if (s >= 22 && look.content) drawLetter(ctx, look.content, x, y, s, null, colors);
     }
     return;
   }

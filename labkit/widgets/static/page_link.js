@@ -2,7 +2,7 @@
 
 function pageLink(board) {
   const { data, replay, bar, stage, overlay, left, right, leftView, rightView, rightSide } = board;
-  const { outlines, freed, link, badges, physicalAt, logicalAt } = board;
+  const { outlines, freed, found, link, badges, physicalAt, logicalAt } = board;
 
   /** What the step itself points at: the block it gave, and everything it touched. */
   function stepFocus(step) {
@@ -10,6 +10,7 @@ function pageLink(board) {
     const { kind, seq, block } = replay.records;
     const touched = new Set();
     const gone = new Set();
+    const more = new Set(); // one holder more: found in the cache, or shared
     let target = null;
     const limit = Math.min(to, from + 400);
     for (let i = from; i < limit; i++) {
@@ -17,13 +18,14 @@ function pageLink(board) {
       if (b < 0 || b >= data.numBlocks) continue;
       if (kind[i] === KIND.FREE || kind[i] === KIND.REMOVED) gone.add(b);
       else if (kind[i] <= KIND.COPY || kind[i] === KIND.REUSE || kind[i] === KIND.FILL || kind[i] === KIND.STORED) touched.add(b);
+      if (kind[i] === KIND.SHARE || kind[i] === KIND.REUSE) more.add(b);
       if (seq[i] && (kind[i] === KIND.COPY || (!target && kind[i] <= KIND.SHARE) || (!target && kind[i] === KIND.REUSE))) {
         const index = (replay.tables.get(seq[i]) || NONE).indexOf(b);
         if (index >= 0) target = { block: b, seq: seq[i], index };
       }
     }
     for (const b of touched) gone.delete(b);
-    return { target, touched: [...touched].slice(0, 48), gone: [...gone].slice(0, 48) };
+    return { target, touched: [...touched].slice(0, 48), gone: [...gone].slice(0, 48), more: [...more].slice(0, 48) };
   }
 
   function paintLink() {
@@ -48,7 +50,8 @@ function pageLink(board) {
       if (yy < -1 || yy + board.logical.cell > box.height + 1) return null;
       return { x: box.left - base.left + x, y: box.top - base.top + yy, s: board.logical.cell };
     };
-    const frame = ({ x, y, s }) => `M${x - 0.5} ${y - 0.5}h${s + 1}v${s + 1}h${-s - 1}z`;
+    const frame = ({ x, y, s }, out = 0.5) => `M${x - out} ${y - out}h${s + 2 * out}v${s + 2 * out}h${-s - 2 * out}z`;
+    let doubled = [];
     let marks = [];
     let dashes = [];
     let target = null;
@@ -70,11 +73,14 @@ function pageLink(board) {
       target = focus.target;
       marks = focus.touched.map((b) => squareR(b));
       dashes = focus.gone.map((b) => squareR(b));
+      doubled = focus.more.map((b) => squareR(b));
       near = [...focus.touched, ...focus.gone];
       if (target) marks.push(squareL(target.seq, target.index));
     }
-    outlines.setAttribute("d", marks.filter(Boolean).map(frame).join(""));
-    freed.setAttribute("d", dashes.filter(Boolean).map(frame).join(""));
+    const around = (boxes, out) => boxes.filter(Boolean).map((box) => frame(box, out)).join("");
+    outlines.setAttribute("d", around(marks));
+    freed.setAttribute("d", around(dashes));
+    found.setAttribute("d", around(doubled, 3.5));
     let path = "";
     if (target) {
       const from = squareL(target.seq, target.index);

@@ -13,6 +13,7 @@ function pagePaint(board) {
       second: holders.length > 1 ? holders[1] : -1,
       refs: holders.length,
       cached: replay.cached[block] === 1,
+      content: board.contentOf(block),
       lost: replay.isLost(block),
       clash: replay.clash[block] === 1,
       level: levelOf(amount),
@@ -38,7 +39,7 @@ function pagePaint(board) {
     const changed = [];
     for (let b = 0; b < data.numBlocks; b++) {
       const holders = replay.holders[b];
-      const one = holders.length ? ((holders[0] + 1) & 0xffff) | (((holders.length > 1 ? holders[1] + 1 : 0) & 0xffff) << 16) : 0;
+      const one = !holders.length && replay.cached[b] ? replay.content[b] + 1 : holders.length ? ((holders[0] + 1) & 0xffff) | (((holders.length > 1 ? holders[1] + 1 : 0) & 0xffff) << 16) : 0;
       const two = ((replay.fill[b] + 1) & 0xffff) | (Math.min(255, holders.length) << 16) | (replay.cached[b] << 24) | (replay.clash[b] << 25);
       if (!board.drawn.fresh && board.drawn.a[b] === one >>> 0 && board.drawn.b[b] === two >>> 0) continue;
       board.drawn.a[b] = one;

@@ -11,7 +11,7 @@ function pageWords(board) {
   /** Only what this log shows at some step. */
   function paintLegend() {
     const { seen } = replay;
-    const key = [...seen].sort().join();
+    const key = [...seen, board.finds()].sort().join();
     if (legend.dataset.seen === key) return;
     legend.dataset.seen = key;
     const means = [seen.has("named") ? "letter = sequence" : "", seen.has("fill") && data.blockSize ? "height = fill" : ""].filter(Boolean).join(", ");
@@ -20,7 +20,8 @@ function pageWords(board) {
       [seen.has("shared"), "shared", "shared (badge = references)"],
       [seen.has("clash"), "clash", "two owners: given out twice", "lk-bad"],
       [seen.has("lost"), "lost", "lost: nobody holds it"],
-      [seen.has("cached"), "cached", "cached, reference 0 (slash)"],
+      [seen.has("cached"), "cached", `cached, reference 0 (slash${Object.keys(data.contents || {}).length ? "; small letters = content" : ""})`],
+      [board.finds(), "found", "double outline: found or shared"],
       [data.numBlocks > 0, "free", "free"],
     ];
     legend.replaceChildren(
@@ -62,7 +63,9 @@ function pageWords(board) {
     if (block >= data.numBlocks) return `block ${block} is not in the pool`;
     const holders = replay.holders[block];
     if (replay.isLost(block)) return `block ${block} · lost: nobody holds it`;
-    if (!holders.length) return `block ${block} · ${replay.cached[block] ? "cached, reference 0" : "free"}`;
+    const content = contentOf(block, 40);
+    const holds = content ? ` · content ${content}` : "";
+    if (!holders.length) return `block ${block} · ${replay.cached[block] ? `cached, reference 0${holds}` : "free"}`;
     const parts = holders.slice(0, 4).map((seq) => {
       const index = (replay.tables.get(seq) || NONE).indexOf(block);
       return seq ? board.names[seq] + (index >= 0 ? ` (logical ${index})` : "") : "";
@@ -72,7 +75,13 @@ function pageWords(board) {
     const refs = replay.clash[block] ? " · two owners" : holders.length > 1 ? ` · ${holders.length} references` : "";
     const amount = replay.fill[block];
     const full = amount < 0 ? "" : data.blockSize ? ` · ${amount} of ${data.blockSize} tokens` : ` · ${plural(amount, "token")}`;
-    return `block ${block} · ${who}${refs}${full}`;
+    return `block ${block} · ${who}${refs}${full}${holds}`;
+  }
+
+  /** What a findable block holds, where the log has words for it; the end of it where it is long. */
+  function contentOf(block, longest = 3) {
+    const text = replay.cached[block] ? (data.contents || {})[replay.content[block]] || "" : "";
+    return text.length > longest ? `…${text.slice(1 - longest)}` : text;
   }
 
   function describeAll(c, lost) {
@@ -84,5 +93,5 @@ function pageWords(board) {
     return `Pool of ${plural(data.numBlocks, "block")}: ${c.held - lost} held, ${replay.seen.has("cached") ? `${c.cached} cached, ` : ""}${c.free} free${lost ? `, ${lost} lost` : ""}. ${lines.join(" ")}`;
   }
 
-  return { paintText, describe, labelOf, stopWords: () => clearTimeout(summaryTimer) };
+  return { paintText, describe, contentOf, labelOf, stopWords: () => clearTimeout(summaryTimer) };
 }

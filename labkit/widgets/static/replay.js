@@ -28,6 +28,7 @@ class PoolReplay {
     this.cached = new Uint8Array(this.numBlocks);
     this.fill = new Int32Array(this.numBlocks).fill(-1);
     this.clash = new Uint8Array(this.numBlocks); // allocated to somebody while it was held: a wrong pool
+    this.content = new Int32Array(this.numBlocks).fill(-1); // the number of what was stored last
     this.tables = new Map();
     this.loose = new Set(); // sequences of which the log does not say which logical block is which
     this.status = new Map();
@@ -36,7 +37,7 @@ class PoolReplay {
   snapshot() {
     const tables = new Map();
     for (const [seq, table] of this.tables) if (table.length) tables.set(seq, table.slice());
-    return { at: this.at, holders: this.holders.slice(), cached: this.cached.slice(), fill: this.fill.slice(), clash: this.clash.slice(), tables, loose: new Set(this.loose), status: new Map(this.status) };
+    return { at: this.at, holders: this.holders.slice(), cached: this.cached.slice(), fill: this.fill.slice(), clash: this.clash.slice(), content: this.content.slice(), tables, loose: new Set(this.loose), status: new Map(this.status) };
   }
 
   restore(frame) {
@@ -45,6 +46,7 @@ class PoolReplay {
     this.cached = frame.cached.slice();
     this.fill = frame.fill.slice();
     this.clash = frame.clash.slice();
+    this.content = frame.content.slice();
     this.loose = new Set(frame.loose);
     this.tables = new Map();
     for (const [seq, table] of frame.tables) this.tables.set(seq, table.slice());
@@ -136,7 +138,10 @@ class PoolReplay {
         this.letGo(seq, block);
         break;
       case KIND.STORED:
-        if (known) this.cached[block] = 1;
+        if (known) {
+          this.cached[block] = 1;
+          this.content[block] = arg;
+        }
         break;
       case KIND.REMOVED:
         if (known) this.cached[block] = 0;
