@@ -19,14 +19,15 @@ function stayWhileChecking(root) {
     outputs.style.minHeight = `${place.height}px`;
     outputs.style.position = "relative";
     root.inert = true;
-    root.classList.add("lk-checking");
+    root.classList.replace("lk-check-report", "lk-checking"); // a report no more
+    root.setAttribute("aria-label", "Checking");
     Object.assign(root.style, { position: "absolute", left: place.left, top: place.top, width: place.width, margin: 0 });
     root.querySelector(".lk-tag").replaceWith(h("span", { class: "lk-tag lk-sub", role: "status", text: "checking" }));
     outputs.append(root);
     let quiet = 0; // looks since the cell has ended: a report may take a moment to be drawn, or never come
     const look = setInterval(() => {
       quiet = running() ? 0 : quiet + 1;
-      if (quiet < 15 && !outputs.querySelector(".lk-check-report:not(.lk-checking)")) return;
+      if (quiet < 15 && !outputs.querySelector(".lk-check-report")) return;
       clearInterval(look);
       root.remove();
       outputs.style.minHeight = outputs.style.position = "";
