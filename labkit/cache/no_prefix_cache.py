@@ -53,9 +53,9 @@ class NoPrefixCache:
 
     def allocate(self, n: int) -> list[int] | None:
         """`n` blocks, held once: from the pool, and by evicting; None, and nothing changed, if there are fewer."""
+        if self.num_evictable and not self.make_room(n):
+            return None
         blocks = self.refs.allocate(n)
-        if blocks is None and self.make_room(n):  # by evicting
-            blocks = self.refs.allocate(n)
         self.taken += len(blocks or ())
         return blocks
 

@@ -250,6 +250,27 @@ def test_the_horizon_is_the_step_in_which_something_changes():
     assert len(scheduler.manager.blocks("B")) == 4
 
 
+def test_a_prompt_that_takes_the_rest_of_the_budget_is_known_until_its_last_piece():
+    """A decodes, B has 20 tokens and gets three a step, C waits for its turn."""
+    config = SchedulerConfig(token_budget=4)
+    scheduler = Scheduler(kv_cache_manager(40, 2, yours=False, prefix_cache=None), config)
+    a, b, c = Request("A", [1], 30), Request("B", [2] * 20, 2), Request("C", [3], 1)
+    scheduler.submit(a)
+    scheduler.update(scheduler.schedule(), [7])
+    crowd = Crowd(scheduler, lambda request: 7)
+    scheduler.submit(b)
+    scheduler.submit(c)
+    assert crowd.horizon() == 0, "B may be let in"
+    step = crowd.step()
+    crowd.update(step, step.sampling)
+    assert step.plan == [(b, 3)] and crowd.horizon() == 5 and crowd.piece == (3, 3)
+    assert crowd.advance(4) == [] and (b.computed, crowd.horizon()) == (15, 1)
+    assert crowd.advance(1) == [] and b.computed == b.most_computed == 18 and len(scheduler.manager.blocks("B")) == 9
+    assert crowd.horizon() == 0, "B's last two tokens leave one of the budget, and C may have it"
+    assert crowd.step().plan == [(b, 2), (c, 1)]
+    assert scheduler.totals.computed == 1 + 7 + 18, "A's prompt, a token of A in each step since, and B's pieces"
+
+
 def test_the_horizon_ends_where_memory_does():
     scheduler = Scheduler(kv_cache_manager(4, 2, yours=False, prefix_cache=None), SchedulerConfig(full_sequence=False))
     for name in "AB":
