@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import symtable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,39 @@ def users(name: str) -> list[tuple[str, MasterCell]]:
 
 @cache
 def names(lesson: str) -> dict[str, Any]:
-    """What the cells of a lesson define, over the references."""
+    """What the cells of a lesson define, over the references, as far as one of `users` reads it.
+
+    The rest of the lesson, which may work through whole days of requests, is executed with its notebook.
+    """
+    wanted = set().union(*(bound_and_read(cell.solved_source)[1] for cell in later_cells(lesson)))
+    chosen: list[MasterCell] = []
+    while more := [c for c in cells(lesson) if c not in chosen and bound_and_read(c.solved_source)[0] & wanted]:
+        chosen += more
+        wanted.update(*(bound_and_read(cell.solved_source)[1] for cell in more))
     found: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown, **more: None}
     for cell in cells(lesson):
-        run(cell, found)
+        if cell in chosen:
+            run(cell, found)
     return found
+
+
+def later_cells(lesson: str) -> list[MasterCell]:
+    """The cells of a lesson that use some right answer of any lesson."""
+    targets = {owner.exercise(right.exercise).spec.target for owner, right in RIGHTS}
+    return [cell for target in sorted(targets) for other, cell in users(target) if other == lesson]
+
+
+@cache
+def bound_and_read(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that a cell binds for the cells below it, and those that it may read from cells above it."""
+    top = symtable.symtable(source, "<cell>", "exec")
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    read, tables = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, top.get_children()
+    while tables:
+        table = tables.pop()
+        read |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+        tables += table.get_children()
+    return frozenset(bound), frozenset(read)
 
 
 def run(cell: MasterCell, namespace: dict[str, Any]) -> None:

@@ -249,6 +249,30 @@ def test_every_folder_of_tests_is_run_by_some_group() -> None:
         assert any("/".join(name) in command for command in plain), f"no group runs {'/'.join(name)}"
 
 
+def test_whoever_is_marked_serial_runs_alone(bootstrap) -> None:
+    folders = ["tests/unit", "tests/notebooks"]
+    for file, text in (
+        ("unit/test_a.py", "@pytest.mark.serial\n"),
+        ("unit/test_b.py", ""),
+        ("notebooks/a.py", "serial"),
+    ):
+        path = Path(bootstrap.ROOT) / "tests" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert bootstrap.those_with("mark.serial", folders) == [os.path.join("tests", "unit", "test_a.py")]
+    (Path(bootstrap.ROOT) / "tests" / "notebooks" / "test_c.py").write_text("pytestmark = [pytest.mark.serial]\n")
+    assert len(bootstrap.those_with("mark.serial", folders)) == 2
+    assert [command[-2:] for name, command in bootstrap.test_groups() if name == "alone"] == [["-m", "serial"]]
+
+
+def test_what_tests_start_finds_the_course_compiled(bootstrap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    env = bootstrap.test_environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in env and env["OMP_NUM_THREADS"] == "3"
+    assert bootstrap.environment()["PYTHONDONTWRITEBYTECODE"] == "1", "a lab is left as it was asked for"
+
+
 def test_without_a_command_it_says_what_there_is() -> None:
     for arguments, status in (([], 2), (["help"], 0), (["fly"], 2)):
         done = subprocess.run([sys.executable, str(ROOT / "bootstrap.py"), *arguments], capture_output=True, text=True)
