@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFTEST = str(ROOT / "tests" / "conftest.py")
 SOURCE = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
 
 
@@ -263,6 +264,19 @@ def test_whoever_is_marked_serial_runs_alone(bootstrap) -> None:
     (Path(bootstrap.ROOT) / "tests" / "notebooks" / "test_c.py").write_text("pytestmark = [pytest.mark.serial]\n")
     assert len(bootstrap.those_with("mark.serial", folders)) == 2
     assert [command[-2:] for name, command in bootstrap.test_groups() if name == "alone"] == [["-m", "serial"]]
+
+
+def test_dear_files_begin_first(bootstrap, pytestconfig: pytest.Config) -> None:
+    class Item(str):
+        def get_closest_marker(self, name: str) -> str | None:
+            return name if self in ("c", "d") else None
+
+    (ours,) = (p for p in pytestconfig.pluginmanager.get_plugins() if getattr(p, "__file__", "") == CONFTEST)
+    items = [Item(name) for name in "abcde"]
+    ours.pytest_collection_modifyitems(items)
+    assert items == ["c", "d", "a", "b", "e"]
+    (units,) = (command for name, command in bootstrap.test_groups() if name == "units")
+    assert "--no-loadscope-reorder" in units, "else the file with the most tests begins first"
 
 
 def test_what_tests_start_finds_the_course_compiled(bootstrap, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,6 @@ from labkit.bench import bench_commands, cache_bench, stress, stress_commands
 from labkit.bench.cache_bench import APPENDS, OurManager, Textbook, bench_sizes, serve
 from labkit.bench.token_workload import system_prompts
 
-pytestmark = pytest.mark.early
-
 KEYS = {"append_us", "append_bulk_us", "allocate_us", "free_us", "lookup_hit_us", "hit_rate", "evictions"}
 
 

@@ -15,6 +15,8 @@ from labkit import specs
 from labkit.grading import commands
 from labkit.grading.solutions import solutions
 
+pytestmark = pytest.mark.early
+
 IDS = [e.id for e in specs.lesson("04").exercises]
 POOL = """
 class BlockPool:
