@@ -389,6 +389,8 @@ def set_theme(page: Any, dark: bool) -> None:
            }""",
         arg=dark,
     )
+    # Widgets that draw hear of it then, and draw in the next frame.
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def shoot(page: Any, name: str, locator: Any = None) -> Path:
