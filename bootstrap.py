@@ -299,12 +299,12 @@ def test_groups():
         ("format", [*ruff, "format", "--check", "."]),
         ("style", [*ruff, "check", "--output-format", "concise", "."]),
         ("types", [VENV_PYTHON, "-m", "mypy"]),
-        ("units", pytest + units + spread(4, "loadfile") + coverage()),
+        ("units", pytest + units + spread(4, "loadfile") + ["--no-loadscope-reorder"] + coverage()),
         ("library", pytest + quick + spread(2, "worksteal")),
     ]
     if notebooks:
         groups.append(("notebooks", pytest + notebooks + spread(3, "worksteal")))
-    groups.append(("alone", pytest + units + quick + notebooks + ["-m", "serial"]))
+    groups.append(("alone", pytest + those_with("mark.serial", units + quick + notebooks) + ["-m", "serial"]))
     if browser:
         # A page on a busy machine can be late for reasons of the browser's. A test that fails is tried once more, and
         # is named in the summary and counted as "rerun" where that passes: a fault of ours fails twice.
@@ -332,6 +332,17 @@ def coverage():
     return ["--cov=labkit", "--cov-report=term:skip-covered"]
 
 
+def test_environment():
+    """The variables that tests see."""
+    env = environment()
+    # Workers that each take a thread per core wait for each other: measured, that is several times slower.
+    env.setdefault("OMP_NUM_THREADS", "1")
+    env["COVERAGE_CORE"] = "sysmon"
+    # Images for containers set this. Hundreds of workers, kernels and commands would then each compile the course anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return env
+
+
 def explore():
     """Run the tests that draw random examples with fresh ones; the seed it prints draws the same again."""
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(2**32))
@@ -339,7 +350,8 @@ def explore():
     say(f"Fresh examples, from seed {seed}. {again}")
     profile = ["--hypothesis-profile", "explore", "--hypothesis-seed", seed]
     status, _ = run_group(
-        [VENV_PYTHON, "-m", "pytest", "tests/properties", "tests/unit", "-m", "hypothesis", *profile], environment()
+        [VENV_PYTHON, "-m", "pytest", "tests/properties", "tests/unit", "-m", "hypothesis", *profile],
+        test_environment(),
     )
     say(f"Seed {seed}: {'nothing found' if status == 0 else 'see above'}. {again}")
     return status
@@ -352,6 +364,20 @@ def existing(folders):
         for folder in folders
         if any(name.startswith("test_") for _, _, names in os.walk(os.path.join(ROOT, folder)) for name in names)
     ]
+
+
+def those_with(text, folders):
+    """The files of tests in which a text stands: to import all, for their marks, takes longer than to run these."""
+    found = []
+    for folder in folders:
+        for place, _, names in os.walk(os.path.join(ROOT, folder)):
+            for name in names:
+                path = os.path.join(place, name)
+                if name.startswith("test_") and name.endswith(".py"):
+                    with open(path, encoding="utf-8") as file:
+                        if text in file.read():
+                            found.append(os.path.relpath(path, ROOT))
+    return sorted(found)
 
 
 def run_group(command, env):
@@ -390,10 +416,7 @@ def total(lines):
 
 
 def run_tests():
-    env = environment()
-    # Workers that each take a thread per core wait for each other: measured, that is several times slower.
-    env.setdefault("OMP_NUM_THREADS", "1")
-    env["COVERAGE_CORE"] = "sysmon"
+    env = test_environment()
     results, started = [], time.time()
     groups = test_groups()
     for number, (name, command) in enumerate(groups, 1):

@@ -92,7 +92,7 @@ def warm(torch: bool = False) -> None:
 
 
 def _preload(torch: bool) -> tuple[str, ...]:
-    return ("labkit.grading.job", "hypothesis.stateful", *(["torch"] if torch else []))
+    return ("labkit.grading.job", *(["torch"] if torch else []))
 
 
 def _verdict(outcome: host.Outcome, spec: Specification) -> Verdict:

@@ -380,9 +380,17 @@ def save(page: Any) -> None:
 def set_theme(page: Any, dark: bool) -> None:
     """Turn JupyterLab dark or light and wait until the page says so."""
     command(page, "apputils:change-theme", {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"})
-    wanted = "false" if dark else "true"
-    page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=wanted)
-    page.wait_for_timeout(400)  # the style sheet that follows the attribute
+    # The style sheet follows the attribute: its lightest colour is white in the one theme, and dark in the other.
+    page.wait_for_function(
+        """(dark) => {
+             const lightest = getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim();
+             const told = document.body.dataset.jpThemeLight === 'false';
+             return told === dark && lightest !== '' && (lightest !== 'white') === dark;
+           }""",
+        arg=dark,
+    )
+    # Widgets that draw hear of it then, and draw in the next frame.
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def shoot(page: Any, name: str, locator: Any = None) -> Path:

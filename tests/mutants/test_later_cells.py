@@ -6,11 +6,14 @@ kernel, each over the names that the whole notebook defines.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
+import symtable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -53,11 +56,59 @@ def users(name: str) -> list[tuple[str, MasterCell]]:
 
 @cache
 def names(lesson: str) -> dict[str, Any]:
-    """What the cells of a lesson define, over the references."""
+    """What the cells of a lesson define, over the references, as far as one of `users` reads it.
+
+    The rest of the lesson, which may work through whole days of requests, is executed with its notebook.
+    """
+    above = cells(lesson)
+    read = [(name, len(above)) for cell in later_cells(lesson) for name in bound_and_read(cell.solved_source)[1]]
+    chosen: set[int] = set()
+    while read:
+        name, end = read.pop()
+        last = next((i for i in reversed(range(end)) if name in bound_and_read(above[i].solved_source)[0]), None)
+        if last is not None and last not in chosen:
+            chosen.add(last)
+            read += [(more, last) for more in bound_and_read(above[last].solved_source)[1]]
     found: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown, **more: None}
-    for cell in cells(lesson):
-        run(cell, found)
+    for i in sorted(chosen):
+        run(above[i], found)
     return found
+
+
+def copied(known: dict[str, Any]) -> dict[str, Any]:
+    """The same names, for cells to write over. A lesson's functions look there for what they read, as in a kernel."""
+    found = dict(known)
+    for name, value in known.items():
+        if isinstance(value, FunctionType) and value.__globals__ is known:
+            found[name] = FunctionType(value.__code__, found, name, value.__defaults__, value.__closure__)
+            found[name].__kwdefaults__ = value.__kwdefaults__
+    return found
+
+
+def later_cells(lesson: str) -> list[MasterCell]:
+    """The cells of a lesson that use some right answer of any lesson."""
+    targets = {owner.exercise(right.exercise).spec.target for owner, right in RIGHTS}
+    return [cell for target in sorted(targets) for other, cell in users(target) if other == lesson]
+
+
+@cache
+def bound_and_read(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that a cell binds for the cells below it, and those that it reads from cells above it."""
+    bound: set[str] = set()
+    read: set[str] = set()
+    for statement in ast.parse(source).body:
+        top = symtable.symtable(ast.unparse(statement), "<statement>", "exec")
+        here = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+        asked, tables = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, top.get_children()
+        while tables:
+            table = tables.pop()
+            asked |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+            tables += table.get_children()
+        if not isinstance(statement, ast.Assign | ast.AugAssign):  # the others bind a name before they read it
+            asked -= here
+        read |= asked - bound
+        bound |= here
+    return frozenset(bound), frozenset(read)
 
 
 def run(cell: MasterCell, namespace: dict[str, Any]) -> None:
@@ -82,7 +133,7 @@ def test_the_cells_that_use_a_right_answer_run(
 ) -> None:
     target = lesson.exercise(right.exercise).spec.target
     later = [(other, cell) for other, cell in users(target) if right.name not in DEEP or cell.id != "time"]
-    known = {other: dict(names(other)) for other, _ in later}
+    known = {other: copied(names(other)) for other, _ in later}
     monkeypatch.setattr(engine, "_passed", lambda: {(lesson.key, right.exercise): right.source})
     if target in engine.exported():
         assert engine.Parts().is_yours(target)

@@ -154,9 +154,10 @@ def nbval(prepared_home: Path, tmp_path: Path) -> Callable[..., None]:
         command = [
             sys.executable, "-m", "pytest", form, str(copy), "--nbval-cell-timeout=600", "--nbval-current-env",
             f"--nbval-sanitize-with={SANITIZE}", "--rootdir", str(copy.parent), "-c", os.devnull,
-            "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:timeout", "-q", "--tb=short",
+            "-p", "nbval.plugin", "-p", "no:cacheprovider", "-q", "--tb=short",
         ]  # fmt: skip
         env = kernel_environment(prepared_home, tmp_path) | {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter")}
+        env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of all plugins that are installed, this takes one
         env.pop("PYTEST_ADDOPTS", None)
         done = subprocess.run(command, env=env, cwd=copy.parent, capture_output=True, text=True, timeout=seconds)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -19,6 +19,8 @@ from labkit.grading.progress import Progress
 from labkit.widgets import mount
 from labkit.widgets.base import VIEW_MIME
 
+pytestmark = pytest.mark.early
+
 TINY = Path(__file__).parents[1] / "notebooks" / "fixtures" / "tiny.py"
 PLAIN = """\
 # %% [markdown] id="title"

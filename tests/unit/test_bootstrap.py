@@ -16,6 +16,7 @@ import pytest
 from nbconvert.preprocessors import Preprocessor
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFTEST = str(ROOT / "tests" / "conftest.py")
 SOURCE = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
 
 
@@ -257,6 +258,43 @@ def test_every_folder_of_tests_is_run_by_some_group() -> None:
     for folder in sorted({path.parent for path in (ROOT / "tests").rglob("test_*.py")}):
         name = folder.relative_to(ROOT).parts[:2]
         assert any("/".join(name) in command for command in plain), f"no group runs {'/'.join(name)}"
+
+
+def test_whoever_is_marked_serial_runs_alone(bootstrap) -> None:
+    folders = ["tests/unit", "tests/notebooks"]
+    for file, text in (
+        ("unit/test_a.py", "@pytest.mark.serial\n"),
+        ("unit/test_b.py", ""),
+        ("notebooks/a.py", "serial"),
+    ):
+        path = Path(bootstrap.ROOT) / "tests" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert bootstrap.those_with("mark.serial", folders) == [os.path.join("tests", "unit", "test_a.py")]
+    (Path(bootstrap.ROOT) / "tests" / "notebooks" / "test_c.py").write_text("pytestmark = [pytest.mark.serial]\n")
+    assert len(bootstrap.those_with("mark.serial", folders)) == 2
+    assert [command[-2:] for name, command in bootstrap.test_groups() if name == "alone"] == [["-m", "serial"]]
+
+
+def test_dear_files_begin_first(bootstrap, pytestconfig: pytest.Config) -> None:
+    class Item(str):
+        def get_closest_marker(self, name: str) -> str | None:
+            return name if self in ("c", "d") else None
+
+    (ours,) = (p for p in pytestconfig.pluginmanager.get_plugins() if getattr(p, "__file__", "") == CONFTEST)
+    items = [Item(name) for name in "abcde"]
+    ours.pytest_collection_modifyitems(items)
+    assert items == ["c", "d", "a", "b", "e"]
+    (units,) = (command for name, command in bootstrap.test_groups() if name == "units")
+    assert "--no-loadscope-reorder" in units, "else the file with the most tests begins first"
+
+
+def test_what_tests_start_finds_the_course_compiled(bootstrap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    env = bootstrap.test_environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in env and env["OMP_NUM_THREADS"] == "3"
+    assert bootstrap.environment()["PYTHONDONTWRITEBYTECODE"] == "1", "a lab is left as it was asked for"
 
 
 def test_without_a_command_it_says_what_there_is() -> None:

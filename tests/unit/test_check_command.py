@@ -17,6 +17,8 @@ from labkit.grading import commands
 from labkit.grading.solutions import solutions
 from labkit.grading.source import strip_magic
 
+pytestmark = pytest.mark.early
+
 IDS = [e.id for e in specs.lesson("04").exercises]
 POOL = """
 class BlockPool:

@@ -32,6 +32,8 @@ from labkit.errors import DrillError
 from labkit.observe.alerts import firings
 from labkit.observe.series import Series
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(DRILLS)
 RNG = np.random.default_rng(0)

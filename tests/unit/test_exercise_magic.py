@@ -15,6 +15,8 @@ from labkit.errors import ProgressError
 from labkit.grading.progress import Progress
 from labkit.sandbox import host
 
+pytestmark = pytest.mark.early
+
 RIGHT = "def blocks_needed(num_tokens, block_size):\n    return -(-num_tokens // block_size)\n"
 WRONG = "def blocks_needed(num_tokens, block_size):\n    return num_tokens // block_size\n"
 

@@ -19,6 +19,8 @@ from labkit.simulate.prefix_workload import MOONCAKE_CONVERSATION, draw_conversa
 from labkit.simulate.traces import Trace
 from labkit.simulate.workload import draw
 
+pytestmark = pytest.mark.early
+
 MAKERS = {
     "conversations": lambda seed: draw_conversations(800, seed),
     "cyclic scan": lambda seed: cyclic_scan(30, 4, 2),

@@ -16,6 +16,8 @@ from labkit.grading import report, runner
 from labkit.grading.verdict import Verdict
 from labkit.sandbox import host
 
+pytestmark = pytest.mark.early
+
 GOOD = """
 class BlockPool:
     def __init__(self, num_blocks):

@@ -12,6 +12,8 @@ from labkit.grading import report, runner
 from labkit.grading.verdict import Verdict
 from labkit.sandbox import host
 
+pytestmark = pytest.mark.early
+
 GOOD = """{top}
 class BlockPool:
     {head}

@@ -21,6 +21,8 @@ from labkit.errors import CheckpointError, ModelFetchError
 from labkit.serving import commands, gguf_import, hub, weights, wheel
 from labkit.serving.files import NoSpace, sha256_of
 
+pytestmark = pytest.mark.early
+
 __all__ = ["gguf_root"]
 
 

@@ -31,6 +31,8 @@ from labkit.simulate.prefix_patterns import cyclic_scan
 from labkit.simulate.prefix_workload import draw_conversations
 from labkit.simulate.tournament import Entrant, tournament
 
+pytestmark = pytest.mark.early
+
 LRU = """
 import heapq
 class MyPolicy:

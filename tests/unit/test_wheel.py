@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     "pyproject.toml",
@@ -139,10 +141,13 @@ def test_a_wrong_answer_is_rejected_there_too(installed: Installed) -> None:
 
 
 def test_right_answers_are_accepted_there_too(installed: Installed) -> None:
-    # Every lesson's specification finds in the wheel what it needs, and its whole check goes to its end there. What the
-    # search draws comes from one seed, so the checkout's tests of the other right answers hold for both homes.
+    # Every specification finds in the wheel what it needs, and each check goes to its end there: all witnesses, and the
+    # first examples of the search. What it draws comes from one seed, so the checkout's tests of the many others and of
+    # the other right answers hold for both homes.
     code = (
-        "import sys, labkit, pytest; assert labkit.__file__.startswith(sys.prefix), labkit.__file__;"
+        "import sys, labkit, pytest; assert labkit.__file__.startswith(sys.prefix), labkit.__file__\n"
+        "from labkit import specs\n"
+        "for exercise in [e for lesson in specs.lessons() for e in lesson.exercises]: exercise.spec.examples = 10\n"
         "sys.exit(pytest.main(sys.argv[1:]))"
     )
     place = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, ROOT / "tests" / "mutants"]
