@@ -37,13 +37,18 @@ doctor.show()
 # %% [markdown] id="destination"
 # ## Where the course leads
 #
-# In a moment, a small language model (SmolLM2, 135 million parameters) answers three questions at once, on your
+# In a moment, a language model (SmolLM2, 135 million parameters) answers three questions at once, on your
 # processor. It is small, a sixtieth of the size of the model that a server runs further down this page. Its sentences are
 # fluent, and some of what they say is wrong; you are here to look at its memory.
 #
 # A model reads and writes **tokens**: words or pieces of words. While it works, it has to remember something about every
 # token so far, of the question as well as of the answer: its **keys and values**, which lesson 01 explains. They are kept
-# in a memory that is cut into **blocks** of 16 tokens. Run the next cell: it shows that memory, still empty.
+# in a memory that is cut into **blocks** of 16 tokens.
+#
+# The next cell shows that memory, still empty. *Physical blocks* are the memory itself, in the order in which its 24
+# blocks lie there. *Logical blocks* will be what each request holds, in the order of its text; the number under one says
+# which physical block it is. Colour and letter of a block say whose it is, and its height how full it is. (*Cached* stays
+# at 0 here; caching comes in lesson 07.)
 
 # %% id="destination-picture" tags=["nbval-ignore-output"]
 from labkit.observe.events import EventLog
@@ -56,37 +61,31 @@ table = PageTable(log, live=True, title=f"{model.name}: three requests share 24 
 table
 
 # %% [markdown] id="watch"
-# The *physical blocks* are the memory: 24 blocks, in the order in which they lie there. The *logical blocks* are what each
-# request holds, in the order of its text; the number under one says which physical block it is. Colour and letter of a
-# block say whose it is, and its height how full it is. (*Cached* stays at 0 here; caching comes in lesson 07.)
-#
-# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the picture above it. Each question
-# is read first, then all three answers grow together, a token at a time, and each is cut off after 56 tokens. (A question
-# takes more blocks than you would think: the model also gets a few tokens that say who speaks.)
+# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the picture above. The questions are
+# read first. Then the three answers grow together, a token at a time, until each has 56 tokens and is cut off.
 
 # %% id="destination-live" tags=["nbval-ignore-output"]
+questions = ["Why is the sky blue?", "What do bees do all day?", "Tell me about Paris."]
+answers = model.generate_many(questions, max_new_tokens=56, stop=False,
+                              num_blocks=24, log=log, release=False)
+table.close_live()
+
+# %% [markdown] id="about-answers"
+# And this is what it wrote:
+
+# %% id="destination-answers" tags=["nbval-ignore-output"]
 import textwrap
 
 from labkit import engine
 
-questions = {
-    "A": "Why is the sky blue?",
-    "B": "What do bees do all day?",
-    "C": "Tell me about Paris.",
-}
-answers = model.generate_many(
-    list(questions.values()), requests=list(questions), max_new_tokens=56, stop=False,
-    num_blocks=24, log=log, release=False,
-)
-table.close_live()
 print("The pool that handed out the blocks:", engine.owner("block_pool"))
-for name, answer in zip(questions, answers):
-    print(f"\n{name}: {questions[name]}")
+for name, question, answer in zip("ABC", questions, answers):
+    print(f"\n{name}: {question}")
     print(textwrap.indent(textwrap.fill(answer.text.strip() + " ...", 80), "   "))
 
 # %% [markdown] id="after-destination"
-# The text is the small model's own, mistakes included. Three things to notice in the picture, because the whole course is
-# about them.
+# So much for the text. Three things to notice in the picture, because the whole course is about them. (A question takes more
+# blocks than you would think: the model also gets a few tokens that say who speaks.)
 #
 # - **The blocks of one answer do not lie side by side.** Each question was read in one go, so its first blocks are
 #   neighbours. But the three answers grew at the same time, and each new block was whichever was free: no two blocks that

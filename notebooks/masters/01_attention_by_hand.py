@@ -284,10 +284,10 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 # reference, as long as yours has not passed). What comes out must be what the model computes there itself.
 #
 # To see the weights, there is a trick: let the values be the rows of the identity matrix. Then the mixture *is* the list
-# of weights. Look at the row of *it*: in this head of SmolLM2 most of its weight goes to *dog*. Then write a sentence of
-# your own, or look into another head, and run the cell again. (In layer 16, head 0, most tokens look at the one before
-# them. Many heads give nearly all weight to the very first token, where they seem to look when there is nothing for them
-# to find: an *attention sink*; Xiao et al., 2023.)
+# of weights. Look at the rows of *bites*, *it* and *hungry*: in this head of SmolLM2 each gives most of its weight to
+# *dog*. Then write a sentence of your own, or look into another head, and run the cell again. (In layer 16, head 0, most
+# tokens look at the one before them. Many heads give nearly all weight to the very first token, where they seem to look
+# when there is nothing for them to find: an *attention sink*; Xiao et al., 2023.)
 
 # %% id="real-head" tags=["nbval-ignore-output"]
 from labkit.mine import causal_attend
@@ -524,7 +524,7 @@ lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run is slower: 
 timed = lm.generate(ids, max_new_tokens=8, stop=False)
 prefill = timed.prefill_s * 1e3
 decode = min(timed.step_s) * 1e3  # the least disturbed step
-print(f"{lm.name}: prefill of {len(ids)} tokens {prefill:.0f} ms, a decode step {decode:.1f} ms")
+print(f"{lm.name}: prefill {prefill:.0f} ms, a decode step {decode:.1f} ms")
 print(f"{len(ids)} times the rows, {prefill / decode:.0f} times as long")
 
 # %% [markdown] id="time-after"

@@ -87,7 +87,7 @@ def test_the_sentences_under_the_picture_are_true_of_it(three_answers: dict[str,
         # "Only the last block of each answer is part full."
         fills = [state.fill[b] for b in blocks]
         assert fills[:-1] == [16] * (len(blocks) - 1) and 0 < fills[-1] < 16
-        # "each is cut off after 56 tokens"
+        # "until each has 56 tokens and is cut off"
         assert len(answer.token_ids) == 56
     # "Had the answers been twice as long, one of them would have found no block free."
     held = sum(len(blocks) for blocks in tables(log).values())
@@ -111,9 +111,8 @@ def test_the_picture_stands_in_a_cell_above_the_one_that_fills_it(three_answers:
 
 def test_the_questions_are_as_long_for_smollm2_as_the_picture_takes_them_to_be(real_model_dir: Path) -> None:
     lm = load(real_model_dir)
-    source = cells("00")["destination-live"].source
-    questions = dict(re.findall(r'"([ABC])": "([^"]+)"', source))
-    assert {name: len(lm.prompt_ids(text)) for name, text in questions.items()} == SMOLLM2_PROMPTS
+    questions = re.findall(r'"([^"]+)"', cells("00")["destination-live"].source.splitlines()[0])
+    assert [len(lm.prompt_ids(text)) for text in questions] == list(SMOLLM2_PROMPTS.values())
 
 
 def test_the_model_is_a_sixtieth_of_the_server_s() -> None:
@@ -204,7 +203,7 @@ def test_the_real_head_runs_on_the_learner_s_own_code(fresh_home: Path, capsys: 
     assert names["sentence"] == "The dog bites the man because it is hungry."
 
 
-def test_it_looks_at_the_dog(real_model_dir: Path) -> None:
+def test_bites_it_and_hungry_look_at_the_dog(real_model_dir: Path) -> None:
     lm = load(real_model_dir)
     source = cells("01")["real-head"].source
     sentence = re.search(r'sentence = "(.+)"', source)[1]
@@ -214,7 +213,8 @@ def test_it_looks_at_the_dog(real_model_dir: Path) -> None:
     rows = by_hand.causal_attend(real.Q, real.K, real.V)
     assert torch.allclose(rows, real.rows, atol=0.02, rtol=0.02)
     weights = by_hand.causal_attend(real.Q, real.K, torch.eye(len(rows)))
-    assert weights[real.pieces.index(" it"), real.pieces.index(" dog")] > 0.5
+    for token in (" bites", " it", " hungry"):
+        assert weights[real.pieces.index(token), real.pieces.index(" dog")] > 0.5
     before = one_head(lm, sentence, 16, 0)
     weights = by_hand.causal_attend(before.Q, before.K, torch.eye(len(rows)))
     assert sum(int(weights[i].argmax()) == i - 1 for i in range(1, len(rows))) > len(rows) / 2
