@@ -86,7 +86,7 @@ class Report(tuple[Finding, ...]):
         def cell(text: str) -> str:
             return text.replace("|", "\\|").replace("\n", " ")
 
-        rows = ["| | what | found | what it changes, and how to mend it |", "|---|---|---|---|"]
+        rows = ["| | what | found | what it changes, and what to do |", "|---|---|---|---|"]
         for finding in self:
             state = "**problem**" if finding.state == "problem" else finding.state
             rest = " ".join(text for text in (finding.means, finding.mend) if text)

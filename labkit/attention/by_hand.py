@@ -17,7 +17,7 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
 
     Args:
         q: the query, [d].
-        K: the keys, one a row, [n, d], dtype of q.
+        K: the keys, one per row, [n, d], dtype of q.
 
     Returns:
         [n]: the dot product of q with each key, divided by sqrt(d). The division keeps the spread of the scores the

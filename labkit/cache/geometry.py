@@ -3,12 +3,12 @@
 For every token of every sequence a model keeps what attention will want to read again: in each layer
 one key and one value for each KV head. That is all there is to it:
 
-    bytes a token = 2 (key and value) * layers * KV heads * head dimension * bytes a value
+    bytes per token = 2 (key and value) * layers * KV heads * head dimension * bytes per value
 
 What sets models apart is the number of KV heads. Multi-head attention (MHA) has one for each query
 head; grouped-query attention (GQA, Ainslie et al. 2023) lets a group of query heads share one;
 multi-query attention (MQA, Shazeer 2019) has one in all. Latent attention (MLA, DeepSeek-V2, 2024)
-keeps no heads but one compressed vector a layer from which keys and values are computed again, plus a
+keeps no heads but one compressed vector per layer from which keys and values are computed again, plus a
 small key that carries the position; so there is no factor 2.
 
 The second half of this file does what a serving engine does when it starts: give the memory left over
@@ -162,7 +162,7 @@ def kv_bytes_per_sequence(
     """Bytes that a sequence of `num_tokens` holds on one GPU.
 
     Layers with a window keep at most the window. Sizes are rounded up to whole blocks; an engine that
-    frees blocks as they leave the window holds up to one block a layer more, between two frees.
+    frees blocks as they leave the window holds up to one block per layer more, between two frees.
     """
     a_layer = kv_bytes_per_token(shape, bytes_per_value, tensor_parallel) // shape.num_layers
 

@@ -36,10 +36,15 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None, plan: AttentionPlan | None) -> Tensor:
         """[tokens, hidden] -> [tokens, hidden]."""
+        q, k, v = self.vectors(x)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        return self.o_proj(attend(q, k, v, cache, self.layer, plan).flatten(-2))
+
+    def vectors(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[tokens, hidden] -> queries [tokens, q_heads, d], keys and values [tokens, kv_heads, d], not yet rotated."""
         q = self.q_proj(x).unflatten(-1, (self.q_heads, self.head_dim))
         k = self.k_proj(x).unflatten(-1, (self.kv_heads, self.head_dim))
         v = self.v_proj(x).unflatten(-1, (self.kv_heads, self.head_dim))
         if self.query_key_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        return self.o_proj(attend(q, k, v, cache, self.layer, plan).flatten(-2))
+        return q, k, v

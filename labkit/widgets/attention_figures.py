@@ -84,34 +84,46 @@ def seen_table(n: int) -> None:
         axes.set_title("Which query sees which key", pad=22)
 
 
-def weight_table(weights: Any) -> None:
+MOST_SHADE = 0.75
+"""How far a weight of 1 is on the way to `FULL`: dark ink is still 4.5:1 on it, and no shade needs white letters."""
+
+
+def weight_shade(weight: float) -> str:
+    """Colour of a cell that holds a weight from 0 to 1, as #rrggbb."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    return to_hex(LinearSegmentedColormap.from_list("weight", [_C["free"], FULL])(MOST_SHADE * weight))
+
+
+def weight_table(weights: Any, tokens: Sequence[str] = ()) -> None:
     """Causal weights: row i holds what query i gives to keys 0 to i.
 
     Args:
         weights: [n, n], a tensor or an array.
+        tokens: the text of each token, written beside its row and above its column; else q0, k0 and so on.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
-    shades = LinearSegmentedColormap.from_list("weight", [_C["free"], FULL])
     n = len(weights)
-    with _figure(4.8, 3.8) as axes:
+    small = n > 8
+    with _figure(*((8.0, 6.4) if small else (4.8, 3.8))) as axes:
         for i in range(n):
             for j in range(n):
                 if j > i:
                     _cell(axes, i, j, _C["panel"], _C["line"], hatched=True)
                     continue
                 weight = float(weights[i][j])
-                _cell(axes, i, j, shades(weight))
+                _cell(axes, i, j, weight_shade(weight))
+                words = f"{weight:.2f}".removeprefix("0") if small else f"{weight:.2f}"
                 axes.text(
-                    j + 0.5,
-                    i + 0.52,
-                    f"{weight:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize=9,
-                    color=_C["onfill"] if weight > 0.6 else _C["ink"],
+                    j + 0.5, i + 0.52, words, ha="center", va="center", fontsize=8 if small else 9, color=_C["ink"]
                 )
-        _names(axes, [f"q{i}" for i in range(n)], [f"k{j}" for j in range(n)])
+        if tokens:
+            plain = [token.strip().replace("$", r"\$") or "\u2423" for token in tokens]
+            _names(axes, plain, plain)
+            axes.tick_params(axis="x", labelrotation=45)
+            for label in axes.get_xticklabels():
+                label.set(ha="left", rotation_mode="anchor")
+        else:
+            _names(axes, [f"q{i}" for i in range(n)], [f"k{j}" for j in range(n)])
         axes.set_title("Weights: each row sums to 1", pad=22)
 
 
@@ -140,7 +152,7 @@ def _head(axes: Axes, x: float, y: float, marker: str, color: str, name: str) ->
 
 
 def two_phases(prompt: int, answer: int) -> None:
-    """Every score of a request as a cell: the prompt's rows at once, then a row a step.
+    """Every score of a request as a cell: the prompt's rows at once, then a row per step.
 
     Args:
         prompt: tokens of the prompt.
@@ -170,52 +182,67 @@ def two_phases(prompt: int, answer: int) -> None:
         axes.set_title("key of token", fontsize=10, fontweight="normal", color=_C["dim"], pad=20)
 
 
+def step_parts(prompt: int) -> dict[str, float]:
+    """Milliseconds of a step of Llama-3.1-8B on an H100, by the cost model that the simulations of this course use.
+
+    Returns:
+        "fixed": what a step takes before it holds a single row (each step reads all weights once); "prefill" and
+        "decode": what a prompt of `prompt` tokens, and one row that follows as many, add to it.
+    """
+    from labkit.cache.geometry import model
+    from labkit.simulate.cost_model import CARDS, cost_model
+
+    cost = cost_model(CARDS["H100"], model("Llama-3.1-8B"))
+    fixed = cost.seconds(0, 0, 0)
+    prefill = cost.seconds(prompt, prompt, prompt * (prompt + 1) // 2) - fixed
+    decode = cost.seconds(1, prompt + 1, prompt + 1) - fixed
+    return {"fixed": 1e3 * fixed, "prefill": 1e3 * prefill, "decode": 1e3 * decode}
+
+
 def shared_steps(prompt: int, before: int = 4, after: int = 5) -> None:
     """Two requests of one server in time: an answer being written, and a prompt that arrives.
 
-    A step is drawn as long as it has rows, with every row taking the same time. Other work of a step is left out.
+    Each step is a fixed part and what its rows add, to scale (`step_parts`), except that a decode row, which adds too
+    little to be seen, is drawn as a line.
 
     Args:
-        prompt: tokens of the prompt that arrives.
+        prompt: tokens of the prompt that arrives; the other answer follows as many.
         before, after: steps of the other answer before and after it.
     """
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Patch, Rectangle
 
-    with _figure(7.5, 2.0) as axes:
-        time = 0
+    ms = step_parts(prompt)
+    with _figure(7.5, 2.9) as axes:
+        time = 0.0
         for step in range(before + 1 + after):
-            rows = {"other": 1, "yours": 0 if step < before else prompt if step == before else 1}
-            length = sum(rows.values())
-            for y, who, color in ((0, "other", OTHER), (1, "yours", FULL)):
-                if rows[who]:
-                    hatch = "///" if who == "other" else None
-                    face = _C["panel"] if hatch else color
-                    axes.add_patch(
-                        Rectangle(
-                            (time + 0.08, y + 0.12),
-                            length - 0.16,
-                            0.62,
-                            linewidth=0.9,
-                            edgecolor=color,
-                            facecolor=face,
-                            hatch=hatch,
-                        )
-                    )
-                    axes.plot(time + length, y + 0.02, marker="v", markersize=5, color=_C["ink"], clip_on=False)
+            rows = 2 * ms["decode"] if step > before else ms["decode"]
+            rows += ms["prefill"] if step == before else 0.0
+            length = ms["fixed"] + rows
+            axes.add_patch(
+                Rectangle((time + 0.5, 0.1), ms["fixed"] - 0.5, 1.7, facecolor=_C["cached"], edgecolor=_C["edge"],
+                          linewidth=0.8)
+            )  # fmt: skip
             if step == before:
-                for y, words in ((0, "the same step: no word until it ends"), (1, f"prefill: {prompt} rows")):
-                    axes.text(
-                        time + length / 2,
-                        y + 0.44,
-                        words,
-                        ha="center",
-                        va="center",
-                        fontsize=9,
-                        color=_C["onfill"] if y else _C["ink"],
-                        bbox=None if y else {"facecolor": _C["panel"], "edgecolor": "none", "pad": 2},
-                    )
+                axes.add_patch(Rectangle((time + ms["fixed"], 1.0), ms["prefill"], 0.8, facecolor=FULL, linewidth=0))
+                axes.text(time + ms["fixed"] + ms["prefill"] / 2, 1.4, f"your prompt: {prompt:,} rows", ha="center",
+                          va="center", fontsize=9, color=_C["onfill"])  # fmt: skip
+                axes.text(time + ms["fixed"] + ms["prefill"] / 2, 0.55, "no word until the step ends", ha="center",
+                          va="center", fontsize=9, color=_C["ink"])  # fmt: skip
+            at = time + ms["fixed"]
+            axes.plot([at, at], [0.1, 1.0 if step >= before else 1.8], color=OTHER, linewidth=3, solid_capstyle="butt")
+            if step > before:
+                axes.plot([at, at], [1.0, 1.8], color=FULL, linewidth=3, solid_capstyle="butt")
             time += length
-        axes.set(xlim=(0, time + 0.3), ylim=(1.95, -0.25))
-        axes.set_xlabel("time, in rows computed")
-        axes.set_yticks([0.43, 1.43], labels=["the other\nanswer", "your\nrequest"])
+            for y, color, writes in ((-0.1, OTHER, True), (-0.42, FULL, step >= before)):
+                if writes:
+                    axes.plot(time, y, marker="v", markersize=5, color=color, clip_on=False)
+        axes.set(xlim=(0, time + 1), ylim=(2.0, -0.65))
+        axes.set_xlabel("milliseconds: an 8B model on an H100, from data sheets")
+        axes.set_yticks([])
         axes.set_title("Every step carries all requests; \u25be marks a word that comes out")
+        legend = (
+            Patch(facecolor=_C["cached"], edgecolor=_C["edge"], label="fixed part: all weights are read once"),
+            Patch(color=FULL, label="rows of your request"),
+            Patch(color=OTHER, label="a row of the other answer"),
+        )
+        axes.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=3, frameon=False, fontsize=9)

@@ -81,7 +81,7 @@ class TokenCost(LabWidget):
     def summary(self) -> str:
         a, c = self.answer, self.choice
         start = f"TokenCost({c['model']}, {c['gpus']} x {c['gpu_gib']} GiB, {c['context']:,} tokens: "
-        return start + (a["problem"] if a["problem"] else f"{a['token']} a token, {a['requests']} requests") + ")"
+        return start + (a["problem"] if a["problem"] else f"{a['token']} per token, {a['requests']} requests") + ")"
 
 
 def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
         "each_share": 1.0, "crowd": "", "cache": "", "weights": "", "peak": f"{PEAK_GIB} GiB", "parts": [],
     }  # fmt: skip
     if shape.latent_dim:
-        kept = f"one latent vector of {shape.latent_dim} numbers a layer"
+        kept = f"one latent vector of {shape.latent_dim} numbers per layer"
     else:
         kept = f"{shape.num_kv_heads} KV {'head' if shape.num_kv_heads == 1 else 'heads'} of {shape.head_dim}"
     out["shape"] = f"{shape.num_layers} layers, {shape.num_query_heads} query heads, {kept} ({shape.attention})"

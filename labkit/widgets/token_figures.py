@@ -46,7 +46,7 @@ def shared_heads() -> Figure:
     return figure
 
 
-def bytes_a_token(per_token: dict[str, int], all_heads: dict[str, int]) -> Figure:
+def bytes_per_token(per_token: dict[str, int], all_heads: dict[str, int]) -> Figure:
     """What a token costs in each model, and what it would cost if every query head kept a key and a value.
 
     Args:
@@ -65,7 +65,7 @@ def bytes_a_token(per_token: dict[str, int], all_heads: dict[str, int]) -> Figur
                       va="center", fontsize=9)  # fmt: skip
     axis.set(yticks=range(len(per_token)), yticklabels=list(per_token), xscale="log", xlim=(4, 6000),
              xticks=[10, 100, 1000], xticklabels=["10", "100", "1,000"],
-             xlabel="KiB a token, 16-bit; each step ten times (hollow: if every query head kept its own)")  # fmt: skip
+             xlabel="KiB per token, 16-bit; each step tenfold (hollow: if every query head kept its own)")  # fmt: skip
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     plt.close(figure)
@@ -105,7 +105,7 @@ def requests_at_once(names: Sequence[str], gpu_memory_bytes: int, activation_pea
         axis.plot(lengths, fit, dash, color=theme.sequence_color(letter), label=f"{name} ({plan.shape.attention})")
     axis.axhline(1, color=theme.LIGHT["bad"], linewidth=0.9)
     axis.annotate("below this line not one request fits", (600, 1.12), fontsize=9, color=theme.LIGHT["bad"])
-    axis.set(xscale="log", yscale="log", xlabel="tokens a request, beyond some models' limits",
+    axis.set(xscale="log", yscale="log", xlabel="tokens per request, beyond some models' limits",
              ylabel="requests at once", xticks=lengths, yticks=[1, 10, 100, 1000, 10_000],
              xticklabels=[f"{n:,}" if n < 1000 else f"{n // 1024}k" for n in lengths],
              yticklabels=["1", "10", "100", "1,000", "10,000"])  # fmt: skip

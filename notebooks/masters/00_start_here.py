@@ -2,9 +2,9 @@
 # # 00. Start here
 #
 # It is the best week the dashboard has ever shown. More requests fit on each GPU than before, tokens per second are up,
-# and the graph is green. Then the mails arrive: *answers stop in the middle. It thinks for a minute, then writes three
-# words.* The graph is still green. The server is busier than ever, with work that it has done before: it throws memory
-# away and computes the same thing again, over and over. People who run such servers call it an eviction storm.
+# and the graph is green. Then users begin to complain: *answers stop in the middle. It thinks for a minute, then writes
+# three words.* The graph is still green. The server is busier than ever, with work that it has done before: it throws
+# memory away and computes the same thing again, over and over. People who run such servers call it an eviction storm.
 #
 # By the end of this course you will know where to look, because you will have built what is going wrong: the memory
 # manager of a server for language models, from empty cells, with a real model running on it.
@@ -13,7 +13,7 @@
 # kind of memory you are going to build, and try the tools that the lessons use.
 
 # %% id="start"
-from labkit.lesson import quiz, show_check, start
+from labkit.lesson import finish, quiz, show_check, start
 
 start("00")
 
@@ -24,10 +24,10 @@ start("00")
 # %% [markdown] id="about-doctor"
 # ## Is everything here?
 #
-# The next cell looks at your machine and says what each finding changes in the course, and how to mend it. A GPU is not
-# needed. Without the real model a tiny stand-in keeps every lesson running, and says so; its answers are word salad. If
-# it says so below and you have a network, choose *File > New > Terminal*, type `labkit model fetch` (about 100 MB), and
-# run the cell again.
+# The next cell looks at your machine. For each thing it finds missing it says what that changes in the course, and what
+# to do about it. You do not need a GPU. Where the language model is missing, a tiny stand-in takes its place and every
+# lesson still runs, but its answers are random words. If the model is missing below and you have a network, choose
+# *File > New > Terminal*, type `labkit model fetch` (about 100 MB), and run the cell again.
 
 # %% id="doctor" tags=["nbval-ignore-output"]
 from labkit import doctor
@@ -35,54 +35,66 @@ from labkit import doctor
 doctor.show()
 
 # %% [markdown] id="destination"
-# ## Two minutes of the destination
+# ## Where the course leads
 #
-# In a moment, a small language model (SmolLM2, 135 million parameters) answers three questions at once, on your
-# processor. A model reads and writes **tokens**: words or pieces of words. While it works, it has to remember something
-# about every token so far, of the question as well as of the answer: its **keys and values**, about which lesson 01 tells
-# more. They are kept in a memory that is cut into **blocks** of 16 tokens.
+# In a moment, a language model (SmolLM2, 135 million parameters) answers three questions at once, on your
+# processor. It is small, a sixtieth of the size of the model that a server runs further down this page. Its sentences are
+# fluent, and some of what they say is wrong; you are here to look at its memory.
+#
+# A model reads and writes **tokens**: words or pieces of words. While it works, it has to remember something about every
+# token so far, of the question as well as of the answer: its **keys and values**, which lesson 01 explains. They are kept
+# in a memory that is cut into **blocks** of 16 tokens.
+#
+# The next cell shows that memory, still empty. *Physical blocks* are the memory itself, in the order in which its 24
+# blocks lie there. *Logical blocks* will be what each request holds, in the order of its text; the number under one says
+# which physical block it is. Colour and letter of a block say whose it is, and its height how full it is. (*Cached* stays
+# at 0 here; caching comes in lesson 07.)
 
-# %% id="destination-run" tags=["nbval-ignore-output"]
+# %% id="destination-picture" tags=["nbval-ignore-output"]
 from labkit.observe.events import EventLog
 from labkit.serving import load
 from labkit.widgets import PageTable
 
 model = load()
 log = EventLog(num_blocks=24, block_size=16)
-questions = {
-    "A": "In one sentence: why is the sky blue?",
-    "B": "Name three fruits.",
-    "C": "What is the capital of France? Then say one thing about it.",
-}
+table = PageTable(log, live=True, title=f"{model.name}: three requests share 24 blocks")
+table
 
 # %% [markdown] id="watch"
-# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the right side of the picture.
-# Each square is a block. The colour and the letter say which of the three requests it belongs to, the height how full it
-# is. (A question is longer than it looks: the model also gets a few tokens that say who speaks.)
+# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the picture above. The questions are
+# read first. Then the three answers grow together, a token at a time, until each has 56 tokens and is cut off.
 
 # %% id="destination-live" tags=["nbval-ignore-output"]
-from IPython.display import display
+questions = ["Why is the sky blue?", "What do bees do all day?", "Tell me about Paris."]
+answers = model.generate_many(questions, max_new_tokens=56, stop=False,
+                              num_blocks=24, log=log, release=False)
+table.close_live()
+
+# %% [markdown] id="about-answers"
+# And this is what it wrote:
+
+# %% id="destination-answers" tags=["nbval-ignore-output"]
+import textwrap
 
 from labkit import engine
 
-table = PageTable(log, live=True, title=model.name, subtitle="Three requests share 24 blocks.")
-display(table)
-answers = model.generate_many(list(questions.values()), requests=list(questions),
-                              max_new_tokens=48, num_blocks=24, log=log, release=False)
-table.close_live()
-print("The pool that handed out the blocks:", engine.owner("block_pool"), end="\n\n")
-for name, answer in zip(questions, answers):
-    print(f"{name}: {questions[name]}\n   {answer.text.strip()}\n")
+print("The pool that handed out the blocks:", engine.owner("block_pool"))
+for name, question, answer in zip("ABC", questions, answers):
+    print(f"\n{name}: {question}")
+    print(textwrap.indent(textwrap.fill(answer.text.strip() + " ...", 80), "   "))
 
 # %% [markdown] id="after-destination"
-# Three things to notice, because the whole course is about them.
+# So much for the text. Three things to notice in the picture, because the whole course is about them. (A question takes more
+# blocks than you would think: the model also gets a few tokens that say who speaks.)
 #
-# - **The blocks of one answer do not lie side by side.** The three answers grow at the same time, and each takes
-#   whichever block is free next. A **block table** remembers which block comes after which. That is paging, the trick of
-#   every operating system, and it is why no memory has to be set aside in advance for the longest possible answer.
-# - **Only the last block of each answer is part full.** That is all the memory that is wasted.
-# - **There are 24 blocks.** Had the answers been longer, one of them would have found no block free. Somebody then has to
-#   wait, or to give memory back and compute it again later. That decision is where storms come from.
+# - **The blocks of one answer do not lie side by side.** Each question was read in one go, so its first blocks are
+#   neighbours. But the three answers grew at the same time, and each new block was whichever was free: no two blocks that
+#   an answer took while it was written are neighbours. A **block table** remembers which block comes after which. That is
+#   **paging**, which operating systems use for the memory of programs, and it is why no memory has to be set aside in
+#   advance for the longest possible answer.
+# - **Only the last block of each answer is part full.** Those few empty places are all the memory that is wasted.
+# - **There are 24 blocks.** Had the answers been twice as long, one of them would have found no block free. Then somebody
+#   has to wait, or to give memory back and compute it again later. That decision is where storms come from.
 #
 # Here it is again from the start, to go through at your own speed: click into the picture and press the right arrow key,
 # or drag the slider.
@@ -93,19 +105,19 @@ PageTable(log, step=0, title="The same three answers, step by step",
 
 # %% [markdown] id="does-not"
 # And three things that paging does **not** do. It does not help when the conversations that run at once need more memory
-# than there is. It does not help one very long request, which needs all its blocks anyway. And it does not replace the
-# decision whom to let in. Each of the three has a lesson in which you see it fail.
+# than there is (lesson 18). It does not help one very long request, which needs all its blocks anyway (lesson 13, which is
+# still to come). And it does not replace the decision whom to let in (lesson 17).
 
 # %% [markdown] id="about-storm"
-# ## Two minutes of the storm
+# ## A storm
 #
-# And this is the server of the first page: a model of 8 billion parameters (Llama 3.1) on one small GPU (an L4), simulated
-# for two minutes in which three requests a second come. **Seats** are how many of them may run at once. With 64 seats more
-# come than it can serve, and a queue grows: *waiting*, in the second row.
+# And this is the server of the first paragraph: a model of 8 billion parameters (Llama 3.1) on one small GPU (an L4),
+# simulated for two minutes in which three requests per second come. **Seats** are how many of them may run at once. With
+# 64 seats more come than it can serve, and a queue grows: *waiting*, in the second row.
 #
-# So let more of them in. Click the knob and press the right arrow until it says 128; the server is simulated anew at once.
-# Nothing else on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown away,
-# and who is thrown out in the middle of an answer.
+# So let more of them in. Click the knob and press the right arrow until it says 128; the server is simulated again at
+# once. Nothing else on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown
+# away, and which requests are thrown out in the middle of an answer.
 
 # %% id="storm"
 from labkit.widgets import Storm
@@ -114,9 +126,9 @@ Storm(["seats"], title="A server, two minutes of it")
 
 # %% [markdown] id="after-storm"
 # The sentence under the knob has the numbers of both runs, and so has the next cell. Users get nearly the same and wait
-# nearly as long, and the server computes far more for it: **preemptions** take memory away from requests that run, and what
-# was in it is computed again. A board that shows only tokens computed would be greener than ever. Lessons 16 to 19 are
-# about the rest of this picture.
+# nearly as long, and the server computes far more for it: **preemptions** take memory away from requests that are running,
+# and what was in it is computed again. A board that shows only tokens computed would be greener than ever. Lessons 16 to
+# 19 are about the rest of this picture.
 
 # %% id="storm-numbers"
 from labkit.simulate.storm import StormSettings, run_storm
@@ -130,11 +142,12 @@ print("From 64 seats to 128:", compared(few, many))
 #
 # These are the parts of a serving engine. Each is built in one lesson, and a part that you have passed is yours: from
 # then on every picture, simulation and answer in this course runs on it. Until then a finished one, the *reference*,
-# stands in. The part that handed out the blocks above, for instance, was the reference. Run the cell again after lesson 04,
-# and it will be the one that you wrote.
+# stands in. The cell with the three answers says which of the two handed out its blocks. Open this notebook again after
+# lesson 04, and it will be the one that you wrote.
 #
-# Three paths lead through the course. **Storms** goes for the diagnosis of a server that thrashes; **kernels** goes down
-# to the GPU code; **whole** is everything. They can be changed at any time.
+# Three paths lead through the course. **Storms** leads to the diagnosis of a server that thrashes, **kernels** to the code
+# on the GPU, and **whole** is everything. You can change the path at any time. Not all of it is written: lessons 10 to 15
+# (the kernels) and lesson 21 (your engine serves a real model) are still to come. The path of storms is complete.
 
 # %% id="map"
 from labkit.widgets import EngineMap
@@ -147,8 +160,8 @@ EngineMap()
 # An exercise is one cell that begins with `%%exercise` and a name. When you run it, your code is graded at once, in a
 # process of its own, so an endless loop or a crash there cannot hurt your notebook.
 #
-# Somebody wrote the part that hands out blocks in a hurry. What they wrote does not matter yet, and you will not see it:
-# run the cell and read the report from top to bottom.
+# Here somebody was in a hurry when they wrote the part that hands out blocks, and made a mistake. You do not need to see
+# their code: run the cell and read the report from top to bottom.
 
 # %% id="check-demo"
 show_check("04", "BlockPool", mistake="takes-then-gives-up")
@@ -183,29 +196,30 @@ quiz("00")
 # %% id="placement"
 quiz("placement")
 
-# %% [markdown] id="about-progress"
-# ## Where you are
-#
-# Passed exercises, answers and hints are kept on your machine, outside these notebooks. Two notebooks may be open at
-# once, and a kernel that dies loses nothing. In a terminal, `labkit progress` shows the same overview and
-# `labkit progress export FILE` takes it to another machine.
-
-# %% id="progress"
-from labkit.widgets import ProgressOverview
-
-ProgressOverview()
-
 # %% [markdown] id="about-final"
 # ## The ten questions at the end
 #
-# The last check of the course contains these ten. You may open them now to see where all this is going, and leave them
-# for later; you can answer them as often as you like.
+# These ten sum the course up. Open them now to see where it leads, and leave them for later: you can answer them as often
+# as you like, and what each answer says names the lesson that shows it. (Lessons 10 to 15 are still to come.)
 
 # %% id="final"
 quiz("final")
 
-# %% [markdown] id="next"
-# ## Next
+# %% [markdown] id="ending"
+# ## What you can now say
 #
-# - You do not know attention, or not by hand: **01 Attention by hand**.
-# - You passed the placement questions: **02 What a token costs**.
+# You have watched a model keep something about every token it reads, in blocks that are handed out one by one. You can now
+# say why the blocks of one answer lie apart, where the little waste is, what happens when the blocks run out, and why a
+# board that shows only tokens per second stays green in a storm. And you have seen what a check, a hint and a question
+# look like here.
+#
+# No part of the engine is yours yet; that begins with the next lesson. What you pass there is kept on your machine,
+# outside these notebooks: two of them may be open at once, and a kernel that dies loses nothing. In a terminal,
+# `labkit progress` shows the overview below, and `labkit progress export FILE` takes it to another machine.
+
+# %% id="finish"
+finish("00")
+
+# %% [markdown] id="next"
+# **Next:** [01 Attention by hand](01_attention_by_hand.ipynb). If you passed the placement questions, you may go straight
+# to [02 What a token costs](02_what_a_token_costs.ipynb).

@@ -22,12 +22,11 @@ start("01")
 #
 # A language model reads and writes **tokens**: words and pieces of words. Inside the model each token is a vector, a
 # list of numbers. The model is a stack of layers, and each layer replaces every vector by a better one. Nearly all of
-# that work treats each token by itself. **Attention** is the one step in which a token takes something over from other
-# tokens.
+# that work treats each token by itself. **Attention** is the one step in which tokens look at each other.
 #
 # For it, every token makes three short vectors out of its own:
 #
-# - a **query** `q`, which says what this token is after;
+# - a **query** `q`, which says what this token is looking for;
 # - a **key** `k`, which says what it can be found by;
 # - a **value** `v`, which is what it hands over when it is found.
 #
@@ -59,8 +58,8 @@ AttentionPlay()
 #
 # From three matrices, which were learned in training and are the same for every token. With the tokens' vectors as the
 # rows of `X`, one matrix product makes all the queries at once, a second one all keys, a third all values. By custom,
-# matrices with one row a token have capital letters. How many numbers a token's own vector has is called its *hidden*
-# width, since nobody outside of the model gets to see it; `d` is the width of a query and of a key.
+# matrices with one row per token have capital letters. How many numbers a token's own vector has is called its *hidden*
+# width, since it is not seen outside the model; `d` is the width of a query and of a key.
 
 # %% id="projections"
 import torch
@@ -81,8 +80,20 @@ Q, K, V = X @ W_q, X @ W_k, X @ W_v
 for name, matrix in {"X": X, "W_q": W_q, "Q": Q, "K": K, "V": V}.items():
     print(f"{name:<4}{tuple(matrix.shape)}")
 
+# %% [markdown] id="positions"
+# ### Where a token stands
+#
+# One thing is missing so far. To a token that comes after both, *dog bites man* and *man bites dog* are the same three keys
+# and values in another order, and a sum does not depend on the order: as described, attention could not tell the two apart.
+# So a model also tells each key where it stands. In SmolLM2, as in most models of today, every query and every key is
+# turned by an angle in proportion to its position before the two meet (**rotary position embedding**, Su et al., 2021);
+# their product then depends on how far apart they stand.
+#
+# It follows that a key is not the same for a token anywhere: *dog* at place 0 and *dog* at place 2 have different keys.
+# (Values are not turned.) In the exercises the keys come as they are, and your functions need not know.
+
 # %% [markdown] id="scores-text"
-# ### Exercise: `scores`
+# ### Exercise: `scores` (6 minutes, difficulty 1, importance 4)
 #
 # Write the first half of the picture's table: the score of every key for one query. For a query `q` and a key `k`, both of
 # `d` numbers,
@@ -90,12 +101,10 @@ for name, matrix in {"X": X, "W_q": W_q, "Q": Q, "K": K, "V": V}.items():
 # $$\text{score} = \frac{q \cdot k}{\sqrt d} = \frac{q_0 k_0 + q_1 k_1 + \dots + q_{d-1} k_{d-1}}{\sqrt d}$$
 #
 # The keys come as the rows of `K`, so the answer has one number for each row. A loop is fine; one matrix product is
-# shorter. The root of `d` keeps the scores in the same range however long the vectors are. Why the root, of all things, is
-# worked out in the fold below the exercise.
+# shorter. The root of `d` keeps the scores in the same range however long the vectors are; why it is the root is worked
+# out at the end of the notebook.
 #
-# *Why it matters:* this product is all that a key is ever used for. Keep that in mind for the end of the lesson.
-#
-# 6 minutes · difficulty 1 of 5 · importance 4 of 5
+# This product is all that a key is ever used for. Keep that in mind for the end of the lesson.
 
 # %% id="ex-scores"
 # %%exercise scores
@@ -109,7 +118,7 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
 
     Args:
         q: the query, shape [d].
-        K: the keys, one a row, shape [n, d]. Same dtype as q. Not to be changed.
+        K: the keys, one per row, shape [n, d]. Same dtype as q. Not to be changed.
 
     Returns:
         Shape [n], same dtype: entry i is the product of q with row i of K, divided by
@@ -122,29 +131,6 @@ def scores(q: Tensor, K: Tensor) -> Tensor:
     # BEGIN SOLUTION
     return K @ q / math.sqrt(q.shape[0])
     # END SOLUTION
-
-# %% [markdown] id="root-fold" tags=["fold"]
-# #### Why the square root of d?
-
-# %% [markdown] id="root-text"
-# Take a query and a key whose numbers are drawn at random, each with mean 0 and spread 1. (The spread, or standard
-# deviation, says how far numbers typically lie from their mean; its square is the variance.) Every product of two such
-# numbers has spread 1 as well. When independent numbers are added, their variances add. So a sum of `d` products has
-# variance `d`, and its spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This is the reason given in
-# *Attention Is All You Need* (Vaswani et al., 2017, section 3.2.1, footnote 4).
-#
-# The cell below draws 20,000 pairs for several `d` and measures the spread with and without the division. Without it, wide
-# vectors would give scores so far apart that one key takes nearly all the weight before anything has been learned.
-
-# %% id="root-check"
-import numpy as np
-
-random = np.random.default_rng(0)
-for width in (4, 16, 64, 256):
-    q, k = random.standard_normal((2, 20_000, width))
-    spread = (q * k).sum(axis=1).std()
-    over_root = spread / width**0.5
-    print(f"d = {width:>3}: spread of q·k {spread:5.1f}, over the root of d {over_root:.1f}")
 
 # %% [markdown] id="softmax-text"
 # ## From scores to weights
@@ -166,18 +152,17 @@ print("exponentials:", e.tolist())
 print("weights:     ", (e / e.sum()).tolist())
 
 # %% [markdown] id="attend-text"
-# Infinity divided by infinity is not a number. One such score in one layer, and the model's answer is noise from there on.
-# Yet the two weights are perfectly ordinary: the scores differ by 1, so they must be the same as for scores of 0 and 1.
+# Infinity divided by infinity is not a number (NaN). Everything that is computed from it is NaN as well, so one such score
+# in one layer is the end of the answer. Yet the two weights are perfectly ordinary: the scores differ by 1, so they must be
+# the same as for scores of 0 and 1.
 #
-# ### Exercise: `attend`
+# ### Exercise: `attend` (8 minutes, difficulty 2, importance 5)
 #
 # Write all of the picture: scores, weights, mixture. `scores` is there for you (yours, if it has passed). Do the softmax by
-# hand rather than call `torch.softmax`; it is two lines, and lesson 10 takes them apart again. It must survive scores of
-# any size, large and small, positive and negative.
+# hand rather than call `torch.softmax`: it is two lines, and lesson 10, which is still to come, computes them piece by
+# piece. It must give the right weights for scores of any size, large and small, positive and negative.
 #
-# *Why it matters:* this is attention, whole. What follows only does it for many queries at once.
-#
-# 8 minutes · difficulty 2 of 5 · importance 5 of 5
+# This is all of attention. What follows only does it for many queries at once.
 
 # %% id="ex-attend"
 # %%exercise attend
@@ -213,7 +198,7 @@ def attend(q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 # ## The mask
 #
 # A language model is trained to say, at every place of a text, which token comes next. The token at place 5 must therefore
-# not see place 6: it would be reading the answer off the page. So each token attends to itself and to everything before
+# not see place 6: there it would find the answer. So each token attends to itself and to everything before
 # it, and to nothing after it. This is the **causal mask**.
 #
 # To hide a key is to give it the score minus infinity. Its exponential is exactly 0, so it stands neither in the mixture nor
@@ -238,12 +223,12 @@ from labkit.widgets import attention_figures
 attention_figures.seen_table(5)
 
 # %% [markdown] id="causal-text"
-# ### Exercise: `causal_attend`
+# ### Exercise: `causal_attend` (14 minutes, difficulty 3, importance 5)
 #
 # Compute every row at once: row i is query i, attending to keys and values 0 to i, itself included. Two ways lead there,
-# and both pass. Go row by row with `attend` and a slice, and `torch.stack` the rows; that is the shorter way. Or compute
-# the whole table of scores as one product and hide the triangle before the softmax, along each row. That is what every
-# real system does.
+# and both pass. Go row by row with `attend` and a slice, and `torch.stack` the rows; that takes some 6 minutes. Or compute
+# the whole table of scores as one product and hide the triangle before the softmax, along each row. That is closer to
+# what real systems do.
 #
 # Three things for the table:
 #
@@ -257,10 +242,7 @@ attention_figures.seen_table(5)
 #
 # Here `n` tokens have queries and keys of `d` numbers and values of `dv`; the three need not be equal.
 #
-# *Why it matters:* this is what a model does with your whole prompt in its first step. The rule
-# that no row can see the future is also what makes a cache possible at all, as you will see in a moment.
-#
-# 14 minutes (the table; row by row, 6) · difficulty 3 of 5 · importance 5 of 5
+# This is what a model does with your whole prompt in its first step.
 
 # %% id="ex-causal-attend"
 # %%exercise causal_attend
@@ -276,7 +258,7 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
     """Attention of all tokens of a text, none of which sees a later one.
 
     Args:
-        Q, K: queries and keys, one row a token, shape [n, d], n at least 1.
+        Q, K: queries and keys, one row per token, shape [n, d], n at least 1.
         V: values, shape [n, dv]. None of the three is to be changed.
 
     Returns:
@@ -295,14 +277,42 @@ def causal_attend(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
     # END SOLUTION
 
 # %% [markdown] id="weights-text"
-# A trick to see the weights themselves: let the values be the rows of the identity matrix. Then the mixture *is* the list of
-# weights. Six tokens with random queries and keys:
+# ## Your function in the real model
+#
+# SmolLM2 has 30 layers with 9 such attentions each (*heads*, which come next). The cell below takes a sentence through
+# the model up to one of them, and hands the queries, keys and values that it finds there to your `causal_attend` (to the
+# reference, as long as yours has not passed). What comes out must be what the model computes there itself.
+#
+# To see the weights, there is a trick: let the values be the rows of the identity matrix. Then the mixture *is* the list
+# of weights. Look at the rows of *bites*, *it* and *hungry*: in this head of SmolLM2 each gives most of its weight to
+# *dog*. Then write a sentence of your own, or look into another head, and run the cell again. (In layer 16, head 0, most
+# tokens look at the one before them. Many heads give nearly all weight to the very first token, where they seem to look
+# when there is nothing for them to find: an *attention sink*; Xiao et al., 2023.)
 
-# %% id="weights-picture"
+# %% id="real-head" tags=["nbval-ignore-output"]
 from labkit.mine import causal_attend
+from labkit.serving import load
+from labkit.serving.one_head import one_head
+from labkit.widgets import attention_figures
 
-Q, K = 2 * draw(2, 6, 4, seed=5)
-attention_figures.weight_table(causal_attend(Q, K, torch.eye(6, dtype=torch.float64)))
+sentence = "The dog bites the man because it is hungry."
+layer, head = 13, 8  # SmolLM2 has layers 0 to 29, with heads 0 to 8
+
+lm = load()  # or a tiny stand-in, which says so
+if lm.is_tiny:
+    layer, head = 1, 3
+real = one_head(lm, sentence, layer, head)
+rows = causal_attend(real.Q, real.K, real.V)
+same = torch.allclose(rows, real.rows, atol=0.02, rtol=0.02)
+print(f"{lm.name}, layer {layer}, head {head}. Your rows are the model's own: {same}")
+weights = causal_attend(real.Q, real.K, torch.eye(len(rows)))
+attention_figures.weight_table(weights, real.pieces)
+
+# %% [markdown] id="halfway"
+# ## Half way
+#
+# You have written attention, and a language model has run on it. A good place to stop and come back: what you passed is
+# kept.
 
 # %% id="save"
 save_point("01")
@@ -310,8 +320,8 @@ save_point("01")
 # %% [markdown] id="heads-text"
 # ## Heads
 #
-# One query can ask for one kind of thing. So a layer runs several attentions side by side, called **heads**. Each has its
-# own matrices and therefore its own queries, keys and values; the answers of all heads are laid end to end.
+# One query can look for one kind of thing. So a layer runs several attentions side by side, called **heads**. Each has its
+# own matrices and therefore its own queries, keys and values; the rows of all heads are laid end to end.
 #
 # With one key and one value for every query (multi-head attention, **MHA**), a lot has to be kept for every token. But a
 # head can be taken apart: a *query head* makes queries, a *KV head* makes a key and a value. It turned out that several
@@ -331,13 +341,13 @@ from labkit.mine import attend
 
 n, q_heads, kv_heads, d = 5, 8, 2, 4
 group = q_heads // kv_heads
-q = draw(q_heads, d, seed=6)  # one token's queries, one a head
-K, V = draw(2, n, kv_heads, d, seed=7)  # of all tokens, one a KV head
+q = draw(q_heads, d, seed=6)  # one token's queries, one per head
+K, V = draw(2, n, kv_heads, d, seed=7)  # of all tokens, one per KV head
 
 heads = [attend(q[h], K[:, h // group], V[:, h // group]) for h in range(q_heads)]
 print("query head: KV head", {h: h // group for h in range(q_heads)})
 print("the token's row:   ", len(torch.cat(heads)), f"numbers, from {q_heads} heads of {d}")
-print("kept for a token:  ", 2 * kv_heads * d, "numbers: a key and a value for each KV head")
+print("kept per token:    ", 2 * kv_heads * d, "numbers: a key and a value for each KV head")
 print("kept under MHA:    ", 2 * q_heads * d, "numbers")
 
 small = model("SmolLM2-135M")
@@ -347,7 +357,7 @@ print(f"{small.num_layers} layers")
 
 # %% [markdown] id="heads-after"
 # What is kept depends on the number of *KV* heads; how many query heads read it makes no difference. Lesson 02 turns these
-# numbers into bytes. From here on we look at one head again: all do the same.
+# numbers into bytes. From here on there is one head again: all do the same.
 
 # %% [markdown] id="grow-text"
 # ## One token more
@@ -387,18 +397,16 @@ for name, attention in (("causal mask", causal_attend), ("no mask", without_mask
 # takes **one** query, its own, and **all** the keys and values. The old queries are used by the old rows only. They are
 # done.
 #
-# ### Exercise: `last_row_only`
+# ### Exercise: `last_row_only` (6 minutes, difficulty 2, importance 5)
 #
-# Write one step of going on. In comes the vector `x` of the new token, and the keys and values of the `n` tokens before it,
+# Write one step of the answer. In comes the vector `x` of the new token, and the keys and values of the `n` tokens before it,
 # kept from earlier steps. Make the new token's three vectors, let it attend to everything up to and including itself, and
 # hand back its row together with the keys and values to keep for next time.
 #
 # `torch.cat([A, B])` puts the rows of `B` below those of `A`; `k[None]` makes a matrix with one row out of a vector.
 # (`causal_attend` wants as many queries as keys, so it is no help to a single query; `attend` is.)
 #
-# *Why it matters:* this function is a decode step. `K` and `V`, handed from call to call, are the KV cache.
-#
-# 6 minutes · difficulty 2 of 5 · importance 5 of 5
+# `K` and `V`, handed on from call to call, are the KV cache.
 
 # %% id="ex-last-row-only"
 # %%exercise last_row_only
@@ -468,7 +476,7 @@ print("kept at the end: K", tuple(K.shape), "and V", tuple(V.shape))
 attention_figures.two_phases(prompt=5, answer=5)
 
 # %% [markdown] id="count-text"
-# Now with a prompt of the size of a report. Two ways to go on after it: keep the keys and values and compute one row a
+# Now with a prompt of the size of a report. Two ways to go on after it: keep the keys and values and compute one row per
 # step, or keep nothing and compute all rows again every time.
 #
 # The two columns are two kinds of work. A *row* takes a token through all the matrices of every layer; that work is the
@@ -484,14 +492,14 @@ def scores_of(rows):
 
 
 def line(name, rows, count):
-    print(f"{name:<26}{rows:>9,}{count:>15,}")
+    print(f"{name:<26}{rows:>9,}{count:>17,}")
 
 
 # The prefill writes the first token of the answer, the decode steps the others.
 lengths = range(prompt + 1, prompt + answer)  # of the text, in each decode step
 print(f"a prompt of {prompt:,} tokens, an answer of {answer}:", end=" ")
 print(f"1 prefill and {len(lengths)} decode steps\n")
-print(f"{'':<26}{'rows':>9}{'scores a head':>15}")
+print(f"{'':<26}{'rows':>9}{'scores per head':>17}")
 line("step 1, prefill", prompt, scores_of(prompt))
 line("step 2, K and V kept", 1, prompt + 1)
 line("step 2, nothing kept", prompt + 1, scores_of(prompt + 1))
@@ -503,56 +511,54 @@ more_scores = sum(map(scores_of, again)) / (scores_of(prompt) + sum(lengths))
 print(f"\nkept nothing: {more_rows:.0f} times the rows, {more_scores:.0f} times the scores")
 
 # %% [markdown] id="time-text"
-# Whichever column you go by: keep K and V, and a decode step is next to nothing beside the prefill; keep nothing, and each
-# step costs as much as the prefill and a little more.
+# Keep K and V, and a decode step is one row where the prefill was 2,000; keep nothing, and each step is as much work as
+# the prefill and a little more.
 #
-# And on your machine, for the attention of one head alone (your own functions, if they have passed)? The whole has 1,000
-# times the rows of the last one, and about 500 times the scores. So expect a ratio in the hundreds or the low thousands:
+# But rows are work, and work is not yet time. How much longer does a prefill *take* than a decode step? Measured on the
+# model that is loaded above, on your machine, with 512 tokens:
 
 # %% id="time" tags=["nbval-ignore-output"]
-import time
-
-from labkit.mine import attend, causal_attend
-
-Q, K, V = draw(3, 1000, 64, seed=6)
-
-
-def milliseconds(work):
-    """The shortest of five runs."""
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - began)
-    return min(took) * 1e3
-
-
-whole = milliseconds(lambda: causal_attend(Q, K, V))
-last = milliseconds(lambda: attend(Q[-1], K, V))
-print(f"1,000 rows {whole:.2f} ms, the last row alone {last:.3f} ms: {whole / last:.0f} times")
+text = "A library lends books, and somebody has to know where each of them is. " * 60
+ids = lm.prompt_ids(text, chat=False)[:512]
+lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run is slower: not measured
+timed = lm.generate(ids, max_new_tokens=8, stop=False)
+prefill = timed.prefill_s * 1e3
+decode = min(timed.step_s) * 1e3  # the least disturbed step
+print(f"{lm.name}: prefill {prefill:.0f} ms, a decode step {decode:.1f} ms")
+print(f"{len(ids)} times the rows, {prefill / decode:.0f} times as long")
 
 # %% [markdown] id="time-after"
-# More than 500 is no mistake. A `causal_attend` that computes the whole table makes the hidden half too, twice the scores
-# that it needs, and goes over that large table several times, once each for mask, maximum, exponential and sum. One that
-# goes row by row pays for a call of `attend` in each row, about as much for a short row as for a long one, so it comes
-# nearer to 1,000. What counts is the size of the gap, not its third digit.
+# Many times as long, and by far not 512 times. (With the stand-in the figure says little: it is so small that most of
+# its time is Python's.) A row does not take a fixed time, because a step has a **fixed part**: to compute even one row, all
+# weights of the model have to be read from memory. They are read once per step, whether it computes one row or two
+# thousand. A decode step is hardly anything but this fixed part.
+#
+# So a second row in the same step costs next to nothing. That is why servers **batch**, which means to let all requests
+# that run take part in the same step, and why it pays to have room for one more request: it delivers more tokens for nearly
+# the same time. What sets the limit is where the keys and values of all these requests are kept. Lesson 02 shows what time
+# is made of, and counts it.
 #
 # ### Why others wait
 #
-# One question of the beginning is left: why does your prompt hold up somebody else's answer? A server works in steps, and
-# all requests that run take part in the same one. So a step carries one row of each answer being written, plus all rows of
-# a prompt that has just arrived, and nobody's word is ready before the step is over. Here with a prompt of 20 tokens; a
-# report has a hundred times as many.
+# One question of the beginning is left: why does your prompt hold up somebody else's answer? A step carries one row of each
+# answer that is being written, plus all rows of a prompt that has just arrived, and nobody's word is ready before the step
+# is over. Here are ten steps of a server with a large GPU, to scale. Grey is the fixed part. A decode row adds so little
+# to it that it is drawn as a line, the prompt of 2,000 tokens adds a block.
 
 # %% id="shared-steps"
-attention_figures.shared_steps(prompt=20)
+attention_figures.shared_steps(prompt=2000)
+
+# %% id="shared-steps-numbers"
+for part, milliseconds in attention_figures.step_parts(prompt=2000).items():
+    print(f"{part:<8}{milliseconds:>6.1f} ms")
 
 # %% [markdown] id="answer"
 # ## Back to the silence
 #
 # You can now read the symptom. The silence was the **prefill**: thousands of rows before the first word. Then came decode,
-# one row a word, at an even pace. (Even, not constant: the row gets longer with every token.) And the others stood still
-# because they were in the same step: it carried your thousands of rows, and everyone's next word waited for its end. Cutting the prompt into pieces softens that; lesson 16 does it.
+# one row per word, at an even pace. (Even, not constant: the row gets longer with every token.) And the others stood still
+# because they were in the same step: it carried your thousands of rows, and everyone's next word waited for its end. Once
+# it was over, your request cost them hardly anything. Cutting the prompt into pieces softens the wait; lesson 16 does it.
 #
 # What made the second word quick is what was kept of the first step:
 #
@@ -564,14 +570,14 @@ attention_figures.shared_steps(prompt=20)
 # | its value | yes, every later mixture takes from it | **kept** |
 #
 # A key and a value, for every token, every KV head, every layer, as long as the request runs: that is the **KV cache**. It
-# grows by one row a step, nobody knows in advance how far, and there is one for every request that the server works on. How
-# large is it? That is lesson 02. Where does one put something that grows like this? That is the course.
+# grows by one row per step, nobody knows in advance how far, and there is one for every request that the server works on.
+# How large is it? That is lesson 02. Where do you put something that grows like this? That is the rest of the course.
 
 # %% [markdown] id="break-text"
-# ## Break it: the mask in the wrong corner
+# ### Break it: the mask in the wrong corner (5 minutes, difficulty 2, importance 3)
 #
-# Here is a head that keeps its keys and values. Its author tested it on whole prompts and on decoding token by token. All
-# rows were right. It is wrong all the same.
+# Here is a head that keeps its keys and values. Its author tested it on whole prompts and on decoding token by token, and
+# all rows were right. It is wrong all the same.
 #
 # ```python
 # class CachedAttention:
@@ -591,9 +597,7 @@ attention_figures.shared_steps(prompt=20)
 # Catch it. Write `ops`, a list of calls in order: `("feed", 3)` feeds the next three tokens. A right head gives the same
 # rows however a text is cut; find the shortest cut on which this one does not.
 #
-# *Why it matters:* a test passes on the cases that its author thought of. Here two were tested, and a server has a third.
-#
-# 5 minutes · difficulty 2 of 5 · importance 3 of 5
+# A test passes on the cases that its author thought of. Here two were tested, and a server has a third.
 
 # %% id="ex-break-the-mask"
 # %%exercise break_the_mask
@@ -615,7 +619,28 @@ ops = [("feed", 1), ("feed", 2)]
 # found in the reference cache of ExecuTorch: in a prompt fed in pieces, the first query of the second piece saw key 0 and
 # nothing else (pytorch/executorch, pull request 21749).
 
-# %% [markdown] id="production" tags=["fold"]
+# %% [markdown] id="questions"
+# ## Questions
+#
+# All of them can be answered in the head; a pencil helps.
+
+# %% id="quiz"
+quiz("01")
+
+# %% [markdown] id="ending"
+# ## What you can now say
+#
+# Why the first word takes longer than the second, and why others wait for it. What a token keeps for those that come after
+# it, a key and a value in each KV head of each layer, and why nothing else of it is needed. And why one more request in a
+# step is nearly free, as long as there is room for what it keeps.
+
+# %% id="finish"
+finish("01")
+
+# %% [markdown] id="next"
+# **Next:** [02 What a token costs](02_what_a_token_costs.ipynb). What follows here is folded, and can wait.
+
+# %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 
 # %% [markdown] id="production-table"
@@ -632,32 +657,34 @@ ops = [("feed", 1), ("feed", 2)]
 # metric `vllm:time_per_output_token_seconds`); SGLang 0.5.23, `srt/observability/metrics_collector.py`; the docstrings of
 # PyTorch 2.13.0.
 
-# %% [markdown] id="verify-fold" tags=["fold"]
+# %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
-
-# %% [markdown] id="verify-text"
-# An assistant, asked why caching keys and values is allowed, wrote the sentence below. (*Transformer* is the name of the
-# whole family of models that are stacks of attention layers.) Is the sentence true, false, or too broad? Pick the verdict
-# together with the evidence that you have seen for it. The cell after the question puts it in numbers.
+#
+# An assistant that was asked what a KV cache has to hold wrote the sentence below. Is it true, false, or too broad? Pick
+# the judgement together with the evidence; the feedback links the cell that shows it.
 
 # %% id="verify"
 predict("01", "verify")
 
-# %% id="verify-shows"
-from labkit.mine import causal_attend
+# %% [markdown] id="derivation" tags=["fold"]
+# ## Why the square root of d?
 
-Q, K, V = draw(3, 5, 4, seed=3)
-for name, attention in (("causal mask", causal_attend), ("no mask", without_mask)):
-    moved = (attention(Q, K, V)[:4] - attention(Q[:4], K[:4], V[:4])).abs().max()
-    print(f"{name:<12} an old row moves by {float(moved):.3f} at most when a token is added")
-
-# %% [markdown] id="questions"
-# ## Questions
+# %% [markdown] id="root-text"
+# Take a query and a key whose numbers are drawn at random, each with mean 0 and spread 1. (The spread, or standard
+# deviation, says how far numbers typically lie from their mean; its square is the variance.) Every product of two such
+# numbers has spread 1 as well. When independent numbers are added, their variances add. So a sum of `d` products has
+# variance `d`, and its spread is the root of `d`. Dividing by that root brings the spread back to 1, whatever `d` is. This
+# is the reason given in *Attention Is All You Need* (Vaswani et al., 2017, section 3.2.1, footnote 4).
 #
-# All of them can be answered in the head; a pencil helps.
+# The cell below draws 20,000 pairs for several `d` and measures the spread with and without the division. Without it, wide
+# vectors would give scores so far apart that one key takes nearly all the weight before anything has been learned.
 
-# %% id="quiz"
-quiz("01")
+# %% id="root-check"
+import numpy as np
 
-# %% id="finish"
-finish("01")
+random = np.random.default_rng(0)
+for width in (4, 16, 64, 256):
+    q, k = random.standard_normal((2, 20_000, width))
+    spread = (q * k).sum(axis=1).std()
+    over_root = spread / width**0.5
+    print(f"d = {width:>3}: spread of q·k {spread:5.1f}, over the root of d {over_root:.1f}")

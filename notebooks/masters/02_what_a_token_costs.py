@@ -45,7 +45,7 @@ TokenCost()
 # value of its own. In **grouped-query attention** (GQA; Ainslie and others, 2023) a group of neighbouring query heads shares
 # one **KV head**; the queries still differ, only what they look at is common. If there is one KV head in all, it is called
 # **multi-query attention** (MQA; Shazeer, 2019). And **latent attention** (MLA; DeepSeek-V2, 2024) keeps no heads at all,
-# but one compressed vector a layer from which keys and values are made again when they are needed.
+# but one compressed vector per layer, from which keys and values are made again when they are needed.
 
 # %% id="heads-figure"
 from labkit.widgets.token_figures import shared_heads
@@ -59,7 +59,7 @@ shared_heads()
 # for which heads, in which layers, how long a vector is, and how many bytes a number takes. MHA, GQA and MQA need no
 # cases of their own: only the number of KV heads differs.
 #
-# This is the number that all memory management in this course goes back to. Do it on paper for the example first.
+# All memory management in this course comes back to this number. Do it on paper for the example first.
 
 # %% id="ex-kv-bytes"
 # %%exercise kv_bytes
@@ -74,7 +74,7 @@ def kv_bytes(num_layers: int, num_kv_heads: int, head_dim: int, bytes_per_value:
 
     Returns:
         Whole bytes. A model of 2 layers with 3 KV heads of 4 numbers in 16 bits keeps 96 bytes
-        a token.
+        per token.
     """
     # BEGIN SOLUTION
     return 2 * num_layers * num_kv_heads * head_dim * bytes_per_value
@@ -86,7 +86,7 @@ def kv_bytes(num_layers: int, num_kv_heads: int, head_dim: int, bytes_per_value:
 #
 # The next cell puts the configurations of published models through your function (through the reference, as long as yours
 # has not passed). The last column is what a token *would* cost if every query head kept a key and a value of its own. For
-# latent attention the function is given: one vector a layer, and no factor 2, because key and value come from the same
+# latent attention the function is given: one vector per layer, and no factor 2, because key and value come from the same
 # vector.
 
 # %% id="real-models-table"
@@ -94,7 +94,7 @@ from labkit.cache.geometry import MODELS, latent_bytes
 from labkit.mine import kv_bytes
 
 print(f"{'':<16} kind layers  heads: query  KV  head_dim"
-      f"     a token  all heads kept")
+      f"   per token  all heads kept")
 per_token, all_heads = {}, {}
 for name, shape in MODELS.items():
     layers, head_dim, kv_heads = shape.num_layers, shape.head_dim, shape.num_kv_heads
@@ -108,9 +108,9 @@ for name, shape in MODELS.items():
           f" {all_heads[name] / 1024:>11.1f} KiB")
 
 # %% id="real-models-figure"
-from labkit.widgets.token_figures import bytes_a_token
+from labkit.widgets.token_figures import bytes_per_token
 
-bytes_a_token(per_token, all_heads)
+bytes_per_token(per_token, all_heads)
 
 # %% [markdown] id="after-real-models"
 # Two things to take from it. The size of the weights says little about the size of the cache: Llama-2-7B and Falcon-7B
@@ -136,9 +136,9 @@ conversation_sizes(["Gemma-2-9B", "Llama-3.1-8B", "Mistral-7B-v0.1"])
 # request is on. You will meet one that does not.
 
 # %% [markdown] id="about-predict"
-# ## The other side of the bargain: time
+# ## What the cache saves: time
 #
-# So much for what the cache costs. What does it buy? Suppose you keep nothing. The next token follows from the last row of
+# So much for what the cache costs. What does it save? Suppose you keep nothing. The next token follows from the last row of
 # attention, which needs the keys and values of *all* tokens, so in every step all of them are computed again, the new
 # ones included.
 
@@ -194,18 +194,50 @@ step_times(lm.name, context, milliseconds)
 # %% [markdown] id="after-real-time"
 # Without a cache, one more token costs what reading the whole text costs. With it, the step is nearly flat: the model
 # computes one token, whatever came before. Attention still has to read everything that is kept, so there is a rise; at
-# these lengths it is smaller than the noise of the measurement. How large what is kept is beside the weights, which every
-# step reads as well, you can work out with your own function:
+# these lengths it is smaller than the noise of the measurement.
+#
+# ## What the time is made of
+#
+# In a step a processor reads from its memory, and it computes, both at once, so the longer of the two counts (the
+# *roofline model*; Williams, Waterman and Patterson, 2009). To be read are all the weights, once per step, and the keys and
+# values of every request that takes part. To be computed is one row per token. In a decode step the reading is by far the
+# longer, and nearly all of it is weights, as you can work out with your own function:
 
 # %% id="bytes-a-step"
-from labkit.cache.geometry import model
+from labkit.cache.geometry import GiB, model
 from labkit.mine import kv_bytes
 
 small = model("SmolLM2-135M")
-a_token = kv_bytes(small.num_layers, small.num_kv_heads, small.head_dim, 2)
+one_token = kv_bytes(small.num_layers, small.num_kv_heads, small.head_dim, 2)
 print(f"SmolLM2-135M: weights {small.weights_bytes / 2**20:.0f} MiB")
-print(f"after 512 tokens the cache holds {512 * a_token / 2**20:.1f} MiB")
-print(f"it is as large as the weights after {small.weights_bytes // a_token:,} tokens")
+print(f"after 512 tokens the cache holds {512 * one_token / 2**20:.1f} MiB")
+print(f"it is as large as the weights after {small.weights_bytes // one_token:,} tokens")
+
+# %% [markdown] id="about-batches"
+# Now let several requests take part in the same step. The weights are read once for all of them, and each adds only its own
+# row, keys and values. Here is what that comes to for a model of 8 billion parameters on an H100, where each request has
+# 2,000 tokens so far. These times are computed, not measured: from the card's data sheet, of which 60% is taken to be
+# reached, and 4 ms per step for all the rest. The simulations of lessons 16 to 20 count time in the same way.
+
+# %% id="batches"
+from labkit.simulate.cost_model import CARDS, cost_model
+
+large = model("Llama-3.1-8B")
+one_token = kv_bytes(large.num_layers, large.num_kv_heads, large.head_dim, 2)
+cost = cost_model(CARDS["H100"], large)
+print("requests   ms per step   tokens per second   GiB of keys and values")
+for requests in (1, 2, 4, 8, 16, 32, 64, 128):
+    tokens = 2_000 * requests  # whose keys and values are read
+    step_s = cost.seconds(requests, tokens, tokens)
+    print(f"{requests:>8}{1000 * step_s:>14.1f}{requests / step_s:>20,.0f}"
+          f"{tokens * one_token / GiB:>25.1f}")
+
+# %% [markdown] id="after-batches"
+# A step for 32 requests takes a third longer than a step for one, and delivers 24 times as many tokens. That is the reason
+# for this whole course: **fitting more requests into memory raises throughput**, because each of them is nearly free in
+# time. It does not go on like that: from 64 requests on their keys and values take longer to read than the weights, and
+# from 64 to 128 the tokens per second rise by less than half. And what the last column says has to find room beside 15 GiB
+# of weights.
 
 # %% [markdown] id="about-attend-last"
 # ### Exercise: `attend_last` (12 minutes, difficulty 3, importance 4)
@@ -262,8 +294,8 @@ save_point("02")
 # tokens. Its text means nothing. It has two methods:
 #
 # - `model.project(tokens, start)` computes queries, keys and values of a list of tokens that stand side by side, the first
-#   of them at position `start` of the sequence. The position goes into key and query, so it matters. Every token that you
-#   hand it is counted.
+#   of them at position `start` of the sequence. The position goes into key and query, as lesson 01 said, so it matters.
+#   Every token that you hand it is counted.
 # - `model.next_token(row)` takes what attention gave for the last token, and says which token comes next.
 #
 # This is the loop that forgets everything. It is right, and it is what took 6,225 computed tokens above.
@@ -369,7 +401,8 @@ for tokens in (1_024, 8_192, 32_768, 131_072):
     print(f"requests of {tokens:>7,} tokens: {plan.max_concurrency(tokens):>6.1f}")
 
 # %% [markdown] id="after-start-up"
-# There are the few dozen long conversations. Nothing was wrong with the server; the plan had counted weights.
+# There are the few dozen long conversations. Nothing was wrong with the server; the plan had counted the weights and
+# forgotten the cache.
 #
 # An engine logs a fraction because it divides one size by another: 13.8 means that 13 whole requests of that length fit,
 # and that the room left over would do for most of another, or for shorter ones. Where the question is how many *fit*,
@@ -433,8 +466,8 @@ except GeometryError as error:
 #
 # (`blocks_needed(tokens, 16)` is the number of tokens divided by 16, rounded up.)
 #
-# Convict it: choose a server and a request that a right gate lets in and starts, and this one lets in and never starts.
-# The list below does not do it.
+# Catch it: choose a server and a request that a right gate lets in and starts, and this one lets in and never starts. The
+# list below does not do it.
 
 # %% id="ex-break-it"
 # %%exercise break_the_gate
@@ -453,8 +486,8 @@ ops = [
 # END STUB
 
 # %% [markdown] id="after-break-it"
-# Two formulas for one quantity, each of them reasonable. The cure is not a better second formula but having only one. In
-# production the same shape has been reported more than once; *in production* below names two reports.
+# Two formulas for one quantity, each of them reasonable. The cure is not a better second formula but having only one. Real
+# servers have had this fault more than once; *In production* below names two reports.
 
 # %% [markdown] id="how-many"
 # ## The plan, done again
@@ -474,7 +507,7 @@ requests_at_once(names, gpu_memory_bytes=80 * GiB, activation_peak_bytes=2 * GiB
 # it has 42 layers where Llama has 32; see also where its line bends away from its neighbours.
 #
 # Each line assumes that memory is used perfectly, every byte for a token that exists. The next lesson looks at what happens
-# when it is handed out in one piece for each request. Expect a good deal less.
+# when it is handed out in one piece per request. Expect a good deal less.
 
 # %% [markdown] id="questions"
 # ## Questions
@@ -482,8 +515,18 @@ requests_at_once(names, gpu_memory_bytes=80 * GiB, activation_peak_bytes=2 * GiB
 # %% id="quiz"
 quiz("02")
 
+# %% [markdown] id="ending"
+# ## What you can now say
+#
+# What one token of a model costs in bytes, from a few numbers of its configuration, and how many requests a GPU has room
+# for, before it is rented. What the cache saves in time. And why room for one more request is worth so much: in a step it
+# is nearly free.
+
 # %% id="finish"
 finish("02")
+
+# %% [markdown] id="next"
+# **Next:** [03 The contiguous world](03_contiguous_world.ipynb). What follows here is folded, and can wait.
 
 # %% [markdown] id="stretch" tags=["fold"]
 # ## Stretch: how many blocks fit
@@ -548,14 +591,15 @@ for gib in (16, 24, 48, 80):
 #   limit of 262,144. A request between the two is accepted and never starts, and all others wait behind it. A door that
 #   counted windowed layers and a gate that did not is vLLM-Ascend pull request 9543 (May 2026): DeepSeek-V4-Flash requests
 #   beyond 32k tokens hung while the cache was nearly empty, 5,703 blocks counted against 5,011 free.
-# - `--kv-cache-dtype fp8` halves what a token costs. What it costs in accuracy is measured in lesson 15.
+# - `--kv-cache-dtype fp8` halves what a token costs. What it costs in accuracy is the subject of lesson 15, which is still
+#   to come.
 # - vLLM's `vllm:cache_config_info` and SGLang's `sglang:token_usage` are where a dashboard finds these numbers again.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
 #
-# An assistant that was asked about memory planning wrote the sentence below. Pick the judgement together with the evidence
-# for it: a right judgement for a wrong reason does not count.
+# An assistant that was asked about memory planning wrote the sentence below. Is it true, false, or too broad? Pick the
+# judgement together with the evidence; the feedback links the cell that shows it.
 
 # %% id="verify"
 predict("02", "verify")
@@ -571,5 +615,4 @@ predict("02", "verify")
 #
 # Computing a token is most of the work, but not all. Attention looks from each computed token at all tokens before it, so
 # with a cache the *looking* still grows with the square: $p + i$ keys in step $i$. What a cached step saves is the
-# projections, the feed-forward layers and everybody else's attention; what it cannot save is reading what is kept. That is
-# why lesson 12 counts bytes.
+# projections, the feed-forward layers and everybody else's attention; what it cannot save is reading what is kept.

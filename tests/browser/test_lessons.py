@@ -225,3 +225,35 @@ def test_a_learner_plays_fails_passes_and_answers(lab: Any, page: Any, browse: A
         browse.set_theme(page, dark)
         browse.shoot(page, f"lesson-{number}-{'dark' if dark else 'light'}", browse.report(page, where))
     browse.assert_clean(page)
+
+
+def test_the_first_picture_is_seen_while_it_fills(lab: Any, page: Any, browse: Any) -> None:
+    """Lesson 00 on a laptop, by the keys it names: the picture stands above the cell that fills it, on the screen."""
+    page.set_viewport_size({"width": 1400, "height": 900})
+    lab.start_over()
+    panel = browse.open_notebook(page, lab, lab.fresh_copy("00_start_here"))
+    browse.run_cell(page, "start")
+    browse.cell(page, "destination-picture").locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    picture = panel.locator(".lk-page-table").first
+    expect(picture).to_contain_text("held 0")
+    assert_on_screen(page)
+    page.keyboard.press("Shift+Enter")  # over the text below it
+    page.keyboard.press("Control+Enter")
+    expect(picture).to_contain_text("held 18")
+    browse.shoot(page, "lesson-00-picture")
+    assert_on_screen(page)
+    browse.assert_clean(page)
+
+
+def assert_on_screen(page: Any) -> None:
+    """The first page table of the open notebook is seen whole, wherever the page has been left."""
+    above, below = page.evaluate(
+        """() => {
+             const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
+             const port = panel.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect();
+             const box = panel.querySelector('.lk-page-table').getBoundingClientRect();
+             return [box.top - port.top, port.bottom - box.bottom];
+           }"""
+    )
+    assert above >= 0 and below >= 0, f"the picture is cut off: {above:.0f} px of room above, {below:.0f} below"

@@ -17,7 +17,7 @@ def test_the_answer_follows_a_change_of_the_choice() -> None:
     widget.choice = {**widget.choice, "context": 32768}
     assert widget.answer["requests"] == "13.8"
     assert widget.answer["for"] == widget.choice
-    assert repr(widget) == "TokenCost(Llama-3.1-8B, 1 x 80 GiB, 32,768 tokens: 128 KiB a token, 13.8 requests)"
+    assert repr(widget) == "TokenCost(Llama-3.1-8B, 1 x 80 GiB, 32,768 tokens: 128 KiB per token, 13.8 requests)"
 
 
 def test_numbers_are_those_of_the_geometry() -> None:

@@ -40,7 +40,7 @@ class Scores(TensorSpecification):
     exercise = "scores"
     rules = rules_from(
         """
-        one-score-a-key: n keys give n scores, shape [n], the score of key i at place i.
+        one-score-per-key: n keys give n scores, shape [n], the score of key i at place i.
             [1,2] [[1,0],[0,3],[2,-1]]
             [3,-1] [[1,1]]
         products-summed: A score is the sum of query times key, number by number, signs and all.
@@ -81,20 +81,20 @@ class Scores(TensorSpecification):
 
     def broken(self, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
         if shape_of(seen) != shape_of(expected):
-            return "one-score-a-key"
+            return "one-score-per-key"
         # Few numbers may agree by chance, and one alone is in proportion to anything: a second question decides.
         asked = self.decode({"q": [1, -0.5, 2], "K": [[1, 0.5, -0.5], [0.3, 2, 1], [-1, 0.7, 0.2], [2, 1, -0.4]]})
         due, again = self.oracle(**asked), answer_of(call, *asked.values())
         if shape_of(again) != shape_of(due):
             return "products-summed"
         if all(same(one.sort().values, other.sort().values) for one, other in ((seen, expected), (again, due))):
-            return "one-score-a-key"
+            return "one-score-per-key"
         factors = _factor(seen, expected), _factor(again, due)
         return "products-summed" if None in factors[: 1 + (len(seen) == 1)] else "divided-by-root-d"
 
     def cause(self, rule: str, seen: Any, expected: Any, q: list[float], K: Rows) -> str:
         n, d = len(K), len(q)
-        if rule == "one-score-a-key":
+        if rule == "one-score-per-key":
             return f"The {n} scores are right but do not stand in the order of the keys."
         if rule == "divided-by-root-d":
             factor = _factor(seen, expected)
@@ -243,7 +243,7 @@ class CausalAttend(TensorSpecification):
     prelude = TensorSpecification.prelude + "\n\nfrom labkit.mine import attend, scores"
     rules = rules_from(
         """
-        one-mixture-a-query: n queries give n rows, each mixed from the rows of V, shape [n, dv].
+        one-mixture-per-query: n queries give n rows, each mixed from the rows of V, shape [n, dv].
             [[1,0],[0,1],[1,1]] [[1,0],[0,2],[-1,1]] [[1,0,0,1,2],[0,2,0,1,0],[0,0,4,1,0]]
         the-future-is-hidden: Changing a later key or value changes no earlier row.
             ? In the scores of row 0, which entries belong to tokens that come later, and what is the exponential \
@@ -285,7 +285,7 @@ class CausalAttend(TensorSpecification):
         "exponentials are divided by.",
         "s = Q @ K.T / math.sqrt(____)\nfuture = torch.ones(n, n, dtype=torch.bool).triu(____)\n"
         "s = s.masked_fill(future, ____)\n"
-        "e = torch.exp(s - s.amax(dim=1, keepdim=True))   # one maximum a row, [n, 1]\n"
+        "e = torch.exp(s - s.amax(dim=1, keepdim=True))   # one maximum per row, [n, 1]\n"
         "return (e / ____) @ V",
     )
     search = {"n": (1, 5), "d": (1, 4), "dv": (1, 3), "seed": (0, 10_000)}
@@ -301,7 +301,7 @@ class CausalAttend(TensorSpecification):
 
     def broken(self, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
         if shape_of(seen) != shape_of(expected):
-            return "one-mixture-a-query"
+            return "one-mixture-per-query"
         looks = self.looks(seen, call, **args)
         if looks is None:
             return rule
@@ -319,7 +319,7 @@ class CausalAttend(TensorSpecification):
             # Only the last row, which has nothing to hide, is a number, and it is right.
             return "the-future-is-hidden"
         if n > 1 and not any(values[i][j] for i in range(n) for j in range(n)):
-            return "one-mixture-a-query"
+            return "one-mixture-per-query"
         if not all(values[i][i] for i in range(n)):
             return "a-token-sees-itself"
         if not all(values[i][j] for i in range(n) for j in range(i)):
@@ -359,7 +359,7 @@ class CausalAttend(TensorSpecification):
         return f"{what} NaN: look for a row in which all is hidden, for 0 / 0, for inf - inf, or for 0 times inf."
 
     def cause(self, rule: str, seen: Any, expected: Any, Q: Rows, K: Rows, V: Rows) -> str:
-        if rule == "one-mixture-a-query":
+        if rule == "one-mixture-per-query":
             return "No row moves when V changes: what comes out is not mixed from the values."
         i = next((i for i in range(len(Q)) if not same(seen[i], expected[i])), 0)
         yours = f"row {i} is {show(seen[i])} where {show(expected[i])} is due"

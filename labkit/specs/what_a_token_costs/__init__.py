@@ -54,7 +54,7 @@ class KVBytes(FunctionSpecification):
             4 3 1 1
             4 1 1 1
             7 1 8 2
-        head-dim-numbers-a-vector: A key or a value is head_dim numbers long.
+        head-dim-numbers-per-vector: A key or a value is head_dim numbers long.
             ? How many numbers is one key long, and where does that stand in your formula?
             1 1 160 1
             1 1 80 1
@@ -97,7 +97,7 @@ class KVBytes(FunctionSpecification):
         else:
             factor = (whole(answer_of(call, 3, 5, 1024, 2)) or 0) / (3 * 5 * 1024 * 2)
             if factor == 2 and self.first_wrong(call, (1, 1, 160, 1), (1, 1, 80, 1), (1, 1, 256, 1)):
-                rule = "head-dim-numbers-a-vector"
+                rule = "head-dim-numbers-per-vector"
             else:
                 rule = "a-key-and-a-value" if factor in (1, 3, 4, 6) else "bytes-not-numbers"
         # The witness of the rule that shows it best; they stand in this order.
@@ -112,7 +112,7 @@ class KVBytes(FunctionSpecification):
             f"which is {2 * vectors} vectors of {head_dim}",
             "every-layer-keeps-its-own": f"{layers} {_keep(num_layers)} for each head",
             "every-kv-head-keeps-its-own": f"{heads} {_keep(num_kv_heads)} in each layer",
-            "head-dim-numbers-a-vector": f"Each key and each value is {head_dim} numbers long, no more and no fewer",
+            "head-dim-numbers-per-vector": f"Each key and each value is {head_dim} numbers long, no more and no fewer",
             "bytes-not-numbers": f"{2 * vectors * head_dim} numbers of {plural(bytes_per_value, 'byte')} each are kept",
         }[rule]
         return f"{what}: {expected} bytes, where you have {show(seen)}."
@@ -149,7 +149,7 @@ class AttendLast(FunctionSpecification):
     tolerance = 1e-5
     rules = rules_from(
         """
-        one-mixture-a-query-head: Each query head gets one mixture of cached values: shape [q_heads, dv].
+        one-mixture-per-query-head: Each query head gets one mixture of cached values: shape [q_heads, dv].
             [[1,0,3],[1,0,3],[1,0,3],[1,0,3],[1,0,3],[1,0,3]] [[[1,2,0],[1,0,0],[0,1,1]],[[1,2,0],[1,0,0],[0,1,1]]] \
               [[[4,0],[7,1],[9,2]],[[4,0],[7,1],[9,2]]]
             [[1,0],[0,1],[2,1]] [[[1,2]],[[0,1]]] [[[1,0,5,0.5]],[[0,1,-5,0.5]]]
@@ -237,22 +237,22 @@ class AttendLast(FunctionSpecification):
         if len(q) != len(K[0]):
             return "neighbours-share-a-kv-head"
         # With one token, what raises is mostly a slice that came out empty: the calls with more tokens say why.
-        return "one-mixture-a-query-head" if len(K) > 1 else "scores-as-in-lesson-01"
+        return "one-mixture-per-query-head" if len(K) > 1 else "scores-as-in-lesson-01"
 
     def accuse(
         self, rule: str, mismatch: Mismatch, seen: Any, expected: Any, call: Callable[..., Any], **args: Any
     ) -> tuple[str, dict[str, Any] | None]:
         q, K, V = self.decode(args).values()
         if tuple(getattr(seen, "shape", ())) != tuple(expected.shape) or not hasattr(seen, "numel"):
-            return "one-mixture-a-query-head", None
+            return "one-mixture-per-query-head", None
         if self.mixes_keys(seen, q, K, V):
-            return "one-mixture-a-query-head", None
+            return "one-mixture-per-query-head", None
         if seen.dtype.itemsize < 4:  # coarse numbers: every rule looks broken, by a little
             return "scores-as-in-lesson-01", None
         rule = self.rule_for(**args)
         if rule in ("scores-as-in-lesson-01", "neighbours-share-a-kv-head"):
             if self.other_query(seen, expected, q, K, V) is not None:
-                return "one-mixture-a-query-head", None
+                return "one-mixture-per-query-head", None
             if self.other_heads(seen, expected, q, K, V) is not None:
                 return "neighbours-share-a-kv-head", None
         return rule, None
@@ -293,7 +293,7 @@ class AttendLast(FunctionSpecification):
         n, heads, kv = len(K), len(q), len(K[0])
         values = self.decode({"q": q, "K": K, "V": V}).values()
         h = self.first_wrong_row(seen, expected)
-        if rule == "one-mixture-a-query-head":
+        if rule == "one-mixture-per-query-head":
             if self.mixes_keys(seen, *values):
                 return "What comes out is mixed from the keys; a query looks at keys but takes values."
             other = self.other_query(seen, expected, *values)

@@ -56,7 +56,8 @@ function render({ model, el }) {
 
   // ---- the parts
   const color = (i) => ({ "--lka-c": `var(--lk-s${i % 8})` });
-  const accent = { "--lka-c": "var(--lk-accent)" };
+  // The query has a sequence's colour no more than its mixture has: both are drawn in ink.
+  const ink = { "--lka-c": "var(--lk-ink)" };
   const left = plane("Query and keys");
   const right = plane("Values and their mixture");
   // Shown while a key is pointed at: the query's line across the picture, the way along it, and the drop from the key.
@@ -126,7 +127,7 @@ function render({ model, el }) {
 
   const tips = [
     ...all.map((i) => tip(left, `k${i}`, `key ${i}`, color(i), () => state.k[i], i, true)),
-    tip(left, "q", "query", accent, () => state.q, -1, true),
+    tip(left, "q", "query", ink, () => state.q, -1, true),
     ...all.map((i) => tip(right, `v${i}`, `value ${i}`, color(i), () => state.v[i], i, false)),
   ];
   left.append(foot, end);

@@ -12,7 +12,7 @@ const TC_LABELS = {
   gpus: "number of GPUs that share the model",
   gpu_gib: "memory of one GPU",
   share: "share of the memory that the engine may use",
-  context: "tokens a request",
+  context: "tokens per request",
 };
 const TC_STEP = 14; // pixels of dragging for one step
 
@@ -116,7 +116,7 @@ function render({ model, el }) {
       legend.append(h("li", {}, h("span", { class: `lk-swatch lk-part-${part.kind}`, "aria-hidden": "true" }), h("span", { class: "lk-size", text: part.size }), part.words));
     }
     bar.setAttribute("aria-label", answer.parts.map((part) => `${part.size} ${part.words}`).join(", "));
-    if (fresh) say(lost || answer.problem || `${answer.token} a token, ${answer.blocks} blocks, ${answer.requests} requests fit at once`);
+    if (fresh) say(lost || answer.problem || `${answer.token} per token, ${answer.blocks} blocks, ${answer.requests} requests fit at once`);
   }
 
   model.on("change:answer", show);
