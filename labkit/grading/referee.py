@@ -86,6 +86,7 @@ class Referee:
     """
 
     draws = False
+    below = ""  # about the parts that the check puts below the learner's, for code that asks one for what it has not
     log: Any  # a ReplayLog
 
     def __init__(self, spec: Specification, namespace: Mapping[str, Any]) -> None:
@@ -368,6 +369,8 @@ class Referee:
                     cause += f" Your own class {due.__name__} is another one than the one imported for this cell."
             else:
                 cause += f" where {awaited} was due." if what == "The call" else "."
+                if isinstance(error, AttributeError) and self.below:
+                    cause += f" {self.below}"
         self._fail(rule, kind, cause, step, expected=awaited if kind == "raised" else "an answer")
         raise StopSequence from error
 

@@ -197,7 +197,8 @@ class PagePlay(PageTable):
         try:
             self._recorded(request.name).free(held)
         except DoubleFreeError as error:
-            return self._say(f"Refused the second time. {self._told(error)}")
+            self._say(f"Refused the second time. {self._told(error)}")
+            return
         real, counted = self._size - len({block for one in self._in for block in one.blocks()}), self._pool.num_free
         same = blocks(held)
         if counted > real:
@@ -208,19 +209,20 @@ class PagePlay(PageTable):
             )
         else:
             self._say(
-                f"{same.capitalize()} came back twice, and no error was raised. This pool knows each free block once, so "
-                f"num_free is still right; but whoever made the mistake learns nothing of it."
+                f"{same.capitalize()} came back twice, and no error was raised. This pool knows each free block once, "
+                "so num_free is still right; but whoever made the mistake learns nothing of it."
             )
 
     def _taken(self, name: str, wanted: int) -> list[int] | None:
         """So many blocks for a request, None where there are none."""
         answer = self._recorded(name).allocate(wanted)
         if answer is not None and not (isinstance(answer, COLLECTIONS) and len(answer) == wanted):
-            raise PartError(self._pool_name, f"allocate({wanted}) answered {answer!r:.60}, which is no list of {wanted}")
+            raise PartError(
+                self._pool_name, f"allocate({wanted}) answered {answer!r:.60}, which is no list of {wanted}"
+            )
         return None if answer is None else list(answer)
 
     # ----- in words ---------------------------------------------------------------------------------------------
-
 
     def _free(self) -> str:
         free = self._pool.num_free
@@ -236,7 +238,9 @@ class PagePlay(PageTable):
     def _race(self) -> str:
         """How many fitted, beside a memory that reserves the longest for each, as lesson 03 had it."""
         if shared := self._shared():
-            return f"And {blocks(shared)} {choose(len(shared), 'has', 'have')} two owners: this race counts for nothing."
+            return (
+                f"And {blocks(shared)} {choose(len(shared), 'has', 'have')} two owners: this race counts for nothing."
+            )
         longest = max(TOKENS)
         reserved = self._size * self._tokens // longest
         return (

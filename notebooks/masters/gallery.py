@@ -259,7 +259,7 @@ for name in list(paged)[::2]:
 MemoryMap(
     Layout("Reserve to maximum (128)", run(lambda slots: ReserveMax(slots, 128), 512)),
     Layout("First fit", run(FirstFit, 512)),
-    Layout("Paged, 16 tokens a block", paged_log),
+    Layout("Paged, 16 tokens per block", paged_log),
     step=14,
     subtitle="Six requests in 512 slots, three ways.",
 )

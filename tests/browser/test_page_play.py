@@ -47,7 +47,9 @@ def test_let_in_until_full_then_cancelled_twice(lab: Any, page: Any, browse: Any
     expect(board).to_have_attribute("data-step", "7")
     page.keyboard.press("t")
     wait(trusting, 6)
-    expect(trusting).to_contain_text("came back twice, and no error was raised: num_free says 4, where 2 of 12 are free")
+    expect(trusting).to_contain_text(
+        "came back twice, and no error was raised: num_free says 4, where 2 of 12 are free"
+    )
     for done in (7, 8):
         page.keyboard.press("n")
         wait(trusting, done)

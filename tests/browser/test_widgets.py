@@ -386,7 +386,7 @@ PageTable(wrong)
     )
     expect(good.locator(".lk-legend > span")).to_have_text(["held (letter = sequence, height = fill)", "free"])
     expect(bad.locator(".lk-board-wrong")).to_have_text("block 2 has two owners")
-    expect(bad.locator(".lk-board-counts")).to_have_text("free 3 · held 3 · cached 0 · lost 2")
+    expect(bad.locator(".lk-board-counts")).to_have_text("free 3 · held 3 · lost 2")
     tables = bad.evaluate("(root) => Object.fromEntries(root.lkBoard.replay.tables)")
     assert tables == {"1": [1, 2], "2": [2, 3], "3": [5, 6]}
     bad.locator("canvas").nth(1).focus()

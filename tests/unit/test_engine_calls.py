@@ -19,10 +19,11 @@ from labkit import engine, specs
 from labkit.grading import source
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
+from labkit.observe.events import EventLog
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.swap import SwapCost
-from labkit.widgets import Storm
+from labkit.widgets import PageTable, Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
 LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18", "19", "20")
@@ -152,15 +153,15 @@ def test_a_board_with_knobs_asks_it_beside_the_rules(calls: Counter[str]):
     assert calls["thrash_alert"] == asked
 
 
-def play_cell(lesson: str) -> str:
+def cell(lesson: str, id: str) -> str:
     (master,) = MASTERS.glob(f"{lesson}_*.py")
-    return re.search(r'(?ms)^# %% id="play-widget"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
+    return re.search(rf'(?ms)^# %% id="{id}"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
 
 
 @pytest.mark.parametrize(
     ("lesson", "parts"),
     [
-        ("05", {"BlockPool", "blocks_needed"}),
+        ("05", {"BlockPool", "BlockTable", "blocks_needed"}),
         ("06", {"BlockPool", "BlockTable", "blocks_needed"}),
         ("07", {"BlockPool", "BlockTable", "RefCounts"}),  # nobody forks there
         ("08", {"BlockPool", "BlockTable", "RefCounts"}),  # a tree needs no hashes
@@ -172,7 +173,7 @@ def play_cell(lesson: str) -> str:
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):
-    exec(compile(play_cell(lesson), f"play cell of {lesson}", "exec"), {"__name__": "__main__"})
+    exec(compile(cell(lesson, "play-widget"), f"play cell of {lesson}", "exec"), {"__name__": "__main__"})
     assert parts <= set(calls)
 
 
@@ -185,3 +186,16 @@ def test_the_model_answers_through_them(calls: Counter[str], kind: str | None, f
     for _ in range(2):
         assert model.generate("one two three", max_new_tokens=6, cache=cache).token_ids
     assert (TABLES | finds) <= set(calls)  # each answers one prompt once, so there is nothing to fork or to copy
+
+
+@pytest.mark.parametrize(
+    ("lesson", "asked"), [("04", {"BlockPool"}), ("05", {"BlockPool", "BlockTable", "slot_mapping", "slot_of"})]
+)
+def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
+    calls: Counter[str], capsys: pytest.CaptureFixture[str], lesson: str, asked: set[str]
+):
+    """The cell as it stands in the notebook, on the stand-in model: whose parts it names, those it has called."""
+    named = {"engine": engine, "EventLog": EventLog, "PageTable": PageTable}  # what cells above it have imported
+    exec(compile(cell(lesson, "live"), f"live cell of {lesson}", "exec"), {"__name__": "__main__", **named})
+    assert asked <= set(calls) and all(calls[name] > 3 for name in asked)
+    assert "yours" in capsys.readouterr().out

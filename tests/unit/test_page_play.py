@@ -39,10 +39,12 @@ def test_requests_are_let_in_until_it_is_full_and_the_race_is_told(tables: bool)
     while not shown.said["text"]:
         shown.do("admit")
     fitted = len(shown.rows)
-    assert sum(blocks_needed(n, 4) for n in TOKENS[:fitted]) <= 12 < sum(
-        blocks_needed(n, 4) for n in TOKENS[: fitted + 1]
+    assert (
+        sum(blocks_needed(n, 4) for n in TOKENS[:fitted]) <= 12 < sum(blocks_needed(n, 4) for n in TOKENS[: fitted + 1])
     )
-    assert f"{fitted} requests are in" in shown.said["text"] and f"would hold {48 // max(TOKENS)}." in shown.said["text"]
+    assert (
+        f"{fitted} requests are in" in shown.said["text"] and f"would hold {48 // max(TOKENS)}." in shown.said["text"]
+    )
     assert sum(owners(shown)) == 12 and "refused 1" in shown.tally
     waited = shown.waits["name"]
     shown.do("end", "A")

@@ -41,7 +41,7 @@ function pageWords(board) {
     }
     const text = step ? `${step}  ${labelOf(step)}` : replay.steps || board.labels.length ? "0  before the first step" : "Nothing has happened yet.";
     if (sentence.textContent !== text) sentence.textContent = text;
-    counts.textContent = `free ${c.free.toLocaleString("en-US")} · held ${(c.held - lost).toLocaleString("en-US")} · cached ${c.cached.toLocaleString("en-US")}${lost ? ` · lost ${lost.toLocaleString("en-US")}` : ""}`;
+    counts.textContent = `free ${c.free.toLocaleString("en-US")} · held ${(c.held - lost).toLocaleString("en-US")}${replay.seen.has("cached") ? ` · cached ${c.cached.toLocaleString("en-US")}` : ""}${lost ? ` · lost ${lost.toLocaleString("en-US")}` : ""}`;
     wrong.textContent = !twice.length ? "" : twice.length === 1 ? `block ${twice[0]} has two owners` : `blocks ${twice.slice(0, 6).join(", ")}${twice.length > 6 ? " …" : ""} have two owners`;
     paintLegend();
     root.dataset.step = step;
@@ -81,7 +81,7 @@ function pageWords(board) {
       const tokens = replay.tokens(seq);
       return `${board.names[seq]}: ${tokens === null ? "" : `${plural(tokens, "token")} in `}blocks ${table.slice(0, 24).join(", ")}${table.length > 24 ? " and more" : ""}.`;
     });
-    return `Pool of ${plural(data.numBlocks, "block")}: ${c.held - lost} held, ${c.cached} cached, ${c.free} free${lost ? `, ${lost} lost` : ""}. ${lines.join(" ")}`;
+    return `Pool of ${plural(data.numBlocks, "block")}: ${c.held - lost} held, ${replay.seen.has("cached") ? `${c.cached} cached, ` : ""}${c.free} free${lost ? `, ${lost} lost` : ""}. ${lines.join(" ")}`;
   }
 
   return { paintText, describe, labelOf, stopWords: () => clearTimeout(summaryTimer) };
