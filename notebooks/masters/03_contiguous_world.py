@@ -29,15 +29,16 @@ start("03")
 from labkit.specs.contiguous_world.side_by_side import TWELVE, side_by_side, small_trace
 from labkit.widgets import MemoryMap
 
-logs = side_by_side(small_trace(TWELVE, first_step=1), num_slots=64, max_tokens=16, block_size=4)
+trace = small_trace(TWELVE, first_step=1)
+logs = side_by_side(trace, num_slots=64, max_tokens=16, block_size=4)
 strips = MemoryMap(*logs.items(), step=9, title="One workload, four memories",
-                   subtitle="Step through: who is let in, who waits, which slots are never written.")
+                   subtitle="Who is let in, who waits, which slots are never written.")
 strips
 
 # %% [markdown] id="idea"
 # ## Three ways to lose a slot
 #
-# A run cannot grow once somebody sits behind it. So it has to be as long as the sequence will ever get, before the first
+# A run cannot grow once another lies behind it. So it has to be as long as the sequence will ever get, before the first
 # token is written, and nobody knows how long that is. The first three strips are three answers:
 #
 # | memory | it reserves | so it loses slots |

@@ -7,8 +7,8 @@
 #
 # In lesson 03, memory was one long row of slots, and what was free was free in the wrong places. Here the row is cut into
 # blocks of equal size, once, and from then on the only question is who holds which block. The part that answers it is
-# called the **block pool**. It is a few lines long, and the one in the server above is quietly wrong. In this lesson you
-# build a pool that is right, and catch some that are not.
+# called the **block pool**. You build one in this lesson, and one that notices when its caller makes a mistake; and at the
+# end you can say what that server was full of.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -32,8 +32,9 @@ from labkit.specs.block_pool.scene import lives
 from labkit.widgets import PageTable
 
 story = "A 10, B 18, C 7, A 6, B 2, C ends, D 30, D 20, A 5, B ends, D 10"
-PageTable(lives(story, BlockPool(16), block_size=4), step=5, title="Sixteen blocks, four sequences",
-          subtitle="The line under the picture says what has just been called, and what came back.")
+log = lives(story, BlockPool(16), block_size=4)
+PageTable(log, step=5, title="Sixteen blocks, four sequences",
+          subtitle="The line under the picture: what was called, and what came back.")
 
 # %% [markdown] id="idea"
 # ## What a pool promises
@@ -166,7 +167,8 @@ class BlockPool:
 # %% id="pool-play"
 from labkit.widgets import PagePlay
 
-PagePlay(12, title="Twelve blocks: how many requests fit?")
+PagePlay(12, title="Twelve blocks: how many requests fit?",
+         subtitle="A block holds four tokens, and a request takes whole blocks.")
 
 # %% [markdown] id="about-a-day"
 # The next cell runs a whole day of a small server on the pool: in every step a request of 5 to 200 tokens arrives, takes
@@ -301,7 +303,7 @@ except DoubleFreeError as error:
 print(checked.num_free, "blocks are free")
 
 # %% [markdown] id="about-checked-play"
-# And the twelve blocks once more, over the pool that notices. Cancel somebody twice.
+# And the twelve blocks once more, over the pool that notices. Choose a request and press **cancel twice**.
 
 # %% id="checked-play"
 PagePlay(12, pool="CheckedPool", title="Twelve blocks, over a pool that notices")
@@ -390,24 +392,15 @@ for title, day in days.items():
 # %% [markdown] id="about-live"
 # ## A real model on your pool
 #
-# In lesson 00 a language model answered three questions at once. Here are two questions again, and the blocks come from the
-# pool of this lesson, yours if it has passed. (Without the fetched model a tiny one stands in, whose words mean nothing.)
+# In lesson 00 a language model answered three questions at once. Here are the same three again, and all the blocks come
+# from the pool of this lesson: yours, if it has passed. Click into the picture afterwards and step through what your
+# `allocate` was asked, and when. (It is a small model, and gets facts wrong. Without it a tiny one stands in, whose words
+# mean nothing.)
 
 # %% id="live" tags=["nbval-ignore-output"]
-from IPython.display import display
-from labkit.observe.events import EventLog
-from labkit.serving import load
+from labkit.lesson import live_answer
 
-model, log = load(), EventLog(num_blocks=16, block_size=16)
-table = PageTable(log, live=True, title=f"{model.name}, pool: {engine.owner('block_pool')}")
-display(table)
-questions = ["In one sentence: why is the sky blue?", "Name three fruits."]
-answers = model.generate_many(questions, requests=["A", "B"], max_new_tokens=40,
-                              num_blocks=16, log=log, release=False)
-table.close_live()
-print("The pool that handed out the blocks:", engine.owner("block_pool"))
-for question, answer in zip(questions, answers):
-    print(f"{question}\n   {answer.text.strip()}")
+live_answer("block_pool")
 
 # %% [markdown] id="questions"
 # ## Questions

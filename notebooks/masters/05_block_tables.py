@@ -30,7 +30,8 @@ from labkit.specs.block_pool.scene import lives
 from labkit.widgets import PageTable
 
 story = "A 6, B 3, A 1, A 1, A 1, B 6, C 10, C 16, B ends, C 16, A 8"
-PageTable(lives(story, BlockPool(12), block_size=4), step=6, title="Twelve blocks, three sequences",
+log = lives(story, BlockPool(12), block_size=4)
+PageTable(log, step=6, title="Twelve blocks, three sequences",
           subtitle="Left: in the order of the tokens. Right: where they lie.")
 
 # %% [markdown] id="idea"
@@ -385,8 +386,8 @@ costs = cost_of_block_sizes(requests.total_tokens, sizes, needed=blocks_needed)
 print(f"per sequence, {requests.total_tokens.mean():,.0f} tokens long in the mean")
 print("block size   empty slots   (B - 1) / 2   at most   of all held   table entries")
 for cost in costs:
-    print(f"{cost.block_size:10,} {cost.empty:13.1f} {cost.expected_empty:13.1f} {cost.most_empty:9,} "
-          f"{cost.empty_share:12.2%} {cost.entries:14,.1f}")
+    print(f"{cost.block_size:10,} {cost.empty:13.1f} {cost.expected_empty:13.1f} "
+          f"{cost.most_empty:9,} {cost.empty_share:12.2%} {cost.entries:14,.1f}")
 
 # %% id="block-size-picture"
 block_size_picture(costs)
@@ -562,24 +563,15 @@ ops = [
 # %% [markdown] id="about-live"
 # ## A real model on your table
 #
-# Lesson 00's model once more, with the pool of lesson 04 and the table of this one under it, yours where they have passed.
-# All that the model reads and writes goes through slots that the table has named. (Without the fetched model a tiny one
-# stands in, whose words mean nothing.)
+# The three questions of lesson 00 once more, with the pool of lesson 04 and the table of this one under the model, yours
+# where they have passed. Every key and value that the model reads or writes lies in a slot that the table has named; a
+# table that counts on would have the three answers go on in each other. (It is a small model, and gets facts wrong.
+# Without it a tiny one stands in, whose words mean nothing.)
 
 # %% id="live" tags=["nbval-ignore-output"]
-from IPython.display import display
-from labkit.serving import load
+from labkit.lesson import live_answer
 
-llm, log = load(), EventLog(num_blocks=24, block_size=16)
-table = PageTable(log, live=True, title=f"{llm.name}, table: {engine.owner('block_table')}")
-display(table)
-questions = ["In one sentence: why is the sky blue?", "Name three fruits.", "What is the capital of France?"]
-answers = llm.generate_many(questions, requests=["A", "B", "C"], max_new_tokens=40,
-                            num_blocks=24, log=log, release=False)
-table.close_live()
-print("The pool at work:", engine.owner("block_pool"), "- the table:", engine.owner("block_table"))
-for question, answer in zip(questions, answers):
-    print(f"{question}\n   {answer.text.strip()}")
+live_answer("block_pool", "block_table")
 
 # %% [markdown] id="questions"
 # ## Questions

@@ -19,11 +19,11 @@ from labkit import engine, specs
 from labkit.grading import source
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
-from labkit.observe.events import EventLog
+from labkit.lesson import LIVE_QUESTIONS
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.swap import SwapCost
-from labkit.widgets import PageTable, Storm
+from labkit.widgets import Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
 LESSONS = ("04", "05", "06", "07", "08", "09", "16", "17", "18", "19", "20")
@@ -195,7 +195,9 @@ def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
     calls: Counter[str], capsys: pytest.CaptureFixture[str], lesson: str, asked: set[str]
 ):
     """The cell as it stands in the notebook, on the stand-in model: whose parts it names, those it has called."""
-    named = {"engine": engine, "EventLog": EventLog, "PageTable": PageTable}  # what cells above it have imported
-    exec(compile(cell(lesson, "live"), f"live cell of {lesson}", "exec"), {"__name__": "__main__", **named})
+    exec(compile(cell(lesson, "live"), f"live cell of {lesson}", "exec"), {"__name__": "__main__"})
     assert asked <= set(calls) and all(calls[name] > 3 for name in asked)
-    assert "yours" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Block pool: yours" in told and ("Block table: yours" in told) == (lesson == "05")
+    asked_in_00 = cell("00", "destination-run")
+    assert all(question in told and f'"{question}"' in asked_in_00 for question in LIVE_QUESTIONS.values())

@@ -95,10 +95,8 @@ def block_size_picture(costs: Sequence[BlockSizeCost]) -> Picture:
     left.legend(loc="upper left")
     line = {"color": theme.sequence_color("B"), "markersize": 5, "linewidth": 1.2}
     right.plot(sizes, [cost.entries for cost in costs], "s-", **line)
-    for axes in (left, right):
-        _against_block_size(axes, sizes)
-    # Blocks of 1 leave nothing empty, and a logarithmic scale has no 0: below 0.5 this one is linear.
-    left.set_yscale("symlog", linthresh=0.5, linscale=0.5)
+    _against_block_size(left, sizes, linear_to=0.5)
+    _against_block_size(right, sizes)
     left.set(title="Empty slots per sequence", ylabel="slots", yticks=[0, 1, 10, 100], ylim=(0, None))
     right.set(title="Table entries per sequence", ylabel="entries")
     first, last = costs[0], costs[-1]
@@ -129,10 +127,9 @@ def bytes_picture(costs: Sequence[BlockSizeCost], bytes_per_token: int, bytes_pe
         for at in (0, sizes.index(16) if 16 in sizes else -1, -1):
             shown = f"{values[at]:,.0f}" if values[at] >= 10 or not values[at] else f"{values[at]:.2g}"
             axes.annotate(shown, (sizes[at], values[at]), xytext=(0, 7), textcoords="offset points", fontsize=8.5)
-    _against_block_size(axes, sizes)
-    axes.set_yscale("symlog", linthresh=0.01, linscale=0.4)
+    _against_block_size(axes, sizes, linear_to=0.01)
     axes.set(title="Memory per sequence", ylabel="KiB", yticks=[0, 0.1, 10, 1_000, 100_000], ylim=(0, None))
-    axes.legend(loc="upper left", bbox_to_anchor=(0.02, 0.62))
+    axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.45))
     said = "; ".join(
         f"blocks of {cost.block_size:,}: {cost.empty * bytes_per_token / 1024:,.0f} KiB empty, "
         f"{cost.entries * bytes_per_entry / 1024:,.2f} KiB of entries"
@@ -141,9 +138,14 @@ def bytes_picture(costs: Sequence[BlockSizeCost], bytes_per_token: int, bytes_pe
     return Picture(figure, f"Memory per sequence. {said}.")
 
 
-def _against_block_size(axes: Axes, sizes: Sequence[int]) -> None:
-    axes.set(xscale="log", yscale="log", xlabel="tokens per block (B)", xlim=(min(sizes) / 1.5, max(sizes) * 1.5))
+def _against_block_size(axes: Axes, sizes: Sequence[int], linear_to: float = 0.0) -> None:
+    """Logarithmic scales. Blocks of 1 leave nothing empty, and a logarithm has no 0: up to `linear_to` y is linear."""
+    if linear_to:
+        axes.set_yscale("symlog", linthresh=linear_to, linscale=0.45)
+    else:
+        axes.set_yscale("log")
+    axes.set(xscale="log", xlabel="tokens per block (B)", xlim=(min(sizes) / 1.5, max(sizes) * 1.5))
     axes.set_xticks(sizes[:: max(1, round(len(sizes) / 6))])
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_major_formatter("{x:,.4g}")
+    axes.yaxis.set_major_formatter("{x:,.6g}")
     axes.minorticks_off()

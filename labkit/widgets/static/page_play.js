@@ -11,9 +11,9 @@ function render({ model, el }) {
   const said = h("p", { class: "lk-pp-said" });
   const tally = h("span", { class: "lk-mono" });
   const controls = h("div", { class: "lk-pp" },
-    h("div", { class: "lk-row" }, buttons.admit, who, buttons.grow, buttons.end, buttons.end_twice, h("span", { class: "lk-grow" }), buttons.restart),
+    h("div", { class: "lk-row" }, buttons.admit, who, buttons.grow, buttons.end, buttons.end_twice),
     said,
-    h("div", { class: "lk-row lk-sub" }, tally, h("span", { class: "lk-grow" }), h("span", { text: model.get("whose") })));
+    h("div", { class: "lk-row" }, buttons.restart, h("span", { class: "lk-sub" }, tally), h("span", { class: "lk-grow" }), h("span", { class: "lk-sub", text: model.get("whose") })));
   let chosen = "";
   let lost = "";
   let waits = false;
