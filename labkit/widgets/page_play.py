@@ -10,7 +10,7 @@ import traitlets
 
 from labkit import engine, theme
 from labkit.errors import DoubleFreeError, LabkitError, PartError
-from labkit.observe.changes import COLLECTIONS
+from labkit.observe.changes import COLLECTIONS, block_ids
 from labkit.observe.events import EventLog
 from labkit.observe.recorder import record
 from labkit.simulate.replay import sequence_name
@@ -31,7 +31,7 @@ class _Request:
     holder: Any
 
     def blocks(self) -> list[int]:
-        return list(self.holder if isinstance(self.holder, list) else self.holder.blocks)
+        return block_ids(self.holder if isinstance(self.holder, list) else self.holder.blocks)
 
 
 class PagePlay(PageTable):
@@ -220,7 +220,7 @@ class PagePlay(PageTable):
             raise PartError(
                 self._pool_name, f"allocate({wanted}) answered {answer!r:.60}, which is no list of {wanted}"
             )
-        return None if answer is None else list(answer)
+        return None if answer is None else block_ids(answer)
 
     # ----- in words ---------------------------------------------------------------------------------------------
 

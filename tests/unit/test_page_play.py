@@ -11,6 +11,7 @@ from labkit import engine
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable, blocks_needed
 from labkit.errors import LabkitError
+from labkit.grading.mistakes import bank
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
 from labkit.widgets import PagePlay
@@ -93,6 +94,23 @@ def test_a_pool_that_keeps_a_set_is_not_accused_of_two_owners():
     shown = PagePlay(parts=over(Kept))
     shown.do("end_twice", "A")
     assert "num_free is still right" in shown.said["text"] and not shown.said["look"]
+
+
+def test_every_right_pool_and_table_of_the_bank_can_be_played(monkeypatch: pytest.MonkeyPatch):
+    """Whatever they hand out, lists of NumPy numbers say, nothing is raised, and what is shown is the same."""
+    for key, lesson, names in (("04_block_pool", "04", ("BlockPool",)), ("05_block_tables", "05", ("BlockTable",))):
+        for right in (right for right in bank(key).right if right.exercise in names):
+            monkeypatch.setattr(engine, "_passed", lambda k=key, r=right: {(k, r.exercise): r.source})
+            shown = PagePlay(tables=lesson == "05")
+            assert "yours" in shown.whose
+            for operation, name in (("admit", ""), ("grow", "B"), ("end", "A"), ("admit", ""), ("admit", "")):
+                shown.do(operation, name)
+                assert not shown.said["text"] or shown.said["text"].startswith("Full"), right.name
+            assert "np.int" not in " ".join([*shown.labels, shown.tally]), right.name
+            taken = blocks_needed(TOKENS[1] + 1, 4) if lesson == "05" else blocks_needed(TOKENS[1], 4) + 1
+            assert sum(owners(shown)) == taken + sum(blocks_needed(n, 4) for n in TOKENS[2 : 1 + len(shown.rows)]), (
+                right.name
+            )
 
 
 @pytest.mark.parametrize(
