@@ -60,6 +60,47 @@ def finish(name: str) -> Any:
     return LessonEnd(name)
 
 
+LIVE_QUESTIONS = {
+    "A": "In one sentence: why is the sky blue?",
+    "B": "Name three fruits.",
+    "C": "What is the capital of France? Then say one thing about it.",
+}
+"""What the model is asked in lesson 00, and again on the learner's own parts."""
+
+
+def live_answer(*slots: str) -> None:
+    """Lesson 00's live answer: three questions answered at once by the model, on the parts in use, watched as it runs.
+
+    Args:
+        slots: boxes of the engine map, such as "block_pool"; whose each of them is, is printed.
+    """
+    from IPython.display import display
+
+    from labkit import engine
+    from labkit.observe.events import EventLog
+    from labkit.serving import load
+    from labkit.widgets import PageTable
+
+    whose = " · ".join(f"{engine.slot(name).title}: {engine.owner(name)}" for name in slots)
+    model, log = load(), EventLog(num_blocks=24, block_size=16)
+    board = PageTable(log, live=True, title=model.name, subtitle=whose)
+    display(board)
+    try:
+        answers = model.generate_many(
+            list(LIVE_QUESTIONS.values()),
+            requests=list(LIVE_QUESTIONS),
+            max_new_tokens=48,
+            num_blocks=24,
+            log=log,
+            release=False,
+        )
+    finally:
+        board.close_live()
+    print(whose)
+    for (name, question), answer in zip(LIVE_QUESTIONS.items(), answers, strict=True):
+        print(f"\n{name}: {question}\n   {answer.text.strip()}")
+
+
 def show_check(name: str, exercise: str, mistake: str) -> Any:
     """The report on a known mistake, for the tour: nothing is recorded, no hint counts as opened.
 

@@ -130,15 +130,19 @@ class Story:
             words.append("nothing is cached")
         now = (self._state.tokens(seq) or 0) if filled else tokens
         one = now - tokens == 1
-        what = "" if now <= tokens else f"token {tokens}" if one else f"tokens {tokens} to {now - 1}"
+        what = _tokens(tokens, now)
         if copied:
             source = next(row.arg for row in reversed(rows) if row.kind == Kind.COPY)
             whose = f" with {listed(sharers[seq, source], most=MOST)}" if any(sharers[seq, source]) else ""
             goes = f"the {choose(now - tokens, 'token goes', 'tokens go')} to "
             words.append(f"copy-on-write: block {source} is shared{whose}, {goes}new {blocks([copied[-1], *new])}")
         elif new and what:
+            room = min(-tokens % int(self._log.meta.get("block_size", 0) or 1), now - tokens)
+            if room and filled[0] not in new:  # the free end of the last block is filled first
+                words.append(f"{_tokens(tokens, tokens + room)} {'goes' if room == 1 else 'go'} to block {filled[0]}")
+                tokens += room
             count = "a new block" if len(new) == 1 else f"{len(new)} new blocks"
-            words.append(f"{what} {'needs' if one else 'need'} {count}: {blocks(new)}")
+            words.append(f"{_tokens(tokens, now)} {'needs' if now - tokens == 1 else 'need'} {count}: {blocks(new)}")
         elif new:
             words.append(blocks(new))
         elif what:
@@ -186,6 +190,11 @@ class Story:
             f"{blocks(same)} {word} {choose(len(same), 'has', 'have')} {plural(count, 'reference')}"
             for count, same in groups.items()
         )
+
+
+def _tokens(start: int, stop: int) -> str:
+    """ "token 4", "tokens 4 to 6"; "" for none."""
+    return "" if stop <= start else f"token {start}" if stop - start == 1 else f"tokens {start} to {stop - 1}"
 
 
 def _stored(rows: Sequence[Row]) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOOKS: dict[str, dict[str, Any]] = {
-    "used": {"facecolor": theme.LIGHT["accent"], "hatch": None},
+    "used": {"facecolor": theme.sequence_color("A"), "hatch": None},
     "reservation": {"facecolor": "#c9dcf6", "hatch": "////"},
     "internal": {"facecolor": "#f7e3d4", "hatch": "...."},
     "external": {"facecolor": "#f3d5d2", "hatch": "xxxx"},
@@ -203,6 +203,7 @@ def by_kind(runs: Sequence[Replay]) -> Picture:
     axes.set(xlim=(0, 100), ylim=(len(runs) - 0.5, -0.5), xlabel="share of memory while somebody waited (%)")
     axes.grid(False)
     axes.spines["left"].set_visible(False)
-    _legend(axes, KINDS, loc="upper center", bbox_to_anchor=(0.45, -0.62 / (0.62 * len(runs))))
+    shown = [kind for kind in KINDS if any(run.shares()[kind] > 0 for run in runs)]
+    _legend(axes, shown, loc="upper center", bbox_to_anchor=(0.45, -0.62 / (0.62 * len(runs))))
     shares = "; ".join(f"{run.name}: {run.shares()['used']:.0%} used, {run.mean_running():.1f} at once" for run in runs)
     return Picture(figure, f"Memory by kind. {shares}.")

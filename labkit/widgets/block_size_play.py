@@ -22,7 +22,7 @@ MOST = 16
 
 
 class BlockSizePlay(LabWidget):
-    """A sentence with one number to drag, the tokens a block, over bars of a few sequences cut into blocks.
+    """A sentence with one number to drag, the tokens per block, over bars of a few sequences cut into blocks.
 
     The arithmetic is `labkit.specs.block_tables.block_size`, run here in Python for every size; the page only shows it.
 
@@ -85,6 +85,6 @@ def sentence(block_size: int, answers: dict[str, Any], count: int) -> str:
     a = answers[str(block_size)]
     return (
         f"In blocks of {block_size:,}, these {count} sequences leave {a['empty']} slots empty, {a['share']} of what "
-        f"they hold: {a['mean']} a sequence, where (B - 1) / 2 is {a['rule']}. Their tables have {a['entries']} "
+        f"they hold: {a['mean']} per sequence, where (B - 1) / 2 is {a['rule']}. Their tables have {a['entries']} "
         "entries."
     )

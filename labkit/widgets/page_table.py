@@ -26,7 +26,7 @@ class PageTable(LabWidget):
     Args:
         log: an `EventLog`, a `LogData`, or a verdict's dict of events ({"data": base64, "names", "labels", "meta"}).
         num_blocks: blocks in the pool; by default the log's meta says, else the highest block seen.
-        block_size: tokens a block, for the fill height; by default the log's meta says. 0 draws every block full.
+        block_size: tokens per block, for the fill height; by default the log's meta says. 0 draws every block full.
         step: how many operations have happened when it opens; None is the end of the log.
         live: follow `log` while it grows. Needs an `EventLog`; call `close_live()` when it is done.
         title, subtitle: what stands above the picture.

@@ -2,14 +2,13 @@
 # # 03. The contiguous world
 #
 # A request waits at the head of the queue, and others wait behind it. The graph of free memory says sixty per cent. The
-# request needs an eighth of the memory. It is refused, again and again, at every step of the server, while nothing seems
-# to be wrong.
+# request needs an eighth of the memory, and it is refused at every step of the server, while nothing seems to be wrong.
 #
 # The graph is right, and so is the allocator: the free slots are there, in eight pieces, and the longest of them is
 # forty-three slots too short. You will meet this very moment below, with its numbers.
 #
-# This lesson is about the memory of serving engines before paging: every sequence lived in one unbroken run of slots. You
-# build the two functions that such a memory stands on, and then the ruler that says where its slots went.
+# This lesson is about the memory of serving engines before paging: every sequence lay in one unbroken run of slots. You
+# build the two functions that such a memory needs, and then the one that measures where its slots went.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -20,41 +19,31 @@ start("03")
 # ## Look before you read
 #
 # Four memories of 64 slots each, and the same twelve requests, A to L. One slot holds the keys and values of one token,
-# in all layers of the model; in lesson 02 you worked out how many bytes that is. At each step everybody who runs writes
-# one token.
+# in all layers of the model; in lesson 02 you worked out how many bytes that is. At each step every running request
+# writes one token.
 #
-# The picture opens at step 9. Step back and forth, and look for two things: what each memory does with the slots that
-# nobody has written, and what K waits for in the strip called *First fit*.
+# The picture opens at step 9. Step back and forth, and look for two things: what each memory does with slots that are not
+# written, and what K waits for in the strip called *First fit*.
 
 # %% id="play-widget"
-from labkit.specs.contiguous_world.side_by_side import side_by_side, small_trace
+from labkit.specs.contiguous_world.side_by_side import TWELVE, side_by_side, small_trace
 from labkit.widgets import MemoryMap
 
-# A to L, a row each: step of arrival, tokens of the prompt, tokens of the answer
-requests = [
-    (1, 6, 3), (1, 3, 5), (1, 8, 4), (1, 4, 6), (2, 2, 4), (3, 8, 5),
-    (4, 3, 8), (5, 9, 5), (6, 2, 3), (7, 5, 8), (8, 10, 3), (9, 3, 4),
-]  # fmt: skip
-trace_of_twelve = small_trace(requests, first_step=1)
-logs = side_by_side(trace_of_twelve, num_slots=64, max_tokens=16, block_size=4)
-
-strips = MemoryMap(
-    *logs.items(),
-    step=9,
-    title="One workload, four memories",
-    subtitle="Step through: who is let in, who waits, which slots are never written.",
-)
+trace = small_trace(TWELVE, first_step=1)
+logs = side_by_side(trace, num_slots=64, max_tokens=16, block_size=4)
+strips = MemoryMap(*logs.items(), step=9, title="One workload, four memories",
+                   subtitle="Who is let in, who waits, which slots are never written.")
 strips
 
 # %% [markdown] id="idea"
 # ## Three ways to lose a slot
 #
-# A run cannot grow once somebody sits behind it. So it has to be as long as the sequence will ever get, before the first
+# A run cannot grow once another lies behind it. So it has to be as long as the sequence will ever get, before the first
 # token is written, and nobody knows how long that is. The first three strips are three answers:
 #
 # | memory | it reserves | so it loses slots |
 # |---|---|---|
-# | Reserve 16 | the longest that any sequence may get | inside: behind the last token of nearly everybody |
+# | Reserve 16 | the longest that any sequence may get | inside: behind the last token of nearly every one |
 # | Buddy | the next power of two | inside, though less, and between the runs |
 # | First fit | exactly what is asked for | between the runs |
 #
@@ -81,8 +70,8 @@ print("by kind:", third.counts())
 
 # %% [markdown] id="told-the-lengths"
 # One generous assumption runs through the whole lesson. *Buddy* and *First fit* are told how long each sequence will be
-# in the end. No real engine knows. The paper makes the same present to one of the systems that it compares with, and
-# calls it "Oracle". So everything below shows contiguous memory in a better light than any engine could.
+# in the end, which no real engine knows. The paper tells it to one of the systems that it compares with, too, and calls
+# that system "Oracle". So contiguous memory looks better everywhere below than it is in any engine.
 
 # %% [markdown] id="about-first-fit"
 # ### Exercise: `first_fit` (8 minutes, difficulty 1, importance 3)
@@ -90,8 +79,8 @@ print("by kind:", third.counts())
 # Free memory is kept as a list of **holes**: pairs `(start, length)`, in order of start. The hole `(20, 9)` is slots 20
 # to 28. A new sequence needs `size` slots in one piece; where does it go?
 #
-# The oldest answer is the simplest: walk from the low end and take the first hole that is long enough. It matters because
-# this small loop is what decides between *come in* and *wait*, and its *no* is an everyday answer, not an error.
+# The oldest answer is the simplest: walk from the low end and take the first hole that is long enough. This small loop
+# decides whether a request runs or waits. Finding no hole is an everyday answer, not an error.
 
 # %% id="ex-first-fit"
 # %%exercise first_fit
@@ -153,7 +142,7 @@ pictures.moment(scene)
 # Nothing is broken here. Eight sequences happen to lie so that the free slots between them come in eight pieces. Moving a
 # sequence would help, but moving means copying all its keys and values while the model stands still.
 #
-# And since this queue is served in order, everybody behind the one who waits is waiting too, however short.
+# And since this queue is served in order, all requests behind the one that waits are waiting too, however short.
 
 # %% [markdown] id="about-predict"
 # ## One prediction first
@@ -176,8 +165,8 @@ for name in "ACB":
 print("E, 40 slots, goes to:", memory.reserve("E", 40))
 
 # %% [markdown] id="after-p1"
-# Hold what you marked against the last line printed; if they differ, the feedback under the question says what was
-# overlooked. The cell ran on the function that you write next, or on the library's until yours has passed.
+# Compare your mark with the last line printed; if they differ, the feedback under the question says what was overlooked.
+# The cell ran on the function that you write next, or on the library's until yours has passed.
 
 # %% [markdown] id="about-release-coalesce"
 # ### Exercise: `release_coalesce` (12 minutes, difficulty 3, importance 4)
@@ -187,9 +176,9 @@ print("E, 40 slots, goes to:", memory.reserve("E", 40))
 #
 # A hole touches the run if nothing lies between them: `(0, 5)` ends before slot 5, so it touches a run that starts at 5.
 #
-# The function also stands guard. If any slot of the run is free already, somebody has made a mistake: a run was given
-# back twice, or with a wrong length. Joining it quietly would hand the same slots to two sequences, one of which would
-# then overwrite the keys and values of the other. So that is refused, and the list stays as it was.
+# The function also guards against a mistake. If any slot of the run is free already, a run was given back twice, or with a
+# wrong length. If it were joined all the same, the same slots would be given to two sequences, and one would overwrite the
+# keys and values of the other. So the call is refused, and the list stays as it was.
 # `ReservationError` is imported for the cell.
 
 # %% id="ex-release-coalesce"
@@ -231,8 +220,8 @@ def release_coalesce(
 # In the prediction, B's run came back between two holes, and the three became one. Had the list only been added to, it
 # would say three holes of 16, and a request for 40 would wait for ever in a memory of which three quarters are free.
 #
-# The next cell does this at full size. It fills a memory with runs of the lengths of the requests above, lets everybody
-# go in a random order, and asks for the longest hole. Nobody is left in memory at that point.
+# The next cell does this at full size. It fills a memory with runs of the lengths of the requests above, releases all of
+# them in a random order, and asks for the longest hole. By then the memory is empty.
 
 # %% id="with-and-without"
 import random
@@ -263,8 +252,8 @@ for name, give_back in [("joined", release_coalesce), ("only added", only_add)]:
 # %% [markdown] id="halfway"
 # ## Half way
 #
-# You have an allocator: a place for those who come, and joined holes from those who go. A good moment to stop and come
-# back.
+# You have an allocator: it finds a place for a sequence that comes, and joins the holes that one leaves. This is a good
+# place to stop: what you passed is kept.
 
 # %% id="save"
 save_point("03")
@@ -272,8 +261,8 @@ save_point("03")
 # %% [markdown] id="about-waste-by-kind"
 # ### Exercise: `waste_by_kind` (8 minutes, difficulty 2, importance 5)
 #
-# Now the ruler. At one moment, each sequence is four numbers: it holds `length` slots from `start` on, has written `used`
-# of them so far, and will have written `final` of them when it ends. The last number is hindsight: it is known here
+# Now the measurement. At one moment, each sequence is four numbers: it holds `length` slots from `start` on, has written
+# `used` of them so far, and will have written `final` of them when it ends. The last number is hindsight: it is known here
 # because the trace is over.
 #
 # Take a sequence that holds 16 slots, has 5 tokens now and 9 in the end:
@@ -286,8 +275,8 @@ save_point("03")
 # Holes are counted whole, against what the next sequence wants: a hole shorter than `wanted` is external waste, any other
 # is free. If nobody waits, `wanted` is 0 and no hole is waste.
 #
-# This is worth getting exactly right. Whenever somebody tells you that memory is wasted, the first question is which of
-# the three it is, because each has another cure.
+# When somebody says that memory is wasted, the first question is which of the three kinds it is, because each has another
+# cure.
 
 # %% id="ex-waste-by-kind"
 # %%exercise waste_by_kind
@@ -328,9 +317,9 @@ for kind, slots in kinds.items():
     print(f"{kind:>11}: {slots:6,} slots  {slots / SLOTS:6.1%}")
 
 # %% [markdown] id="after-scene-by-kind"
-# No internal waste at all, because first fit was told the truth about every length; and more than half of memory is
-# external waste. At this one moment, picked for being the worst. The next section looks at the lengths of an hour of
-# requests, and the one after it serves 400 of them from the first to the last.
+# No internal waste at all, because first fit was told every length; and more than half of memory is external waste, at this
+# one moment, which was picked for being the worst. The next section looks at the lengths of many requests, and the one
+# after it serves 400 of them from the first to the last.
 
 # %% [markdown] id="about-curve"
 # ## What a reservation is worth
@@ -342,9 +331,9 @@ for kind, slots in kinds.items():
 # Azure CSV (`TIMESTAMP, ContextTokens, GeneratedTokens`) or a Mooncake JSON Lines file (`timestamp, input_length,
 # output_length`). Everything below then runs on it, while the text goes on speaking of the drawn requests.
 #
-# In what it prints, half of the lengths are below `p50` and 99 in a hundred below `p99`; `per_s` is requests a second; and
+# In what it prints, half of the lengths are below `p50` and 99 in a hundred below `p99`; `per_s` is requests per second; and
 # `cv` says how unevenly they come: the standard deviation of the times between arrivals, over their mean. It is 1 for
-# arrivals that know nothing of each other, and more where they come in bursts.
+# arrivals that are independent of each other, and more where they come in bursts.
 
 # %% id="trace"
 from labkit.simulate.traces import read_trace
@@ -388,9 +377,9 @@ print(f"the paper's own requests: ({prompt} + {answer}) / {reserved:,} = {share:
 
 # %% [markdown] id="after-curve"
 # The solid line looks at each request when it ends, when its reservation is as full as it will ever be; the dashed one at
-# every step of its life, from the prompt alone to the last token. A server lives with the dashed one: keep its value at
-# 4,096 in mind for the next section. A request longer than the reservation is cut to it and counts as full, which flatters
-# short reservations.
+# every step of its life, from the prompt alone to the last token. What a server sees is the dashed one: keep its value at
+# 4,096 in mind for the next section. A request longer than the reservation is cut to it and counts as full, which makes
+# short reservations look better than they are.
 #
 # The paper is often quoted like this: *existing systems use 20 to 38 per cent of their KV memory*. That is Fig. 2. The
 # 20.4% belong to the system that reserves 2,048 slots for everybody ("Orca (Max)"). It is a statement about their requests,
@@ -406,7 +395,7 @@ print(f"the paper's own requests: ({prompt} + {answer}) / {reserved:,} = {share:
 # ## The same requests, the same memory
 #
 # Now with an allocator and a clock. 400 requests, 32,768 slots, and four memories. *Reserve 4,096* and *First fit* run on
-# `first_fit` and `release_coalesce`, yours where they have passed. Every running sequence writes a token each step of
+# `first_fit` and `release_coalesce`, yours where they have passed. Every running sequence writes one token per step of
 # 30 ms; requests are served in order.
 #
 # How many requests are in memory at once decides how many tokens a server computes per step, so look at the numbers on
@@ -458,9 +447,10 @@ print(f"the paper's Oracle: of what is held, {paper:.0%} is written")
 # to come; here prompts are several times as long as answers, and a prompt is written at once: compare the last two lines.
 # And the paper gives Oracle a buddy allocator (section 6.1), so of our four memories *buddy* is the one most like it.
 #
-# One column belongs to the price: **sent back**. Whoever has a reservation finishes. Paged memory lets more in than can
-# finish together, and when nobody can grow, one sequence must give back what it holds and start again. In this replay the
-# new start costs nothing; a real server computes all of it anew. That bill is what lessons 17 to 19 are about.
+# One column is the price of it: **sent back**. A request with a reservation finishes. Paged memory lets more in than can
+# finish together, and when no block is left to grow into, one sequence must give back what it holds and start again. In
+# this replay the new start costs nothing; a real server computes all of it anew. What that costs is the subject of lessons
+# 17 to 19.
 
 # %% [markdown] id="about-where-it-does-not-matter"
 # ## Where it makes less difference, or none
@@ -496,25 +486,23 @@ for name, requests, max_tokens in [
     print(line)
 
 # %% [markdown] id="after-where-it-does-not-matter"
-# - **Where requests come seldom enough**, hardly a slot is missed. In the first line buddy and first fit serve as well as
-#   paging does: the memory was large enough for what came. Reserving the maximum is the exception: even here some wait.
+# - **Where requests come seldom enough**, memory is no limit. In the first line buddy and first fit serve as well as paging
+#   does: the memory was large enough for what came. Only where the maximum is reserved do some wait even here.
 # - **Where all are equally long** and the reservation fits them, contiguous memory has neither internal nor external
 #   waste. What is left for paging to win is the reservation, which is small where answers are short.
 # - **Where lengths are powers of two**, paging still wins, and reserving the maximum loses as much as ever. What changes is
-#   buddy: it rounds nothing up and is level with first fit, and it finds a place and joins runs without ever walking a
-#   list, because two buddies differ in one bit of their start. That is why kernels of operating systems still use it, for
-#   pages.
-# - **Where one request fills the memory**, one request runs, whatever the allocator is called.
+#   buddy: it rounds nothing up and is level with first fit, and it finds a place and joins runs without walking a list,
+#   because two buddies differ in one bit of their start. That is why kernels of operating systems still use it, for pages.
+# - **Where one request fills the memory**, one request runs, under every allocator.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the release that comes twice (6 minutes, difficulty 3, importance 4)
 #
 # A request ends in the same instant in which its user presses stop, and two paths of the code give its run back. In
 # vLLM a request that was aborted while its cache was being transferred could be finished twice and its memory freed twice
-# (pull request 33377, January 2026). The last line of defence is the function that takes the run.
+# (pull request 33377, January 2026). The last place to notice it is the function that takes the run back.
 #
-# Here is one. It joins correctly on both sides, and it does look whether the run is free already. Perhaps your own first
-# version looked like this:
+# Here is one. It joins correctly on both sides, and it does check whether the run is free already:
 #
 # ```python
 # def release_coalesce(holes, start, length):
@@ -563,9 +551,9 @@ ops = [
 # ### Once it has fallen
 
 # %% [markdown] id="after-break-it-text"
-# The second release is dangerous exactly when it comes late: somebody else has been given the beginning of the run. And
-# if that somebody had been given all of it, no function that sees only holes could have noticed: to know that A no longer
-# owns those slots one must keep who does. You will keep that in lesson 04.
+# The second release is dangerous when it comes late, after another sequence has been given the beginning of the run. And
+# if that sequence had been given all of it, no function that sees only holes could have noticed: for that, one has to
+# record who holds which slots. You will do so in lesson 04.
 
 # %% [markdown] id="about-quiz"
 # ## Questions
@@ -597,7 +585,7 @@ finish("03")
 #
 # **First fit is alive in the tier below.** LMCache keeps KV in CPU memory by an `AddressManager`, whose `allocate()` walks
 # an explicit list of free blocks to the first that is large enough (`lmcache/v1/memory_management.py`, as quoted in issue
-# 3187, May 2026). In that issue thousands of failed allocations an hour looked like fragmentation; measuring showed plain
+# 3187, May 2026). In that issue thousands of failed allocations per hour looked like fragmentation; measuring showed plain
 # exhaustion, slots that were held and never given back. Which kind of waste it is decides where to look.
 #
 # **Contiguous for the kernel, paged underneath**: vAttention (arXiv 2405.04437) leaves the cache in one piece of *virtual*
@@ -619,7 +607,7 @@ predict("03", "verify")
 # ## Why there are about half as many holes as sequences
 
 # %% [markdown] id="derivation-text"
-# Look at a run in a memory that has been busy for a long time. When it ends, it touches 0, 1 or 2 holes, and the number
+# Take a run in a memory that has been busy for a long time. When it ends, it touches 0, 1 or 2 holes, and the number
 # of holes changes by +1, 0 or -1. When a run is placed, a hole becomes shorter, and disappears only if the fit was exact,
 # which is rare where lengths are arbitrary: the number stays.
 #
@@ -651,7 +639,7 @@ class Counted(ContiguousMemory):
 counted = Counted(FirstFit(SLOTS))
 replay(served, counted, sample_every=1)
 held, holes = np.mean(counted.seen, axis=0)
-print(f"on average {held:.1f} runs and {holes:.1f} holes: {holes / held:.2f} holes a run")
+print(f"on average {held:.1f} runs and {holes:.1f} holes: {holes / held:.2f} holes per run")
 
 # %% [markdown] id="derivation-buddy"
 # **Why buddies find each other by one bit.** Every run of the buddy method is a power of two long and starts at a

@@ -1,14 +1,14 @@
 # %% [markdown] id="symptom"
 # # 04. The block pool
 #
-# A server has been up for nine days. Every night it answers fewer requests at once than the night before, and in the
-# morning somebody restarts it, after which all is well again. No request ever failed. The dashboard says *KV memory
-# full*; nobody can say full **of what**.
+# A server has been up for nine days. Every day it answers fewer requests at once than the day before. No request fails;
+# more and more of them wait. On the tenth morning somebody restarts it, and all is well again, for another nine days. The
+# dashboard said *KV memory full*; nobody can say full **of what**.
 #
-# Last lesson, memory was one long row of slots, and what was free was free in the wrong places. Here the row is cut into
+# In lesson 03, memory was one long row of slots, and what was free was free in the wrong places. Here the row is cut into
 # blocks of equal size, once, and from then on the only question is who holds which block. The part that answers it is
-# forty lines long, and the server above has one that is quietly wrong. You are going to build one that is right, and
-# then catch wrong ones.
+# called the **block pool**. You build one in this lesson, and one that notices when its caller makes a mistake; and at the
+# end you can say what that server was full of.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -18,58 +18,45 @@ start("04")
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Sixteen blocks of four tokens each, and four sequences that come, grow and go. Click into the picture and press the right
-# arrow key, or drag the slider. Point at a block on the left to see where it lies on the right.
+# Sixteen blocks of four tokens each, and four sequences that come, grow and go. Every block is drawn twice. On the right
+# all sixteen stand in the order of memory: these are the **physical blocks**, and their numbers are what the pool hands
+# out. On the left each sequence has its own in the order of its tokens: its **logical blocks**. The small numbers on the
+# left say which physical block each of them is.
 #
-# Two things to watch for: which blocks a sequence gets once others have left holes in the row, and what happens to a
-# sequence that asks for more than is free.
+# The picture opens at step 5. Click into it and step with the arrow keys, or drag the slider; point at a block to see it in
+# both places. Watch which blocks A gets after C has gone, and what the pool answers when D wants more than is free.
 
 # %% id="play-widget"
-from labkit.mine import BlockPool, BlockTable
-from labkit.observe.events import EventLog
-from labkit.observe.recorder import record
+from labkit.mine import BlockPool
+from labkit.specs.block_pool.scene import lives
 from labkit.widgets import PageTable
 
-BLOCK_SIZE = 4
-log = EventLog(num_blocks=16, block_size=BLOCK_SIZE)
-shared_pool = record(BlockPool(16), log)
-tables = {
-    name: record(BlockTable(shared_pool, BLOCK_SIZE), log, name)
-    for name in "ABCD"
-}
-for name, tokens in [("A", 10), ("B", 18), ("C", 7), ("A", 6), ("B", 2)]:
-    tables[name].append(tokens)
-tables["C"].release()
-for name, tokens in [("D", 30), ("D", 20), ("A", 5)]:
-    tables[name].append(tokens)
-tables["B"].release()
-tables["D"].append(10)
-
-PageTable(log, step=0, title="Sixteen blocks, four sequences",
-          subtitle="Step through: each line below is one operation.")
+story = "A 10, B 18, C 7, A 6, B 2, C ends, D 30, D 20, A 5, B ends, D 10"
+log = lives(story, BlockPool(16), block_size=4)
+PageTable(log, step=5, title="Sixteen blocks, four sequences",
+          subtitle="The line under the picture: what was called, and what came back.")
 
 # %% [markdown] id="idea"
 # ## What a pool promises
 #
-# In the picture nothing ever moved. A sequence that grew took whichever blocks were free, next to its others or not, and
-# that was good enough: block 3 is as good as block 11. That is the whole trick. Because every block fits every request,
-# a request for *n* blocks can fail for one reason only, that fewer than *n* are free. External waste, the holes that
-# were too small in lesson 03, cannot exist.
+# In the picture nothing ever moved. A sequence that grew took whichever blocks were free, next to its others or not: block
+# 3 is as good as block 11. Because every block fits every request, a request for *n* blocks can fail for one reason only,
+# that fewer than *n* are free. External waste, the holes that were too small in lesson 03, cannot exist.
 #
-# The price is a little memory at the end of each sequence: its last block is rarely full. And there is a debt of
-# bookkeeping, which is what you write now. A pool makes three promises:
+# The price is a little memory at the end of each sequence, whose last block is rarely full, and some bookkeeping, which is
+# what you write now. A pool makes three promises:
 #
 # 1. **A block has one holder.** What is held is not handed out again.
 # 2. **All or nothing.** You get everything you asked for, or nothing at all and nothing has changed.
 # 3. **What comes back can be used again.** All of it, and only once.
 #
-# Break the first, and one conversation writes into another. Break the second or the third, and blocks are lost one by
-# one, until someone restarts the server in the morning.
+# If the first is broken, one conversation writes into another. If the second or the third is, blocks are lost one by one,
+# until somebody restarts the server.
 
 # %% [markdown] id="about-blocks-needed"
 # ### Exercise: `blocks_needed` (5 minutes, difficulty 1, importance 4)
 #
-# Before anybody can ask for blocks, they must know how many. A block that holds even one token is needed whole.
+# Whoever asks for blocks has to know how many. A block that holds even one token is needed whole.
 
 # %% id="ex-blocks-needed"
 # %%exercise blocks_needed
@@ -77,12 +64,12 @@ def blocks_needed(num_tokens: int, block_size: int) -> int:
     """The number of blocks that hold `num_tokens` tokens.
 
     Args:
-        num_tokens: 0 or more.
-        block_size: tokens that fit into one block, 1 or more.
+        num_tokens: 0 to 2**53.
+        block_size: tokens per block, 1 or more.
 
     Returns:
         The smallest whole number of blocks with room for all tokens.
-        17 tokens at 16 a block need 2.
+        17 tokens at 16 per block need 2.
     """
     # BEGIN SOLUTION
     return (num_tokens + block_size - 1) // block_size
@@ -108,8 +95,8 @@ print(p.allocate(3), p.num_free)
 
 # %% [markdown] id="after-p1"
 # `None` is the answer for *no room*. It is a value and not an exception, because being full is nothing exceptional: a
-# scheduler asks many times a second, and the answer decides who waits. And the second number is as it was before the
-# question. Whoever answers `None, 0` has taken two blocks, noticed that the third is missing, and walked away with both.
+# scheduler asks many times per second, and the answer decides who waits. The second number is as it was before the call.
+# A pool that answers `None, 0` has taken two blocks, noticed that the third is missing, and kept both.
 
 # %% [markdown] id="about-block-pool"
 # ### Exercise: `BlockPool` (12 minutes, difficulty 2, importance 5)
@@ -171,9 +158,21 @@ class BlockPool:
 # ## Your pool at work
 #
 # From here on, every picture and every engine in this course runs on your pool, as soon as its check has passed. Until
-# then the reference stands in, so you can always go on. The next cell says which one is at work. It runs a day of a small
-# server: in every step a request of 5 to 200 tokens arrives, takes its blocks, and gives them back 5 to 40 steps later. One
-# that finds no room is turned away.
+# then the reference stands in, so you can always go on. The card says which of the two is at work.
+#
+# Here it is, to play with. Requests wait in a queue, each with the tokens shown on the first button, and each takes its
+# blocks from the pool; **A**, **B**, ... choose the one that the other buttons are about. Every button has a key. Let
+# requests in until one is refused: how many fitted? Then end one, and let the next in.
+
+# %% id="pool-play"
+from labkit.widgets import PagePlay
+
+PagePlay(12, title="Twelve blocks: how many requests fit?",
+         subtitle="A block holds four tokens, and a request takes whole blocks.")
+
+# %% [markdown] id="about-a-day"
+# The next cell runs a whole day of a small server on the pool: in every step a request of 5 to 200 tokens arrives, takes
+# its blocks, and gives them back 5 to 40 steps later. A request that finds no room is turned away.
 
 # %% id="a-day"
 from labkit import engine
@@ -188,7 +187,7 @@ print("Held + free, over all steps:", sorted({h + f for h, f in zip(day.held, da
 # %% [markdown] id="halfway"
 # ## Half way
 #
-# You have the part that everything else stands on. A good place to stop and come back: what you passed is kept.
+# You have the part that everything else stands on. This is a good place to stop: what you passed is kept.
 
 # %% id="save"
 save_point("04")
@@ -196,9 +195,9 @@ save_point("04")
 # %% [markdown] id="double-free"
 # ## The mistake that nobody sees
 #
-# `BlockPool` trusts its caller. The next cell betrays that trust in the smallest possible way: a sequence is cancelled
-# twice, once by its user and once by a timeout, and its block goes back two times. Then three new sequences arrive. (The
-# cell uses the course's own pool, so that everybody sees the same blocks; yours would do the same, perhaps with others.)
+# `BlockPool` trusts its caller. In the next cell a request is cancelled twice, once by its user and once by a timeout, and
+# its block goes back two times. Then three new requests arrive. (The cell uses the course's own pool, so that everybody
+# sees the same blocks.)
 
 # %% id="double-free-demo"
 from labkit.cache.block_pool import BlockPool as PlainPool
@@ -218,20 +217,27 @@ for number, texts in sorted(memory.items()):
     print(f"block {number} holds", " | ".join(texts))
 
 # %% [markdown] id="after-double-free"
-# A pool of two blocks, three requests served, and no error anywhere. Bob and Eve share a block without knowing: each
+# A pool of two blocks, three requests served, and no error anywhere. Bob and Eve share a block without knowing it: each
 # writes keys and values over the other's, and the model goes on from what it finds. What a user sees is a reply that
 # wanders off into somebody else's conversation, in a request that did nothing wrong, long after the mistake.
+#
+# Does your own pool do the same? Scroll up to the twelve blocks, choose a request, press **cancel twice**, and let in whoever
+# comes next. A pool that keeps its free blocks in a list hands one block to two requests; one that keeps a set or a row of
+# flags does not, and still nobody learns that something went wrong.
 #
 # So the mistake has to be caught where it is made.
 
 # %% [markdown] id="about-checked-pool"
 # ### Exercise: `CheckedPool` (12 minutes, difficulty 3, importance 4)
 #
-# A second layer that wraps your pool and refuses to take back what its caller does not hold. It calls the pool below with
+# A second layer on top of the pool, which refuses to take back what its caller does not hold. It calls the pool below with
 # `super()` and adds one thing that the pool below does not know. The cell may use `BlockPool`, `DoubleFreeError` and
 # `ForeignBlockError`; they are imported for it.
 #
-# Watch the last sentence of the docstring. It is the promise *all or nothing* again, this time on the way back.
+# The check puts the course's pool below your class first, and yours after that. So use only what every pool has,
+# `num_blocks`, `num_free`, `allocate` and `free`, and nothing that your own `BlockPool` keeps inside.
+#
+# The last sentence of the docstring is the promise *all or nothing* again, this time on the way back.
 
 # %% id="ex-checked-pool"
 # %%exercise CheckedPool
@@ -296,12 +302,18 @@ except DoubleFreeError as error:
     print("Refused:", type(error).__name__)
 print(checked.num_free, "blocks are free")
 
+# %% [markdown] id="about-checked-play"
+# And the twelve blocks once more, over the pool that notices. Choose a request and press **cancel twice**.
+
+# %% id="checked-play"
+PagePlay(12, pool="CheckedPool", title="Twelve blocks, over a pool that notices")
+
 # %% [markdown] id="about-break-it"
 # ### Break it: the pool with two piles (5 minutes, difficulty 3, importance 3)
 #
-# Somebody wanted to know how many blocks were ever used, and keeps blocks that are new and blocks that came back in two
-# piles. It passed its tests and went into production. Then a dashboard showed what must not be possible: blocks free,
-# requests refused.
+# This pool was written so that one can see how many blocks were ever used: blocks that are new and blocks that came back
+# are kept in two piles. It passed its tests and went into production. Then a dashboard showed what must not be possible:
+# enough blocks free, and requests refused.
 #
 # ```python
 # class BlockPool:
@@ -324,7 +336,7 @@ print(checked.num_free, "blocks are free")
 #         self.returned.extend(blocks)
 # ```
 #
-# Convict it. Write a list of operations that a right pool survives and this one does not. There are three:
+# Write a list of operations that a right pool survives and this one does not. There are three:
 # `("BlockPool", 4)` makes a pool and comes first; `("allocate", 2)` asks for blocks; `("free", [0, 2])` gives back the first
 # and the third of the blocks you hold at that moment, oldest first. The shortest list wins.
 
@@ -348,9 +360,9 @@ ops = [
 # %% [markdown] id="full-of-what"
 # ## Full of what?
 #
-# Back to the server that somebody restarts every morning. Here is the same day again, with the same requests on the same
-# pool, and one difference: one request in fifty ends without giving its blocks back. A cancelled stream, say, whose
-# clean-up is never called. (Our day is short, so that more is lost in it than on that server in a week.)
+# Back to the server of the first paragraph. Here is the day from above again, with the same requests on the same pool, and
+# one difference: one request in fifty ends without giving its blocks back. Say its stream was cancelled, and the clean-up
+# never ran. (Far more is lost per request here than on that server, so that a short day is enough to show it.)
 
 # %% id="leak-figure"
 from labkit.mine import BlockPool
@@ -370,13 +382,25 @@ for title, day in days.items():
           f"{day.lost[-1]} blocks lost at the end")
 
 # %% [markdown] id="after-leak"
-# In the first quarter of the day nobody could tell the two apart by the requests served. Nothing fails later either, some
-# are turned away, as on any busy day; and *KV usage*, which counts everything that is not free, is high in any case. The number that convicts is the difference: **held +
-# free must be the size of the pool.** When it is not, blocks are lost, and you can say which (that is the stretch
-# exercise below).
+# In the first quarter of the day nobody could tell the two apart by the requests served. Nothing fails later either: some
+# requests are turned away, as on any busy day, and *KV usage*, which counts everything that is not free, is high in any
+# case. What gives the leak away is a sum: **held + free must be the size of the pool.** When it is not, blocks are lost,
+# and you can say which (that is the stretch exercise below).
 #
-# It is the first example of something this course comes back to: a total can look healthy while its parts tell another
-# story. Watch the parts.
+# It is the first example of something that this course comes back to: a total can look healthy while its parts do not.
+
+# %% [markdown] id="about-live"
+# ## A real model on your pool
+#
+# In lesson 00 a language model answered three questions at once. Here are the same three again, and all the blocks come
+# from the pool of this lesson: yours, if it has passed. Click into the picture afterwards and step through what your
+# `allocate` was asked, and when. (It is a small model, and gets facts wrong. Without it a tiny one stands in, whose words
+# mean nothing.)
+
+# %% id="live" tags=["nbval-ignore-output"]
+from labkit.lesson import live_answer
+
+live_answer("block_pool")
 
 # %% [markdown] id="questions"
 # ## Questions
@@ -392,8 +416,8 @@ finish("04")
 #
 # ### Exercise: `find_leak` (8 minutes, difficulty 2, importance 3)
 #
-# A pool that reports as full, and the tables of all sequences that are alive: which blocks are lost? This is what you
-# would run on the server of the first paragraph.
+# Given a pool that is full, and the tables of all sequences that are alive: which blocks are lost? This is what you would
+# run on the server of the first paragraph.
 
 # %% id="ex-find-leak"
 # %%exercise find_leak
@@ -432,13 +456,14 @@ print(find_leak(8, free_blocks=[6, 2], tables=[[0, 1, 5], [0, 7]]))
 # - Its free list is a doubly linked list, `FreeKVCacheBlockQueue`, so that a block can be taken out of the middle in
 #   constant time. Why anybody would want that is the subject of lesson 07: free blocks may still hold something useful.
 # - **nano-vllm** keeps a deque of free ids and a set of used ones (`nanovllm/engine/block_manager.py`), and asserts where
-#   you raise. Its configuration takes block sizes that 256 divides; its scheduler, called by hand with a 200-token prompt
-#   on a pool of 8 blocks of 16, ends in an `AssertionError` on the first step.
+#   you raise. Its configuration accepts only multiples of 256 as a block size. Its scheduler, called by hand without that
+#   configuration, with a 200-token prompt and a pool of 8 blocks of 16, ends in an `AssertionError` on the first step.
 # - *No room* as a value: vLLM's `allocate_slots` returns `None`, and the scheduler preempts somebody.
 # - Accounting errors in the wild: SGLang issue 35270 (evictable memory counted twice). And a fragmentation claim that
 #   measuring disproved: LMCache issue 3187 turned out to be plain exhaustion of the pool.
-# - vLLM's `vllm:kv_cache_usage_perc` is 1 less the share of free blocks (`get_usage`): what is lost counts as used, and
-#   a leak shows as a floor that rises while nothing runs. Blocks that are free but still cached look free.
+# - vLLM's `vllm:kv_cache_usage_perc` is one minus the share of free blocks (`get_usage`). So lost blocks count as used, and
+#   a leak shows as a value that stays above zero, and rises, while nothing runs. Blocks that nobody holds and that are
+#   still cached count as free.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
@@ -452,10 +477,10 @@ predict("04", "verify")
 # %% [markdown] id="derivation" tags=["fold"]
 # ## Why fixed size ends external waste
 #
-# Let the pool have $N$ blocks, of which $f$ are free. With pieces of any size, a request for $k$ needs $k$ *adjacent*
-# slots, and the largest hole can be much smaller than the sum of all holes: that gap is external waste. With blocks of
-# one size and a table that may name them in any order, a request for $n$ blocks succeeds exactly if $n \le f$: any $n$ of
-# the free ones will do. The gap is zero whatever has happened before.
+# Let $f$ blocks of the pool be free. With pieces of any size, a request for $k$ needs $k$ *adjacent* slots, and the largest
+# hole can be much smaller than all holes together: the difference is external waste. With blocks of one size and a table
+# that may name them in any order, a request for $n$ blocks succeeds exactly if $n \le f$, since any $n$ of the free ones
+# will do. The difference is zero, whatever has happened before.
 #
 # What is left is internal. A sequence of $t$ tokens holds $\lceil t/B \rceil$ blocks of $B$ tokens and wastes between 0 and
 # $B - 1$ slots in the last one; where lengths are spread evenly over a block, $(B-1)/2$ on average. Lesson 05 measures it.

@@ -6,9 +6,9 @@
 # tokens, they go on in the middle of somebody else's text. In the evening, with one user left, every answer is right
 # again. No error was raised, and the pool lost no block.
 #
-# The pool is not to blame: it hands out free blocks, whichever they are. What is missing is the part that remembers
-# which ones, and in what order. You build it in this lesson, and at the end you know what a block size costs, on both
-# sides of the bill.
+# The pool is not to blame: it hands out free blocks, whichever they are. What is missing is the part that remembers which
+# ones, and in what order: the **block table**. You build it in this lesson, and at the end you know what small blocks cost
+# and what large ones do.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -18,47 +18,32 @@ start("05")
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Twelve blocks of four tokens and three sequences, in the middle of their lives. Click into the picture and step with the
-# arrow keys. On the left, every sequence has its blocks in the order of its tokens; on the right are the same blocks where
-# they lie in memory. Point at one to see both places.
+# Twelve blocks of four tokens and three sequences, in the middle of their lives. On the left, every sequence has its blocks
+# in the order of its tokens, its **logical blocks**; on the right are the same blocks where they lie in memory, the
+# **physical blocks**. Click into the picture and step with the arrow keys; point at a block to see both places.
 #
-# Watch three things: when an append takes a block and when it takes none; where C's blocks lie after B has left; and what
-# the height of the fill says about the last block of each sequence.
+# Watch when an append takes a block and when it takes none, and where C's blocks lie after B has left.
 
 # %% id="play-widget"
-from labkit.mine import BlockPool, BlockTable
-from labkit.observe.events import EventLog
-from labkit.observe.recorder import record
+from labkit.mine import BlockPool
+from labkit.specs.block_pool.scene import lives
 from labkit.widgets import PageTable
 
-BLOCK_SIZE = 4
-log = EventLog(num_blocks=12, block_size=BLOCK_SIZE)
-shared_pool = record(BlockPool(12), log)
-tables = {
-    name: record(BlockTable(shared_pool, BLOCK_SIZE), log, name)
-    for name in "ABC"
-}
-for name, tokens in [("A", 6), ("B", 3), ("A", 1), ("A", 1), ("A", 1), ("B", 6)]:
-    tables[name].append(tokens)
-tables["C"].append(10)
-tables["C"].append(16)
-tables["B"].release()
-for name, tokens in [("C", 16), ("A", 8)]:
-    tables[name].append(tokens)
-
+story = "A 6, B 3, A 1, A 1, A 1, B 6, C 10, C 16, B ends, C 16, A 8"
+log = lives(story, BlockPool(12), block_size=4)
 PageTable(log, step=6, title="Twelve blocks, three sequences",
           subtitle="Left: in the order of the tokens. Right: where they lie.")
 
 # %% [markdown] id="idea"
 # ## A sequence believes that it lies in one piece
 #
-# The model counts the tokens of a sequence 0, 1, 2, ... and never wants to know more. That number is the token's
-# **position**. Memory counts its places, one for the keys and values of one token, 0, 1, 2, ... as well, over all blocks;
-# that number is the **slot**.
+# The model counts the tokens of a sequence 0, 1, 2, ... That number is the token's **position**, and it is all that the
+# model knows of memory. Memory has a place for the keys and values of one token, the **slot**, and counts its slots 0, 1,
+# 2, ... over all blocks.
 #
-# Cut the sequence into pieces as long as a block: these are its **logical blocks** 0, 1, 2, ... The blocks of memory, which
-# the pool hands out, are the **physical** ones. Between the two stands one short list for each sequence, the **block
-# table**: entry *i* is the physical block that holds logical block *i*.
+# Cut the sequence into pieces as long as a block: these are its logical blocks 0, 1, 2, ... The blocks of memory, which the
+# pool hands out, are the physical ones. Between the two stands one short list for each sequence, the block table: entry
+# *i* is the physical block that holds logical block *i*.
 #
 # ```
 # block_size 4, table of A: [7, 1, 3]
@@ -69,10 +54,10 @@ PageTable(log, step=6, title="Twelve blocks, three sequences",
 # slot         28 29 30 31 |  4  5  6  7 | 12 13 14  (15 is free)
 # ```
 #
-# Within a block nothing changes, so only the number of the block has to be looked up: one entry for four tokens here, and
-# for sixteen in vLLM unless told otherwise. An operating system does the same, in almost the same words, for the memory of
-# every program on your computer, and the idea is from there (Kwon et al., *Efficient Memory Management for Large Language
-# Model Serving with PagedAttention*, SOSP 2023, section 4).
+# The offset within a block stays as it is, so only the number of the block has to be looked up: one entry for four tokens
+# here, and for sixteen in vLLM unless told otherwise. An operating system does the same for the memory of every program on
+# your computer, and the idea is from there (Kwon et al., *Efficient Memory Management for Large Language Model Serving
+# with PagedAttention*, SOSP 2023, section 4).
 
 # %% [markdown] id="about-slot-of"
 # ### Exercise: `slot_of` (5 minutes, difficulty 1, importance 5)
@@ -80,8 +65,8 @@ PageTable(log, step=6, title="Twelve blocks, three sequences",
 # The arithmetic of the picture above. Two questions are hidden in it: which logical block does a position lie in, and
 # how far into that block?
 #
-# A position that lies in no block of the table is a mistake of the caller, and it must not pass quietly. Python would let
-# one half of them pass: think of what `blocks[-1]` is. `BlockError` is imported for the cell.
+# A position that lies in no block of the table is a mistake of the caller, and must be refused. Python alone refuses only
+# some of them: think of what `blocks[-1]` is. `BlockError` is imported for the cell.
 
 # %% id="ex-slot-of"
 # %%exercise slot_of
@@ -91,7 +76,7 @@ def slot_of(blocks: list[int], position: int, block_size: int) -> int:
     Args:
         blocks: the block table: physical blocks in the order of the tokens.
         position: counted from 0.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
 
     Returns:
         The slot, counted from 0 over all of memory; physical block b holds slots
@@ -114,7 +99,7 @@ def slot_of(blocks: list[int], position: int, block_size: int) -> int:
 #
 # Now the symptom from the beginning. The next cell is a whole server in which a token is a word and memory is a list of
 # words. Its requests take turns, a few words at a time. Then each reply is read back from memory twice: by the table, and
-# the way the team had written it, which looks up the first block and counts on from there.
+# as the team had written it, by looking up the first block and counting on from there.
 
 # %% id="busy-demo"
 from labkit.mine import BlockPool, BlockTable, slot_of
@@ -150,10 +135,9 @@ print("\nTOGETHER")
 serve(["Ada", "Bob"])
 
 # %% [markdown] id="after-busy"
-# Alone, a sequence gets blocks 0, 1 and 2, which are neighbours, and counting on is right by luck. As soon as two
-# sequences grow in turns, the luck ends with the first block: Ada's reply goes on with Bob's card. A test with one request
-# can never see it. (Your own pool may hand out blocks in another order, and then even Ada alone is read wrongly. That is
-# the better pool for a test.)
+# Alone, a sequence gets neighbouring blocks, and counting on is right by luck. As soon as two sequences grow in turns, the
+# luck ends with the first block: Ada's reply goes on with Bob's card. A test with one request cannot see it. (Your own pool
+# may hand out blocks in another order, and then even Ada alone is read wrongly. For a test that is the better pool.)
 #
 # That is why the checks of this lesson never give you blocks in order.
 
@@ -175,11 +159,11 @@ def slot_mapping(blocks: list[int], start: int, stop: int, block_size: int) -> l
     Args:
         blocks: the block table of the sequence.
         start, stop: positions, as in range(start, stop): stop itself is not asked for.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
 
     Returns:
-        stop - start slots; the empty list where start equals stop (outside of the
-        table, BlockError is right as well).
+        stop - start slots. Where start equals stop that is the empty list, also at the
+        very end of the last block; below 0 or farther behind, BlockError is right too.
         slot_mapping([7, 1, 3], 6, 10, block_size=4) is [6, 7, 12, 13].
 
     Raises:
@@ -193,8 +177,8 @@ def slot_mapping(blocks: list[int], start: int, stop: int, block_size: int) -> l
 
 
 # %% [markdown] id="about-chunks"
-# With a slot mapping, paging costs the code of the model one index. The next cell writes the keys of a 50-token prompt into
-# memory in three chunks, through a table whose blocks lie anywhere, and reads all of them back.
+# With a slot mapping, the code of the model needs one index more, and nothing else. The next cell writes the keys of a
+# 50-token prompt into memory in three chunks, through a table whose blocks lie anywhere, and reads all of them back.
 
 # %% id="chunks"
 import numpy as np
@@ -216,8 +200,8 @@ print("read back as written:", np.array_equal(memory[slot_mapping(table, 0, 50, 
 # %% [markdown] id="halfway"
 # ## Half way
 #
-# You can find every token of a sequence, once somebody has made its table. The second half makes the table grow. A good
-# place to stop and come back: what you passed is kept.
+# You can find every token of a sequence, once somebody has made its table. The second half makes the table grow. This is a
+# good place to stop: what you passed is kept.
 
 # %% id="save"
 save_point("05")
@@ -246,8 +230,8 @@ print(a.append(9), a.num_tokens, pool.num_free)
 # `a` had 6 tokens in two blocks, so its 7th and 8th went into the free end and no block was taken. Nine more make 17, which
 # need five blocks: three are missing and two are free. Refused, and everything is as before; `a` keeps what it has.
 #
-# It could have stored some of the nine. It must not: the scheduler that asked has nine tokens to compute and would learn of
-# the missing slots only when it writes there.
+# It could have made room for some of the nine. It must not: the scheduler that asked has nine tokens to compute, and would
+# learn of the missing slots only when it writes there.
 
 # %% [markdown] id="about-block-table"
 # ### Exercise: `BlockTable` (15 minutes, difficulty 3, importance 5)
@@ -264,8 +248,8 @@ print(a.append(9), a.num_tokens, pool.num_free)
 #   there. `slots` answers for tokens that have been appended, and for no others.
 #
 # `release` returns the last block first. The course's own pool reuses first what came back first (yours may do otherwise,
-# and is right all the same), and the beginning of a sequence is the part that another request may have in common with this
-# one; lesson 07 lives on that. `blocks_needed` (lesson 04), `slot_mapping` and `BlockError` are imported for the cell.
+# and is right all the same), and the beginning of a sequence is what another request may have in common with this one;
+# lesson 07 depends on it. `blocks_needed` (lesson 04), `slot_mapping` and `BlockError` are imported for the cell.
 
 # %% id="ex-block-table"
 # %%exercise BlockTable
@@ -274,7 +258,7 @@ class BlockTable:
 
     Attributes:
         pool: where blocks come from; other tables take from it too.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
         blocks: list of physical blocks, in the order of the tokens.
         num_tokens: tokens appended so far.
     """
@@ -342,8 +326,8 @@ class BlockTable:
 # ## Your table at work
 #
 # From here on your table runs under every picture, as soon as its check has passed; the next cell says whose is at work.
-# Decoding is the plainest thing a table does: one token, then one more. Watch the last block fill, and count how many of
-# the thirteen tokens cost a block.
+# In decoding, a sequence grows by one token per step. Watch the last block fill, and count how many of the thirteen tokens
+# take a block.
 
 # %% id="decode-widget"
 from labkit import engine
@@ -361,13 +345,23 @@ for _ in range(13):
 PageTable(log, step=4, title="One token at a time",
           subtitle="The token that finds the last block full takes a new one.")
 
+# %% [markdown] id="about-table-play"
+# And now the twelve blocks of lesson 04 again, with a table for each request, so that they grow token by token. First let
+# requests in until one is refused, and compare with what a reservation of lesson 03 would hold. Then let them grow: who is
+# the first that finds no block, and how many tokens had it by then?
+
+# %% id="table-play"
+from labkit.widgets import PagePlay
+
+PagePlay(12, tables=True, title="Twelve blocks, and tables that grow")
+
 # %% [markdown] id="block-size"
 # ## What a block size costs
 #
-# Nothing is reserved any more, and no hole is too small. One kind of waste is left from lesson 03: the free end of the
-# last block. The next cell draws requests, with a seed, from the statistics of a production trace (Azure LLM inference
-# trace 2023, conversation; Azure Public Dataset, CC-BY 4.0) and shows ten of them at their full lengths. Drag the block
-# size, and watch the ends and the number of entries.
+# Nothing is reserved any more, and no hole is too small. What is left of the waste of lesson 03 is the free end of the last
+# block. The next cell draws requests, with a seed, from the statistics of a production trace (Azure LLM inference trace
+# 2023, conversation; Azure Public Dataset, CC-BY 4.0) and shows ten of them at their full lengths. Drag the block size,
+# and watch the ends and the number of table entries.
 
 # %% id="block-size-play"
 from labkit.mine import blocks_needed
@@ -380,8 +374,8 @@ BlockSizePlay(requests.total_tokens[:10], block_size=128, needed=blocks_needed)
 # %% [markdown] id="about-costs"
 # If the number of tokens in the last block is as often 1 as 2, 3, ... up to *B*, the free end has *B* - 1, *B* - 2, ... or 0
 # slots, and the mean of these is (*B* - 1) / 2. That is an assumption about lengths, and ten sequences are too few to tell.
-# So it is counted now, over 20,000 requests, with your `blocks_needed`, if it has passed; and on the other side of the
-# bill, the entries of their tables.
+# So it is counted now, over 20,000 requests, with your `blocks_needed`, if it has passed. Small blocks cost something as
+# well: every block has an entry in the table of its sequence.
 
 # %% id="block-size-costs"
 from labkit.specs.block_tables.block_size import block_size_picture, cost_of_block_sizes
@@ -389,20 +383,20 @@ from labkit.specs.block_tables.block_size import block_size_picture, cost_of_blo
 sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 costs = cost_of_block_sizes(requests.total_tokens, sizes, needed=blocks_needed)
 
-print(f"mean length {requests.total_tokens.mean():,.0f} tokens")
-print("block size   empty slots   (B - 1) / 2   of all held   table entries")
+print(f"per sequence, {requests.total_tokens.mean():,.0f} tokens long in the mean")
+print("block size   empty slots   (B - 1) / 2   at most   of all held   table entries")
 for cost in costs:
     print(f"{cost.block_size:10,} {cost.empty:13.1f} {cost.expected_empty:13.1f} "
-          f"{cost.empty_share:12.2%} {cost.entries:14,.1f}")
+          f"{cost.most_empty:9,} {cost.empty_share:12.2%} {cost.entries:14,.1f}")
 
 # %% id="block-size-picture"
 block_size_picture(costs)
 
 # %% [markdown] id="after-block-size"
-# Up to blocks of 128 the count and (*B* - 1) / 2 are hardly apart. Beyond that they part, first one way and then the other;
-# look at the printed columns, since the scales of the picture are logarithmic and make it seem little. There the assumption
-# fails: a block is then as long as a request, and where lengths crowd together they fill the last
-# block to the same height again and again. The next cell looks at one such crowd.
+# Up to blocks of 128 the count and (*B* - 1) / 2 are nearly the same. For larger blocks the count is first lower and then
+# higher (by the printed columns; in the picture, with its logarithmic scales, it seems little). There the assumption
+# fails: a block is as long as a request, and where many lengths are alike, many last blocks are filled to the same
+# height. The next cell looks at one such group of lengths.
 
 # %% id="crowd"
 tokens = requests.total_tokens
@@ -411,33 +405,32 @@ print(f"{crowd.mean():.0%} of the requests have 1,281 to 1,536 tokens")
 for cost in costs[-3:]:
     empty = -tokens[crowd] % cost.block_size
     print(f"   blocks of {cost.block_size:5,}: {empty.mean():5.1f} empty slots in the mean, "
-          f"and (B - 1) / 2 is {cost.expected_empty}")
+          f"where (B - 1) / 2 is {cost.expected_empty}")
 
 # %% [markdown] id="after-crowd"
-# The same requests end near the end of a block of 512, and before the middle of one of 1,024. A rule of the mean holds where
-# nothing makes the places in a block unequal, and it is worth a count where something might.
+# The same requests end near the end of a block of 512, and before the middle of one of 1,024. So (*B* - 1) / 2 is a good
+# guess where lengths are spread over many blocks; where they are not, count.
 #
-# So small blocks waste little. What do they cost? Each table has an entry for every block. The next cell puts both sides
-# into bytes, with entries of 4 bytes (vLLM's block table is of type int32, `vllm/v1/worker/block_table.py`).
+# Small blocks waste little. What do their tables cost? The next cell puts both sides into bytes, with entries of 4 bytes
+# (vLLM's block table is of type int32, `vllm/v1/worker/block_table.py`).
 
 # %% id="both-in-bytes"
 from labkit.cache.geometry import kv_bytes_per_token, model
+from labkit.specs.block_tables.block_size import bytes_picture
 
 per_token = kv_bytes_per_token(model("Llama-3.1-8B"))
-print(f"Llama-3.1-8B: {per_token:,} bytes of keys and values a token\n")
-print("block size   empty slots, KiB   table entries, KiB")
-for cost in costs[::2]:
-    empty, entries = cost.empty * per_token / 1024, cost.entries * 4 / 1024
-    print(f"{cost.block_size:10,} {empty:18,.1f} {entries:20,.2f}")
+print(f"Llama-3.1-8B: {per_token:,} bytes of keys and values per token")
+bytes_picture(costs, bytes_per_token=per_token, bytes_per_entry=4)
 
 # %% [markdown] id="after-bytes"
-# Weighed in bytes, the table is nothing: at block size 1 its entries are a few KiB a sequence, while the empty slots of
-# blocks of 16 are hundreds of KiB. If memory were all, one token a block would be best, and there are servers that do it.
+# In bytes the table hardly counts: at block size 1 its entries are a few KiB per sequence, while the empty slots of blocks
+# of 16 are hundreds of KiB. By memory alone, one token per block would be best, and there are servers that do it.
 #
 # What entries cost is work. Each is taken from the pool and given back, copied to the GPU, and looked up in every step by
 # the attention kernel, the program that computes attention there; between two entries it jumps to another place in memory.
-# The part of the work that you can measure here is the bookkeeping: the time to append a prompt of 1,369 tokens (about the mean above) and to
-# release it, on whatever table and pool are at work. The cell prints another time on every machine; look at the ratio.
+# The part of the work that you can measure here is the bookkeeping: the time to append a prompt of 1,369 tokens (about the
+# mean above) and to release it, on the table and the pool that are at work. The times differ from machine to machine; look
+# at their ratio.
 
 # %% id="bookkeeping" tags=["nbval-ignore-output"]
 from time import perf_counter
@@ -456,11 +449,11 @@ for size in (1, 4, 16, 64, 256):
     print(f"blocks of {size:3}: {best * 1e6:7.1f} microseconds")
 
 # %% [markdown] id="about-compare"
-# Whether that matters is a question to the rest of the server: beside the 30 ms that lesson 03 gives a step of the model,
-# tens of microseconds are little, and they can be hidden behind it. What the kernel pays is measured in lesson 12.
+# Whether that matters depends on the rest of the server: beside the 30 ms that lesson 03 gives a step of the model, tens of
+# microseconds are little, and they can run while the GPU computes. What the kernel pays is measured in lesson 12.
 #
-# The last question is the one that a user feels: how many requests are in memory at once? The same replay as in lesson 03,
-# 400 requests and 32,768 slots, now on your table, if it has passed.
+# What a user notices in the end is how many requests are in memory at once. Here is the replay of lesson 03 again, 400
+# requests and 32,768 slots, now on your table, if it has passed.
 
 # %% id="compare"
 from labkit.mine import BlockTable
@@ -495,17 +488,15 @@ for run in runs:
 # are still to come there, and *internal* waste once they are not. At small blocks nearly all of it is of the first kind: it
 # will be used. White is free: too few blocks for the prompt that waits first, and room to grow for those who run.
 #
-# The last number is worth a look as well. Sequences are still sent back, at every block size, and least often where fewest
-# run: a table that finds no block answers `False`, and somebody has to give way. Paging made room; it did not make memory
-# larger.
+# Look at the last number too. Sequences are still sent back, at every block size, and least often where fewest run: a table
+# that finds no block answers `False`, and somebody has to give way. Paging wastes less memory; it does not make more of it.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the room that was counted (5 minutes, difficulty 3, importance 3)
 #
-# This table keeps the free places of its last block in a number of its own, `room`, so that it need not be worked out
-# again. It passed every test: thousands of sequences, tokens one by one and in chunks, full pools, refusals. Then memory
-# ran short for the first time, sequences were sent back and started again, and some of them wrote tokens into blocks that
-# they did not have.
+# This table keeps the number of free places in its last block as `room`, so that it need not be worked out again. It passed
+# every test: thousands of sequences, tokens one by one and in chunks, full pools, refusals. Then memory ran short for the
+# first time, sequences were sent back and started again, and some of them had tokens for which they had no block.
 #
 # ```python
 # class BlockTable:
@@ -537,9 +528,8 @@ for run in runs:
 #         self.num_tokens = 0
 # ```
 #
-# Convict it. Write operations that a right table survives and this one does not: `("BlockTable", 4, 2)` makes one over a
-# pool of 4 blocks of 2 tokens and comes first; `("append", 3)`, `("slots", 0, 3)` and `("release",)` call it. The shortest
-# list wins.
+# Write operations that a right table survives and this one does not: `("BlockTable", 4, 2)` makes one over a pool of 4
+# blocks of 2 tokens and comes first; `("append", 3)`, `("slots", 0, 3)` and `("release",)` call it. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_counted_room
@@ -562,14 +552,26 @@ ops = [
 # ### Once it has fallen
 
 # %% [markdown] id="after-break-it-text"
-# `room` can be computed from two other things that the table knows, and so it can also disagree with them. Whatever is
-# kept twice must be changed everywhere twice, and the one place that was forgotten is the one that no test reaches: a
-# sequence that ends and *begins again*. Servers do that when memory is short, and at no other time.
+# `room` can be computed from two other things that the table knows, and so it can also disagree with them. What is kept
+# twice must be changed twice, everywhere. Here it was forgotten in the one place that no test reached: a sequence that
+# ends and *begins again*. Servers do that when memory is short, and at no other time.
 #
-# It happens outside of lessons. PegaFlow, a store for KV blocks beside vLLM, kept a count of each request's tokens. After
-# a preemption vLLM rebuilt the request's block table, the count went on from where it had been, and under memory pressure
-# the two no longer fitted each other (novitalabs/pegaflow, pull request 449, September 2026). You meet preemption itself
-# in lesson 18.
+# It has happened. PegaFlow, a store for KV blocks beside vLLM, kept a count of each request's tokens. After a preemption
+# vLLM rebuilt the request's block table, the count went on from where it had been, and the two no longer agreed
+# (novitalabs/pegaflow, pull request 449, September 2026). Preemption itself is lesson 18.
+
+# %% [markdown] id="about-live"
+# ## A real model on your table
+#
+# The three questions of lesson 00 once more, with the pool of lesson 04 and the table of this one under the model, yours
+# where they have passed. Every key and value that the model reads or writes lies in a slot that the table has named; a
+# table that counts on would have the three answers go on in each other. (It is a small model, and gets facts wrong.
+# Without it a tiny one stands in, whose words mean nothing.)
+
+# %% id="live" tags=["nbval-ignore-output"]
+from labkit.lesson import live_answer
+
+live_answer("block_pool", "block_table")
 
 # %% [markdown] id="questions"
 # ## Questions
@@ -585,16 +587,16 @@ finish("05")
 #
 # - **vLLM** (0.33.0 read) keeps the tables of all running requests in one tensor, a row for each request, of type
 #   int32, and the slot mapping of the step in another, of type int64; a small Triton kernel computes the mapping from the
-#   positions on the GPU (`vllm/v1/worker/block_table.py`). Slots that pad a step have the number of `PAD_SLOT_ID`.
+#   positions on the GPU (`vllm/v1/worker/block_table.py`). Tokens that only pad a step have the slot `PAD_SLOT_ID`.
 # - The block size is `--block-size`; 16 tokens unless told otherwise (`CacheConfig`). A kernel may want
 #   another one than the allocator: then one block of memory stands for several entries in the table that the kernel reads
 #   (`prepare_kernel_block_sizes` in `vllm/v1/worker/utils.py`).
 # - **SGLang** calls a block a page, `--page-size`, and was built around pages of one token: its `req_to_token` has one entry
-#   a token. When larger pages came, page sizes of 1, 4, 8 and 16 showed no difference in speed, because the bookkeeping
+#   per token. When larger pages came, page sizes of 1, 4, 8 and 16 showed no difference in speed, because the bookkeeping
 #   is hidden behind the work of the GPU; the reason to have them was attention kernels that demand pages (pull request
 #   4356, March 2025).
-# - **nano-vllm** has blocks of 256 tokens by default, **mini-sglang** pages of 1, **TensorRT-LLM** 32 tokens a block. Set
-#   beside the table above, that is the whole range.
+# - **nano-vllm** has blocks of 256 tokens by default, **mini-sglang** pages of 1, **TensorRT-LLM** 32 tokens per block:
+#   compare with the table above.
 # - Larger blocks have a second price, which lesson 07 comes to: only whole blocks can be found again by another request,
 #   so what two prompts have in common is cut to a multiple of the block size.
 # - Neither vLLM nor SGLang has a metric for the empty ends of last blocks. `vllm:kv_cache_usage_perc` counts a block that
@@ -605,8 +607,9 @@ finish("05")
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
 #
-# An assistant that was asked which block size to choose wrote: *"Smaller blocks waste less KV memory, so the smallest block
-# size always serves the most requests."* Is it true, false, or too broad? Pick the judgement together with the evidence.
+# An assistant that was asked about long contexts wrote: *"A block table takes a block only when a token needs it, so a
+# sequence never leaves as many slots empty as one block has, whether it has ten tokens or a hundred thousand."* Is it true,
+# false, or too broad? Pick the judgement together with the evidence.
 
 # %% id="verify"
 predict("05", "verify")
@@ -625,8 +628,8 @@ predict("05", "verify")
 
 # %% id="derivation-numbers"
 length = requests.total_tokens.mean()
-print(f"{(2 * length * 4 / per_token) ** 0.5:.2f} tokens a block")
+print(f"{(2 * length * 4 / per_token) ** 0.5:.2f} tokens per block")
 
 # %% [markdown] id="after-derivation"
-# Less than one: as far as bytes are concerned, no block is too small. What speaks for larger blocks is time, in the kernel,
-# in the bookkeeping and in transfers, and not memory.
+# Less than one: in bytes, no block is too small. What speaks for larger blocks is not memory but time, in the kernel, in the
+# bookkeeping and in transfers.

@@ -12,7 +12,7 @@ from labkit.cache import radix_tree
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.block_table import BlockTable
 from labkit.cache.contiguous import FirstFit, ReserveMax
-from labkit.engine import kv_cache_manager
+from labkit.engine import Parts, kv_cache_manager
 from labkit.cache.radix_node import RadixNode
 from labkit.observe.events import EventLog, Kind
 from labkit.observe.recorder import record
@@ -23,6 +23,7 @@ from labkit.widgets import (
     Layout,
     MemoryMap,
     OpeningCard,
+    PagePlay,
     PageTable,
     ProgressOverview,
     RadixTree,
@@ -189,6 +190,36 @@ for turn in range(60):
     live_tables["ABC"[turn % 3]].append(2 if turn % 7 else 5)
 board.close_live()
 
+# %% [markdown] id="page-play"
+# ## Page play
+#
+# A pool to play with, and a page table: each button is one operation in the kernel.
+
+# %% id="page-play-pool"
+reference = Parts(yours=False)
+PagePlay(parts=reference)
+
+# %% id="page-play-full"
+played = PagePlay(tables=True, parts=reference)
+for _ in range(4):
+    played.do("admit")
+played
+
+# %% id="page-play-twice"
+twice = PagePlay(parts=reference)
+twice.do("end_twice", "A")
+for _ in range(4):
+    twice.do("admit")
+twice
+
+# %% id="page-play-refused"
+guarded = PagePlay(pool="CheckedPool", parts=reference)
+guarded.do("end_twice", "A")
+guarded
+
+# %% id="page-play-empty"
+PagePlay(1, admitted=0, parts=reference)
+
 # %% [markdown] id="memory-map"
 # ## Memory map
 
@@ -228,7 +259,7 @@ for name in list(paged)[::2]:
 MemoryMap(
     Layout("Reserve to maximum (128)", run(lambda slots: ReserveMax(slots, 128), 512)),
     Layout("First fit", run(FirstFit, 512)),
-    Layout("Paged, 16 tokens a block", paged_log),
+    Layout("Paged, 16 tokens per block", paged_log),
     step=14,
     subtitle="Six requests in 512 slots, three ways.",
 )

@@ -18,7 +18,7 @@ SENTENCE = "run this cell again"
 
 SCENE = """
 from labkit.observe.events import EventLog
-from labkit.widgets import CheckReport, PageTable
+from labkit.widgets import CheckReport, PagePlay, PageTable
 from labkit.widgets.quiz import QuizWidget
 from labkit.widgets.token_cost import TokenCost
 from labkit.widgets.tournament_board import TournamentBoard
@@ -40,6 +40,7 @@ CELLS = [
     "TokenCost()",
     'TournamentBoard(compute, {"chat": "people talk", "ring": "blocks in a ring"}, [4, 8, 16])',
     "PageTable(EventLog(num_blocks=4, block_size=4), live=True)",
+    "PagePlay()",
 ]
 
 
@@ -104,6 +105,13 @@ def test_every_widget_that_needs_its_kernel_says_that_it_is_gone(lab, page, brow
     expect(board.get_by_label("trace")).to_have_value("chat")
     expect(board.locator(".lk-tour-about")).to_have_text("people talk")
     expect(board).not_to_contain_text("waiting for the kernel")
+
+    play = browse.cell(page, "cell-6").locator(".lk-page-play")
+    play.get_by_role("button", name="let C in").click()
+    expect(play).to_contain_text(SENTENCE)
+    expect(play).to_have_attribute("aria-busy", "false")
+    play.get_by_role("button", name="First step").click()  # the picture itself needs nobody
+    expect(play).to_contain_text("before the first step")
     browse.assert_clean(page)
     expect(panel).not_to_contain_text("Error displaying widget")
 
@@ -137,7 +145,7 @@ def test_a_busy_kernel_is_waited_for_and_heard_in_a_page_that_was_busy(lab, page
     board = browse.cell(page, "cell-4").locator(".lk-tournament-board")
     expect(board.locator(".lk-tour-about")).to_have_text("people talk")
     go.unlink()
-    browse.cell(page, "cell-6")
+    browse.cell(page, f"cell-{len(CELLS)}")
     browse.command(page, "notebook:run-cell")
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"

@@ -201,10 +201,10 @@ def test_the_block_size_follows_keys_and_pointer_and_the_sentence_follows_it(lab
     size = "from labkit.widgets import BlockSizePlay\nBlockSizePlay([17, 64, 100])"
     panel = browse.open_notebook(page, lab, lab.write_notebook("block-size.ipynb", [size]))
     browse.run_all(page)
-    number = panel.get_by_role("slider", name="tokens a block")
+    number = panel.get_by_role("slider", name="tokens per block")
     number.focus()
     page.keyboard.press("Home")
-    expect(number).to_have_attribute("aria-valuetext", "1 token a block")
+    expect(number).to_have_attribute("aria-valuetext", "1 token per block")
     expect(panel).to_contain_text("leave 0 slots empty")
     box = number.bounding_box()
     page.mouse.move(box["x"] + 4, box["y"] + 8)

@@ -45,13 +45,23 @@ WALKS = {
     "01": Walk("attend", "naive-exp"),
     "02": Walk("kv_bytes", "keys-only"),
     "03": Walk("first_fit", "zero-is-false"),
-    "04": Walk("BlockPool", "takes-then-gives-up"),
+    "04": Walk(
+        "BlockPool",
+        "takes-then-gives-up",
+        play=(("End", "append(D, 10)"), ("ArrowLeft", "release(B)")),
+        untouched=(("pool-play", "BlockPool: reference"), ("live", "Block pool: reference")),
+        passed=(("pool-play", "BlockPool: yours"), ("live", "Block pool: yours")),
+    ),
     "05": Walk(
         "BlockTable",
         "ignores-the-free-end",
         play=(("End", "append(A, 8)"), ("ArrowLeft", "append(C, 16)")),
-        untouched=(("decode-widget", "The table at work: reference"),),
-        passed=(("decode-widget", "The table at work: yours"),),
+        untouched=(("decode-widget", "The table at work: reference"), ("table-play", "BlockTable: reference")),
+        passed=(
+            ("decode-widget", "The table at work: yours"),
+            ("table-play", "BlockTable: yours"),
+            ("live", "Block table: yours"),
+        ),
     ),
     "06": Walk(
         "append_cow",

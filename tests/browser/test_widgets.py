@@ -68,7 +68,7 @@ def test_every_state_in_both_themes_and_narrow(show, page, browse):
         i
         for i, (_, source) in enumerate(cells)
         if re.search(
-            r"^(PageTable|MemoryMap|RadixTree|CheckReport|report|Engine|Opening|Progress|Tournament|EvictionStrip|evicted|board$|DrillBoard|played|Storm|storm$|turned$)",
+            r"^(PageTable|PagePlay|twice$|guarded$|MemoryMap|RadixTree|CheckReport|report|Engine|Opening|Progress|Tournament|EvictionStrip|evicted|board$|DrillBoard|played|Storm|storm$|turned$)",
             source.split("\n\n")[-1],
             re.M,
         )

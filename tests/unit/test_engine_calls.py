@@ -19,6 +19,7 @@ from labkit import engine, specs
 from labkit.grading import source
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
+from labkit.lesson import LIVE_QUESTIONS
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.swap import SwapCost
@@ -152,15 +153,15 @@ def test_a_board_with_knobs_asks_it_beside_the_rules(calls: Counter[str]):
     assert calls["thrash_alert"] == asked
 
 
-def play_cell(lesson: str) -> str:
+def cell(lesson: str, id: str) -> str:
     (master,) = MASTERS.glob(f"{lesson}_*.py")
-    return re.search(r'(?ms)^# %% id="play-widget"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
+    return re.search(rf'(?ms)^# %% id="{id}"[^\n]*\n(.*?)(?=^# %%)', master.read_text(encoding="utf-8"))[1]
 
 
 @pytest.mark.parametrize(
     ("lesson", "parts"),
     [
-        ("05", {"BlockPool", "blocks_needed"}),
+        ("05", {"BlockPool", "BlockTable", "blocks_needed"}),
         ("06", {"BlockPool", "BlockTable", "blocks_needed"}),
         ("07", {"BlockPool", "BlockTable", "RefCounts"}),  # nobody forks there
         ("08", {"BlockPool", "BlockTable", "RefCounts"}),  # a tree needs no hashes
@@ -172,7 +173,7 @@ def play_cell(lesson: str) -> str:
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):
-    exec(compile(play_cell(lesson), f"play cell of {lesson}", "exec"), {"__name__": "__main__"})
+    exec(compile(cell(lesson, "play-widget"), f"play cell of {lesson}", "exec"), {"__name__": "__main__"})
     assert parts <= set(calls)
 
 
@@ -185,3 +186,18 @@ def test_the_model_answers_through_them(calls: Counter[str], kind: str | None, f
     for _ in range(2):
         assert model.generate("one two three", max_new_tokens=6, cache=cache).token_ids
     assert (TABLES | finds) <= set(calls)  # each answers one prompt once, so there is nothing to fork or to copy
+
+
+@pytest.mark.parametrize(
+    ("lesson", "asked"), [("04", {"BlockPool"}), ("05", {"BlockPool", "BlockTable", "slot_mapping", "slot_of"})]
+)
+def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
+    calls: Counter[str], capsys: pytest.CaptureFixture[str], lesson: str, asked: set[str]
+):
+    """The cell as it stands in the notebook, on the stand-in model: whose parts it names, those it has called."""
+    exec(compile(cell(lesson, "live"), f"live cell of {lesson}", "exec"), {"__name__": "__main__"})
+    assert asked <= set(calls) and all(calls[name] > 3 for name in asked)
+    told = capsys.readouterr().out
+    assert "Block pool: yours" in told and ("Block table: yours" in told) == (lesson == "05")
+    asked_in_00 = cell("00", "destination-run")
+    assert all(question in told and f'"{question}"' in asked_in_00 for question in LIVE_QUESTIONS.values())

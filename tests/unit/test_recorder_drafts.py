@@ -50,7 +50,7 @@ def test_each_step_is_a_sentence():
         "append(B) -> copy-on-write: block 2 is shared with A and C, the token goes to new block 3",
         "append(A) -> copy-on-write: block 2 is shared with C, the token goes to new block 4",
         "append(C) -> token 10 goes to block 2, which it holds alone",
-        "append(B, 5) -> tokens 11 to 15 need a new block: block 5",
+        "append(B, 5) -> token 11 goes to block 3; tokens 12 to 15 need a new block: block 5",
         "append(A, 40) -> False: 10 blocks are wanted, 6 are free",
         "release(C) -> block 2 back in the pool; blocks 1, 0 stay with A and B",
         "release(A) -> block 4 back in the pool; blocks 1, 0 stay with B",

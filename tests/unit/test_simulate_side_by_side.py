@@ -17,7 +17,7 @@ def logs() -> dict:
 
 
 def test_four_memories_on_one_clock(logs: dict) -> None:
-    assert list(logs) == ["Reserve 16", "Buddy", "First fit", "Paged, 4 a block"]
+    assert list(logs) == ["Reserve 16", "Buddy", "First fit", "Paged, 4 per block"]
     for log in logs.values():
         assert all(log.labels)
         assert "A comes in with 6 tokens" in log.labels[0]
@@ -48,7 +48,7 @@ def test_the_last_token_of_everybody_is_seen(logs: dict) -> None:
 
 
 def test_a_full_pool_sends_somebody_back() -> None:
-    log = side_by_side(small_trace([(0, 4, 8), (0, 4, 8), (0, 4, 8)]), 24, 12, 4)["Paged, 4 a block"]
+    log = side_by_side(small_trace([(0, 4, 8), (0, 4, 8), (0, 4, 8)]), 24, 12, 4)["Paged, 4 per block"]
     assert any("goes back to the queue" in label for label in log.labels)
     assert log.labels[-1].endswith("ends")
 

@@ -38,11 +38,12 @@ class BlocksNeeded(FunctionSpecification):
             131072 16
             3 3
         nothing-needs-nothing: Zero tokens need zero blocks.
+            ? How many blocks does a sequence hold that has no token yet?
             0 16
         """
     )
     hints = (
-        "How many blocks do 16 tokens need at 16 tokens a block? And 17?",
+        "How many blocks do 16 tokens need at 16 tokens per block? And 17?",
         "The answer is the smallest whole number n with n * block_size >= num_tokens.",
         "return (num_tokens + ____) // block_size",
     )
@@ -137,6 +138,8 @@ class Checked(Pool):
     rules = rules_from(
         """
         legal-calls-still-work: allocate, and free for held blocks, work as in the pool below.
+            ? What does allocate of the pool below answer where there is no room, and what does yours make of \
+              that? Which blocks of a legal free reach the pool below?
             new 4; allocate 3; free 0 2; allocate 3; free 0 1 2 3; allocate 4
             new 2; allocate 3; allocate 2; free; free 1; allocate 1
             new 2; other_pool 2; allocate 2; free 0 1
@@ -151,13 +154,16 @@ class Checked(Pool):
             new 2; other_pool 2; free_again 1
             new 300; allocate 300; free 0..149; free_again 0; free_again 149
         twice-in-one-call-refused: A block named twice in one call raises DoubleFreeError.
+            ? In free([1, 1]), what does your class know of block 1 when it comes to the second mention?
             new 4; allocate 2; free_twice_in_one_call 1
             new 4; allocate 3; free_twice_in_one_call 0 apart=true
         foreign-block-refused: An id that no block of this pool has raises ForeignBlockError.
+            ? Which ids does a pool of 4 have? What does your free say of 4, of -1 and of 99?
             new 4; allocate 4; free_foreign 4
             new 4; allocate 4; free_foreign -1
             new 4; allocate 1; free_foreign 99
         refused-free-changes-nothing: A call to free that is refused returns none of its blocks.
+            ? free([0, 7]) is refused because of 7. What has happened to block 0 by then?
             new 4; allocate 3; free_good_and_bad [0,1] 7
             new 2; allocate 2; free_twice_in_one_call 0
             new 3; allocate 2; free_good_and_bad [1] -1
@@ -199,13 +205,16 @@ class FindLeak(FunctionSpecification):
             5 [4] [0,1] [0,1]
             700 100..199 0..99 201..509 521..697
         held-is-not-lost: A block that some table holds is not in the answer.
+            ? A block stands in two tables, or in the last of three. Does your code know that it is held?
             4 [3] [0,1] [0,2]
             3 [] [2] [] [0,1]
         free-is-not-lost: A block that is free is not in the answer.
+            ? In a pool of which every block is free, what does your code answer?
             3 [2,0,1]
             0 []
             5 [4,0] [2,1,3] [1]
         ascending-and-once: The answer lists each lost block once, in ascending order.
+            ? How often does your code name a block that is lost, and in which order do the blocks come?
             12 [9,4] [7] [6,0]
             400 199..100 0..99 201..397
         """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from labkit import theme
 from labkit.cache.base import BlockPoolLike
 from labkit.cache.block_table import blocks_needed
-from labkit.simulate.pictures import Picture
+from labkit.simulate.pictures import Picture, blank
 
 
 @dataclass
@@ -68,26 +68,24 @@ def a_day(pool: BlockPoolLike, steps: int = 900, forget: float = 0.0, seed: int 
 
 def leak_picture(days: Mapping[str, Day]) -> Picture:
     """Held, lost and free blocks over time, one panel a day."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
-    theme.use_mpl()
-    figure = Figure(figsize=(8.2, 2.9))
-    FigureCanvasAgg(figure)
+    figure = blank(2.9, 8.2)
     panels = figure.subplots(1, len(days), sharey=True, squeeze=False)[0]
     looks = [("held", theme.sequence_color("A"), None), ("lost", "#f3d5d2", "xxxx"), ("free", theme.LIGHT["bg"], None)]
     for panel, (title, day) in zip(panels, days.items(), strict=True):
         steps = range(len(day.held))
         bottom = [0] * len(day.held)
-        for (name, color, hatch), counts in zip(looks, (day.held, day.lost, day.free), strict=True):
+        for (_, color, hatch), counts in zip(looks, (day.held, day.lost, day.free), strict=True):
             top = [b + c for b, c in zip(bottom, counts, strict=True)]
             look = {"facecolor": color, "hatch": hatch, "edgecolor": theme.LIGHT["dim"], "linewidth": 0.0}
-            panel.fill_between(steps, bottom, top, label=name, **look)
+            panel.fill_between(steps, bottom, top, **look)
             bottom = top
         panel.set(title=title, xlabel="step", xlim=(0, len(day.held) - 1), ylim=(0, day.num_blocks))
     panels[0].set_ylabel("blocks")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    rim = {"edgecolor": theme.LIGHT["dim"], "linewidth": 0.6}  # what is free is white, and a swatch needs an edge
+    handles = [Patch(facecolor=color, hatch=hatch, label=name, **rim) for name, color, hatch in looks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     said = "; ".join(
         f"{title}: {day.lost[-1]} of {day.num_blocks} blocks are lost at the end" for title, day in days.items()
     )

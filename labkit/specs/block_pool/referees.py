@@ -202,6 +202,11 @@ def _are(n: int) -> str:
 class CheckedReferee(PoolReferee):
     """A pool whose `free` is also called wrongly: twice, for blocks it never had, for good and bad ones at once."""
 
+    below = (
+        "The pool below is the course's first, and yours after that: beside what CheckedPool keeps itself, only "
+        "num_blocks, num_free, allocate and free can be counted on."
+    )
+
     def make(self, rule: str, label: str, *pairs: tuple[Any, Any]) -> None:
         """The right one stands on the course's pool, whatever pool the learner's stands on."""
         super().make(rule, label, *pairs)

@@ -86,9 +86,10 @@ class SlotOf(FunctionSpecification):
 
     def why_answered(self, blocks: list[int], position: int, block_size: int) -> str:
         """Why an answer is due to this call."""
+        last = "entry 0 alone" if len(blocks) == 1 else f"entries 0 to {len(blocks) - 1}"
         return (
-            f"the table has {plural(len(blocks), 'block')} of {block_size}, so each of the positions 0 to "
-            f"{len(blocks) * block_size - 1} has a slot."
+            f"position {position} lies in logical block {position // block_size}, and a table of "
+            f"{plural(len(blocks), 'block')} has {last}."
         )
 
     def rule_if_raised(self, rule: str, blocks: list[int], position: int, block_size: int) -> str:

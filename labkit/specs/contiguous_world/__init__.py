@@ -62,22 +62,27 @@ class FirstFit(FunctionSpecification):
             300*[4,1]+[1000,1] 280
             [[2,5],[20,9],[40,6]] 7
         none-when-nothing-fits: Where no hole is long enough the answer is None, however much is free in all.
+            ? Where does your code arrive after the last hole, and can its answer there be taken for a slot?
             [] 1
             [[0,3],[10,3],[20,3]] 5
             [[6,3]] 4
         exactly-long-enough-is-enough: A hole of exactly size slots fits.
+            ? A hole has 4 slots, and 4 are wanted. Does your comparison let it pass?
             [[6,4]] 4
             [[6,4],[20,9]] 4
             [[5,1]] 1
         slot-zero-is-a-place: A hole that begins at slot 0 is as good as any other.
+            ? Which number counts as false in Python, and where does your code ask whether something was found?
             [[0,9]] 4
             [[0,9],[20,3]] 4
         lowest-of-those-that-fit: Of all holes that are long enough, the one with the lowest start is taken.
+            ? Of several holes that are long enough, at which one does your search end?
             [[2,9],[20,5],[40,7]] 4
             [[2,5],[20,9],[40,6]] 4
             [[1,2],[10,6],[20,5],[30,40]] 5
             [[2,5],[20,5]] 4
         the-list-given-stays: The list that was passed in is left as it was, also when the call raises.
+            ? Whose list is holes, and which line of yours changes it?
             [[3,1],[10,8],[30,4]] 3
             [[12,4],[30,2]] 4
         """
@@ -149,6 +154,8 @@ class ReleaseCoalesce(Specification):
     rules = rules_from(
         """
         every-free-slot-once: Every slot that was free or comes back lies in exactly one hole, and no other does.
+            ? Write down the first and the last slot of each hole, before the call and after it. Which slots have \
+              appeared or vanished that should not?
             call [[0,2],[20,4]] 10 3
             call [[10,2]] 5 3
             call [[0,2]] 5 3
@@ -175,11 +182,15 @@ class ReleaseCoalesce(Specification):
             new 6; allocate A 2; allocate B 2; allocate C 2; release A; release C; release B
             call 300*[0,3]+[10,0] 1503 7
         in-order-of-start: The holes come in order of start.
+            ? The run can lie below all holes, above all of them, or between two. Where in your list does it \
+              stand then?
             call [[10,2],[20,2]] 2 3
             call [[0,2],[20,2]] 10 2
             call [[4,2],[9,1],[20,2]] 30 2
             call [[0,2],[10,2],[20,2]] 12 3
         refuses-what-is-free: Giving back a slot that is free already raises ReservationError.
+            ? When do two runs have a slot in common? Think of a run that begins before a hole, and of one that \
+              covers a whole hole.
             call [[0,10]] 0 10
             call [[0,10]] 0 4
             call [[0,10]] 3 2
@@ -194,6 +205,7 @@ class ReleaseCoalesce(Specification):
             call [[0,4],[20,4]] 4 17
             new 8; allocate A 4; release A; allocate B 2; release A
         the-list-given-stays: The list that was passed in is left as it was, also when the call raises.
+            ? Whose list is holes? Does a line of yours change it, also where an error is raised afterwards?
             call [[0,4],[20,4]] 10 3
             call [[0,4],[20,4]] 22 4
             call [[0,4],[7,4]] 4 3
@@ -235,26 +247,33 @@ class WasteByKind(FunctionSpecification):
             [[32,8,3,6],[0,32,7,20]] [] 0
             [[0,9,3,5],[9,9,3,5]] [] 0
         reservation-will-be-written: reservation counts the slots held for tokens that are still to come.
+            ? How many tokens has the sequence yet to write, and which two of the four numbers say so?
             [[4,12,5,12]] [] 0
             [[4,12,0,7]] [] 0
         internal-is-never-written: internal counts the slots held beyond the last token there will ever be.
+            ? Which slots of a sequence hold no token even when it has ended?
             [[4,12,9,9]] [] 0
             [[0,16,2,4],[16,8,1,1]] [] 0
         external-is-too-short: external counts the slots of all holes shorter than what is wanted.
+            ? The next sequence wants 5 slots. Which holes are of no use to it, and how many slots do they have \
+              together? And if nobody waits?
             [] [[0,2]] 5
             [] [[0,3],[10,2]] 4
             [] [[0,3],[10,3],[15,2],[20,9]] 4
             [] [[5,4]] 4
             [[0,4,2,3]] [[4,3],[20,1]] 0
         free-is-long-enough: free counts the slots of all holes in which the wanted run fits.
+            ? Of which kind is a hole that has exactly as many slots as are wanted?
             [] [[0,6]] 4
             [] [[0,6],[10,2],[20,9]] 6
             [] [[0,6],[10,8]] 1
         five-kinds-by-name: The keys are used, reservation, internal, external and free, all five, no others.
+            ? Which keys does your answer have for a memory without sequences and without holes?
             [] [] 5
             [[0,16,4,10]] [[16,2],[30,8]] 5
             200*[0,500,1,201]+[500,0,1,1] 300*[100000,3]+[500,1] 100
         the-list-given-stays: The lists that were passed in are left as they were.
+            ? Which line of yours changes one of the two lists?
             [[20,8,4,6],[0,16,5,9]] [[16,2],[30,8]] 5
         """
     )

@@ -19,6 +19,12 @@ from labkit.observe.recorder import watch
 from labkit.simulate.replay import ContiguousMemory, Memory, PagedMemory, replay
 from labkit.simulate.traces import Trace
 
+TWELVE = (
+    *((1, 6, 3), (1, 3, 5), (1, 8, 4), (1, 4, 6), (2, 2, 4), (3, 8, 5)),
+    *((4, 3, 8), (5, 9, 5), (6, 2, 3), (7, 5, 8), (8, 10, 3), (9, 3, 4)),
+)
+"""Requests A to L of lesson 03: step of arrival, tokens of the prompt, tokens of the answer."""
+
 
 class _Narrated:
     """A memory that writes down, tick by tick, what happens in it. `replay` asks for its waste once a tick: that is the
@@ -102,7 +108,7 @@ def side_by_side(trace: Trace, num_slots: int, max_tokens: int, block_size: int)
         trace: up to a few dozen requests, none longer than `max_tokens`.
         num_slots: all of memory, the same for each; a multiple of `block_size`.
         max_tokens: what `ReserveMax` reserves for everybody.
-        block_size: tokens a block of the paged memory.
+        block_size: tokens per block of the paged memory.
 
     Returns:
         A log for each, by name, in the order in which the lesson speaks of them.
@@ -111,7 +117,7 @@ def side_by_side(trace: Trace, num_slots: int, max_tokens: int, block_size: int)
         f"Reserve {max_tokens}": _contiguous(ReserveMax(num_slots, max_tokens)),
         "Buddy": _contiguous(Buddy(num_slots)),
         "First fit": _contiguous(FirstFit(num_slots)),
-        f"Paged, {block_size} a block": _paged(num_slots, block_size),
+        f"Paged, {block_size} per block": _paged(num_slots, block_size),
     }
     for memory in memories.values():
         replay(trace, memory, step_s=1.0, sample_every=1)
@@ -123,7 +129,7 @@ def small_trace(requests: Sequence[tuple[float, int, int]], first_step: int = 0)
     """A trace of (arrival, prompt tokens, answer tokens) rows, in order of arrival.
 
     Args:
-        requests: the rows; an arrival is in seconds, and `side_by_side` takes one step a second.
+        requests: the rows; an arrival is in seconds, and `side_by_side` takes one step per second.
         first_step: what the first second is called. Pictures count steps from 1, so with 1 a request that arrives
             "at 5" is let in, if there is room, in the step that a picture calls 5.
     """

@@ -15,8 +15,8 @@ function render({ model, el }) {
   };
 
   const number = h("span", {
-    class: "lk-drag", role: "slider", tabindex: 0, "aria-label": "tokens a block", "aria-valuemin": 0, "data-key": "size",
-    "aria-valuemax": sizes.length - 1, title: "tokens a block: drag, or use the arrow keys",
+    class: "lk-drag", role: "slider", tabindex: 0, "aria-label": "tokens per block", "aria-valuemin": 0, "data-key": "size",
+    "aria-valuemax": sizes.length - 1, title: "tokens per block: drag, or use the arrow keys",
   });
   keys(number, {
     ArrowRight: () => move(at() + 1), ArrowUp: () => move(at() + 1), ArrowLeft: () => move(at() - 1),
@@ -49,7 +49,7 @@ function render({ model, el }) {
     h("h3", { text: "What a block size does to the last block" }),
     h("p", { class: "lk-sub", text: "Drag the dotted number sideways, or select it and use the arrow keys." }),
     h("p", { class: "lk-sentence" }, "In blocks of ", number, `, these ${rows.length} sequences leave `, out("empty"),
-      " slots empty, ", out("share"), " of what they hold: ", out("mean"), " a sequence, where (B − 1) / 2 is ", out("rule"),
+      " slots empty, ", out("share"), " of what they hold: ", out("mean"), " per sequence, where (B − 1) / 2 is ", out("rule"),
       ". Their tables have ", out("entries"), " entries."),
     h("ul", { class: "lk-rows" }, bars.map((bar) => bar.node)),
     h("p", { class: "lk-sub lk-legend" }, h("span", { class: "lk-swatch lk-swatch-used", "aria-hidden": "true" }), "holds a token",
@@ -62,7 +62,7 @@ function render({ model, el }) {
     const scale = model.get("scale");
     number.textContent = size.toLocaleString("en-US");
     number.setAttribute("aria-valuenow", String(at()));
-    number.setAttribute("aria-valuetext", size === 1 ? "1 token a block" : `${number.textContent} tokens a block`);
+    number.setAttribute("aria-valuetext", size === 1 ? "1 token per block" : `${number.textContent} tokens per block`);
     for (const [name, node] of Object.entries(outs)) node.textContent = answer[name];
     bars.forEach(({ row, held, words }, i) => {
       const blocks = answer.blocks[i];
@@ -75,7 +75,7 @@ function render({ model, el }) {
       const count = blocks === 1 ? "1 block" : `${blocks.toLocaleString("en-US")} blocks`;
       words.textContent = `${row.tokens.toLocaleString("en-US")} tokens, ${count}, ${(slots - row.tokens).toLocaleString("en-US")} empty`;
     });
-    say(`Blocks of ${number.textContent}: ${answer.empty} slots empty, ${answer.mean} a sequence, ${answer.entries} table entries`);
+    say(`Blocks of ${number.textContent}: ${answer.empty} slots empty, ${answer.mean} per sequence, ${answer.entries} table entries`);
   }
 
   model.on("change:block_size", show);

@@ -34,11 +34,11 @@ function memoryBoard(root, data) {
   root.append(
     h("div", { class: "lk-row" }, h("h3", { text: data.title }), keyHint()),
     data.subtitle ? h("p", { class: "lk-sub", text: data.subtitle }) : "",
-    // Above the strips: with four of them the bar and the first strip must be on the screen together.
+    // Above the strips: with four of them, bar, legend and the first strip must be on the screen together.
     bar.root,
+    h("div", { class: "lk-legend" }, swatches.map(({ kind, canvas }) => h("span", {}, canvas, SLOT_WORDS[kind])), h("span", { text: "colour and letter = sequence" })),
     h("div", { class: "lk-memory" }, panels.map((p) => p.root)),
     sentence,
-    h("div", { class: "lk-legend" }, swatches.map(({ kind, canvas }) => h("span", {}, canvas, SLOT_WORDS[kind])), h("span", { text: "colour and letter = sequence" })),
     summary,
   );
   bar.keysFor(root);
@@ -70,7 +70,7 @@ function memoryBoard(root, data) {
     const chart = still("Share of memory by kind over the steps");
     const numbers = h("div", { class: "lk-memory-numbers" });
     const useful = h("span", { class: "lk-memory-useful" });
-    const size = layout.block_size ? `${(layout.num_slots / layout.block_size).toLocaleString("en-US")} blocks of ${layout.block_size}` : "one run a sequence";
+    const size = layout.block_size ? `${(layout.num_slots / layout.block_size).toLocaleString("en-US")} blocks of ${layout.block_size}` : "one run per sequence";
     const node = h(
       "div",
       { class: "lk-memory-panel" },
