@@ -141,16 +141,14 @@ class Claim(NamedTuple):
             for word, bound in (("least", self.at_least), ("most", self.at_most))
             if math.isfinite(bound)
         ]
-        lead = {"least": "the least in a window ", "most": "the most in a window "}.get(self.how, "")
+        lead = {"least": "the least in a window ", "most": "the most in a window ", "steady": "in the end "}
         told = "not known in all of them" if math.isnan(value) else _number(value, unit)
         whole = f" of {figure_name(self.of)}" if plain and self.of and not each else ""
-        ends = (
-            "" if plain else " at their end what it is as they begin" if self.how == "steady" else " what it was before"
-        )
+        ends = {"grown": " what it was before", "fallen": " what it was before", "steady": " what it was at first"}
         title = figure_name(self.figure) + (
             f" per {each or figure_name(self.of)}" if self.of and (each or not plain) else ""
         )
-        return f"{title}: {lead}{told}{whole}{ends} (what counts: {listed(bounds)})"
+        return f"{title}: {lead.get(self.how, '')}{told}{whole}{ends.get(self.how, '')} (what counts: {listed(bounds)})"
 
     def _mean(self, board: Series, at: np.ndarray) -> float:
         """Its mean over what is known, or as a share of the other's; none of nothing is 0."""

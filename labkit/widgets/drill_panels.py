@@ -14,7 +14,7 @@ DRILL_PANELS: tuple[Panel, ...] = (
         (
             Line("running", "running", "s0", "area"),
             Line("waiting", "waiting", "s3"),
-            Line("waiting_for_memory", "for memory, at the last step", "s6", "dash"),
+            Line("waiting_for_memory", "for memory", "s6", "dash"),
         ),
         "",
         says=(

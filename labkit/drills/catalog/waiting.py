@@ -76,7 +76,7 @@ OVERLOAD = Drill(
     ),
     cause="overload",
     convicts=(
-        rises("arrived", 1.8, "Many more come than before, and nothing else has changed."),
+        rises("arrived", 1.8, "Many more come than before."),
         both(
             at_least(
                 "waiting",
