@@ -193,8 +193,22 @@ REASONS: dict[str, str] = {
 }
 """By figure: why it cannot tell a cause for which no rule stands above from another."""
 
+_ANY_CAUSE = "memory is full, or is not, for many reasons"
+ALONE: dict[str, str] = REASONS | {
+    "recomputed": "work is thrown away wherever memory runs short, for whatever reason",
+    "regretted": "what an eviction costs does not say why the block was evicted",
+    "preempted": "a server that is well preempts now and then, and one that is short of memory does for many reasons",
+    "held": _ANY_CAUSE,
+    "cached": _ANY_CAUSE,
+    "free": _ANY_CAUSE,
+}
+"""By figure: why it does not convict where it is no evidence of the cause."""
+
 UNTOLD: dict[tuple[str, str], str] = {
-    ("overload", "arrived"): "no more may come than at first, and that have been too many: a queue takes time to grow",
+    (
+        "overload",
+        "arrived",
+    ): "no more may come than at first, and be too many all the same, since a queue takes time to grow",
     (HEALTHY, "preempted"): "a server that is well preempts now and then, and one that preempts nobody may be ill",
     (HEALTHY, "evicted"): "every cache that is full evicts: it harms nobody until what went is wanted again",
     (HEALTHY, "delivered"): "throughput can rise on a server that is ill, and fall because fewer ask",

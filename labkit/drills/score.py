@@ -10,7 +10,7 @@ from typing import NamedTuple
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal, in_a_sentence, quoted
 from labkit.drills.evidence import Evidence, Pin, figure_name
 from labkit.drills.play import Play, Stage
-from labkit.drills.refutations import REASONS, UNTOLD, refutations, unjudged
+from labkit.drills.refutations import ALONE, UNTOLD, refutations, unjudged
 from labkit.drills.world import run
 from labkit.errors import DrillError
 from labkit.words import listed, plural
@@ -86,7 +86,7 @@ def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], riva
     if rival:
         says = f"Not judged: {title} cannot tell {quoted(CAUSES[rival])} from what is wrong here, because "
         return Part(name, 0, 15, f"{says}{unjudged(rival, pin.figure)}.{instead}")
-    why = REASONS[pin.figure]
+    why = ALONE[pin.figure]
     return Part(
         name, 0, 15, f"Not judged: {title} alone does not tell this cause from another, because {why}.{instead}"
     )
