@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill
-from labkit.drills.evidence import LEAST_WINDOWS, Evidence, Pin, shown
+from labkit.drills.evidence import LEAST_WINDOWS, Evidence, Pin, Trouble, shown
 from labkit.drills.play import Play
 from labkit.errors import DrillError
 from labkit.observe.alerts import done_twice, firings
@@ -73,14 +73,15 @@ def over_saturation(play: Play, _rng: np.random.Generator) -> Play:
 def oracle(play: Play, _rng: np.random.Generator) -> Play:
     """It has read the drill."""
     drill, board = play.drill, play.board
-    convicting = _first(drill.convicts, board)
+    trouble = drill.case.trouble
+    convicting = _first(drill.convicts, board, trouble)
     play = play.convict(convicting)
     for rival, known in drill.rules_out.items():
-        pins = [pin for evidence in known if (pin := evidence.best(board)) and pin.figure != convicting.figure]
+        pins = [pin for evidence in known if (pin := evidence.best(board, trouble)) and pin.figure != convicting.figure]
         if pins:
             play = play.rule_out(pins[0], rival)
             break
-    look = next(look for look in play.options.looks if look.useful)
+    look = next(look for look in play.options.looks if look.telling)
     play = play.look_up(look.name, [meaning for _, meaning in look.outcomes]).diagnose(drill.cause)
     cost = next((fix.cost for fix in drill.case.fixes if fix.name in drill.remedy), NOTHING)
     return play.fix(drill.remedy, cost)
@@ -114,9 +115,9 @@ def _any_window(figure: str, board: Series, rng: np.random.Generator) -> Pin:
     return Pin(figure, first, first + length - 1)
 
 
-def _first(known: tuple[Evidence, ...], board: Series) -> Pin:
+def _first(known: tuple[Evidence, ...], board: Series, trouble: Trouble) -> Pin:
     for evidence in known:
-        if pin := evidence.best(board):
+        if pin := evidence.best(board, trouble):
             return pin
     raise DrillError("Nothing on this board convicts: another seed has to be drawn.")
 
@@ -144,8 +145,9 @@ def proved(drill: Drill, seed: int) -> bool:
     whole = done_twice(board)[3:]  # before that the board is younger than 20 s
     if whole.max(initial=0.0) >= MOST_DONE_TWICE.get(drill.cause, math.inf):
         return False
-    if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.useful):
+    if any(look.outcomes[look.read(found)][1] != drill.cause for look in drill.case.looks if look.telling):
         return False
-    convicting = [pin for evidence in drill.convicts if (pin := evidence.best(board))]
-    ruling = (pin for known in drill.rules_out.values() for evidence in known if (pin := evidence.best(board)))
+    trouble = drill.case.trouble
+    convicting = [pin for evidence in drill.convicts if (pin := evidence.best(board, trouble))]
+    ruling = (pin for known in drill.rules_out.values() for evidence in known if (pin := evidence.best(board, trouble)))
     return any(one.figure != other.figure for other in ruling for one in convicting)

@@ -72,12 +72,12 @@ def _played(console: Console, play: Play) -> Play:
     look = looks[_choice(console, "Where do you look next?", {name: look.what for name, look in looks.items()})]
     causes = {cause: CAUSES[cause] for cause in case.diagnoses} | {"": "It would tell me nothing"}
     meanings = [
-        _choice(console, f'What would it mean if it said: "{says}"', causes) or None for says, _ in look.outcomes
+        _choice(console, f"What would it mean if it said: “{says}”", causes) or None for says, _ in look.outcomes
     ]
     play = play.look_up(look.name, meanings)
     console.print(f"\n[bold]It says:[/bold] {escape(play.outcome)}")
     del causes[""]
-    play = play.diagnose(_choice(console, "What is wrong?", causes))
+    play = play.diagnose(_choice(console, "What is the cause?", causes))
     return _until_it_is_one(console, lambda: _fixed(console, play))
 
 

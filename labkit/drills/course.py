@@ -44,13 +44,14 @@ def seed_that_draws(drill: Drill, start: int) -> int:
 
 
 def following(learner_seed: int, played: Collection[str], last: Drill | None = None) -> Drill:
-    """What comes after those that were played: the next of the learner's order, and when all of it was played, any
-    that is not of the last one's case.
+    """What comes after those that were played: the next of the learner's order, then any that was not played, and when
+    all were, any; never one of the last one's case.
     """
     for name in order(learner_seed):
         if name not in played and (last is None or DRILLS[name].case is not last.case):
             return DRILLS[name]
     others = [drill for drill in DRILLS.values() if last is None or drill not in (last, twin(last))]
+    others = [drill for drill in others if drill.name not in played] or others
     return others[np.random.default_rng([_seed(learner_seed), len(played)]).integers(len(others))]
 
 

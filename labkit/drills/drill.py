@@ -7,12 +7,12 @@ fixes) belongs to the case, so nothing of it tells the twins apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 
-from labkit.drills.evidence import Evidence
+from labkit.drills.evidence import Evidence, Trouble, figure_name
 from labkit.drills.world import Run, World, run
 from labkit.observe.series import FIGURES, Series
 
@@ -40,13 +40,13 @@ CAUSES = {
 """What may be wrong, for every drill: the rivals that a player can name before any options are shown."""
 
 COSTS = {
-    NOTHING: "Nothing: nothing is changed",
+    NOTHING: "Nothing, since nothing is changed",
     "wait": "New requests wait longer for their first token",
     "turned-away": "Requests are turned away",
     "release": "A change of code and its release; users lose nothing",
     "cold": "The prefix cache begins cold, and what runs is lost",
     "hits": "Some prompts find less in the cache, and are computed whole",
-    "throughput": "Fewer tokens a second in all",
+    "throughput": "Fewer tokens per second in all",
 }
 """What a fix can cost."""
 
@@ -61,11 +61,6 @@ _TITLES = {
 }
 
 
-def figure_name(name: str) -> str:
-    """The title of a figure of the board, as it is read alone."""
-    return "requests waiting for memory" if name == "waiting_for_memory" else FIGURES[name].title
-
-
 def figure_title(name: str) -> str:
     """A figure of `Run.measure` as a person reads it."""
     if name in FIGURES:
@@ -78,13 +73,18 @@ def in_a_sentence(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def quoted(text: str) -> str:
+    """A cause or an outcome as it stands among the options: several begin like sentences of ours."""
+    return f"“{text.removesuffix('.')}”"
+
+
 @dataclass(frozen=True)
 class Look:
     """Something to look up that the board does not show.
 
     Attributes:
         what: what one would look up.
-        outcomes: what it may say, with the diagnosis that each would mean; None for one that tells nothing.
+        outcomes: what it may say, with the diagnosis that each would mean; None for one that leaves all others.
         read: which of them it says of a run, counted from 0.
     """
 
@@ -94,9 +94,15 @@ class Look:
     read: Callable[[Run], int]
 
     @property
-    def useful(self) -> bool:
-        """Whether what comes out can change one's mind."""
-        return len({meaning for _, meaning in self.outcomes}) > 1
+    def telling(self) -> bool:
+        """Whether it tells apart what the board leaves open: each of its outcomes means one diagnosis. One with an
+        outcome that means none tests a single rival.
+        """
+        return None not in (meanings := {meaning for _, meaning in self.outcomes}) and len(meanings) > 1
+
+    def testing(self, rival: str) -> Look:
+        """The same look where nothing but this rival is in question."""
+        return replace(self, outcomes=tuple((says, rival if one == rival else None) for says, one in self.outcomes))
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,22 @@ class Fix:
 
     Attributes:
         change: what it does to a world.
-        cost: what it costs, one of `COSTS`.
+        cost: what it costs, one of `COSTS`; also: another of them that is right as well, with
+            a sentence about it.
+        note: why it does no good where it does none, "" where the figures say so.
     """
 
     name: str
     title: str
     change: Callable[[World], World]
     cost: str
+    also: tuple[str, str] | None = None
+    note: str = ""
+
+    @property
+    def costs(self) -> set[str]:
+        """All that may be named as its cost."""
+        return {self.cost, *(self.also[:1] if self.also else ())}
 
 
 @dataclass(frozen=True)
@@ -154,9 +169,10 @@ class Case:
         headline: what somebody says of the server; {early} and {late} stand for a figure in its first and
             last thirds, {most} for the most that it comes to.
         figure: that figure.
-        looks, diagnoses, fixes: the options; diagnoses are names of `CAUSES`.
+        looks, diagnoses, fixes: the options; diagnoses are names of `CAUSES`. A play shows the looks that tell the
+            twins apart, and two others, in an order of its own.
         tempting: the diagnosis, and the fix, that the headline alone suggests.
-        happens: what the windows show in which that which the headline tells of happens.
+        trouble: when that happens which the headline tells of.
     """
 
     headline: str
@@ -165,7 +181,7 @@ class Case:
     diagnoses: tuple[str, ...]
     fixes: tuple[Fix, ...]
     tempting: tuple[str, str]
-    happens: Evidence
+    trouble: Trouble
 
     def told(self, board: Series) -> str:
         """The headline of a board."""

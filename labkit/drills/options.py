@@ -1,14 +1,11 @@
-"""Options that several cases offer: fixes, and looks that tell nothing, which look useful in each of them."""
+"""Changes that several cases offer."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import numpy as np
-
-from labkit.drills.drill import Fix, Look
-from labkit.drills.world import SECONDS, Run
+from labkit.drills.drill import Fix
 
 RAISE_WATERMARK = Fix("watermark", "Raise the watermark to 0.1", lambda world: world.with_knobs(watermark=0.1), "wait")
 FULL_SEQUENCE = Fix(
@@ -22,13 +19,25 @@ REFUSE = Fix("refuse", "Refuse who comes while 4 wait", lambda world: world.with
 SMALLER_BUDGET = Fix(
     "budget", "Take 256 tokens a step at most", lambda world: world.with_knobs(token_budget=256), "throughput"
 )
-RESTART = Fix("restart", "Restart the server", lambda world: world, "cold")
+RESTART = Fix(
+    "restart",
+    "Restart the server",
+    lambda world: world,
+    "cold",
+    note="The board begins with a fresh server, so a restart buys these two minutes once more: it helps for as long as "
+    "it took to come to this.",
+)
 """What is restarted does the same again: requests, knobs and code are what they were."""
 REPAIR = Fix(
     "repair",
     "Install the release in which memory is given back and whoever generates comes first",
     lambda world: replace(world, fault=None),
     "release",
+    also=(
+        "wait",
+        "In each step prompts do wait for those who generate, as in lesson 16; over the two minutes first tokens come "
+        "earlier all the same, since those who run end sooner.",
+    ),
 )
 SHORT_PIECES = Fix(
     "pieces",
@@ -72,28 +81,3 @@ RANDOM = Fix("random", "Evict at random", lambda world: replace(world, policy="R
 SALT = Fix(
     "salt", "Give each long document a cache salt of its own", lambda world: world.with_stream(-1, salted=True), "hits"
 )
-
-
-def _busy(run: Run) -> int:
-    return int(sum(moment.seconds for moment in run.moments[len(run.moments) // 2 :]) < 0.4 * SECONDS)
-
-
-def _before_noon(run: Run) -> int:
-    itl = run.series["itl_p99"]
-    return int(np.nanmean(itl[: len(itl) // 3]) > 0.8 * np.nanmean(itl[-(len(itl) // 3) :]))
-
-
-GPU = Look(
-    "gpu",
-    "Look up how busy the GPU is",
-    (("It is busy nearly all the time.", None), ("It is idle now and then.", None)),
-    _busy,
-)
-"""A GPU is as busy with useless work as with useful."""
-RESTARTED = Look(
-    "restart",
-    "Restart one replica and see what it does",
-    (("It is fast for half a minute, and then as before.", None), ("It is at once as before.", None)),
-    _before_noon,
-)
-"""A fresh server has an empty memory: whatever fills it takes its time, and says nothing of what that was."""

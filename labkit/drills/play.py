@@ -6,17 +6,23 @@ its outcome is told; then the diagnosis; then the fix and its cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TypeVar
 
-from labkit.drills.drill import CAUSES, COSTS, Case, Drill, Look, figure_name
-from labkit.drills.evidence import Pin
+import numpy as np
+
+from labkit.drills.drill import CAUSES, COSTS, Case, Drill, Look
+from labkit.drills.evidence import Pin, figure_name
 from labkit.errors import DrillError
 from labkit.observe.series import Series
 from labkit.words import listed
 
 MOST_CHANGES = 3
+LOOKS = 3
+"""So many looks are shown of those that a case has."""
+T = TypeVar("T")
 
 
 class Stage(IntEnum):
@@ -67,14 +73,22 @@ class Play:
 
     @property
     def options(self) -> Case:
-        """Looks, diagnoses and fixes.
+        """Looks, diagnoses and fixes, in an order that the seed draws: no place among them tells anything.
 
         Raises:
             DrillError: the evidence is not all in.
         """
         if self.stage < Stage.LOOK:
             raise DrillError("The options are shown after the evidence: pin what convicts and what rules a rival out.")
-        return self.drill.case
+        case, numbers = self.drill.case, np.random.default_rng([self.seed, LOOKS])
+        others = _shuffled([look for look in case.looks if not look.telling], numbers)
+        looks = [*(look for look in case.looks if look.telling), *others][:LOOKS]
+        return replace(
+            case,
+            looks=tuple(_shuffled(looks, numbers)),
+            diagnoses=tuple(_shuffled(case.diagnoses, numbers)),
+            fixes=tuple(_shuffled(case.fixes, numbers)),
+        )
 
     def convict(self, pin: Pin) -> Play:
         """The first move: the pin that convicts.
@@ -143,6 +157,10 @@ class Play:
     def _look(self, name: str) -> Look:
         _one_of(name, [look.name for look in self.options.looks], "a look")
         return next(look for look in self.options.looks if look.name == name)
+
+
+def _shuffled(options: Sequence[T], numbers: np.random.Generator) -> list[T]:
+    return [options[at] for at in numbers.permutation(len(options))]
 
 
 def _one_of(name: str, known: Iterable[str], what: str) -> None:

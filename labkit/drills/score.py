@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import NamedTuple
 
-from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal, figure_name, in_a_sentence
-from labkit.drills.evidence import Evidence, Pin
+from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal, in_a_sentence, quoted
+from labkit.drills.evidence import Evidence, Pin, figure_name
 from labkit.drills.play import Play, Stage
-from labkit.drills.refutations import refutations
+from labkit.drills.refutations import ALONE, UNTOLD, refutations, unjudged
 from labkit.drills.world import run
 from labkit.errors import DrillError
-from labkit.observe.series import Series
-from labkit.words import listed
+from labkit.words import listed, plural
 
 HIDDEN_SEEDS = tuple(range(90_001, 90_011))
-CAUSE = "the cause"
+LONG_QUEUE = 20
+"""Requests that wait, on average, and are told of after a fix that has left them."""
 NEEDED = 9
 """Of the pairs of hidden runs, how many a fix must be good on."""
 
@@ -55,63 +56,83 @@ def score(play: Play) -> Score:
 
 def _convicts(play: Play) -> Part:
     assert play.convicting is not None
-    return _evidence("what convicts", play, play.convicting, play.drill.convicts, CAUSE)
+    return _evidence("what convicts", play, play.convicting, play.drill.convicts, "")
 
 
 def _rules_out(play: Play) -> Part:
     assert play.ruling_out is not None
-    rival = CAUSES[play.rival]
-    if play.rival == play.drill.cause:
-        return Part("what it rules out", 0, 15, "You ruled out what was the cause.")
-    known = refutations(play.drill, play.rival)
-    return _evidence("what it rules out", play, play.ruling_out, known, f'the rival "{rival}"')
+    name, pin, rival = "what it rules out", play.ruling_out, play.rival
+    if rival == play.drill.cause:
+        return Part(name, 0, 15, f"You ruled out what was the cause: {quoted(CAUSES[rival])}.")
+    return _evidence(name, play, pin, refutations(play.drill, rival), rival)
 
 
-def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], of: str) -> Part:
-    title, board = figure_name(pin.figure), play.board
-    for evidence in known:
-        if evidence.nearly_holds(board, pin):
-            return Part(name, 15, 15, evidence.because)
-    if same := tuple(evidence for evidence in known if evidence.figure == pin.figure):
-        says = f"The figure ({title}) tells of {of}, and these windows of it do not show it."
-        return Part(name, 5, 15, f"{says}{_instead(board, same)}")
-    says = (
-        f"This drill knows nothing of the figure ({title}) against {of}."
-        if of != CAUSE
-        else f"The figure ({title}) alone does not tell this cause from another."
+def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], rival: str) -> Part:
+    """15 points for evidence, 5 for windows in which a figure that tells does not; `rival` is "" for what convicts."""
+    board, trouble = play.board, play.drill.case.trouble
+    same = [evidence for evidence in known if evidence.figure == pin.figure]
+    judged = [evidence.nearly(board, pin, trouble) for evidence in same]
+    for one in judged:
+        if one.holds:
+            return Part(name, 15, 15, one.why)
+    other = play.convicting if rival else play.ruling_out
+    assert other is not None
+    instead = _instead(play, known, pin, other)
+    if judged:
+        apart = UNTOLD.get((rival, pin.figure))
+        more = f" Apart from that this figure cannot tell: {apart}." if apart else ""
+        return Part(name, 5, 15, f"{judged[0].why}{more}{instead}")
+    title = figure_name(pin.figure)
+    if rival:
+        says = f"Not judged: {title} cannot tell {quoted(CAUSES[rival])} from what is wrong here, because "
+        return Part(name, 0, 15, f"{says}{unjudged(rival, pin.figure)}.{instead}")
+    why = ALONE[pin.figure]
+    return Part(
+        name, 0, 15, f"Not judged: {title} alone does not tell this cause from another, because {why}.{instead}"
     )
-    return Part(name, 0, 15, f"{says}{_instead(board, known)}")
 
 
-def _instead(board: Series, known: tuple[Evidence, ...]) -> str:
-    """Evidence that there is on a board, for who has pinned another."""
-    for evidence in known:
-        if pin := evidence.best(board):
-            title = figure_name(pin.figure)
-            return f" What does show it: {title}, windows {pin.first} to {pin.last}. {evidence.because}"
-    return ""
+def _instead(play: Play, known: tuple[Evidence, ...], pin: Pin, other: Pin) -> str:
+    """Evidence that there is on a board, for who has pinned another: on the figure of this pin if that has any, and
+    never on that of the other pin, which stands already.
+    """
+    board, trouble = play.board, play.drill.case.trouble
+    free = [evidence for evidence in known if evidence.figure != other.figure]
+    for evidence in sorted(free, key=lambda one: one.figure != pin.figure):
+        if best := evidence.best(board, trouble):
+            title, span = figure_name(best.figure), best.span(board)
+            return f" What does show it: {title}, {span}. {evidence.told(trouble)}"
+    return " No other figure of this board shows it either."
 
 
 def _look(play: Play) -> Part:
-    name, look = "next look and prediction", next(look for look in play.options.looks if look.name == play.look)
-    if not look.useful:
-        return Part(name, 0, 15, "Whatever that look says, you would know as much as before.")
+    name, look = "next look and prediction", next(look for look in play.drill.case.looks if look.name == play.look)
     right = sum(meant == true for meant, (_, true) in zip(play.meanings, look.outcomes, strict=True))
     of = len(look.outcomes)
-    says = f"The look tells the rivals apart, and you said of {right} of its {of} outcomes what it would mean."
+    meanings = [true for _, true in look.outcomes if true]
+    told = listed(quoted(CAUSES[true]) for true in dict.fromkeys(meanings))
+    if look.telling:
+        points, says = 5 + 10 * right / of, f"The look tells {told} apart"
+        if left := [cause for cause in play.drill.case.diagnoses if cause not in meanings]:
+            says += f", and says nothing of the other {plural(len(left), 'diagnosis', 'diagnoses')}"
+    elif meanings:
+        points, says = 5 * right / of, f"The look tests {told} alone, and leaves all the others"
+    else:
+        points, says = 0.0, "Whatever that look says, you would know as much as before"
+    says += f". You said of {right} of its {of} outcomes what it would mean."
     if right < of:
         right_ones = (
-            f"“{said}” means: {in_a_sentence(CAUSES[true]) if true else 'nothing'}" for said, true in look.outcomes
+            f"{quoted(said)} means {quoted(CAUSES[true]) if true else 'none of them'}" for said, true in look.outcomes
         )
         says += f" {'; '.join(right_ones)}."
-    return Part(name, 5 + 10 * right / of, 15, says)
+    return Part(name, points, 15, says)
 
 
 def _diagnosis(play: Play) -> Part:
     cause = play.drill.cause
     if play.diagnosis == cause:
-        return Part("diagnosis", 20, 20, f"{CAUSES[cause]}: right.")
-    return Part("diagnosis", 0, 20, f"It was this: {in_a_sentence(CAUSES[cause])}.")
+        return Part("diagnosis", 20, 20, f"Right: {quoted(CAUSES[cause])}.")
+    return Part("diagnosis", 0, 20, f"It was {quoted(CAUSES[cause])}.")
 
 
 def _fix(play: Play) -> Part:
@@ -127,9 +148,11 @@ def _fix(play: Play) -> Part:
     assert drill.target is not None
     wins = good_pairs(drill, chosen, (drill.target,))
     if wins < NEEDED:
-        return Part("fix", 0, 35, f"The target ({drill.target}) was missed on too many of the hidden pairs of runs.")
+        missed = f"The target ({drill.target}) was missed on too many of the hidden pairs of runs."
+        notes = (fix.note for fix in drill.case.fixes if fix.name in chosen and fix.note)
+        return Part("fix", 0, 35, " ".join([missed, *notes]))
     broken = [guard for guard in drill.guards if good_pairs(drill, chosen, (guard,)) < NEEDED]
-    costs = {fix.cost for fix in drill.case.fixes if fix.name in chosen}
+    costs = set().union(*(fix.costs for fix in drill.case.fixes if fix.name in chosen))
     says = [f"The target ({drill.target}) was reached on {wins} of {len(HIDDEN_SEEDS)} hidden pairs of runs"]
     says.append(f"but not the guard {listed(map(str, broken))}" if broken else "the guards held")
     says.append(
@@ -137,7 +160,23 @@ def _fix(play: Play) -> Part:
         if play.cost in costs
         else f"the cost was: {listed(in_a_sentence(COSTS[cost]) for cost in sorted(costs))}"
     )
-    return Part("fix", 20 + 10 * (not broken) + 5 * (play.cost in costs), 35, ", ".join(says) + ".")
+    of_cost = (fix.also[1] for fix in drill.case.fixes if fix.name in chosen and fix.also and fix.also[0] == play.cost)
+    told = " ".join([", ".join(says) + ".", *of_cost])
+    return Part("fix", 20 + 10 * (not broken) + 5 * (play.cost in costs), 35, told + _left(play))
+
+
+def _left(play: Play) -> str:
+    """What the changes leave unmended: a queue that is long without them and with them."""
+    worlds = play.drill.world, play.drill.fixed(play.fixes)
+    before, after = (fmean(run(world, seed).measure("waiting") for seed in HIDDEN_SEEDS) for world in worlds)
+    if after < LONG_QUEUE:
+        return ""
+    says = (
+        f" What it leaves: in the second minute {after:.0f} requests wait on average, {before:.0f} without the change."
+    )
+    if before < after / 2:
+        return f"{says} That is a queue of its own making."
+    return f"{says} More comes than this server can serve, and that takes turning some away, or a second server."
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,8 @@ from labkit.drills import course
 from labkit.drills.board import board_lines
 from labkit.drills.bots import oracle
 from labkit.drills.catalog import DRILLS, drill
-from labkit.drills.drill import CAUSES, COSTS, Drill, figure_name
-from labkit.drills.evidence import LEAST_WINDOWS, Pin, shown
+from labkit.drills.drill import CAUSES, COSTS, Drill
+from labkit.drills.evidence import LEAST_WINDOWS, Pin, figure_name, shown
 from labkit.drills.pairs import compared
 from labkit.drills.play import MOST_CHANGES, Play, Stage
 from labkit.drills.record import Record

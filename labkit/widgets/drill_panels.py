@@ -17,7 +17,11 @@ DRILL_PANELS: tuple[Panel, ...] = (
             Line("waiting_for_memory", "for memory", "s6", "dash"),
         ),
         "",
-        says=("{running} run", "{waiting} wait", "{waiting_for_memory} of them for memory"),
+        says=(
+            "{running} run",
+            "{waiting} wait",
+            "{waiting_for_memory} of them for memory (all or none, as the last step had room)",
+        ),
     ),
     _BY_TITLE["First token after"],
     _BY_TITLE["Between tokens"],

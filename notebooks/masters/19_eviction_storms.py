@@ -315,8 +315,8 @@ StormBoard(
 #
 # An alarm says that something is wrong. The rest is four questions, and they are what each drill below asks:
 #
-# 1. **What convicts?** Here is a server that preempts, without a prefix cache. A seventh of what it computes it has
-#    computed before, so this is no busy day.
+# 1. **What convicts?** Here is a server that preempts, without a prefix cache. Over two minutes it has computed a
+#    seventh of its work before: more than the tenth under which a server is merely busy.
 # 2. **What does that rule out?** Nothing is cached, so nothing is regretted: no policy of eviction will help.
 # 3. **What is the next look, and what would each outcome mean?** The watermark. If it is high, somebody holds memory
 #    that does not run; if it is 0, requests are let in as if their answers took no room. It is 0.
@@ -387,8 +387,14 @@ ops = [
 # it costs. Your change is tried on crowds that you have not seen. Some of these servers are healthy, and some boards
 # acquit the cache: for a healthy server, pin what acquits it. A pin takes 3 windows at least, and half the board at most.
 #
+# A pin is judged in those of its windows in which the trouble of the headline is, and what you are told afterwards is
+# what was computed: the value there, and the line. A figure that tells two causes apart on one server does so on all;
+# where one cannot, you are told why. Work done twice has one scale everywhere: over two minutes, or any 20 seconds,
+# less than a tenth is a busy day and a quarter is a storm. Between the two lies the line of the board's own rule, 15%,
+# and the drills hold the windows that you pin to that.
+#
 # Three of them are enough for today, at about six minutes each. The board goes on for as long as you do: after the ten
-# it draws from all 16 drills of the course. `labkit drill --endless` is the same in a terminal.
+# come the other six of the course, and then any of the 16. `labkit drill --endless` is the same in a terminal.
 
 # %% id="drills"
 from labkit.widgets import DrillBoard

@@ -57,6 +57,7 @@ def test_a_drill_is_played_to_its_score_with_mouse_and_keyboard(lab: Any, page: 
 
     # By mouse: a click on the figure, a drag over its panel; too short a stretch is refused in a sentence.
     pick = board.get_by_role("button", name="tokens recomputed")
+    expect(board.locator(".lkd-pin")).to_have_text("No figure yet; 0–15 s (windows 0 to 2)")  # where no trouble is
     pick.click()
     expect(pick).to_have_attribute("aria-pressed", "true")
     plot = board.locator(".lk-storm-panel").filter(has_text="Preemptions/s").locator(".lk-storm-plot")
@@ -67,7 +68,8 @@ def test_a_drill_is_played_to_its_score_with_mouse_and_keyboard(lab: Any, page: 
     expect(board.get_by_role("alert")).to_contain_text("Windows 20 to 21 cannot be pinned")
     drag(page, plot, play.convicting.last, play.convicting.first, 24)
     windows = f"(windows {play.convicting.first} to {play.convicting.last})"
-    expect(board.locator(".lkd-pin")).to_have_text(f"tokens computed again after a preemption, 60–120 s {windows}")
+    seconds = f"{5 * play.convicting.first}–{5 * play.convicting.last + 5} s"
+    expect(board.locator(".lkd-pin")).to_have_text(f"tokens computed again after a preemption, {seconds} {windows}")
     browse.shoot(page, "drill-pin", board)
     pin_it.click()
     question(board, "What rules another cause out?")
@@ -82,18 +84,21 @@ def test_a_drill_is_played_to_its_score_with_mouse_and_keyboard(lab: Any, page: 
     page.keyboard.type("time between tokens, 99")
     expect(board.get_by_label("Figure")).to_have_value("itl_p99")
     page.keyboard.press("Tab")
-    for _ in range(2):
-        page.keyboard.press("ArrowRight")
-    for _ in range(14 - play.ruling_out.first):
-        page.keyboard.press("ArrowLeft")
-    expect(board.get_by_label("From", exact=True)).to_have_value(str(play.ruling_out.first))
+    for name, at in (("To", play.ruling_out.last), ("From", play.ruling_out.first)):
+        field = board.get_by_label(name, exact=True)
+        field.focus()
+        page.keyboard.press("Home")
+        for _ in range(at):
+            page.keyboard.press("ArrowRight")
+        expect(field).to_have_value(str(at))
+    expect(board.get_by_label("To", exact=True)).to_have_value(str(play.ruling_out.last))
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     question(board, "Where do you look next?")
     expect(board.locator(".lkd-story")).to_contain_text(f"“{CAUSES[play.rival]}”")
 
-    look = next(look for look in play.drill.case.looks if look.name == play.look)
+    look = next(look for look in play.options.looks if look.name == play.look)
     radio = board.get_by_role("radio", name=look.what)
     board.get_by_role("radio").first.focus()
     page.keyboard.press("Space")
@@ -103,17 +108,17 @@ def test_a_drill_is_played_to_its_score_with_mouse_and_keyboard(lab: Any, page: 
     for says, meaning in look.outcomes:
         board.get_by_label(says).select_option(meaning or "nothing")
     board.get_by_role("button", name="Look", exact=True).press("Enter")
-    question(board, "What is wrong?")
+    question(board, "What is the cause?")
     expect(board.locator(".lkd-story")).to_contain_text(play.outcome)
 
     # A move is taken back and made again.
     board.get_by_role("radio", name=CAUSES["small-pool"]).check()
-    board.get_by_role("button", name="This is wrong").click()
+    board.get_by_role("button", name="This is it").click()
     question(board, "What do you change?")
     board.get_by_role("button", name="Take the last move back").click()
-    question(board, "What is wrong?")
+    question(board, "What is the cause?")
     board.get_by_role("radio", name=CAUSES[play.diagnosis]).check()
-    board.get_by_role("button", name="This is wrong").click()
+    board.get_by_role("button", name="This is it").click()
     for fix in play.fixes:
         title = next(one.title for one in play.drill.case.fixes if one.name == fix)
         board.get_by_role("checkbox", name=title).check()

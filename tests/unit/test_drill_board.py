@@ -333,6 +333,16 @@ def test_after_the_order_comes_any_but_the_last_and_its_twin() -> None:
     assert len(found) > 8 and not found & {name for name, drill in DRILLS.items() if drill.case is last.case}
 
 
+def test_what_was_never_played_comes_before_what_was() -> None:
+    names = list(DRILLS)
+    last = DRILLS["after-you"]
+    for unseen in ("good-morning", "welcome-back", "a-long-letter"):
+        played = [name for name in names if name != unseen]
+        assert {course.following(seed, played, last).name for seed in range(20)} == {unseen}
+    held_back = [name for name in names if name != "the-fifth-prompt"]  # the twin of the last: it comes later
+    assert course.following(1, held_back, last).case is not last.case
+
+
 def test_a_seed_that_draws_a_drill_draws_it() -> None:
     found = DRILLS[HEALTHY]
     seed = course.seed_that_draws(found, 77)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -13,20 +14,22 @@ from labkit import specs
 from labkit.drills.catalog import DRILLS
 from labkit.drills.course import order
 from labkit.drills.evidence import LEAST_WINDOWS, Pin
+from labkit.drills.refutations import DAY, STORM
 from labkit.errors import DrillError, SeriesError
 from labkit.grading.judge import Judge
 from labkit.grading.mistakes import bank
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
 from labkit.grading.verdict import Counterexample, Verdict
-from labkit.observe.alerts import RULES, done_twice, firings, rule_of, thrash_alert
+from labkit.observe.alerts import RULES, done_twice, firings, recomputation, rule_of, thrash_alert
 from labkit.observe.regret import regret_rate
 from labkit.observe.series import Series
 from labkit.observe.servers import SGLANG, VLLM
 from labkit.paths import masters_dir
-from labkit.specs.eviction_storms import KINDS_RULE
+from labkit.specs.eviction_storms import KINDS_RULE, boards
 from labkit.specs.eviction_storms.boards import (
     CALM,
+    HEALTHY,
     KINDS,
     STORMS,
     board,
@@ -236,8 +239,11 @@ def test_the_table_says_what_the_tables_of_servers_say() -> None:
 
 def test_what_the_text_says_of_drills_and_pins_is_so() -> None:
     text = (masters_dir() / "19_eviction_storms.py").read_text(encoding="utf-8")
-    assert f"from all {len(DRILLS)} drills" in text and "Ten drills" in text and len(order(1)) == 10
+    assert f"the other six of the course, and then any of the {len(DRILLS)}." in text
+    assert "Ten drills" in text and len(order(1)) == 10 == len(DRILLS) - 6
     assert f"A pin takes {LEAST_WINDOWS} windows at least, and half the board at most." in text
+    assert inspect.signature(recomputation).parameters["high"].default == DAY == 0.15
+    assert (HEALTHY, STORM, boards.STORM) == (0.1, 0.25, 0.25) and "the line of the board's own rule, 15%," in text
     Pin("running", 0, 11).checked(board("quiet-2"))
     with pytest.raises(DrillError, match="take 3 to 12 in a row"):
         Pin("running", 0, 12).checked(board("quiet-2"))

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, never_below
-from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, RANDOM, REFUSE, RESTART, RESTARTED, SLRU
-from labkit.drills.world import SECONDS, Run, Stream, World, kind_of
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most
+from labkit.drills.looks import DOCUMENTS, HEADS, HOLDERS
+from labkit.drills.options import FEWER_SEATS, RAISE_WATERMARK, RANDOM, REFUSE, RESTART, SLRU
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
 
-
-def _come_again(run: Run) -> int:
-    long = [request for request in run.requests() if kind_of(request) == 1]
-    late = [request.prompt for request in long if request.arrival > SECONDS / 2]
-    before = {request.prompt for request in long if request.arrival <= SECONDS / 2}
-    return int(sum(prompt in before for prompt in late) < len(late) / 4)
-
-
-EVICTING = at_least("evicted", 10, "")
-"""The windows are those in which it happens."""
 CONFIG = SchedulerConfig(seats=64, token_budget=2048)
 CASE = Case(
     headline="Cached blocks evicted: {early:.0f} a second at first, {late:.0f} now. Should we have more memory?",
     figure="evicted",
-    looks=(
-        Look(
-            "log",
-            "Look in the log whether the long documents of the last minute had come in the minute before",
-            (
-                ("A quarter of them or more had.", "bad-policy"),
-                ("Hardly any had.", HEALTHY),
-            ),
-            _come_again,
-        ),
-        GPU,
-        RESTARTED,
-    ),
+    looks=(DOCUMENTS, HOLDERS.testing("leaked-pins"), HEADS.testing("volatile-heads")),
     diagnoses=("small-pool", HEALTHY, "bad-policy", "volatile-heads", "leaked-pins", "overload"),
     fixes=(RAISE_WATERMARK, SLRU, FEWER_SEATS, RANDOM, REFUSE, RESTART),
     tempting=("small-pool", "seats"),
-    happens=never_below("evicted", 10, ""),
+    trouble=Trouble("evicted", "while blocks are evicted", at_least=10),
 )
 
 HARMLESS = Drill(
@@ -52,35 +31,16 @@ HARMLESS = Drill(
     ),
     cause=HEALTHY,
     convicts=(
-        both(
-            at_most("regretted", 0.03, "Hardly a block that is evicted is wanted again.", of="evicted"),
-            EVICTING,
-        ),
-        both(
-            at_least("hit_rate", 0.4, "While it evicts, prompts find what they found before."),
-            EVICTING,
-        ),
+        at_most("regretted", 0.05, "Hardly a block that is evicted is wanted again.", of="evicted"),
+        at_least("hit_rate", 0.4, "While it evicts, prompts find what they found before."),
     ),
     rules_out={
-        "bad-policy": (
-            both(
-                at_most("regretted", 0.03, "Hardly a block that is evicted is wanted again.", of="evicted"),
-                EVICTING,
-            ),
-        ),
+        "bad-policy": (at_most("regretted", 0.05, "Hardly a block that is evicted is wanted again.", of="evicted"),),
         "small-pool": (
-            both(
-                at_most("held", 0.5, "Those who run hold less than half of the blocks: all the rest is cache."),
-                EVICTING,
-            ),
-            both(
-                at_most(
-                    "regretted", 0.03, "In a pool that is too small, what was evicted is wanted again.", of="evicted"
-                ),
-                EVICTING,
-            ),
+            at_most("held", 0.5, "Those who run hold less than half of the blocks: all the rest is cache."),
+            at_most("regretted", 0.05, "In a pool that is too small, what was evicted is wanted again.", of="evicted"),
         ),
-        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), EVICTING),),
+        "overload": (at_most("waiting", 1, "Hardly anybody waits."),),
     },
     remedy=(),
     target=None,
@@ -107,21 +67,13 @@ ROUND = Drill(
         config=CONFIG,
     ),
     cause="bad-policy",
-    convicts=(
-        both(
-            at_least("regretted", 0.5, "Half of what is evicted, or more, is wanted again.", of="evicted"),
-            EVICTING,
-        ),
-    ),
+    convicts=(at_least("regretted", 0.5, "Half of what is evicted, or more, is wanted again.", of="evicted"),),
     rules_out={
-        HEALTHY: (both(at_most("hit_rate", 0.4, "While it evicts, prompts find little."), EVICTING),),
+        HEALTHY: (at_most("hit_rate", 0.4, "While it evicts, prompts find little."),),
         "leaked-pins": (
-            both(
-                at_most("held", 0.5, "Those who run hold less than half of the blocks, and not more and more."),
-                EVICTING,
-            ),
+            at_most("held", 0.5, "Those who run hold less than half of the blocks, and not more and more."),
         ),
-        "overload": (both(at_most("waiting", 1, "Hardly anybody waits."), EVICTING),),
+        "overload": (at_most("waiting", 1, "Hardly anybody waits."),),
     },
     remedy=("random",),
     target=Goal("computed", at_most=0.88),

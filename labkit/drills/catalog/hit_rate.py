@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from labkit.cache.tokens import TOKEN_BYTES
-from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, never_below
-from labkit.drills.options import GPU, MEND_PROMPTS, RAISE_WATERMARK, RESTART, RESTARTED, SALT, SLRU
-from labkit.drills.world import BLOCK_SIZE, SECONDS, Run, Stream, World, kind_of
+from labkit.drills.drill import Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most
+from labkit.drills.looks import HEADS, HOLDERS, STALLS
+from labkit.drills.options import MEND_PROMPTS, RAISE_WATERMARK, RESTART, SALT, SLRU
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
-
-
-def _beginnings(run: Run) -> int:
-    late = [request.prompt for request in run.requests() if request.arrival > SECONDS / 2 and kind_of(request) == 0]
-    return int(len({prompt[: TOKEN_BYTES * BLOCK_SIZE] for prompt in late}) < len(late) / 2)
-
 
 CONFIG = SchedulerConfig(seats=64, token_budget=2048)
 CASE = Case(
     headline="Of the tokens in prompts, {early:.0%} were found in the cache at first, and {late:.0%} are now.",
     figure="hit_rate",
-    looks=(
-        RESTARTED,
-        GPU,
-        Look(
-            "heads",
-            "Lay the first block of the chats' prompts of the last minute side by side",
-            (
-                ("Hardly any two are the same.", "volatile-heads"),
-                ("There are a few, and each comes again and again.", "scan"),
-            ),
-            _beginnings,
-        ),
-    ),
+    looks=(HEADS, HOLDERS.testing("leaked-pins"), STALLS),
     diagnoses=("small-pool", "scan", "volatile-heads", "overload", "leaked-pins", "hangs"),
     fixes=(SLRU, RAISE_WATERMARK, MEND_PROMPTS, SALT, RESTART),
     tempting=("small-pool", "watermark"),
-    happens=never_below("evicted", 20, ""),
+    trouble=Trouble("evicted", "while blocks are evicted", at_least=20),
 )
 
 STAMPED = Drill(
@@ -46,42 +28,22 @@ STAMPED = Drill(
     cause="volatile-heads",
     convicts=(
         at_most("hit_rate", 0.02, "Not one prompt finds its beginning: what is only pushed out is found now and then."),
-        both(
-            at_most(
-                "regretted",
-                0.05,
-                "What is evicted is wanted by nobody: the prompts ask for other things.",
-                of="evicted",
-            ),
-            at_least("evicted", 20, ""),
+        at_most(
+            "regretted",
+            0.05,
+            "What is evicted is wanted by nobody: the prompts ask for other things.",
+            of="evicted",
         ),
     ),
     rules_out={
-        "scan": (
-            both(
-                at_most("regretted", 0.05, "Hardly a block that was evicted is wanted again.", of="evicted"),
-                at_least("evicted", 20, ""),
-            ),
-        ),
+        "scan": (at_most("regretted", 0.05, "Hardly a block that was evicted is wanted again.", of="evicted"),),
         **dict.fromkeys(
             ("bad-policy", "crowded-out"),
-            (
-                both(
-                    at_most(
-                        "regretted", 0.05, "What is evicted is wanted by nobody: not for want of it.", of="evicted"
-                    ),
-                    at_least("evicted", 20, ""),
-                ),
-            ),
+            (at_most("regretted", 0.05, "What is evicted is wanted by nobody: not for want of it.", of="evicted"),),
         ),
         "hangs": (at_least("computed", 800, "It computes more than it did: nothing hangs."),),
         "small-pool": (
-            both(
-                at_most(
-                    "regretted", 0.05, "In a pool that is too small, what was evicted is wanted again.", of="evicted"
-                ),
-                at_least("evicted", 20, ""),
-            ),
+            at_most("regretted", 0.05, "In a pool that is too small, what was evicted is wanted again.", of="evicted"),
         ),
     },
     remedy=("prompts",),
@@ -110,24 +72,13 @@ SCANNED = Drill(
         config=CONFIG,
     ),
     cause="scan",
-    convicts=(
-        both(
-            at_least("regretted", 0.06, "Blocks are evicted that somebody wants again soon after.", of="evicted"),
-            at_least("evicted", 20, ""),
-        ),
-    ),
+    convicts=(at_least("regretted", 0.06, "Blocks are evicted that somebody wants again soon after.", of="evicted"),),
     rules_out={
         "volatile-heads": (
-            both(
-                at_least("hit_rate", 0.1, "Prompts still find their beginnings while it evicts: they are the same."),
-                at_least("evicted", 20, ""),
-            ),
+            at_least("hit_rate", 0.1, "Prompts still find their beginnings while it evicts: they are the same."),
         ),
         "leaked-pins": (
-            both(
-                at_most("held", 0.6, "While it evicts, requests hold about half of the blocks, and no more and more."),
-                at_least("evicted", 20, ""),
-            ),
+            at_most("held", 0.6, "While it evicts, requests hold about half of the blocks, and no more and more."),
         ),
     },
     remedy=("slru",),

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from labkit.cache.tokens import TOKEN_BYTES
-from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, never_below
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most, both
 from labkit.drills.faults import counts_who_comes_back
-from labkit.drills.options import GPU, LONGEST_PREFIX, ONLY_NEW, RESTART, RESTARTED, SALT, SLRU
-from labkit.drills.world import BLOCK_SIZE, Run, Stream, World
+from labkit.drills.looks import HOLDERS, NEWCOMERS, POLICY
+from labkit.drills.options import LONGEST_PREFIX, ONLY_NEW, RESTART, SALT, SLRU
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
 
-
-def _newcomers(run: Run) -> int:
-    heads = [request.prompt[: TOKEN_BYTES * BLOCK_SIZE] for request in run.requests()]
-    return int(len(set(heads)) < 0.8 * len(heads))  # whose first block nobody has had finds nothing
-
-
-HITS = at_least("hit_rate", 0.15, "")
-"""The windows are those in which prompts find something."""
 CONFIG = SchedulerConfig(seats=64, token_budget=2048)
 CASE = Case(
     headline="Of the tokens in prompts, {early:.0%} were found in the cache at first, and {late:.0%} are now. Is that "
     "good news?",
     figure="hit_rate",
-    looks=(
-        RESTARTED,
-        GPU,
-        Look(
-            "newcomers",
-            "Add up what requests find that come for the first time",
-            (
-                ("Next to nothing.", "own-hits"),
-                ("Most of all that is found.", HEALTHY),
-            ),
-            _newcomers,
-        ),
-    ),
+    looks=(NEWCOMERS, HOLDERS.testing("leaked-pins"), POLICY),
     diagnoses=("scan", HEALTHY, "own-hits", "bad-policy", "leaked-pins", "volatile-heads"),
     fixes=(LONGEST_PREFIX, SLRU, ONLY_NEW, SALT, RESTART),
     tempting=("bad-policy", "longest-prefix"),
-    happens=never_below("hit_rate", 0.1, ""),
+    trouble=Trouble("hit_rate", "while prompts find something", at_least=0.1),
 )
 
 FAKED = Drill(
@@ -54,7 +34,7 @@ FAKED = Drill(
     ),
     cause="own-hits",
     convicts=(
-        both(at_least("preempted", 0.3, "Prompts find something when requests have been preempted."), HITS),
+        at_least("preempted", 0.3, "Prompts find something when requests have been preempted."),
         both(
             at_least("hit_rate", 0.15, "Prompts find something when requests have been preempted."),
             at_least("preempted", 0.3, ""),
@@ -62,14 +42,11 @@ FAKED = Drill(
     ),
     rules_out={
         HEALTHY: (
-            both(
-                at_least("waiting", 5, "More is found, and the queue grows all the same: users have nothing of it."),
-                HITS,
-            ),
-            both(at_most("cached", 0.1, "There is hardly a block in the cache in which to find anything."), HITS),
+            at_least("waiting", 5, "More is found, and the queue grows all the same: users have nothing of it."),
+            at_most("cached", 0.1, "There is hardly a block in the cache in which to find anything."),
         ),
-        "leaked-pins": (both(at_least("running", 15, "As many run as ever, and it is they who hold it all."), HITS),),
-        "scan": (both(at_most("cached", 0.1, "Nothing is cached that could be pushed out."), HITS),),
+        "leaked-pins": (at_least("running", 15, "As many run as ever, and it is they who hold it all."),),
+        "scan": (at_most("cached", 0.1, "Nothing is cached that could be pushed out."),),
     },
     remedy=("only-new",),
     target=Goal("hit_rate", at_most=0.1),
@@ -94,23 +71,17 @@ SHARED = Drill(
     ),
     cause=HEALTHY,
     convicts=(
-        both(at_most("preempted", 0.05, "Prompts find something, and nobody was preempted before."), HITS),
+        at_most("preempted", 0.05, "Prompts find something, and nobody was preempted before."),
         both(
             at_least("hit_rate", 0.15, "Prompts find something, and nobody was preempted before."),
             at_most("preempted", 0.05, ""),
         ),
-        both(
-            at_most("recomputed", 0.01, "Prompts find something, and nothing is computed twice.", of="computed"), HITS
-        ),
+        at_most("recomputed", 0.01, "Prompts find something, and nothing is computed twice.", of="computed"),
     ),
     rules_out={
-        "own-hits": (both(at_most("preempted", 0.05, "Nobody was preempted who could come back."), HITS),),
-        "bad-policy": (
-            both(at_most("regretted", 0.05, "Hardly a block that is evicted is wanted again.", of="evicted"), HITS),
-        ),
-        "leaked-pins": (
-            both(at_most("waiting", 1, "Nobody waits for memory that somebody would not give back."), HITS),
-        ),
+        "own-hits": (at_most("preempted", 0.05, "Nobody was preempted who could come back."),),
+        "bad-policy": (at_most("regretted", 0.05, "Hardly a block that is evicted is wanted again.", of="evicted"),),
+        "leaked-pins": (at_most("waiting", 1, "Nobody waits for memory that somebody would not give back."),),
     },
     remedy=(),
     target=None,

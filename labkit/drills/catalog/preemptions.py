@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, never_below
-from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most, both
+from labkit.drills.looks import HOLDERS, STALLS, TWICE
+from labkit.drills.options import FEWER_SEATS, RAISE_WATERMARK, REFUSE, REPAIR, RESTART
+from labkit.drills.refutations import DAY
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
-
-
-def _computed_twice(run: Run) -> int:
-    computed = run.totals["computed_tokens_per_second"] * run.totals["seconds_simulated"]
-    return int(run.totals["recomputed_tokens"] < 0.07 * computed)
-
 
 CASE = Case(
     headline="Requests are being preempted, up to {most:.1f} a second.",
     figure="preempted",
-    looks=(
-        RESTARTED,
-        Look(
-            "twice",
-            "Add up over the two minutes what was computed a second time",
-            (
-                ("At least 7% of all tokens computed.", "eager-admission"),
-                ("Less than 7% of all tokens computed.", HEALTHY),
-            ),
-            _computed_twice,
-        ),
-        GPU,
-    ),
+    looks=(TWICE, HOLDERS.testing("leaked-pins"), STALLS),
     diagnoses=("small-pool", "eager-admission", HEALTHY, "first-chunk", "leaked-pins", "hangs"),
     fixes=(RAISE_WATERMARK, FEWER_SEATS, REPAIR, REFUSE, RESTART),
     tempting=("small-pool", "seats"),
-    happens=never_below("preempted", 0.02, ""),
+    trouble=Trouble("preempted", "while it preempts", at_least=0.02, gap=4, margin=1),
 )
 
 STORM = Drill(
@@ -48,9 +32,7 @@ STORM = Drill(
     ),
     cause="eager-admission",
     convicts=(
-        at_least(
-            "recomputed", 0.1, "More than a tenth of all that is computed had been computed before.", of="computed"
-        ),
+        at_least("recomputed", DAY, "Of all that is computed, 15% or more had been computed before.", of="computed"),
     ),
     rules_out={
         HEALTHY: (
@@ -95,29 +77,29 @@ CALM = Drill(
     ),
     cause=HEALTHY,
     convicts=(
-        both(
-            at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
-            at_least("preempted", 0.02, ""),
+        at_most(
+            "recomputed",
+            DAY,
+            "While it preempts, less than 15% of its work is done twice: a storm is a quarter.",
+            of="computed",
         ),
         both(
-            at_least("arrived", 1.5, "It preempts while a crowd comes, and computes hardly anything twice even then."),
-            both(at_least("preempted", 0.02, ""), at_most("recomputed", 0.08, "", of="computed")),
+            at_least("arrived", 1.5, "It preempts while a crowd comes, and does less than 15% twice even then."),
+            at_most("recomputed", DAY, "", of="computed"),
         ),
-        both(
-            at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),
-            at_least("preempted", 0.02, ""),
-        ),
+        at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),
     ),
     rules_out={
         "eager-admission": (
-            both(
-                at_most("recomputed", 0.08, "While it preempts, hardly anything is computed twice.", of="computed"),
-                at_least("preempted", 0.02, ""),
+            at_most(
+                "recomputed",
+                DAY,
+                "While it preempts, less than 15% of its work is done twice: a storm is a quarter.",
+                of="computed",
             ),
+            at_most("itl_p99", 0.25, "While it preempts, the slowest tokens take two steps: nobody notices."),
         ),
-        "small-pool": (
-            both(at_most("waiting", 2, "While it preempts, hardly anybody waits."), at_least("preempted", 0.02, "")),
-        ),
+        "small-pool": (at_most("waiting", 2, "While it preempts, hardly anybody waits."),),
     },
     remedy=(),
     target=None,

@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, falls, never_below, rises
+from labkit.drills.drill import Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most, both, falls, rises
 from labkit.drills.faults import prompts_first
+from labkit.drills.looks import PROFILE, STALLS, STEPS
 from labkit.drills.options import (
     FULL_SEQUENCE,
-    GPU,
     RAISE_WATERMARK,
     REFUSE,
     REPAIR,
     RESTART,
-    RESTARTED,
     SMALLER_BUDGET,
 )
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
-
-
-def _prompt_steps(run: Run) -> int:
-    steps = [moment for moment in run.moments if moment.computed > 4 * moment.running]
-    computed, running = sum(step.computed for step in steps), sum(step.running for step in steps)
-    if sum(step.recomputed for step in steps) > 0.3 * computed:
-        return 1
-    return 0 if sum(step.delivered for step in steps) < 0.3 * running else 2
-
 
 CASE = Case(
     headline="Answers crawl. Time between tokens, 99th percentile: {early:.2f} s at first, {late:.2f} s now. "
     "(A step of 2,048 tokens takes this server 0.5 s, and it has no larger ones.)",
     figure="itl_p99",
-    looks=(
-        GPU,
-        Look(
-            "steps",
-            "Log for a few steps with prompts in them: whose tokens are computed, and who gets one",
-            (
-                ("Each prompt is computed once; of those who generate hardly anybody gets a token.", "prompts-first"),
-                ("Everybody gets a token; the prompt's tokens are ones that it had before.", "first-chunk"),
-                ("Everybody gets a token, and each prompt is computed once.", "overload"),
-            ),
-            _prompt_steps,
-        ),
-        RESTARTED,
-    ),
-    diagnoses=("first-chunk", "prompts-first", "overload", "small-pool", "eager-admission", "hangs"),
+    looks=(STEPS, STALLS, PROFILE.testing("offload")),
+    diagnoses=("first-chunk", "prompts-first", "overload", "small-pool", "offload", "hangs"),
     fixes=(RAISE_WATERMARK, FULL_SEQUENCE, REPAIR, SMALLER_BUDGET, REFUSE, RESTART),
     tempting=("overload", "budget"),
-    happens=never_below("itl_p99", 0.45, ""),
+    trouble=Trouble("itl_p99", "while tokens are late", at_least=0.45),
 )
 
 BUSY = at_least("computed", 1000, "It computes thousands of tokens a second: nothing hangs.")

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both
+from labkit.drills.drill import HEALTHY, Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most, both
 from labkit.drills.faults import two_formulas
-from labkit.drills.options import FEWER_SEATS, GPU, ONE_FORMULA, RAISE_WATERMARK, REFUSE, RESTART, RESTARTED
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.looks import HOLDERS, QUEUE, STALLS
+from labkit.drills.options import FEWER_SEATS, ONE_FORMULA, RAISE_WATERMARK, REFUSE, RESTART
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
 
-
-def _first_in_line(run: Run) -> int:
-    stuck = sum(moment.seconds for moment in run.moments if moment.waiting and not moment.running)
-    return int(stuck < 5)
-
-
-STILL = at_most("delivered", 12, "")
-"""The windows are those in which hardly a token comes out."""
 CONFIG = SchedulerConfig(seats=16, token_budget=2048)
 CASE = Case(
     headline="At times hardly a token comes out, at others {most:.0f} a second. The health check is green all the "
     "while. Should it restart the server?",
     figure="delivered",
-    looks=(
-        GPU,
-        Look(
-            "queue",
-            "At a standstill, look who is first in the queue, and since when",
-            (
-                ("The same request for seconds, with room for it in memory.", "shut-gate"),
-                ("Nobody: the queue is empty.", HEALTHY),
-            ),
-            _first_in_line,
-        ),
-        RESTARTED,
-    ),
+    looks=(QUEUE, HOLDERS.testing("leaked-pins"), STALLS),
     diagnoses=("hangs", "small-pool", HEALTHY, "overload", "shut-gate", "leaked-pins"),
     fixes=(RESTART, RAISE_WATERMARK, ONE_FORMULA, FEWER_SEATS, REFUSE),
     tempting=("hangs", "restart"),
-    happens=STILL,
+    trouble=Trouble("delivered", "where hardly a token comes out", at_most=12, gap=0),
 )
 
 SHUT = Drill(
@@ -55,8 +36,7 @@ SHUT = Drill(
     cause="shut-gate",
     convicts=(
         both(
-            at_least("free", 0.8, "Requests wait, memory is empty, and nobody is let in."),
-            both(at_least("waiting", 4, ""), STILL),
+            at_least("free", 0.8, "Requests wait, memory is empty, and nobody is let in."), at_least("waiting", 4, "")
         ),
         both(
             at_least("waiting_for_memory", 4, "Requests wait for memory while all of it is free."),
@@ -65,10 +45,10 @@ SHUT = Drill(
         both(at_most("running", 1, "Hardly anybody runs, and many wait."), at_least("waiting", 4, "")),
     ),
     rules_out={
-        HEALTHY: (both(at_least("waiting", 4, "Where no token comes out, users wait for one."), STILL),),
-        "small-pool": (both(at_most("held", 0.2, "Where no token comes out, hardly a block is held."), STILL),),
-        "leaked-pins": (both(at_most("held", 0.2, "Where no token comes out, hardly a block is held."), STILL),),
-        "overload": (both(at_most("running", 1, "A server with too much to do would do it."), STILL),),
+        HEALTHY: (at_least("waiting", 4, "Where no token comes out, users wait for one."),),
+        "small-pool": (at_most("held", 0.2, "Where no token comes out, hardly a block is held."),),
+        "leaked-pins": (at_most("held", 0.2, "Where no token comes out, hardly a block is held."),),
+        "overload": (at_most("running", 1, "A server with too much to do would do it."),),
     },
     remedy=("formula",),
     target=Goal("ttft_p99_s", at_most=0.5),
@@ -99,20 +79,20 @@ QUIET = Drill(
     ),
     cause=HEALTHY,
     convicts=(
-        both(at_most("waiting", 0.5, "Where no token comes out, nobody waits for one."), STILL),
-        both(at_most("arrived", 0.05, "Where no token comes out, nobody has asked for one."), STILL),
+        at_most("waiting", 0.5, "Where no token comes out, nobody waits for one."),
+        at_most("arrived", 0.05, "Where no token comes out, nobody has asked for one."),
         both(
             at_most("running", 0.5, "Where no token comes out, nobody runs, and nobody waits."),
-            both(at_most("waiting", 0.5, ""), STILL),
+            at_most("waiting", 0.5, ""),
         ),
     ),
     rules_out={
         "hangs": (
-            both(at_most("waiting", 0.5, "What hangs has a queue before it."), STILL),
-            both(at_most("arrived", 0.05, "Nobody asks it for anything."), STILL),
+            at_most("waiting", 0.5, "What hangs has a queue before it."),
+            at_most("arrived", 0.05, "Nobody asks it for anything."),
         ),
-        "shut-gate": (both(at_most("waiting", 0.5, "There is nobody whom a gate could keep out."), STILL),),
-        "overload": (both(at_most("arrived", 0.05, "Nobody asks it for anything."), STILL),),
+        "shut-gate": (at_most("waiting", 0.5, "There is nobody whom a gate could keep out."),),
+        "overload": (at_most("arrived", 0.05, "Nobody asks it for anything."),),
     },
     remedy=(),
     target=None,

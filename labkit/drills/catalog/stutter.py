@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, at_most, both, never_below
+from labkit.drills.drill import Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most
 from labkit.drills.faults import offloads_block_by_block
+from labkit.drills.looks import PROFILE, STALLS, TWICE
 from labkit.drills.options import (
     FEWER_SEATS,
     NO_OFFLOAD,
     RAISE_WATERMARK,
     REFUSE,
     RESTART,
-    RESTARTED,
     SHORT_PIECES,
 )
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
 
-
-def _slow_steps(run: Run) -> int:
-    slow = [moment for moment in run.moments if moment.seconds > 0.4]
-    return int(sum(step.computed for step in slow) < 1000 * sum(step.seconds for step in slow))
-
-
-LATE = at_least("itl_p99", 0.45, "")
-"""The windows are those in which tokens are late."""
 CONFIG = SchedulerConfig(seats=64, token_budget=2048)
 CASE = Case(
     headline="Answers stutter. Time between tokens, 99th percentile: {early:.2f} s at first, {most:.2f} s at worst. "
     "(An ordinary step takes this server 0.1 s.)",
     figure="itl_p99",
-    looks=(
-        RESTARTED,
-        Look(
-            "host",
-            "Look up how much of the memory of the host is in use",
-            (("Most of it.", None), ("Half of it.", None)),
-            lambda run: 1,
-        ),
-        Look(
-            "step",
-            "Take a profile of a step that takes long",
-            (
-                ("The GPU computes all the while.", "long-prompt"),
-                ("The GPU waits most of the time, and blocks are copied.", "offload"),
-            ),
-            _slow_steps,
-        ),
-    ),
+    looks=(PROFILE, STALLS, TWICE.testing("eager-admission")),
     diagnoses=("small-pool", "offload", "overload", "eager-admission", "long-prompt", "hangs"),
     fixes=(RAISE_WATERMARK, NO_OFFLOAD, FEWER_SEATS, SHORT_PIECES, REFUSE, RESTART),
     tempting=("small-pool", "watermark"),
-    happens=never_below("itl_p99", 0.4, ""),
+    trouble=Trouble("itl_p99", "while tokens are late", at_least=0.4),
 )
 
 ROOM = at_most("held", 0.7, "While tokens are late, those who run hold two thirds of the blocks, or fewer.")
@@ -69,23 +44,17 @@ LONG = Drill(
     ),
     cause="long-prompt",
     convicts=(
-        both(
-            at_least("computed", 1300, "While tokens are late it computes several times as much as before."),
-            LATE,
-        ),
-        both(
-            at_least("computed", 8, "For each token that comes out, eight or more are computed.", of="delivered"),
-            LATE,
-        ),
+        at_least("computed", 1300, "While tokens are late it computes several times as much as before."),
+        at_least("computed", 8, "For each token that comes out, eight or more are computed.", of="delivered"),
     ),
     rules_out={
-        "small-pool": (both(ROOM, LATE),),
+        "small-pool": (ROOM,),
         "eager-admission": (
-            both(at_most("preempted", 0.02, "Tokens are late, and nobody is preempted."), LATE),
-            both(ROOM, LATE),
+            at_most("preempted", 0.02, "Tokens are late, and nobody is preempted."),
+            ROOM,
         ),
-        "offload": (both(at_least("computed", 1300, "While tokens are late, it computes all it can."), LATE),),
-        "hangs": (both(at_least("computed", 1300, "It computes all it can: nothing hangs."), LATE),),
+        "offload": (at_least("computed", 1300, "While tokens are late, it computes all it can."),),
+        "hangs": (at_least("computed", 1300, "It computes all it can: nothing hangs."),),
     },
     remedy=("pieces",),
     target=Goal("itl_p99_s", at_most=0.6),
@@ -112,23 +81,17 @@ CONVOY = Drill(
     ),
     cause="offload",
     convicts=(
-        both(
-            at_most("computed", 700, "It computes little and takes long for it: what takes the time is no computing."),
-            LATE,
-        ),
-        both(
-            at_least("hit_rate", 0.5, "Most of what is asked is in the cache: there is hardly a prompt to compute."),
-            LATE,
-        ),
+        at_most("computed", 700, "It computes little and takes long for it: what takes the time is no computing."),
+        at_least("hit_rate", 0.5, "Most of what is asked is in the cache: there is hardly a prompt to compute."),
     ),
     rules_out={
-        "small-pool": (both(ROOM, LATE),),
+        "small-pool": (ROOM,),
         "eager-admission": (
-            both(at_most("preempted", 0.02, "Tokens are late, and nobody is preempted."), LATE),
-            both(ROOM, LATE),
+            at_most("preempted", 0.02, "Tokens are late, and nobody is preempted."),
+            ROOM,
         ),
-        "long-prompt": (both(at_most("computed", 700, "A long prompt would have to be computed."), LATE),),
-        "overload": (both(UNHURRIED, LATE), both(ROOM, LATE)),
+        "long-prompt": (at_most("computed", 700, "A long prompt would have to be computed."),),
+        "overload": (UNHURRIED, ROOM),
     },
     remedy=("no-offload",),
     target=Goal("itl_p99", at_most=0.5),

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from labkit.drills.drill import Case, Drill, Goal, Incident, Look
-from labkit.drills.evidence import at_least, both, falls, flat, never_below, rises
-from labkit.drills.faults import PIN, leaked_pins
-from labkit.drills.options import FEWER_SEATS, GPU, RAISE_WATERMARK, REFUSE, REPAIR, RESTART, RESTARTED
-from labkit.drills.world import Run, Stream, World
+from labkit.drills.drill import Case, Drill, Goal, Incident
+from labkit.drills.evidence import Trouble, at_least, at_most, both, falls, flat, rises, rises_no_more
+from labkit.drills.faults import leaked_pins
+from labkit.drills.looks import HOLDERS, STALLS, TWICE
+from labkit.drills.options import FEWER_SEATS, RAISE_WATERMARK, REFUSE, REPAIR, RESTART
+from labkit.drills.world import Stream, World
 from labkit.scheduling.config import SchedulerConfig
-
-
-def _holders(run: Run) -> int:
-    manager = run.scheduler.manager
-    pinned = {block for name in manager.sequences() if name[0] == PIN for block in manager.blocks(name)}  # type: ignore[index]
-    return int(len(pinned) < manager.num_blocks / 4)
-
 
 CASE = Case(
     headline="Requests wait, and memory is full. Waiting: {early:.1f} on average at first, {late:.1f} now.",
     figure="waiting",
-    looks=(
-        GPU,
-        RESTARTED,
-        Look(
-            "holders",
-            "List who holds the blocks",
-            (
-                ("A quarter of all blocks, or more, is held for requests that have ended.", "leaked-pins"),
-                ("Nearly every block that is held is held by a request that runs.", "overload"),
-            ),
-            _holders,
-        ),
-    ),
+    looks=(HOLDERS, STALLS, TWICE.testing("eager-admission")),
     diagnoses=("small-pool", "overload", "leaked-pins", "eager-admission", "scan", "hangs"),
     fixes=(RAISE_WATERMARK, REFUSE, REPAIR, FEWER_SEATS, RESTART),
     tempting=("small-pool", "watermark"),
-    happens=never_below("waiting", 2, ""),
+    trouble=Trouble("waiting", "while requests wait", at_least=2),
 )
 
 PINNED = Drill(
@@ -59,7 +41,7 @@ PINNED = Drill(
     ),
     rules_out={
         "overload": (
-            flat("arrived", 0.3, "No more requests come than before."),
+            rises_no_more("arrived", 1.5, "Hardly more requests come than before."),
             both(
                 falls("running", 0.8, "More load would make more of them run, not fewer."), at_least("held", 0.85, "")
             ),
@@ -94,10 +76,15 @@ OVERLOAD = Drill(
     ),
     cause="overload",
     convicts=(
-        rises("arrived", 1.6, "Half as many again come, or more, than a minute before."),
+        rises("arrived", 1.8, "Many more come than before."),
         both(
-            at_least("waiting", 5, "The queue grows while as many run, and as much is delivered, as ever could be."),
+            at_least(
+                "waiting",
+                5,
+                "The queue grows while it delivers what it can and does little twice: it is load.",
+            ),
             at_least("delivered", 180, ""),
+            at_most("recomputed", 0.1, "", of="computed"),
         ),
     ),
     rules_out={

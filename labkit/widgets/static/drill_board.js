@@ -143,7 +143,7 @@ function render(view) {
     const now = state();
     const moved = now.stage !== stage;
     if (now.stage === 0) begun = now.looking;
-    if (now.share !== numbers || now.stage < stage) draft = drillDraft(now, charts.data().length);
+    if (now.share !== numbers || now.stage < stage) draft = drillDraft(now);
     else if (moved) Object.assign(draft, { figure: "" });
     [stage, numbers] = [now.stage, now.share];
     if (moved) refused = "";

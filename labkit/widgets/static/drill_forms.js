@@ -6,18 +6,13 @@ const DRILL_QUESTIONS = Object.freeze([
   ["What on this board proves the cause?", "Pin one figure where it shows: click it above its panel and drag over the curve, or choose it here. The options come after your evidence."],
   ["What rules another cause out?", "Name that cause, and pin another figure which shows that it is not the one."],
   ["Where do you look next?", "Before you see what it says: what would each answer mean?"],
-  ["What is wrong?", ""],
+  ["What is the cause?", ""],
   ["What do you change?", "More memory or servers cannot be had. The change is then tried on ten pairs of runs that you have not seen."],
 ]);
 
-/** A draft of nothing, for a board of so many windows. */
-function drillDraft(state, windows) {
-  return { figure: "", first: Math.floor(windows / 2), last: windows - 1, rival: "", look: "", meanings: {}, cause: "", fixes: [], cost: "" };
-}
-
-/** A cause or a cost within a sentence: its first letter small, and "KV" as it is. */
-function drillInside(text) {
-  return `${text[0].toLowerCase()}${text.slice(1)}`;
+/** A draft of nothing: the shortest pin, where the board begins and no trouble is yet. */
+function drillDraft(state) {
+  return { figure: "", first: 0, last: state.least - 1, rival: "", look: "", meanings: {}, cause: "", fixes: [], cost: "" };
 }
 
 /** "60–120 s" for windows `first` to `last`. */
@@ -119,11 +114,11 @@ function drillForms(drill) {
       return question(2, [radios("look", looks.map(({ name, what }) => [name, what])), outcomes ? h("div", { class: "lkd-meanings" }, outcomes) : null],
         go("Look", () => look && given().every(Boolean), missing("Choose a look, and say of each answer what it would mean."), () => ({ move: "look", look: look.name, meanings: given().map((name) => (name === NOTHING_TOLD ? null : name)) }), "Looking …"));
     },
-    () => question(3, radios("cause", state().options.diagnoses.map((name) => [name, state().causes[name]])), go("This is wrong", () => draft().cause, missing("Choose one first."), () => ({ move: "diagnose", cause: draft().cause }))),
+    () => question(3, radios("cause", state().options.diagnoses.map((name) => [name, state().causes[name]])), go("This is it", () => draft().cause, missing("Choose one first."), () => ({ move: "diagnose", cause: draft().cause }))),
     () => {
       const { fixes, costs, most } = state().options;
       const count = draft().fixes.length;
-      return question(4, [radios("fixes", fixes.map(({ name, title }) => [name, title]), true), h("p", { class: "lk-sub lkd-how", text: `${plural(count, "change")} of ${most} at most${count ? "." : ": nothing is changed."}` }),
+      return question(4, [radios("fixes", fixes.map(({ name, title }) => [name, title]), true), h("p", { class: "lk-sub lkd-how", text: `${plural(count, "change")} of ${most} at most${count ? "." : ": all stays as it is."}` }),
         select("And what does that cost?", draft().cost, Object.entries(costs).map(option), "cost", (value) => (draft().cost = value))],
         go(count ? "Change it, and see" : "Change nothing, and see", () => draft().cost, missing("Say what it costs first."), () => ({ move: "fix", fixes: draft().fixes, cost: draft().cost }), "The change is tried on the hidden pairs of runs …"));
     },
@@ -148,10 +143,10 @@ function drillStory({ state, data }) {
   if (moves.look) {
     const look = options.looks.find(({ name }) => name === moves.look);
     const meant = moves.meanings[look.outcomes.indexOf(moves.outcome)];
-    lines.push(["looked", `${look.what}. It says: “${moves.outcome}”`, `You said that this would mean: ${meant ? drillInside(causes[meant]) : "nothing"}.`]);
+    lines.push(["looked", `${look.what}. It says: “${moves.outcome}”`, meant ? `You said that this would mean “${causes[meant]}”.` : "You said that this would mean nothing."]);
   }
-  if (moves.cause) lines.push(["wrong is", causes[moves.cause]]);
-  if (stage === 5) lines.push(["changed", options.fixes.filter(({ name }) => moves.fixes.includes(name)).map(({ title }) => title).join("; ") || "nothing", `Cost: ${drillInside(options.costs[moves.cost])}.`]);
+  if (moves.cause) lines.push(["cause", causes[moves.cause]]);
+  if (stage === 5) lines.push(["changed", options.fixes.filter(({ name }) => moves.fixes.includes(name)).map(({ title }) => title).join("; ") || "nothing", `What you said it costs: “${options.costs[moves.cost]}”.`]);
   return lines.length ? h("dl", { class: "lkd-story" }, lines.map(([name, text, more]) => [h("dt", { text: name }), h("dd", {}, text, more ? h("span", { class: "lk-sub", text: ` ${more}` }) : null)])) : null;
 }
 

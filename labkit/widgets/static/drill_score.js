@@ -11,7 +11,7 @@ function drillDebrief({ state, data }) {
       h("tbody", {}, parts.map((part, i) => h("tr", {}, h("th", { scope: "row", text: part.name }),
         h("td", { class: `lkd-n ${part.points === part.of ? "lk-ok" : part.points === 0 ? "lk-bad" : ""}` }, h("b", { text: String(Math.round(part.points)) }), ` of ${part.of}`),
         before ? h("td", { class: "lkd-n lk-sub", text: String(Math.round(before.parts[i])) }) : null, h("td", { text: part.says }))))),
-    h("p", { class: "lk-well" }, h("b", { text: "It was this: " }), `${cause[0].toLowerCase()}${cause.slice(1)}. `,
+    h("p", { class: "lk-well" }, h("b", { text: "It was this: " }), `“${cause}”. `,
       h("span", { class: "lk-sub" }, `Par: ${pin(par.pins[0])}, and ${pin(par.pins[1])} against “${par.rival}”; ${par.look[0].toLowerCase()}${par.look.slice(1)}; ${par.fixes.length ? `${plural(par.fixes.length, "change")} (${par.fixes.join("; ")})` : "no change"}. `,
         `${plural(at_risk, "request")} came while you looked${before ? `, ${before.at_risk.toLocaleString("en-US")} in your best run, which had ${Math.round(before.points)} points` : ""}.`)),
     pairs.length ? drillPairs(pairs, hidden) : h("p", { class: "lk-sub", text: "Nothing was changed, so there is no before and after." }),
