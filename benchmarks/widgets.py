@@ -1,4 +1,4 @@
-"""How smoothly the large widgets move in the page, in headless Chromium: frames a second.
+"""How smoothly the large widgets move in the page, in headless Chromium: frames per second.
 
     python benchmarks/widgets.py            # writes benchmarks/results/widgets.json
 

@@ -294,7 +294,7 @@ def kv_cache_manager(
     which, and so does every later call: the run is over.
 
     Args:
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
         prefix_cache: the kind of cache; this and the rest as for `prefix_cache` above.
         regret: count evictions that are regretted, which costs a hash for each block that is filled.
         parts: those to make it of. By default progress is read for them, which takes most of the time of whoever makes

@@ -62,7 +62,7 @@ def solved_dir() -> Path:
 
 
 def quizzes_dir() -> Path:
-    """One YAML file a lesson, and the JSON schema they obey."""
+    """One YAML file per lesson, and the JSON schema they obey."""
     return _course_folder("quizzes", "labkit_quizzes")
 
 

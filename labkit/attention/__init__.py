@@ -5,7 +5,7 @@ Nothing here is imported until it is asked for, so that `import labkit.attention
     attend             the one entry that the model calls
     KVCache            what a memory for keys and values must be able to do
     PagedKVCache       blocks of a pool, found through block tables
-    ContiguousKVCache  one unbroken row a sequence, reserved to the maximum length
+    ContiguousKVCache  one unbroken row per sequence, reserved to the maximum length
 """
 
 from __future__ import annotations

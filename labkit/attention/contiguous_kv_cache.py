@@ -1,4 +1,4 @@
-"""The contiguous KV cache: one unbroken row a sequence, reserved to the maximum length before its first token.
+"""The contiguous KV cache: one unbroken row per sequence, reserved to the maximum length before its first token.
 
 This is how engines kept keys and values before paging (compare `labkit.cache.contiguous.ReserveMax`), and it is
 the plain cache that the paged one is tested against.
@@ -24,7 +24,7 @@ class ContiguousKVCache:
     Args:
         layers, kv_heads, head_dim: of the model.
         max_seqs: rows, and so the most sequences that can be here at once.
-        max_tokens: slots a row.
+        max_tokens: slots per row.
         dtype, device: of the tensors.
         log: if given, reservations and their use are recorded there (slots are counted through all rows).
     """

@@ -29,7 +29,7 @@ class PagedKVCache:
     Args:
         layers, kv_heads, head_dim: of the model.
         num_blocks: blocks of memory.
-        block_size: tokens a block.
+        block_size: tokens per block.
         dtype, device: of the tensors.
         log: if given, everything that the manager does is recorded there.
         parts: as for `labkit.engine.kv_cache_manager`. Without `prefix_cache`, nothing is kept of who has gone.

@@ -18,7 +18,7 @@ COLUMNS = (
     ("lookup_hit_us", "look up 1,000 tokens"),
     ("hit_rate", "hit rate"),
     ("evictions", "evictions"),
-    ("bytes_per_block", "bytes a block, filled"),
+    ("bytes_per_block", "bytes per block, filled"),
     ("bytes_per_block_evicting", "... after evictions"),
 )
 
@@ -85,12 +85,12 @@ def simulate(
     if json:
         typer.echo(json_module.dumps(done, indent=2))
         return
-    typer.echo(f"{'requests a second':44}{'wall':>9}{'cpu':>9}{'preempted':>11}")
+    typer.echo(f"{'requests per second':44}{'wall':>9}{'cpu':>9}{'preempted':>11}")
     for row in done["speeds"]:
         wall, cpu = row["requests_per_wall_second"], row["requests_per_cpu_second"]
         typer.echo(f"{row['name']:44}{wall:9,.0f}{cpu:9,.0f}{row['figures']['preemptions']:11,}")
     if done["curve"]:
-        typer.echo(f"{'microseconds a request':44}{'wall':>9}{'cpu':>9}{'peak, MiB':>11}")
+        typer.echo(f"{'microseconds per request':44}{'wall':>9}{'cpu':>9}{'peak, MiB':>11}")
     for row in done["curve"]:
         peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
         typer.echo(

@@ -115,7 +115,7 @@ class Textbook:
 
 
 def serve(manager: Timed, workload: TokenWorkload, operation: str) -> dict[str, float]:
-    """Serve all requests; microseconds a call (a token, for the bulk call), by operation.
+    """Serve all requests; microseconds per call (a token, for the bulk call), by operation.
 
     Where the running sequences cannot grow, the youngest is preempted, and nobody is admitted until somebody has
     finished: whoever is let in again at once is preempted again at once.

@@ -1,4 +1,4 @@
-"""How fast the simulator is: requests a second on traces, and what a request costs as a run grows longer.
+"""How fast the simulator is: requests per second on traces, and what a request costs as a run grows longer.
 
 Wall time is what a person waits; processor time says what the simulator took of it, which on a machine that others use
 is less. Each run of the curve has a process of its own, so that its peak of memory is its own as well.

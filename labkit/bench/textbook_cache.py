@@ -27,7 +27,7 @@ class TextbookCache:
 
     Args:
         num_blocks: blocks in all, 1 or more.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
 
     Attributes:
         num_evicted: cached blocks that have been reused for something else so far.

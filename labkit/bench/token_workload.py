@@ -28,7 +28,7 @@ class TokenWorkload:
 
     Attributes:
         name, source: as in `Trace`.
-        prompts: the tokens of each prompt, four little-endian bytes a token.
+        prompts: the tokens of each prompt, four little-endian bytes per token.
         answers: the tokens that each request generates, in the same form.
         arrival_s: float64, shape (n,): seconds since the first request, ascending.
         groups: int64, shape (n,): which system prompt a request stands behind, -1 for none.
@@ -110,7 +110,7 @@ def system_prompts(
         return rng.integers(vocabulary, size=count).astype("<i4").tobytes()
 
     systems = [tokens(shared, prompt_tokens) for _ in range(num_prompts)]
-    # Two numbers a request, used or not, so that more requests continue the fewer.
+    # Two numbers per request, used or not, so that more requests continue the fewer.
     behind, which = who.random((num_requests, 2)).T
     groups = np.where(behind < share, (which * num_prompts).astype(np.int64), -1)
     prompts, answers = [], []
@@ -131,8 +131,8 @@ def ids_of_prompts(prompts: Sequence[bytes], block_tokens: int) -> BlockIds:
     """Block ids of prompts given as tokens: equal exactly where everything up to the end of the block is equal.
 
     Args:
-        prompts: four bytes a token.
-        block_tokens: tokens a block, 1 or more. A part-filled last block has an id too, which equals no full block's.
+        prompts: four bytes per token.
+        block_tokens: tokens per block, 1 or more. A part-filled last block has an id too, which equals no full block's.
     """
     size = whole_number(block_tokens, "block_tokens", at_least=1, error=LabkitError) * TOKEN_BYTES
     ids: dict[tuple[int, bytes], int] = {}

@@ -12,7 +12,7 @@ a private name. From the bottom up:
     ContiguousAllocator    03       memory as it was before blocks
 
 A call that finds no room answers None, False or `NoRoom`, and nothing has changed: being full is an ordinary answer
-that a scheduler asks for many times a second.
+that a scheduler asks for many times per second.
 """
 
 from __future__ import annotations

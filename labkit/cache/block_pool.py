@@ -56,7 +56,7 @@ class BlockPool:
 
         Returns:
             `n` different block ids, or None if fewer than `n` are free; then nothing has changed. Being
-            full is an ordinary answer that a scheduler asks for many times a second, so it is a value
+            full is an ordinary answer that a scheduler asks for many times per second, so it is a value
             and not an exception. A fresh pool hands out 0, 1, 2, ... in this order. `allocate(0)` is
             `[]`, also on a full pool.
 

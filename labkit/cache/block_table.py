@@ -38,7 +38,7 @@ def slot_of(blocks: Sequence[int], position: int, block_size: int) -> int:
     Args:
         blocks: the sequence's physical blocks in logical order.
         position: from 0; must fall in one of `blocks`.
-        block_size: tokens a block.
+        block_size: tokens per block.
 
     Raises:
         BlockError: `position` lies outside the blocks.
@@ -79,7 +79,7 @@ class BlockTable:
 
     Args:
         pool: where blocks come from, shared with other sequences.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
     """
 
     def __init__(self, pool: BlockPoolLike, block_size: int) -> None:

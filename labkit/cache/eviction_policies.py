@@ -142,14 +142,14 @@ class SLRU(LRU):
 def recompute_cost(depth: int, block_tokens: int = 512, hidden: int = 4096) -> float:
     """The work of computing a block again, in units of a prompt's very first tokens.
 
-    A token at position c costs 24 h^2 operations a layer in the matrices of a block of the usual shape (4 h^2 weights
+    A token at position c costs 24 h^2 operations per layer in the matrices of a block of the usual shape (4 h^2 weights
     in attention, 8 h^2 in the MLP, two operations each) and 4 c h for its scores and the weighted sum over c tokens
     before it. The ratio of the second to the first is c / (6 h): small for a short prompt, and 1 at position 6 h.
     Counting as in Kaplan et al. 2020, section 2.1.
 
     Args:
         depth: number of the block in its prompt, from 0.
-        block_tokens: tokens a block.
+        block_tokens: tokens per block.
         hidden: h, the width of the model.
     """
     return 1 + depth * block_tokens / (6 * hidden)

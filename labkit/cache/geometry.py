@@ -46,7 +46,8 @@ def latent_bytes(num_layers: int, latent_dim: int, bytes_per_value: int = 2) -> 
     """Bytes that one token adds to the cache under latent attention.
 
     Args:
-        latent_dim: values a layer: the compressed vector (`kv_lora_rank`) and the positional key (`qk_rope_head_dim`).
+        latent_dim: values per layer: the compressed vector (`kv_lora_rank`) and the positional key
+            (`qk_rope_head_dim`).
 
     Raises:
         GeometryError: an argument is not a whole number of 1 or more.
@@ -71,7 +72,7 @@ class ModelShape:
             for nothing.
         weights_bytes: all weights, in the dtype they are served in.
         max_context_tokens: longest sequence the configuration allows.
-        latent_dim: values a token and layer under latent attention, else None.
+        latent_dim: values per token and layer under latent attention, else None.
         window_tokens, num_window_layers: that many layers look back only so far, and need keep no more.
         source: where these numbers are from.
     """

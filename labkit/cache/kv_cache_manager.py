@@ -1,8 +1,9 @@
 """The KV-cache manager: the one face that a scheduler sees.
 
-A scheduler asks four things many times a second: is there room for this prompt, and how much of it is computed already;
-is there room for one more token of these sequences; let go of this one; let these two share what they have. Having no
-room is an ordinary answer to the first two, so it is a value and never an exception, and after it nothing has changed.
+A scheduler asks four things many times per second: is there room for this prompt, and how much of it is computed
+already; is there room for one more token of these sequences; let go of this one; let these two share what they have.
+Having no room is an ordinary answer to the first two, so it is a value and never an exception, and after it nothing has
+changed.
 
 The manager knows the order of calls and nothing else. A sequence is a `BlockTable` (lesson 05) over the prefix cache,
 which is a pool to it (04), counts who holds a block (06), keeps findable what nobody holds (07 and 08) and asks a
@@ -47,7 +48,7 @@ class KVCacheManager:
 
     Args:
         cache: a fresh prefix cache; it is the pool of the tables.
-        block_size: tokens a block, 1 or more.
+        block_size: tokens per block, 1 or more.
         table: makes the table of a sequence, from (cache, block_size).
         fork, append_cow: as in `labkit.cache.copy_on_write`.
 

@@ -14,7 +14,7 @@ class RadixNode:
 
     Attributes:
         key: tokens of the edge, as bytes; empty at the root.
-        blocks: physical blocks, one a page of the key.
+        blocks: physical blocks, one per page of the key.
         children: the nodes below, each under the first page of its key.
         parent: the node above; None at the root.
         locks: running sequences whose path goes through this node. What is locked is not evicted.

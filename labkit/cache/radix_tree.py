@@ -109,7 +109,7 @@ def insert(root: RadixNode, tokens: bytes, blocks: Sequence[int], page_bytes: in
     Args:
         root: where to begin; see `match`.
         tokens: whole pages.
-        blocks: one a page.
+        blocks: one per page.
         page_bytes: bytes of one page.
 
     Returns:

@@ -17,7 +17,7 @@ FULL_SEQUENCE = Fix(
 FEWER_SEATS = Fix("seats", "Let 8 requests run at most", lambda world: world.with_knobs(seats=8), "wait")
 REFUSE = Fix("refuse", "Refuse who comes while 4 wait", lambda world: world.with_knobs(most_queued=4), "turned-away")
 SMALLER_BUDGET = Fix(
-    "budget", "Take 256 tokens a step at most", lambda world: world.with_knobs(token_budget=256), "throughput"
+    "budget", "Take 256 tokens per step at most", lambda world: world.with_knobs(token_budget=256), "throughput"
 )
 RESTART = Fix(
     "restart",

@@ -1,4 +1,4 @@
-"""Quizzes: one YAML file a lesson in `quizzes/`, graded here, in Python; the key never reaches the browser.
+"""Quizzes: one YAML file per lesson in `quizzes/`, graded here, in Python; the key never reaches the browser.
 
 For those who write questions
 =============================

@@ -59,7 +59,7 @@ class ReplayLog(Protocol):
     """What a referee keeps for the replay: `labkit.observe`'s `EventLog`, or its `TreeLog`.
 
     Attributes:
-        labels: one sentence a step.
+        labels: one sentence per step.
     """
 
     labels: list[str]

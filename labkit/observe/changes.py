@@ -96,7 +96,7 @@ def changes(before: State, after: State, call: Call, block_size: int) -> Iterato
     Args:
         before, after: what could be seen.
         call: what was seen on the way.
-        block_size: tokens a block; below 1 where it is not known: then nothing is said of how full blocks are.
+        block_size: tokens per block; below 1 where it is not known: then nothing is said of how full blocks are.
     """
     if call.refused is not None:
         wanted, had = call.refused

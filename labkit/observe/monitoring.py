@@ -36,8 +36,8 @@ ALERTS = (
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": "{{ $labels.server }} at {{ $labels.instance }} is thrashing.",
-            "description": "{{ $value | humanize }} preemptions a second for 30 s while delivered tokens do not rise: "
-            "requests lose their memory and are computed again. Let fewer in (watermark, seats) or add blocks.",
+            "description": "{{ $value | humanize }} preemptions per second for 30 s while delivered tokens do not "
+            "rise: requests lose their memory and are computed again. Let fewer in (watermark, seats) or add blocks.",
         },
     },
     {

@@ -26,7 +26,7 @@ class LogData:
     Attributes:
         records: array of `RECORD`, shape (events,).
         names: sequence names by index; index 0 is nobody.
-        labels: one sentence a step.
+        labels: one sentence per step.
         meta: facts such as num_blocks and block_size.
     """
 

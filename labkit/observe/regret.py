@@ -88,7 +88,7 @@ class _OfBlocks:
 
 
 def regret_rate(events: Iterable[tuple[float, str, Hashable]], window_s: float, windows: int) -> list[float]:
-    """Regretted evictions a second, window by window, from a stream of events such as vLLM's KV events.
+    """Regretted evictions per second, window by window, from a stream of events such as vLLM's KV events.
 
     Args:
         events: (seconds, kind, content) in order of time, from 0 up to, not including, windows * window_s. "stored": a

@@ -1,6 +1,6 @@
 """A server's life in windows: what a board draws, what an alert reads, what a log keeps.
 
-A simulation, our own engine and a server behind `/metrics` all give the same figures, one row a window of time. Not
+A simulation, our own engine and a server behind `/metrics` all give the same figures, one row per window of time. Not
 every source knows every figure, and some know it only by a sign of it: for each figure a series says which.
 """
 

@@ -39,7 +39,7 @@ class Reading(NamedTuple):
         figure: its name in a series.
         how: see `How`.
         terms: what it is made of.
-        under: the denominator of a ratio, or of a gauge; for a rate, a gauge that says what one counts for (tokens a
+        under: the denominator of a ratio, or of a gauge; for a rate, a gauge that says what one counts for (tokens per
             block).
         at: the share of a quantile.
         bias: the sentence that says why it is a sign of the figure and not the figure; "" where it is exact.

@@ -91,7 +91,7 @@ class Timeline:
         return np.array(self._cells, dtype=CELL)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The cells as text a person can read: for each request its name and a letter a step.
+        """The cells as text a person can read: for each request its name and a letter per step.
 
         A digit or more for a chunk of a prompt is written as `[n]`, a decode as `d`, waiting as `.`, preempted as `x`,
         swapped out as `o`, in memory without budget as `-`, and a blank where it is not there.

@@ -1,4 +1,4 @@
-"""The tree log: a radix prefix cache after each operation, a whole tree a step.
+"""The tree log: a radix prefix cache after each operation, a whole tree per step.
 
 The cache itself never logs. After an operation `TreeLog.snapshot` reads the tree (`labkit.observe.tree_reader`), marks
 what differs from the step before, and keeps it all: equal nodes of different steps are one record, equal trees one list
@@ -81,7 +81,7 @@ class NodeState(NamedTuple):
 
 
 class TreeLog:
-    """The history of one radix tree: a sentence and a whole tree a step.
+    """The history of one radix tree: a sentence and a whole tree per step.
 
     Args:
         page_bytes: bytes of one page of a key (a node has one block a page).

@@ -148,7 +148,7 @@ def _workload(found: Findings) -> Section:
     text = [
         "## The workload",
         table(["", "mean", *(f"{s}%" for s in shares[:-1]), "most"], rows),
-        f"{trace.per_s:,.3g} requests a second in the mean. The times between them vary by {of['cv']:.2f} of their "
+        f"{trace.per_s:,.3g} requests per second in the mean. The times between them vary by {of['cv']:.2f} of their "
         "mean (standard deviation over mean, the coefficient of variation): 1 is what people who know nothing of each "
         "other make, below it they come evenly, above it in bursts."
         if len(gaps) > 1 and trace.duration_s
@@ -221,15 +221,15 @@ def _fewer(found: Findings) -> Section:
         "## With less memory",
         f"The same requests on {plural(cards, 'card')}, with fewer blocks on each: what is lost when another service "
         "wants memory, or a larger model.",
-        table(["blocks a card", *HEAD], rows),
+        table(["blocks per card", *HEAD], rows),
         _image("over", over),
     ]
     for served in dict.fromkeys((shown, short)):
         name = f"series{served.blocks}"
         seen[name] = pictures.of_series(served.runs[0].metrics.series)
         where = f", of which the first card of {cards:,} is shown" if cards > 1 else ""
-        says = f"{served.blocks:,} blocks a card{where}: {_happened(served)}"
-        alt = "Four panels over time: tokens a second, evictions, memory, and requests that run and wait."
+        says = f"{served.blocks:,} blocks per card{where}: {_happened(served)}"
+        alt = "Four panels over time: tokens per second, evictions, memory, and requests that run and wait."
         text += [f"**{says}**", f"![{alt}](attachment:{name}.png)"]
     return Section("\n\n".join(text), seen)
 

@@ -1,4 +1,4 @@
-"""The loop that makes text: compute the prompt once, then one token a step, through a KV cache.
+"""The loop that makes text: compute the prompt once, then one token per step, through a KV cache.
 
 This is the plain loop, without a scheduler: all its requests start together and nobody waits. Running out of room is
 an answer here, not an error: the sequence that finds none ends with what it has, and the others go on.

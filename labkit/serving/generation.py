@@ -25,7 +25,7 @@ class Generation:
     prefill_s: float = 0.0
     """Seconds spent computing the prompt, up to the first token."""
     step_s: list[float] = field(default_factory=list)
-    """Seconds of each later step, one a token; steps are shared by all sequences of a batch."""
+    """Seconds of each later step, one per token; steps are shared by all sequences of a batch."""
 
     @property
     def num_tokens(self) -> int:

@@ -52,8 +52,8 @@ def sample(logits: Tensor, sampling: Sequence[Sampling], keys: Sequence[tuple[st
 
     Args:
         logits: [seqs, vocab_size], any floating dtype.
-        sampling: how to choose, one a sequence.
-        keys: (request, position of the token being chosen), one a sequence.
+        sampling: how to choose, one per sequence.
+        keys: (request, position of the token being chosen), one per sequence.
 
     Raises:
         GenerationError: a logit is NaN or +infinity. (-infinity is legal: that token is forbidden.)

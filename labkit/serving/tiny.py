@@ -1,7 +1,7 @@
 """The model for where there is none: tiny, with random weights from a fixed seed.
 
 It has every part of a real one (two layers, grouped heads, rotary embedding, a byte-level vocabulary, the chat
-tokens), runs in a millisecond a token, and writes words in an order that means nothing.
+tokens), runs in a millisecond per token, and writes words in an order that means nothing.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Configuration:
         seed: of a workload that is drawn.
         speed: how much faster than in the trace requests come.
         blocks: of KV cache; None for as many as fit beside the weights.
-        block_size: tokens a block; None for what the trace's block ids stand for, or 16.
+        block_size: tokens per block; None for what the trace's block ids stand for, or 16.
         cache: "hash", "radix", "none", or "auto": the radix tree where the trace says which prompts begin alike.
         eviction: a policy by name (`labkit.cache.eviction_policies`); None for the cache's own.
         card, model: by name; they give the cost of a step.

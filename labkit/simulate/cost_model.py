@@ -4,8 +4,8 @@ A step reads all weights once, reads the keys and values of every token that is 
 computing overlap, so the longer of the two counts (the roofline model; Williams, Waterman and Patterson 2009), and
 something is spent on every step whatever it holds:
 
-    seconds = fixed + max( (weights + context * KV bytes a token) / bandwidth,
-                           (tokens * flops a token + pairs * flops a pair) / peak )
+    seconds = fixed + max( (weights + context * KV bytes per token) / bandwidth,
+                           (tokens * flops per token + pairs * flops per pair) / peak )
 
 What is swapped goes over the bus to the host, before or after the computing and not beside it.
 
@@ -27,7 +27,7 @@ class Card:
     """A GPU by its data sheet.
 
     Attributes:
-        flops_per_s: dense bfloat16 operations a second.
+        flops_per_s: dense bfloat16 operations per second.
         bytes_per_s: bandwidth of its memory.
         memory_bytes: its memory.
         host_bytes_per_s: to the memory of the host, in one direction.

@@ -46,7 +46,7 @@ def independent(
     Args:
         num_requests: 1 or more.
         seed: equal seeds give equal requests, and more requests continue the fewer.
-        per_s: requests a second, on average.
+        per_s: requests per second, on average.
         cv: standard deviation of the times between requests over their mean: 1 is a Poisson process, more are bursts
             with pauses between them, less is more even. More than 0. (Times are gamma distributed.)
         swing: how far the rate rises above its mean and falls below it, as a share of the mean, less than 1: a sine

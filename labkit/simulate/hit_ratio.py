@@ -19,7 +19,7 @@ before it wherever it stands. Two replays differ in what they let happen in the 
    are not pinned. That matters only for a request of more than `capacity` blocks, of which the front stays; in
    shorter ones everything older leaves first under LRU, so pinning the request while it runs gives the same numbers.
 
-On the Mooncake conversation trace (12,031 requests, 512 tokens a block, the part-filled last block of each prompt
+On the Mooncake conversation trace (12,031 requests, 512 tokens per block, the part-filled last block of each prompt
 counted like any other) LRU hits .045 / .212 / .326 / .366 of the blocks at 1,000 / 10,000 / 30,000 / unbounded
 blocks of capacity; without the part-filled blocks, `requests_of(trace, full_blocks_only=True)`, it is .047 / .224 /
 .345 / .382. A prompt whose length is a multiple of 512 keeps all its blocks in both.

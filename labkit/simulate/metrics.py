@@ -34,7 +34,7 @@ class Target:
 
     Attributes:
         ttft_s: seconds from its arrival to its first token at most.
-        tpot_s: seconds a token after that at most, on average.
+        tpot_s: seconds per token after that at most, on average.
     """
 
     ttft_s: float = 2.0

@@ -199,7 +199,7 @@ def draw_conversations(num_requests: int, seed: int = 0, shape: ConversationShap
         ids.append(blocks)
         inputs.append(prompt.tokens)
 
-        # Five numbers a request, used or not: so one request's fate does not shift the numbers of the next.
+        # Five numbers per request, used or not: so one request's fate does not shift the numbers of the next.
         goes_on, branches, gap, added, kept = follows.random(5).tolist()
         later = None
         if goes_on < _goes_on(shape, prompt):

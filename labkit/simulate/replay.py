@@ -1,6 +1,6 @@
 """A trace against a memory: who fits, who waits, and where the slots go.
 
-The clock is the simplest that shows memory: all running sequences advance by one token a step, and every step takes
+The clock is the simplest that shows memory: all running sequences advance by one token per step, and every step takes
 equally long. That is wrong about latency, which lessons 16 to 20 care about, and right about memory, which is all that
 is asked here. Requests are served first come, first served; the first in the queue waits until it fits, and everybody
 behind it waits too.
@@ -48,7 +48,7 @@ def useful_share(trace: Trace, max_tokens: int | Sequence[int]) -> np.ndarray:
 def useful_share_over_time(trace: Trace, max_tokens: int | Sequence[int]) -> np.ndarray:
     """The same share averaged over slots and steps, from a request's first step to its last.
 
-    A request starts with its prompt in the cache and adds a token a step, so halfway it has half its output; long
+    A request starts with its prompt in the cache and adds a token per step, so halfway it has half its output; long
     answers count for more, because they hold their slots for longer. This is the share of the "reserved" memory that
     holds token states in the sense of the PagedAttention paper's Fig. 2, which counts external waste beside it.
     """
@@ -128,7 +128,7 @@ class PagedMemory:
 
     Args:
         num_slots: all of memory; what does not fill a block is not used.
-        block_size: tokens a block.
+        block_size: tokens per block.
         pool: another pool of num_slots // block_size blocks; by default the `BlockPool` of the engine.
         table: makes the table of a sequence, given the pool, the block size and the sequence's name; the same.
     """
@@ -259,7 +259,7 @@ def replay(
     Args:
         trace: what to serve. A reservation to a maximum needs `trace.capped(maximum)`; to compare memories fairly, give
             all of them the same.
-        step_s: seconds a step. At 0.03 a sequence gets 33 tokens a second.
+        step_s: seconds per step. At 0.03 a sequence gets 33 tokens per second.
         sample_every: steps between two looks at memory.
         max_steps: give up after so many.
 

@@ -3,7 +3,7 @@
 A histogram whose buckets grow by a constant factor: bucket i holds what lies in (g**(i-1), g**i], and answers for it
 with one number that is at most `error` of itself away from everything in it. How many buckets there are follows from
 the range of the numbers and not from how many came, so memory stays flat. The idea is DDSketch's (Masson, Rim and Lee,
-VLDB 2019); the package of that name counts one number a call, and here a call takes all tokens of a step.
+VLDB 2019); the package of that name counts one number per call, and here a call takes all tokens of a step.
 """
 
 from __future__ import annotations

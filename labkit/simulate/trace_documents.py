@@ -17,7 +17,7 @@ from labkit.simulate.trace_rows import Rows
 MAX_DOCUMENT_BYTES = 256 * 2**20
 """Python keeps several times as much for a document, all at once."""
 
-# vllm/benchmarks/serve.py of github.com/vllm-project/vllm: lists of one entry a request, seconds of one clock.
+# vllm/benchmarks/serve.py of github.com/vllm-project/vllm: lists of one entry per request, seconds of one clock.
 VLLM = Columns("vllm bench serve", "start_times", "input_lens", "output_lens", unit="s")
 VLLM_TOTALS = ("total_input_tokens", "request_throughput")
 # github.com/callanjfox/kv-cache-tester: seconds from the session's beginning; ids name full blocks.

@@ -125,7 +125,7 @@ class Rows:
         )
         if not self.dates and columns.unit_from:
             said = f"{columns.arrival.strip()} was read as {WORDS[columns.unit or 's']}, {columns.unit_from}"
-            rate = f": {trace.per_s:.3g} requests a second" if trace.duration_s else ""
+            rate = f": {trace.per_s:.3g} requests per second" if trace.duration_s else ""
             notes.append(f"{said}{rate}; where that is wrong, pass unit=.")
         if columns.output is None:
             notes.append("Nothing says how many tokens were generated: one for each request.")

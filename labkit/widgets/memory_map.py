@@ -22,7 +22,7 @@ class Layout:
         name: as the picture calls it, e.g. "Reserve to maximum".
         log: RESERVE, USE, RELEASE and REFUSE events for contiguous memory; ALLOCATE, FILL and FREE for paged.
         num_slots: all of memory, in tokens; by default the log's meta says (num_slots, or num_blocks x block_size).
-        block_size: tokens a block for paged memory; 0 is contiguous; by default the log's meta says.
+        block_size: tokens per block for paged memory; 0 is contiguous; by default the log's meta says.
         wanted: length of the run that the next sequence needs, which decides what an external hole is; 0 takes it
             from the sequence that was refused last and still waits.
     """

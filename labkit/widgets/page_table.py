@@ -14,7 +14,7 @@ from labkit.observe.pool_state import LogData, PoolState, pool_state
 from labkit.widgets.base import LabWidget
 
 BATCH_SECONDS = 0.1
-"""A live board sends at most ten batches a second: Jupyter Server stops all output past 1,000 messages a second."""
+"""A live board sends at most ten batches per second: Jupyter Server stops all output past 1,000 messages per second."""
 
 WHOLE_SECONDS = 1.0
 """How often a live board syncs the whole log, for a page that was not there when a batch went out."""

@@ -61,5 +61,5 @@ def _pool_board(carried: dict[str, Any]) -> dict[str, Any]:
 
 
 def _word(key: bytes) -> str:
-    """An edge as a check writes it: its prompts are words, a letter a token, whatever the size of a page."""
+    """An edge as a check writes it: its prompts are words, a letter per token, whatever the size of a page."""
     return key.decode("utf-8", "replace")

@@ -18,7 +18,7 @@ from labkit.widgets.storm_panels import PANELS, Panel, as_data, figures_of
 from labkit.words import plural
 
 BATCH_SECONDS = 0.1
-"""A live board sends at most ten batches a second: Jupyter Server stops all output past 1,000 messages a second."""
+"""A live board sends at most ten batches per second: Jupyter Server stops all output past 1,000 messages per second."""
 
 WHOLE_SECONDS = 1.0
 """How often a live board syncs all windows, for a page that was not there when a batch went out."""
@@ -235,7 +235,7 @@ def value_text(value: Any) -> str:
 
 
 def totals(series: Series) -> dict[str, float]:
-    """Over the whole series: delivered and computed a second, preemptions, and the shares that were done again.
+    """Over the whole series: delivered and computed per second, preemptions, and the shares that were done again.
 
     NaN for what is not known.
     """

@@ -206,12 +206,7 @@ quiz("placement")
 quiz("final")
 
 # %% [markdown] id="ending"
-# ## What you can now say
-#
-# You have watched a model keep something about every token it reads, in blocks that are handed out one by one. You can now
-# say why the blocks of one answer lie apart, where the little waste is, what happens when the blocks run out, and why a
-# board that shows only tokens per second stays green in a storm. And you have seen what a check, a hint and a question
-# look like here.
+# ## What is yours
 #
 # No part of the engine is yours yet; that begins with the next lesson. What you pass there is kept on your machine,
 # outside these notebooks: two of them may be open at once, and a kernel that dies loses nothing. In a terminal,

@@ -627,18 +627,8 @@ ops = [("feed", 1), ("feed", 2)]
 # %% id="quiz"
 quiz("01")
 
-# %% [markdown] id="ending"
-# ## What you can now say
-#
-# Why the first word takes longer than the second, and why others wait for it. What a token keeps for those that come after
-# it, a key and a value in each KV head of each layer, and why nothing else of it is needed. And why one more request in a
-# step is nearly free, as long as there is room for what it keeps.
-
 # %% id="finish"
 finish("01")
-
-# %% [markdown] id="next"
-# **Next:** [02 What a token costs](02_what_a_token_costs.ipynb). What follows here is folded, and can wait.
 
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production

@@ -515,18 +515,8 @@ requests_at_once(names, gpu_memory_bytes=80 * GiB, activation_peak_bytes=2 * GiB
 # %% id="quiz"
 quiz("02")
 
-# %% [markdown] id="ending"
-# ## What you can now say
-#
-# What one token of a model costs in bytes, from a few numbers of its configuration, and how many requests a GPU has room
-# for, before it is rented. What the cache saves in time. And why room for one more request is worth so much: in a step it
-# is nearly free.
-
 # %% id="finish"
 finish("02")
-
-# %% [markdown] id="next"
-# **Next:** [03 The contiguous world](03_contiguous_world.ipynb). What follows here is folded, and can wait.
 
 # %% [markdown] id="stretch" tags=["fold"]
 # ## Stretch: how many blocks fit

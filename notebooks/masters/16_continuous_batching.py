@@ -7,7 +7,7 @@
 # does everybody in the queue.
 #
 # Nothing is wrong with memory. What is wrong is *when* somebody may come and go. In this lesson you build the decision
-# that a server takes dozens of times a second: who computes how many tokens in the next step.
+# that a server takes dozens of times per second: who computes how many tokens in the next step.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start

@@ -5,7 +5,7 @@
 # looked better: more tokens per second than ever before, no error, nobody refused, and every answer complete.
 #
 # But the shop promised its customers a first word within one second, and after it 20 tokens per second. On an ordinary
-# day the server keeps that promise 6.4 times a second. Today it keeps it 1.3 times: one customer in six. The faster
+# day the server keeps that promise 6.4 times per second. Today it keeps it 1.3 times: one customer in six. The faster
 # server is the one that serves fewer people well, and nothing on its board says so.
 
 # %% id="start"
@@ -75,7 +75,7 @@ def goodput(requests: list, seconds: float, ttft_s: float, tpot_s: float) -> flo
             answer.
         seconds: how long they were served, above 0.
         ttft_s: seconds from its arrival to its first token at most.
-        tpot_s: seconds a token after the first one at most, in the mean of this
+        tpot_s: seconds per token after the first one at most, in the mean of this
             request.
 
     Returns:

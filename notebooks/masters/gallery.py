@@ -276,7 +276,7 @@ MemoryMap(title="No memory at all")
 # %% [markdown] id="radix-tree"
 # ## Radix tree
 #
-# The tree of lesson 08, one letter a token, four letters a page; the log looks at it after each operation.
+# The tree of lesson 08, one letter per token, four letters per page; the log looks at it after each operation.
 
 
 # %% id="radix-tree-story"

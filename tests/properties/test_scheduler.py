@@ -125,7 +125,7 @@ def test_everybody_ends_with_the_text_of_a_request_alone(load, knobs, cache):
         assert bool(step.plan) == bool(scheduler.unfinished) or step.preempted, "a step that computes nothing"
         assert not (step.preempted and step.admitted)
         finished = scheduler.update(step, memory.run(step))
-        # Somebody ends within the steps that everybody would need one after the other, a token a step.
+        # Somebody ends within the steps that everybody would need one after the other, a token per step.
         idle = 0 if finished or not scheduler.unfinished else idle + 1
         assert idle <= num_blocks * BLOCK * len(wanted), "nobody ends any more"
         now += 1

@@ -89,7 +89,7 @@ def test_of_a_request_longer_than_the_cache_the_front_stays(policy):
 
 @st.composite
 def prompts(draw_from):
-    """Prompts over two tokens, one token a block, as lists of ids that are equal where prefixes are."""
+    """Prompts over two tokens, one token per block, as lists of ids that are equal where prefixes are."""
     ids: dict[tuple, int] = {}
     texts = draw_from(st.lists(st.lists(st.booleans(), max_size=3), max_size=9))
     return [[ids.setdefault(tuple(text[: n + 1]), len(ids)) for n in range(len(text))] for text in texts]

@@ -92,7 +92,7 @@ def test_conversations_have_the_statistics_of_the_mooncake_trace(drawn):
     for trace in drawn:
         summary = trace.summary()
         prompts, answers = summary["input_tokens"], summary["output_tokens"]
-        # (12,035, 6,909, 85,400) and (343, 350, 1,119) tokens, 3.40 requests a second
+        # (12,035, 6,909, 85,400) and (343, 350, 1,119) tokens, 3.40 requests per second
         assert [prompts[key] for key in ("mean", "p50", "p99")] == pytest.approx([12_035, 6909, 85_400], rel=0.15)
         assert [answers[key] for key in ("mean", "p50", "p99")] == pytest.approx([343, 350, 1119], rel=0.05)
         assert summary["arrivals"]["per_s"] == pytest.approx(3.40, rel=0.06)

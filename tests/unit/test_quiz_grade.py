@@ -40,7 +40,7 @@ questions:
       - {text: Blocks are of one size., feedback: so they are}
       - {text: Paging *always* helps., right: true, feedback: not one long request, cell: symptom}
       - {text: "Tables map them.", feedback: so they do}
-      - {text: "It has no cost at all.", right: true, feedback: a lookup a block}
+      - {text: "It has no cost at all.", right: true, feedback: a lookup per block}
   - id: bytes
     type: numeric
     text: How many bytes?

@@ -211,7 +211,7 @@ def test_the_log_tells_how_the_table_fills(model):
     fills = log.records[kinds == Kind.FILL]
     assert fills[-1]["block"] == 3 and fills[-1]["arg"] == 1
     assert set(np.unique(log.records["seq"])) == {log.names.index("A")}
-    # One step for the prompt, one a token that was computed after it, one for the release.
+    # One step for the prompt, one per token that was computed after it, one for the release.
     assert log.num_steps == 1 + 3 + 1
     assert log.labels[1].startswith(repr(model.tokenizer.piece(answer.token_ids[0])))
 

@@ -26,7 +26,7 @@ def test_both_ways_of_printing_show_speed_and_what_a_request_costs(monkeypatch):
     for row in data["speeds"]:
         assert row["requests_per_cpu_second"] > 0 and row["figures"]["finished"] == 120
     text = CliRunner().invoke(bench_commands.app, [*command, "--no-curve"])
-    assert "chats, tight" in text.stdout and "requests a second" in text.stdout
+    assert "chats, tight" in text.stdout and "requests per second" in text.stdout
 
 
 def test_the_long_run_is_a_stream_in_order_that_a_server_keeps_up_with():

@@ -45,7 +45,7 @@ def test_the_break_even_is_the_first_length_at_which_a_swap_is_cheaper(fixed, co
 
 
 def run(blocks: int, requests: list[tuple[str, int, int]], **knobs: Any) -> tuple[Scheduler, list[Any], Timeline]:
-    """Serve requests that come one a step, without prefix caching."""
+    """Serve requests that come one per step, without prefix caching."""
     manager = kv_cache_manager(blocks, 2, yours=False, prefix_cache=None)
     scheduler, steps, seen, coming = Scheduler(manager, SchedulerConfig(**knobs)), [], Timeline(), list(requests)
     while coming or scheduler.unfinished:

@@ -59,7 +59,7 @@ def test_burstgpt(tmp_path, header):
     path = write(tmp_path, header + more + "\n")
     trace = read_trace(path)
     assert plain(trace) == ([0, 2], [613, 20], [239, 0])
-    said = "Timestamp was read as seconds, as in BurstGPT's traces: 0.5 requests a second"
+    said = "Timestamp was read as seconds, as in BurstGPT's traces: 0.5 requests per second"
     assert trace.notes == (f"{said}; where that is wrong, pass unit=.",)
     assert "begin nearly idle" in read_trace(path, max_requests=1).notes[-1]
     assert read_trace(path, unit="ms").arrival_s.tolist() == [0, 0.002]
@@ -77,7 +77,7 @@ def test_mooncakes_names_in_seconds(tmp_path):
     path = write(tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
     trace = read_trace(path)
     assert trace.arrival_s.tolist() == [0, 0.75] and trace.block_tokens == 16
-    assert "read as seconds, as in Qwen-Bailian's traces: 1.33 requests a second" in trace.notes[0]
+    assert "read as seconds, as in Qwen-Bailian's traces: 1.33 requests per second" in trace.notes[0]
     # Without what only Qwen-Bailian has it would be Mooncake's, whose milliseconds are whole.
     for row in rows:
         del row["chat_id"]

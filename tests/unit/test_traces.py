@@ -151,7 +151,7 @@ def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
         read_trace(write(tmp_path, "{" + "x" * 5000))
 
 
-# name -> rows, (mean, p50, p99) of the prompts, of the answers, arrivals a second, CV of the times between them
+# name -> rows, (mean, p50, p99) of the prompts, of the answers, arrivals per second, CV of the times between them
 REAL = {
     "azure_llm_2023_conv.csv": (19_366, (1155, 1020, 4142), (211, 129, 601), 5.53, 1.09),
     "mooncake_conversation.jsonl": (12_031, (12_035, 6909, 85_400), (343, 350, 1119), 3.40, 3.03),
@@ -170,7 +170,7 @@ def test_real_traces_have_the_published_statistics(name):
     assert [summary["output_tokens"][k] for k in ("mean", "p50", "p99")] == pytest.approx(outputs, abs=1)
     assert summary["arrivals"]["per_s"] == pytest.approx(per_s, abs=0.005)
     assert summary["arrivals"]["cv"] == pytest.approx(cv, abs=0.005)
-    said = "timestamp was read as milliseconds, as in Mooncake's traces: 3.4 requests a second; "
+    said = "timestamp was read as milliseconds, as in Mooncake's traces: 3.4 requests per second; "
     said += "where that is wrong, pass unit=."
     assert trace.notes == ((said,) if name.startswith("mooncake") else ())
     assert np.all(np.diff(trace.arrival_s) >= 0)

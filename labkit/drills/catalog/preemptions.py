@@ -44,7 +44,7 @@ STORM = Drill(
             at_least("waiting_for_memory", 12, "A long queue waits for memory, and who stands in it feels that."),
             at_least("ttft_p99", 15, "The slowest first tokens take a quarter of a minute, and more."),
         ),
-        "hangs": (at_least("computed", 400, "It computes hundreds of tokens a second: nothing hangs."),),
+        "hangs": (at_least("computed", 400, "It computes hundreds of tokens per second: nothing hangs."),),
         "leaked-pins": (
             both(
                 at_least("running", 15, "As many run as ever, and it is they who hold the memory."),

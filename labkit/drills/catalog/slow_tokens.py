@@ -28,7 +28,7 @@ CASE = Case(
     trouble=Trouble("itl_p99", "while tokens are late", at_least=0.45),
 )
 
-BUSY = at_least("computed", 1000, "It computes thousands of tokens a second: nothing hangs.")
+BUSY = at_least("computed", 1000, "It computes thousands of tokens per second: nothing hangs.")
 
 FIRST_CHUNK = Drill(
     name="the-fifth-prompt",

@@ -408,7 +408,7 @@ class RequestsReferee(TreeReferee):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.setup_text = "an empty tree, a letter a page"
+        self.setup_text = "an empty tree, a letter per page"
         self.running: list[tuple[str, RadixNode, RadixNode]] = []
         self.cuts = 0
 

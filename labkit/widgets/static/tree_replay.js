@@ -1,4 +1,4 @@
-// A radix tree at any step of its tree log. The log keeps a whole tree a step (labkit/observe/trees.py), as the list of its
+// A radix tree at any step of its tree log. The log keeps a whole tree per step (labkit/observe/trees.py), as the list of its
 // records: parents before their children, and these in their order. A browser test holds the two together.
 
 const TREE_FIELDS = ["node", "parent", "key", "blocks", "locks", "used", "found", "flags", "delta"];
