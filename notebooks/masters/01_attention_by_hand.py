@@ -389,9 +389,10 @@ for name, attention in (("causal mask", causal_attend), ("no mask", without_mask
     print(f"{name:<12} old rows that changed: {changed}")
 
 # %% [markdown] id="grow-after"
-# With the mask, none. The new token is in everybody's future, and nobody sees it. And because the old rows do not change,
-# neither does anything that is made of them: the next layer's queries, keys and values for these tokens are what they
-# were, and so on up to the top of the model. *Nothing about an old token ever needs to be computed again.*
+# Hold your answer against the two lines. A row changes if its token sees the new one, which is in the future of all the
+# others. And where an old row stays, so does everything that is made of it: the next layer's query, key and value for this
+# token are what they were, and so on up to the top of the model. Under the mask, *nothing about an old token ever needs to
+# be computed again.*
 #
 # So the next step needs only one new row, the last. And what does that row need of the past? Look at your `attend`: it
 # takes **one** query, its own, and **all** the keys and values. The old queries are used by the old rows only. They are

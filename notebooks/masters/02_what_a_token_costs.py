@@ -159,14 +159,14 @@ print("with a cache   ", f"{keeping.num_projected:>6,} tokens computed")
 print("same text:", without == with_cache)
 
 # %% [markdown] id="after-p1"
-# The first step computes 100 tokens, the next 101, and so on: the work of a text grows with the *square* of its length.
-# With the cache each token is computed once. The last new token need not be computed at all: nobody has asked yet what
-# follows it. That leaves 149. (If this cell says 150 once your own loop is in, your loop computes that token as well: the
-# text is right, and the last call of the model is for nothing.)
+# Hold your number against the first line. Without a cache each step computes all tokens so far once more, so the work
+# of a text grows with the *square* of its length. With the cache each token is computed once, all but the last new one:
+# nobody has asked yet what follows it. (If the second line says one more once your own loop is in, your loop computes
+# that token as well: the text is right, and the last call of the model is for nothing.)
 #
-# Those were counts on a toy. The next cell measures the real thing, on your machine: how long one more token takes after
-# 64, 128, 256 and 512 tokens. It loads SmolLM2-135M if `labkit model fetch` has brought it, else a tiny stand-in, and says
-# so; the stand-in is so small that its curves are mostly overhead.
+# Those were counts on a toy. The next cell measures the real thing, on your machine: how long one more token takes
+# after 64, 128, 256 and 512 tokens. It loads SmolLM2-135M if `labkit model fetch` has brought it, else a tiny stand-in,
+# and says so; the stand-in is so small that its curves are mostly overhead.
 
 # %% id="real-time" tags=["nbval-ignore-output"]
 from labkit.serving import load

@@ -94,9 +94,9 @@ p.free(a[:1])
 print(p.allocate(3), p.num_free)
 
 # %% [markdown] id="after-p1"
-# `None` is the answer for *no room*. It is a value and not an exception, because being full is nothing exceptional: a
-# scheduler asks many times per second, and the answer decides who waits. The second number is as it was before the call.
-# A pool that answers `None, 0` has taken two blocks, noticed that the third is missing, and kept both.
+# Hold both values against the line. A pool says *no room* with a value and not with an exception, because being full is
+# nothing exceptional: a scheduler asks many times per second, and the answer decides who waits. And whoever is told no
+# has been given nothing. A pool that takes two blocks, notices that the third is missing and keeps both has lost them.
 
 # %% [markdown] id="about-block-pool"
 # ### Exercise: `BlockPool` (12 minutes, difficulty 2, importance 5)

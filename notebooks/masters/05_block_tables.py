@@ -227,11 +227,11 @@ a.append(2)
 print(a.append(9), a.num_tokens, pool.num_free)
 
 # %% [markdown] id="after-p1"
-# `a` had 6 tokens in two blocks, so its 7th and 8th went into the free end and no block was taken. Nine more make 17, which
-# need five blocks: three are missing and two are free. Refused, and everything is as before; `a` keeps what it has.
+# Hold the three values against the line. Two questions decide them: which tokens still find a free end in the last
+# block, and whether as many blocks are free as the rest would need.
 #
-# It could have made room for some of the nine. It must not: the scheduler that asked has nine tokens to compute, and would
-# learn of the missing slots only when it writes there.
+# Where they are not, the table could make room for some of the nine. It must not: the scheduler that asked has nine
+# tokens to compute, and would learn of the missing slots only when it writes there.
 
 # %% [markdown] id="about-block-table"
 # ### Exercise: `BlockTable` (15 minutes, difficulty 3, importance 5)

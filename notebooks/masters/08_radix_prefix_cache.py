@@ -152,9 +152,9 @@ print("cached:", manager.allocate("second", second).num_cached_tokens)
 print("nodes after:", manager.cache.num_nodes)
 
 # %% [markdown] id="after-p1"
-# 640 tokens: the seven that agree inside page 41 share a block with nine that do not. And two nodes more, not one. The
-# first prompt's edge has to be cut where the second leaves it, since both must be able to say "up to here, and no
-# further".
+# Hold both numbers against the lines. What can be shared are whole pages: tokens that agree inside page 41 lie in one
+# block with nine that do not. And an edge of the tree has to be cut where somebody leaves it, since both must be able
+# to say "up to here, and no further".
 
 # %% [markdown] id="about-split"
 # ### Exercise: `split` (10 minutes, difficulty 3, importance 5)

@@ -188,14 +188,14 @@ for name, make in [("LRU", POLICIES["LRU"]), ("Random", POLICIES["Random"]), ("B
     print(f"{name:8} finds {cache_replay(ring, 1000, make).hit_ratio:.3f}")
 
 # %% [markdown] id="after-p1"
-# Nothing, in thirty rounds, with ten elevenths of the prompts in memory at every moment. When prompt 1,001 comes, LRU
-# throws out prompt 1, which was used longest ago. It is the one that comes again soonest: a hundred requests later it is
-# missed, and what goes for it is prompt 2, and so on. Each is thrown out just before it is wanted.
+# Hold your share against the first line, and follow it by hand. When prompt 1,001 comes, LRU throws out prompt 1, which
+# was used longest ago. When does that one come again, and what goes for it then? The order in which LRU throws out is
+# the order in which the ring asks.
 #
 # Random has no idea, and that is its strength here: it throws out something else. (The first of the thirty rounds finds
 # nothing under any policy, so nobody reaches 1,000 / 1,100.) Real traces have some of this in them. On the conversation
-# trace that Mooncake published, a cache of 3,000 blocks of 512 tokens finds 6.5% under LRU and 7.5% under random eviction;
-# the last fold of this lesson says where these numbers come from.
+# trace that Mooncake published, a cache of 3,000 blocks of 512 tokens finds 6.5% under LRU and 7.5% under random
+# eviction; the last fold of this lesson says where these numbers come from.
 #
 # So *least recently used* is a guess and not a law. There are others:
 #

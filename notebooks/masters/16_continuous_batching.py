@@ -358,10 +358,9 @@ for budget in (40_000, 8_192, 2_048, 512, 128):
     print(f"{budget:6,} {1000 * pause:22,.0f} ms {1000 * run.lives[8].ttft_s:22,.0f} ms")
 
 # %% [markdown] id="after-p1"
-# The first row is a step that holds the whole report: the text of eight people stands still. In pieces of 512 the pause
-# cannot be seen any more, and the report pays for it with a fifth of its time. It computes as many tokens as before; what
-# is added is what every step costs once, the weights and the launch, and a step of 500 tokens is long enough to hide most
-# of that.
+# Hold your answer against the row of 512. The first row is a step that holds the whole report: the text of eight people
+# stands still. In pieces the pause cannot be seen any more. How much later the report is depends on how well a step
+# hides what every step costs once, the weights and the launch, behind the tokens that it computes.
 #
 # The last row is what a budget costs that is too small. A step of 128 tokens takes nearly as long as one of 8, because
 # reading the weights takes that long, so the report needs the time of two hundred and more such steps. There is no right

@@ -345,11 +345,10 @@ queue_picture(runs)
 # The first three columns are what a board shows (TTFT p50 is the median time to the first token). The others say where
 # a request spent its time, in the mean: outside before it began, outside *again* after a preemption, in memory.
 #
-# From the first row to the third, preemptions fall from 164 to 8, tokens per second stay within one per cent, and the
-# median TTFT is three times as long. Waiting moved: a third of a second less outside again, a whole second more
-# outside before. The last column is the whole time, from coming to the last token. At 0.1 it is 7% longer, because the
-# blocks that newcomers may not touch are mostly free, and fewer run at a time. At 0.02 half of the preemptions are
-# gone, and no other column is much the worse for it: a little room goes a long way.
+# Hold your answer against the first row and the third, and look where the waiting went: one of the three columns on the
+# right shrinks, and another one grows by more. The last column is the whole time, from coming to the last token. At 0.1
+# it is 7% longer, because the blocks that newcomers may not touch are mostly free, and fewer run at a time. At 0.02
+# half of the preemptions are gone, and no other column is much the worse for it: a little room goes a long way.
 #
 # A gate does buy something. A quarter of the computing is gone, though tokens per second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than

@@ -370,13 +370,13 @@ for name, knobs in ways.items():
           f"{it.computed_per_s:11,.0f} {it.delivered_per_s:12,.0f}")
 
 # %% [markdown] id="after-p1"
-# Recomputation is gone, the computed tokens fall by a fifth, and the users get about one in a hundred more. The tokens that
-# were computed twice took little time: a GPU computes a prompt of 700 tokens in 20 ms, and it does so in steps that read the
-# weights for everybody anyhow. (No victim was too short for a copy to pay: *if it pays* changes nothing here.)
+# Hold your answer against the last column. Short memory costs two things. The first is the time in which tokens are
+# computed twice: a GPU computes a prompt of 700 tokens in 20 ms, and it does so in steps that read the weights for
+# everybody anyhow. (No victim was too short for a copy to pay: *if it pays* changes nothing here.)
 #
-# What took the time is that fewer requests ran at once. A step with forty of them takes nearly as long as one with sixty,
-# and delivers two thirds. No way of preempting brings that back; only memory does, or fewer tokens in it. So recomputation is
-# the *sign* by which you see that memory is short, and on long prompts also a cost: at 32,000 tokens the table above
+# The second is that fewer requests run at once. A step with forty of them takes nearly as long as one with sixty, and
+# delivers two thirds. No way of preempting brings that back; only memory does, or fewer tokens in it. So recomputation
+# is the *sign* by which you see that memory is short, and on long prompts also a cost: at 32,000 tokens the table above
 # has a second and more for each victim, in which everybody waits. Read it as a doctor reads a temperature.
 
 # %% [markdown] id="about-break-it"

@@ -343,9 +343,9 @@ for replicas, route in (*deals, (4, "most found"), (4, "done first")):
           f"{fleet.ttft.percentile(99):15.2f} s  ", *fleet.requests)
 
 # %% [markdown] id="after-p1"
-# Each cache sees a fraction of the repeats. All of them soon have the system prompt, and a conversation
-# that comes to a server again finds there what it was when it last came; that is why 39% are left and not a quarter of
-# 72. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
+# Each cache sees a fraction of the repeats. All of them soon have the system prompt, and a conversation that comes to a
+# server again finds there what it was when it last came; that is why more is left than a fourth of what one server
+# finds. But every doubling of the servers costs hits, and memory does not bring them back: what was computed elsewhere is
 # not here.
 #
 # The two routers at the end know what they sent where. **Most found** sends a prompt to whoever has most of it, whatever

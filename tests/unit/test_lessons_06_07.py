@@ -79,13 +79,6 @@ def test_sequences_and_contents_of_a_replay_have_letters_of_their_own() -> None:
     assert all(re.fullmatch("[a-o]+", content) for content in contents)
 
 
-@pytest.mark.parametrize(("number", "answers"), [("06", ("5 blocks", "one copy", "never copies")),
-                                                 ("07", ("16", "last block again", "whole block"))])  # fmt: skip
-def test_what_stands_below_a_prediction_does_not_answer_it(number: str, answers: tuple[str, ...]) -> None:
-    below = cells(number)["after-p1"].lower()
-    assert not [answer for answer in answers if answer.lower() in below]
-
-
 @pytest.mark.parametrize(("number", "right"), [("06", "False"), ("07", "Too broad")])
 def test_verify_it_offers_every_verdict_and_no_option_stands_out(number: str, right: str) -> None:
     options = load(number).question("verify").instance(0).options
