@@ -61,9 +61,9 @@ def finish(name: str) -> Any:
 
 
 LIVE_QUESTIONS = {
-    "A": "In one sentence: why is the sky blue?",
-    "B": "Name three fruits.",
-    "C": "What is the capital of France? Then say one thing about it.",
+    "A": "Why is the sky blue?",
+    "B": "What do bees do all day?",
+    "C": "Tell me about Paris.",
 }
 """What the model is asked in lesson 00, and again on the learner's own parts."""
 
@@ -89,7 +89,8 @@ def live_answer(*slots: str) -> None:
         answers = model.generate_many(
             list(LIVE_QUESTIONS.values()),
             requests=list(LIVE_QUESTIONS),
-            max_new_tokens=48,
+            max_new_tokens=56,
+            stop=False,
             num_blocks=24,
             log=log,
             release=False,

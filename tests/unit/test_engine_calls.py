@@ -199,5 +199,5 @@ def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
     assert asked <= set(calls) and all(calls[name] > 3 for name in asked)
     told = capsys.readouterr().out
     assert "Block pool: yours" in told and ("Block table: yours" in told) == (lesson == "05")
-    asked_in_00 = cell("00", "destination-run")
+    asked_in_00 = cell("00", "destination-live")
     assert all(question in told and f'"{question}"' in asked_in_00 for question in LIVE_QUESTIONS.values())

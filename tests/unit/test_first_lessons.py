@@ -112,7 +112,7 @@ def test_the_picture_stands_in_a_cell_above_the_one_that_fills_it(three_answers:
 def test_the_questions_are_as_long_for_smollm2_as_the_picture_takes_them_to_be(real_model_dir: Path) -> None:
     lm = load(real_model_dir)
     questions = re.findall(r'"([^"]+)"', cells("00")["destination-live"].source.splitlines()[0])
-    assert [len(lm.prompt_ids(text)) for text in questions] == list(SMOLLM2_PROMPTS.values())
+    assert [len(lm.prompt_ids(text, chat=True)) for text in questions] == list(SMOLLM2_PROMPTS.values())
 
 
 def test_the_model_is_a_sixtieth_of_the_server_s() -> None:

@@ -268,16 +268,16 @@ def test_a_pool_with_a_lock_is_a_right_pool_in_every_later_lesson(fresh_home) ->
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a POSIX notion")
 def test_a_name_that_only_the_learners_own_part_has_is_told_as_such() -> None:
     text = (
-        "from labkit.mine import BlockPool\n"
-        "class CheckedPool(BlockPool):\n"
-        "    def free(self, blocks):\n"
-        "        self.ids += blocks\n"
+        "class RefCounts:\n"
+        "    def __init__(self, pool):\n"
+        "        self.num_blocks = pool.num_blocks\n"
+        "        self.ids = pool.ids\n"
     )
-    verdict = runner.check("04", "CheckedPool", text, over=("reference",))
+    verdict = runner.check("06", "RefCounts", text, over=("reference",))
     assert verdict.kind == "raised"
     assert "The check puts the course's own BlockPool below this part before it puts yours there" in verdict.message
-    other = text.replace("self.ids += blocks", "blocks.ids")
-    assert "course's own" not in runner.check("04", "CheckedPool", other, over=("reference",)).message
+    other = text.replace("pool.ids", "pool.num_blocks.ids")
+    assert "course's own" not in runner.check("06", "RefCounts", other, over=("reference",)).message
 
 
 def test_children_of_the_code_do_not_outlive_the_check(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

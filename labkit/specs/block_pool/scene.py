@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from labkit.cache.base import BlockPoolLike
 from labkit.errors import LessonError
-from labkit.mine import BlockTable
 from labkit.observe.events import EventLog
 from labkit.observe.recorder import record
 
@@ -21,6 +20,8 @@ def lives(script: str, pool: BlockPoolLike, block_size: int) -> EventLog:
     Raises:
         LessonError: something else stands in the script.
     """
+    from labkit.mine import BlockTable  # when it runs: by then another one may have passed
+
     log = EventLog(num_blocks=pool.num_blocks, block_size=block_size)
     shared = record(pool, log)
     tables = {}
