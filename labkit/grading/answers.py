@@ -33,7 +33,7 @@ def side_by_side(expected: str, seen: str) -> tuple[list[Line], list[Line]]:
     due, mine = lines(expected), lines(seen)
     same_form = [len(line) for line in due] == [len(line) for line in mine]
     if same_form:
-        marks = [[_core(a) != _core(b) for a, b in zip(x, y, strict=True)] for x, y in zip(due, mine, strict=True)]
+        marks = [[core(a) != core(b) for a, b in zip(x, y, strict=True)] for x, y in zip(due, mine, strict=True)]
         marked = marks, marks
     else:
         marked = _marks(due, mine)
@@ -73,14 +73,14 @@ def lines(text: str) -> list[list[str]]:
     return found
 
 
-def _core(item: str) -> str:
+def core(item: str) -> str:
     """What is compared of an item: it without the brackets and the comma that the place asks for."""
     return item.strip(" ,[](){}") or item
 
 
 def _marks(due: list[list[str]], mine: list[list[str]]) -> tuple[list[list[bool]], list[list[bool]]]:
     """What differs between answers of another form: what has no counterpart in the same order."""
-    left, right = ([_core(item) for line in side for item in line] for side in (due, mine))
+    left, right = ([core(item) for line in side for item in line] for side in (due, mine))
     matched: tuple[set[int], set[int]] = (set(), set())
     for block in SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
         matched[0].update(range(block.a, block.a + block.size))

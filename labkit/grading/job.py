@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -95,7 +96,7 @@ def _of_the_check(error: BaseException) -> Verdict:
 
 def _judge(exercise: specs.Exercise, job: dict[str, Any], session: Session, seal: Seal) -> Verdict:
     """Judge the text over the references, then over the learner's own earlier parts."""
-    spec, verdict = exercise.spec, Verdict("", "", "missing")
+    spec, verdict, began = exercise.spec, Verdict("", "", "missing"), time.process_time()
     for over in job.get("over", ["reference"]):
         os.environ["LABKIT_PARTS"] = over
         try:
@@ -113,7 +114,7 @@ def _judge(exercise: specs.Exercise, job: dict[str, Any], session: Session, seal
     verdict.printed = session.output.text
     if verdict.over == "mine" and not verdict.passed:
         again = partial(_grade_over, spec, job, session.journal)
-        verdict.notes += filter(None, [to_blame(spec, lambda: again().passed)])
+        verdict.notes += filter(None, [to_blame(spec, lambda: again().passed, began)])
     return verdict
 
 

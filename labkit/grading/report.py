@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from labkit.grading.answers import side_by_side
+from labkit.grading.answers import core, side_by_side
 from labkit.grading.verdict import WORDS, Counterexample, Verdict
 
 WIDTH = 96
@@ -100,7 +100,7 @@ def _answers(expected: str, seen: str, whose: str, indent: int) -> list[str]:
 
 
 def _under(item: str) -> str:
-    inner = item.strip(" ,[](){}") or item.strip()
+    inner = core(item)
     return (" " * item.index(inner) + "^" * len(inner)).ljust(len(item))
 
 

@@ -199,13 +199,14 @@ def _rope(data: dict[str, Any], where: str) -> tuple[float, RopeScaling | None]:
     if kind == "default":
         return theta, None
     if kind == "llama3":
-        original = {"original_max_position_embeddings": data.get("original_max_position_embeddings")}
-        rope = {**{field: value for field, value in original.items() if value is not None}, **rope}
+        field = "original_max_position_embeddings"
+        if field in data:
+            rope = {field: data[field], **rope}
         return theta, RopeScaling(
             factor=float(rope["factor"]),
             low_frequency=float(rope["low_freq_factor"]),
             high_frequency=float(rope["high_freq_factor"]),
-            original_context=int(rope["original_max_position_embeddings"]),
+            original_context=int(rope[field]),
         )
     raise CheckpointError(
         f"{where} scales its rotary embedding by {kind!r}, but only 'default' and 'llama3' are supported: "

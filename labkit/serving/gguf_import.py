@@ -41,12 +41,16 @@ LAYER_NAMES = {
 }
 
 
-_UNKNOWN = (
-    *(f"llama.rope.scaling.{key}" for key in ("type", "factor", "attn_factor", "yarn_log_multiplier")),
-    *(f"llama.{key}" for key in ("rope.scale_linear", "expert_count", "attention.sliding_window", "attention.scale")),
-    *(f"llama.{key}" for key in ("embedding_scale", "residual_scale", "logit_scale")),
-)
-"""What would change the model's numbers, and has no place in the config that is written here."""
+_NEUTRAL: dict[str, str | float] = {
+    "llama.rope.scaling.type": "none",
+    "llama.expert_count": 0,
+    "llama.attention.sliding_window": 0,
+    **dict.fromkeys((f"llama.rope.{key}" for key in ("scaling.factor", "scaling.attn_factor", "scale_linear")), 1.0),
+    **dict.fromkeys((f"llama.{key}_scale" for key in ("embedding", "residual", "logit")), 1.0),
+    **dict.fromkeys(("llama.rope.scaling.yarn_log_multiplier", "llama.attention.scale"), 0.0),
+}
+"""What would change the model's numbers and has no place in the config that is written here, each with the value with
+which it does not."""
 
 
 def convert(gguf_file: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
@@ -117,19 +121,19 @@ class _Metadata:
             raise CheckpointError(f"{self.path} has no field {key!r}, which is needed to load it: fetch it again.")
         return self._fields[key].contents()
 
-    def expect(self, key: str, value: str | int | None) -> None:
+    def expect(self, key: str, value: str | float) -> None:
         found = self.get(key)
         if found != value:
-            only = "a file without it" if value is None else repr(value)
             raise CheckpointError(
-                f"{self.path} has {key} = {found!r}, but only {only} can be converted: choose another file."
+                f"{self.path} has {key} = {found!r}, but only {value!r} can be converted: choose another file."
             )
 
 
 def _config(meta: _Metadata, tensor_names: set[str]) -> dict[str, Any]:
     meta.expect("general.architecture", "llama")
-    for key in _UNKNOWN:
-        meta.expect(key, None)
+    for key, neutral in _NEUTRAL.items():
+        if key in meta:
+            meta.expect(key, neutral)
     heads = int(meta.need("llama.attention.head_count"))
     hidden = int(meta.need("llama.embedding_length"))
     head_dim = int(meta.get("llama.attention.key_length", hidden // heads))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.authoring import layout, master
 from labkit.cache.block_pool import BlockPool
 from labkit.errors import LessonError
 from labkit.specs.block_pool.scene import lives
@@ -27,11 +26,3 @@ def test_a_life_is_told_and_the_free_end_is_filled_first():
 def test_what_is_no_life_is_refused(script: str):
     with pytest.raises(LessonError, match="no step of a life"):
         lives(script, BlockPool(8), block_size=4)
-
-
-@pytest.mark.parametrize("number", ["03", "04", "05"])
-def test_the_opening_picture_is_in_sight_when_its_cell_has_run(number: str):
-    """A cell of eight lines at most leaves room for picture, legend and replay in a window of 1400 x 900."""
-    (path,) = layout.masters([number])
-    (play,) = (cell for cell in master.read(path).cells if cell.id == "play-widget")
-    assert len(play.source.splitlines()) <= 8

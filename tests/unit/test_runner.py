@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -235,6 +236,24 @@ def test_an_earlier_part_that_passed_and_fails_here_is_named_with_what_to_do(fre
     assert (verdict.verdict, verdict.over) == ("fail", "mine")
     assert "KeyError in line 12 of your BlockPool, lesson 04." in said
     assert "It is your BlockPool of lesson 04: over this one and the references the check fails as well." in said
+
+
+def test_no_part_is_looked_for_when_the_check_has_taken_long(fresh_home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that runs out of its time over the search would lose the verdict that it has."""
+    from labkit.grading import earlier_parts
+    from labkit.grading.progress import Progress
+
+    monkeypatch.setenv("LABKIT_PARTS", "mine")
+    Progress().save_pass("04_block_pool", "BlockPool", pool())
+    spec, asked = SimpleNamespace(prelude="from labkit.mine import BlockPool\n"), []
+
+    def fails() -> bool:
+        asked.append(os.environ["LABKIT_PARTS"])
+        return False
+
+    assert "It is your BlockPool" in earlier_parts.to_blame(spec, fails, time.process_time())
+    assert earlier_parts.to_blame(spec, fails, time.process_time() - earlier_parts.ENOUGH - 1) == ""
+    assert asked == ["only 04_block_pool BlockPool"]
 
 
 def test_an_earlier_part_that_stops_the_check_is_named_and_not_the_course(fresh_home) -> None:

@@ -95,9 +95,10 @@ def test_biases_come_over_with_their_rows_in_order(biased, tmp_path):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_without_biases_says_so(tmp_path):
+def test_a_model_without_biases_and_with_settings_that_change_nothing(tmp_path):
     plain = make_checkpoint(tmp_path / "plain", "llama", num_hidden_layers=1)
-    convert(write(tmp_path / "a.gguf", plain), tmp_path)
+    said = {"llama__rope__scaling__type": "none", "llama__expert_count": 0, "llama__logit_scale": 1.0}
+    convert(write(tmp_path / "a.gguf", plain, **said), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert not config["attention_bias"] and not config["mlp_bias"]
 
@@ -117,7 +118,7 @@ def test_what_ends_a_text_and_what_opens_it(biased, tmp_path):
     ("leave_out", "said", "message"),
     [
         (("blk.1.attn_q.bias",), {}, "a bias in 7 of 8 places"),
-        ((), {"llama__rope__scaling__type": "yarn"}, "llama.rope.scaling.type = 'yarn', but only a file without it"),
+        ((), {"llama__rope__scaling__type": "yarn"}, "llama.rope.scaling.type = 'yarn', but only 'none'"),
         ((), {"llama__expert_count": 8}, "llama.expert_count = 8"),
         ((), {"llama__logit_scale": 0.5}, "llama.logit_scale"),
         ((), {"llama__rope__dimension_count": 4}, "llama.rope.dimension_count = 4, but only 8"),
