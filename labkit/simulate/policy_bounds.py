@@ -42,8 +42,9 @@ BLOCKS = 64
 """Blocks of the cache under which memory is looked at."""
 HALF = 8_000
 """Evictions, and then hits, in each of the two halves that are compared."""
-MORE, SLACK_BYTES = 1.1, 2_048
+MORE, SLACK_BYTES = 1.1, 4_096
 """The second half may need this many times the memory of the first, and this many bytes."""
+_RUNS = 3  # what another thread of the process hands out counts too; what a policy keeps grows in each of the runs
 
 
 class Feed:
@@ -207,10 +208,20 @@ PHASES = ("evictions", "hits")
 def memory_growth(make: Callable[[int], Any], phases: Sequence[str] = PHASES) -> MemoryGrowth:
     """What is kept under evictions alone, and then under hits alone: the first phase in which it grows, or the last.
 
+    Memory that grows is looked at again with a fresh policy, since it may be another thread's.
+
     Args:
         make: as for `time_growth`.
         phases: those of `PHASES` to go through.
     """
+    for _ in range(_RUNS):
+        growth = _memory_once(make, phases)
+        if not growth.sentence:
+            break
+    return growth
+
+
+def _memory_once(make: Callable[[int], Any], phases: Sequence[str]) -> MemoryGrowth:
     tracing = tracemalloc.is_tracing()
     if not tracing:
         tracemalloc.start()
