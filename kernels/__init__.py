@@ -23,6 +23,7 @@ _HOME = {
     "one_launch_decode": "step8_one_launch",
     "write_kv": "kv_write",
     "copy_blocks": "block_copy",
+    "decode": "choose",
     "KernelInputError": "errors",
     "KernelPlatformError": "errors",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_runs, need
 
 PIECE = 1024
@@ -61,5 +61,5 @@ def copy_blocks(k_cache: Tensor, v_cache: Tensor, pairs: Tensor, *, validate: bo
     as_bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[k_cache.element_size()]
     numbers = page * kv_heads * head_dim
     copy_blocks_kernel[(len(pairs), layers, -(-numbers // PIECE))](
-        k_cache.view(as_bits), v_cache.view(as_bits), pairs, num_blocks, NUMBERS=numbers, PIECE=PIECE, num_warps=4
+        k_cache.view(as_bits), v_cache.view(as_bits), pairs, num_blocks, NUMBERS=numbers, PIECE=PIECE, **OPTIONS
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import QUANTISED, check_pages, check_runs, check_scales, need, power_of_2
 from kvkernels.step5_quantized import LARGEST, check_fp8
 
@@ -102,5 +102,5 @@ def write_kv(
     write_kv_kernel[(len(slots),)](
         k_cache, v_cache, k, v, slots, k_scale if quantised else k, v_scale if quantised else v,
         KV_HEADS=kv_heads, HEADS_PAD=power_of_2(kv_heads), HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim),
-        LIMIT=LARGEST.get(k_cache.dtype, 0.0), ROUND=k_cache.dtype == torch.int8, num_warps=4,
+        LIMIT=LARGEST.get(k_cache.dtype, 0.0), ROUND=k_cache.dtype == torch.int8, **OPTIONS,
     )  # fmt: skip

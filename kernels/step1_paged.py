@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
 
 
@@ -104,6 +104,6 @@ def paged_decode(
         paged_decode_kernel[(shape.seqs, shape.q_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
             Q_HEADS=shape.q_heads, KV_HEADS=shape.kv_heads, HEAD_DIM=shape.head_dim,
-            HEAD_PAD=power_of_2(shape.head_dim), PAGE=shape.page, num_warps=4,
+            HEAD_PAD=power_of_2(shape.head_dim), PAGE=shape.page, **OPTIONS,
         )  # fmt: skip
     return out

@@ -25,7 +25,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
 
 
@@ -105,6 +105,6 @@ def tiled_decode(
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
             Q_HEADS=shape.q_heads, KV_HEADS=shape.kv_heads, HEAD_DIM=shape.head_dim,
             HEAD_PAD=power_of_2(shape.head_dim), PAGE=shape.page,
-            TILE=tile or tile_size(shape.head_dim, k_cache.element_size()), num_warps=4,
+            TILE=tile or tile_size(shape.head_dim, k_cache.element_size()), **OPTIONS,
         )  # fmt: skip
     return out

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import Shape, check_decode, power_of_2, softmax_scale
 
 
@@ -141,6 +141,6 @@ def grouped_decode(
     if shape.seqs:
         grouped_decode_kernel[(shape.seqs, shape.kv_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
-            **constants(shape, tile), num_warps=4, num_stages=3,
+            **constants(shape, tile), **OPTIONS,
         )  # fmt: skip
     return out

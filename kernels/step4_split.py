@@ -17,12 +17,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
 from kvkernels.inputs import Shape, check_decode, need, power_of_2, softmax_scale
 
 MAX_SPLITS = 128
-LOWEST: tl.constexpr = -1e30  # below any score of numbers that attention can meet
+LOWEST = tl.constexpr(-1e30)  # below any score of numbers that attention can meet
 
 
 @triton.jit
@@ -108,7 +108,7 @@ def merge(out: Tensor, partial_acc: Tensor, partial_ml: Tensor) -> None:
     seqs, q_heads, splits, head_dim = partial_acc.shape
     merge_kernel[(seqs * q_heads,)](
         out, partial_acc, partial_ml, SPLITS=splits, SPLITS_PAD=power_of_2(splits), HEAD_DIM=head_dim,
-        HEAD_PAD=power_of_2(head_dim), num_warps=4,
+        HEAD_PAD=power_of_2(head_dim), **OPTIONS,
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def split_decode(
         acc, ml = scratch(q, splits)
         split_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             acc, ml, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), num_warps=4, num_stages=3,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
         )  # fmt: skip
         merge(out, acc, ml)
     return out

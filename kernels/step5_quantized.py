@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.errors import KernelPlatformError
 from kvkernels.inputs import check_decode, check_scales, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, store_group
@@ -126,7 +126,7 @@ def quantized_decode(
         acc, ml = scratch(q, splits) if splits > 1 else (out, out)
         quantized_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, q, k_cache, v_cache, k_scale, v_scale, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), num_warps=4, num_stages=3,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
         )  # fmt: skip
         if splits > 1:
             merge(out, acc, ml)

@@ -22,11 +22,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import QUANTISED, check_pages, check_queries, check_runs, check_scales, check_tables, need, power_of_2
 from kvkernels.step5_quantized import check_fp8
 
-LOG2E: tl.constexpr = 1.4426950408889634
+LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
@@ -200,6 +200,6 @@ def prefill(
             Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=head_pad, PAGE=page,
             TILE=tile or max(16, min(64, 8192 // head_pad)), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
             CAPPED=softcap is not None, WINDOWED=window is not None, SINKS=sinks is not None,
-            num_warps=4 if rows <= 64 else 8, num_stages=3,
+            **OPTIONS | {"num_warps": 4 if rows <= 64 else 8},
         )  # fmt: skip
     return out

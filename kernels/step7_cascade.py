@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
@@ -194,11 +194,11 @@ def cascade_decode(
     prefix_kernel[(len(stacks), shape.kv_heads, prefix_splits)](
         acc, ml, q, k_cache, v_cache, block_tables, on_device(stacks), on_device(members), *where,
         SPLITS=prefix_splits, ALL_SPLITS=all_splits, **known | {"ROWS": max(rows, known["ROWS"])},
-        num_warps=4, num_stages=3,
+        **OPTIONS,
     )  # fmt: skip
     suffix_kernel[(shape.seqs, shape.kv_heads, splits)](
         acc, ml, q, k_cache, v_cache, block_tables, lengths, on_device(shared), *where,
-        SPLITS=splits, ALL_SPLITS=all_splits, **known, num_warps=4, num_stages=3,
+        SPLITS=splits, ALL_SPLITS=all_splits, **known, **OPTIONS,
     )  # fmt: skip
     merge(out, acc, ml)
     return out

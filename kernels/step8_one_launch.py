@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kvkernels._triton import tl, triton
+from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, power_of_2, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
 from kvkernels.step4_split import MAX_SPLITS, merge_states, scratch, split_bounds, store_state
@@ -102,6 +102,6 @@ def one_launch_decode(
         one_launch_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, done, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
             softmax_scale(scale, shape.head_dim), SPLITS=splits, SPLITS_PAD=power_of_2(splits),
-            **constants(shape, tile), num_warps=4, num_stages=3,
+            **constants(shape, tile), **OPTIONS,
         )  # fmt: skip
     return out

@@ -154,3 +154,7 @@ class ExportError(LabkitError):
 
 class ReportError(LabkitError):
     """A report cannot be written in that form or place, or there is nothing to report on."""
+
+
+class KernelError(LabkitError):
+    """A kernel, dtype or architecture that the support matrix does not have, or one that could not be compiled."""

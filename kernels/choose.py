@@ -1,0 +1,97 @@
+"""Which kernel a decode step takes: the rule, in one place.
+
+    pages in 8 bits                        step 5, split by the rule of step 4
+    a shared prefix worth a stack          step 7
+    one range per context (S = 1)          step 3
+    S > 1 and no context beyond 8,192      step 8: it is over so soon that a second launch would show
+    S > 1 otherwise                        step 4
+
+S is `num_splits` of step 4: it cuts contexts where the batch alone does not fill the GPU. Step 1 and 2 are never taken:
+3 reads less wherever heads share, and as much where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kvkernels.inputs import QUANTISED, check_decode, need
+from kvkernels.step3_grouped import constants, grouped_decode
+from kvkernels.step4_split import num_splits, split_decode
+from kvkernels.step5_quantized import quantized_decode
+from kvkernels.step7_cascade import SharedPrefix, cascade_decode
+from kvkernels.step8_one_launch import one_launch_decode
+
+ONE_LAUNCH_UP_TO = 8192
+"""Tokens of the longest context for which the merge is done without a second launch."""
+WORTH_A_STACK = 1024
+"""Tokens that a shared prefix saves, at least, before its own launch pays: (members - 1) x tokens."""
+
+
+def multiprocessors(device: torch.device) -> int:
+    """Of the GPU; 1 for the interpreter, which runs one program after another."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+def choose(
+    q: Tensor, k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None, splits: int
+) -> str:
+    """The name of the launcher that `decode` takes; see the rule above."""
+    if k_cache.dtype in QUANTISED:
+        return "quantized_decode"
+    if groups and sum((len(g.members) - 1) * g.tokens for g in groups) >= WORTH_A_STACK:
+        return "cascade_decode"
+    if splits == 1:
+        return "grouped_decode"
+    return "one_launch_decode" if longest <= ONE_LAUNCH_UP_TO else "split_decode"
+
+
+def decode(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    block_tables: Tensor,
+    lengths: Tensor,
+    *,
+    longest: int | None = None,
+    groups: Sequence[SharedPrefix] | None = None,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+    scale: float | None = None,
+    validate: bool | None = None,
+) -> Tensor:
+    """Attention of one query a sequence over its pages, by the kernel that suits shapes and device.
+
+    Args:
+        longest: tokens of the longest context, where the caller knows; else what the block tables have room for. It
+            decides about speed alone.
+        groups: from `share_groups`, where the caller has looked.
+        k_scale, v_scale: float32 [kv_heads], for pages of int8 or fp8.
+        q, k_cache, v_cache, block_tables, lengths, scale, validate: as for `kvkernels.grouped_decode`.
+
+    Returns:
+        [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
+
+    Raises:
+        KernelInputError, KernelPlatformError: something does not fit; the message says what.
+    """
+    shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=None)
+    longest = shape.max_blocks * shape.page if longest is None else longest
+    splits = num_splits(shape, longest, constants(shape)["TILE"], multiprocessors(q.device))
+    known = {"scale": scale, "validate": False}  # looked at above
+    where = (block_tables, lengths)
+    match choose(q, k_cache, longest, groups, splits):
+        case "quantized_decode":
+            need(k_scale is not None and v_scale is not None, "Pages in 8 bits need k_scale and v_scale.")
+            assert k_scale is not None and v_scale is not None
+            return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **known)
+        case "cascade_decode":
+            assert groups is not None
+            return cascade_decode(q, k_cache, v_cache, *where, groups, splits=splits, prefix_splits=splits, **known)
+        case "grouped_decode":
+            return grouped_decode(q, k_cache, v_cache, *where, **known)
+        case "one_launch_decode":
+            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, **known)
+    return split_decode(q, k_cache, v_cache, *where, splits=splits, **known)
