@@ -1,7 +1,7 @@
 """Paged-attention kernels in Triton, in the order in which one is made from the last.
 
-Import name `kvkernels`. Each file is one step and can be read alone; `kvkernels.decode` chooses among them.
-Nothing is imported until it is asked for, so that `import kvkernels` pulls in neither torch nor triton.
+Import name `kvkernels`. Each file is one step and can be read alone; `kvkernels.decode` chooses among them. Nothing is
+imported until it is asked for, so that `import kvkernels` pulls in neither torch nor triton.
 """
 
 from __future__ import annotations

@@ -23,10 +23,9 @@ except ImportError:  # no wheel for this platform
         "Windows; everything else of the course runs without."
     ) from None
 
-from triton.runtime.jit import JITFunction
-
 from kvkernels.errors import KernelPlatformError
 from kvkernels.interpreter import make_honest
+from triton.runtime.jit import JITFunction
 
 INTERPRETED = not isinstance(tl.sum, JITFunction)
 """Whether kernels of this process are run by Triton's interpreter, operation by operation, in numpy."""
@@ -40,7 +39,7 @@ if INTERPRETED:
     make_honest()
 
 OPTIONS = {"num_warps": 4, "num_stages": 3, "enable_fp_fusion": True}
-"""How kernels are compiled where nothing else was measured to be better. Whether a product and a sum become one operation
-that rounds once is said and not left to the release: Triton's default changes with 3.10."""
+"""How kernels are compiled where nothing else was measured to be better. Whether a product and a sum become one
+operation, which rounds once, is said and not left to the release: Triton's default changes with 3.10."""
 
 __all__ = ["INTERPRETED", "OPTIONS", "tl", "triton"]

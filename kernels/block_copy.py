@@ -8,10 +8,9 @@ When a sequence is about to write into a page that others read too, it gets a pa
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_runs, need
+from torch import Tensor
 
 PIECE = 1024
 
@@ -41,7 +40,10 @@ def copy_blocks(k_cache: Tensor, v_cache: Tensor, pairs: Tensor, *, validate: bo
         KernelInputError, KernelPlatformError: something does not fit.
     """
     check_runs(k_cache, v_cache, pairs)
-    need(k_cache.dim() == 5, f"A cache has shape [layers, num_blocks, page, kv_heads, head_dim]; got {list(k_cache.shape)}.")
+    need(
+        k_cache.dim() == 5,
+        f"A cache has shape [layers, num_blocks, page, kv_heads, head_dim]; got {list(k_cache.shape)}.",
+    )
     need(k_cache.shape == v_cache.shape and k_cache.dtype == v_cache.dtype, "K and V have one shape and one dtype.")
     need(k_cache.is_contiguous() and v_cache.is_contiguous(), "A cache is copied page by page, and must be contiguous.")
     need(
@@ -53,7 +55,7 @@ def copy_blocks(k_cache: Tensor, v_cache: Tensor, pairs: Tensor, *, validate: bo
     layers, num_blocks, page, kv_heads, head_dim = k_cache.shape
     if k_cache.device.type == "cpu" if validate is None else validate:
         low, high = int(pairs.min()), int(pairs.max())
-        need(0 <= low and high < num_blocks, f"Pairs name pages {low} to {high}; the cache has 0 to {num_blocks - 1}.")
+        need(low >= 0 and high < num_blocks, f"Pairs name pages {low} to {high}; the cache has 0 to {num_blocks - 1}.")
         targets = pairs[:, 1]
         clash = torch.isin(targets, pairs[:, 0]).any() or len(targets.unique()) < len(targets)
         need(not clash, "A page is written by one pair and read or written by another: copy in two calls, in order.")

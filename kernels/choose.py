@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
-from kvkernels.inputs import QUANTISED, check_decode, need
+from kvkernels.inputs import QUANTISED, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
 from kvkernels.step7_cascade import SharedPrefix, cascade_decode
 from kvkernels.step8_one_launch import one_launch_decode
+from torch import Tensor
 
 ONE_LAUNCH_UP_TO = 8192
 """Tokens of the longest context for which the merge is done without a second launch."""
@@ -35,9 +34,7 @@ def multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
-def choose(
-    q: Tensor, k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None, splits: int
-) -> str:
+def choose(k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None, splits: int) -> str:
     """The name of the launcher that `decode` takes; see the rule above."""
     if k_cache.dtype in QUANTISED:
         return "quantized_decode"
@@ -82,10 +79,11 @@ def decode(
     splits = num_splits(shape, longest, constants(shape)["TILE"], multiprocessors(q.device))
     known = {"scale": scale, "validate": False}  # looked at above
     where = (block_tables, lengths)
-    match choose(q, k_cache, longest, groups, splits):
+    match choose(k_cache, longest, groups, splits):
         case "quantized_decode":
-            need(k_scale is not None and v_scale is not None, "Pages in 8 bits need k_scale and v_scale.")
-            assert k_scale is not None and v_scale is not None
+            check_scales(k_cache, k_scale, v_scale)
+            assert k_scale is not None
+            assert v_scale is not None
             return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **known)
         case "cascade_decode":
             assert groups is not None

@@ -1,9 +1,9 @@
 """What a launcher asks of its arguments before a kernel sees them.
 
 A kernel follows pointers: a page id that is out of range reads, or overwrites, somebody else's memory, and no exception
-tells. What can be seen without looking at numbers (shapes, dtypes, devices, layout) is checked at every launch. Page ids
-and lengths are numbers; on a GPU a look at them waits for everything launched before. So they are looked at on the CPU,
-and on a GPU where `validate` says so.
+tells. What can be seen without looking at numbers (shapes, dtypes, devices, layout) is checked at every launch. Page
+ids and lengths are numbers; on a GPU a look at them waits for everything launched before. So they are looked at on the
+CPU, and on a GPU where `validate` says so.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import INTERPRETED
 from kvkernels.errors import KernelInputError, KernelPlatformError
+from torch import Tensor
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 QUANTISED = (torch.int8, torch.float8_e4m3fn)
@@ -187,7 +186,8 @@ def check_decode(
     Args:
         q: [seqs, q_heads, head_dim].
         k_cache, v_cache: [num_blocks, page, kv_heads, head_dim].
-        block_tables: page ids of each sequence in order, int32 [seqs, max_blocks]; what lies beyond a length is not read.
+        block_tables: page ids of each sequence in order, int32 [seqs, max_blocks]; what lies beyond a length is not
+        read.
         lengths: tokens of each sequence, int32 [seqs]; 0 is allowed.
         validate: look at ids and lengths too; None looks on the CPU alone.
 
@@ -211,16 +211,32 @@ def softmax_scale(scale: float | None, head_dim: int) -> float:
     return (head_dim**-0.5 if scale is None else scale) * 1.4426950408889634
 
 
-def check_scales(k_scale: Tensor, v_scale: Tensor, k_cache: Tensor) -> None:
-    """One positive scale per KV head, float32, where the cache is.
+def check_scales(k_cache: Tensor, k_scale: Tensor | None, v_scale: Tensor | None) -> bool:
+    """Pages in 8 bits come with one scale per KV head, float32, and with a device that has such numbers.
+
+    Returns:
+        Whether the pages are in 8 bits.
 
     Raises:
-        KernelInputError: they are not.
+        KernelInputError: the scales are missing or do not fit.
+        KernelPlatformError: fp8 on a GPU that has none.
     """
-    kv_heads = k_cache.shape[2]
+    if k_cache.dtype not in QUANTISED:
+        return False
+    kv_heads, device = k_cache.shape[2], k_cache.device
     for name, scale in (("k_scale", k_scale), ("v_scale", v_scale)):
+        if scale is None:
+            raise KernelInputError(f"Pages of {k_cache.dtype} need {name}, one number per KV head; it is missing.")
         need(
             scale.shape == (kv_heads,) and scale.dtype == torch.float32 and scale.is_contiguous(),
             f"{name} is float32 [{kv_heads}], one number per KV head; this one is {scale.dtype} {list(scale.shape)}.",
         )
-        need(scale.device == k_cache.device, f"{name} lies on {scale.device}, and the cache on {k_cache.device}.")
+        need(scale.device == device, f"{name} lies on {scale.device}, and the cache on {device}.")
+    if k_cache.dtype == torch.float8_e4m3fn and device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if (major, minor) < (8, 9):
+            raise KernelPlatformError(
+                f"This GPU (compute capability {major}.{minor}) has no fp8, which needs 8.9: use int8 pages, which are "
+                "as small."
+            )
+    return True

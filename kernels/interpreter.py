@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from kvkernels.errors import KernelPlatformError
 
 OLDEST = (3, 7)

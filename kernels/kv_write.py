@@ -11,11 +11,10 @@ A slot below 0 stands for a token that is to be left out: padding of a batch who
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
-from kvkernels.inputs import QUANTISED, check_pages, check_runs, check_scales, need, power_of_2
-from kvkernels.step5_quantized import LARGEST, check_fp8
+from kvkernels.inputs import check_pages, check_runs, check_scales, need, power_of_2
+from kvkernels.step5_quantized import LARGEST
+from torch import Tensor
 
 
 @triton.jit
@@ -81,17 +80,19 @@ def write_kv(
             f"New {name} have shape {[len(slots), kv_heads, head_dim]} here, one row per slot; these have "
             f"{list(new.shape)}.",
         )
-        need(new.is_contiguous(), f"The new {name} are not contiguous (strides {list(new.stride())}): call contiguous().")
-    quantised = k_cache.dtype in QUANTISED
-    need(quantised or k.dtype == v.dtype == k_cache.dtype,
-         f"New keys and values are {k.dtype} and {v.dtype}, and the cache {k_cache.dtype}: make them one dtype.")  # fmt: skip
+        need(
+            new.is_contiguous(), f"The new {name} are not contiguous (strides {list(new.stride())}): call contiguous()."
+        )
     need(k.dtype == v.dtype, f"New keys and values are {k.dtype} and {v.dtype}: make them one dtype.")
-    need(slots.dtype == torch.int64 and slots.dim() == 1, f"Slots are int64 [tokens]; these are {slots.dtype} {list(slots.shape)}.")
-    if quantised:
-        need(k_scale is not None and v_scale is not None, "Pages in 8 bits need k_scale and v_scale, one number per KV head.")
-        assert k_scale is not None and v_scale is not None
-        check_scales(k_scale, v_scale, k_cache)
-        check_fp8(k.device, k_cache.dtype)
+    quantised = check_scales(k_cache, k_scale, v_scale)
+    need(
+        quantised or k.dtype == k_cache.dtype,
+        f"New keys and values are {k.dtype} and the cache {k_cache.dtype}: make them one dtype.",
+    )
+    need(
+        slots.dtype == torch.int64 and slots.dim() == 1,
+        f"Slots are int64 [tokens]; these are {slots.dtype} {list(slots.shape)}.",
+    )
     if not len(slots):
         return
     if k.device.type == "cpu" if validate is None else validate:

@@ -21,10 +21,9 @@ that is asked for at once; and a batch of one keeps only q_heads programs busy. 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
+from torch import Tensor
 
 
 @triton.jit
@@ -44,7 +43,7 @@ def paged_decode_kernel(
     query = tl.load(q + (seq * Q_HEADS + head) * HEAD_DIM + d, mask=in_head, other=0.0).to(tl.float32)
 
     m = tl.full([], float("-inf"), tl.float32)
-    l = tl.full([], 0.0, tl.float32)  # noqa: E741  (the name that papers use)
+    l = tl.full([], 0.0, tl.float32)
     acc = tl.zeros([HEAD_PAD], tl.float32)
     for first in range(0, length, PAGE):
         # The one indirection that paging costs: which page holds the tokens first, first + 1, ...
@@ -63,7 +62,7 @@ def paged_decode_kernel(
         old = tl.exp2(m - new_m)
         p = tl.exp2(score - new_m)
         values = tl.load(v_cache + where, mask=there, other=0.0).to(tl.float32)
-        l = l * old + tl.sum(p, 0)  # noqa: E741
+        l = l * old + tl.sum(p, 0)
         acc = acc * old + tl.sum(p[:, None] * values, 0)
         m = new_m
 

@@ -23,10 +23,9 @@ The grid is that of step 1, (seqs, q_heads), and each group still reads its keys
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
+from torch import Tensor
 
 
 @triton.jit
@@ -45,7 +44,7 @@ def tiled_decode_kernel(
     query = tl.load(q + (seq * Q_HEADS + head) * HEAD_DIM + d, mask=in_head, other=0.0).to(tl.float32)
 
     m = tl.full([], float("-inf"), tl.float32)
-    l = tl.full([], 0.0, tl.float32)  # noqa: E741
+    l = tl.full([], 0.0, tl.float32)
     acc = tl.zeros([HEAD_PAD], tl.float32)
     for first in range(0, length, TILE):
         position = first + tl.arange(0, TILE)
@@ -62,7 +61,7 @@ def tiled_decode_kernel(
         new_m = tl.maximum(m, tl.max(score, 0))
         old = tl.exp2(m - new_m)
         p = tl.exp2(score - new_m)
-        l = l * old + tl.sum(p, 0)  # noqa: E741
+        l = l * old + tl.sum(p, 0)
         acc = acc * old + tl.sum(p[:, None] * values, 0)
         m = new_m
 

@@ -19,10 +19,9 @@ the context (step 4), pages in 8 bits (step 5), a shared prefix (step 7). The gr
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import Shape, check_decode, power_of_2, softmax_scale
+from torch import Tensor
 
 
 @triton.jit
@@ -35,7 +34,7 @@ def attend_range(
     d = tl.arange(0, HEAD_PAD)
     in_head = d < HEAD_DIM
     m = tl.full([ROWS], float("-inf"), tl.float32)
-    l = tl.zeros([ROWS], tl.float32)  # noqa: E741
+    l = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_PAD], tl.float32)
     for first in range(start, stop, TILE):
         position = first + tl.arange(0, TILE)
@@ -54,7 +53,7 @@ def attend_range(
         new_m = tl.maximum(m, tl.max(score, 1))
         old = tl.exp2(m - new_m)
         p = tl.exp2(score - new_m[:, None])
-        l = l * old + tl.sum(p, 1)  # noqa: E741
+        l = l * old + tl.sum(p, 1)
         acc = acc * old[:, None] + tl.dot(p.to(query.dtype), values, input_precision="ieee")
         m = new_m
     return m, l, acc
@@ -91,7 +90,7 @@ def grouped_decode_kernel(
     kv_head = tl.program_id(1)
     GROUP: tl.constexpr = Q_HEADS // KV_HEADS
     query = load_group(q, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
-    _, l, acc = attend_range(  # noqa: E741
+    _, l, acc = attend_range(
         query, k_cache, v_cache, block_tables + seq * max_blocks, kv_head, 0, tl.load(lengths + seq), scale,
         KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """Step 4: one long context is shared among many programs, and their answers are merged.
 
 Step 3 starts seqs x kv_heads programs. A batch of one with 8 KV heads is 8 programs on a GPU of 132 multiprocessors:
-124 of them watch while 8 read 128,000 keys one tile after another. Attention over a range of positions is the state
-(m, l, acc), and two such states merge exactly, in any order:
+124 of them watch while 8 read 128,000 keys one tile after another. Attention over a range of positions is the state (m,
+l, acc), and two such states merge exactly, in any order:
 
     m = max(m1, m2)    l = l1 e^(m1 - m) + l2 e^(m2 - m)    acc = acc1 e^(m1 - m) + acc2 e^(m2 - m)
 
@@ -15,11 +15,10 @@ gives it the weight 0; without that care it would be -inf - -inf, which is not a
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
-from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
 from kvkernels.inputs import Shape, check_decode, need, power_of_2, softmax_scale
+from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
+from torch import Tensor
 
 MAX_SPLITS = 128
 LOWEST = tl.constexpr(-1e30)  # below any score of numbers that attention can meet
@@ -57,7 +56,7 @@ def merge_states(partial_acc, partial_ml, row, SPLITS: tl.constexpr, SPLITS_PAD:
     d = tl.arange(0, HEAD_PAD)
     place = row.to(tl.int64) * SPLITS + s
     m = tl.load(partial_ml + place * 2, mask=s < SPLITS, other=float("-inf"))
-    l = tl.load(partial_ml + place * 2 + 1, mask=s < SPLITS, other=0.0)  # noqa: E741
+    l = tl.load(partial_ml + place * 2 + 1, mask=s < SPLITS, other=0.0)
     # A state without positions has m = -inf; compared with a number that every score exceeds, its weight is 0.
     weight = tl.exp2(m - tl.maximum(tl.max(m, 0), LOWEST))
     there = (l > 0)[:, None] & (d < HEAD_DIM)[None, :]
@@ -78,7 +77,7 @@ def split_decode_kernel(
     GROUP: tl.constexpr = Q_HEADS // KV_HEADS
     start, stop = split_bounds(tl.load(lengths + seq), split, SPLITS, TILE)
     query = load_group(q, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
-    m, l, acc = attend_range(  # noqa: E741
+    m, l, acc = attend_range(
         query, k_cache, v_cache, block_tables + seq * max_blocks, kv_head, start, stop, scale,
         KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip
@@ -116,8 +115,8 @@ def num_splits(shape: Shape, longest: int, tile: int, multiprocessors: int) -> i
     """How many ranges a context is cut into.
 
     One where the batch fills the chip by itself (four fifths of its multiprocessors) or a context has at most four
-    tiles. Else the smallest number of ranges whose last wave of programs leaves few multiprocessors idle: at least 85% of
-    what the best number would do. (The rule is that of FlashAttention-3's heuristic.)
+    tiles. Else the smallest number of ranges whose last wave of programs leaves few multiprocessors idle: at least 85%
+    of what the best number would do. (The rule is that of FlashAttention-3's heuristic.)
 
     Args:
         longest: tokens of the longest context, or a bound on it.

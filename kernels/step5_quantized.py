@@ -17,13 +17,11 @@ The kernel is step 4's; only what stands around the loop is new. The quantising 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
-from kvkernels.errors import KernelPlatformError
 from kvkernels.inputs import check_decode, check_scales, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, store_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
+from torch import Tensor
 
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 """The largest number that each kind of page can hold."""
@@ -42,7 +40,7 @@ def quantized_decode_kernel(
     GROUP: tl.constexpr = Q_HEADS // KV_HEADS
     start, stop = split_bounds(tl.load(lengths + seq), split, SPLITS, TILE)
     query = load_group(q, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
-    m, l, acc = attend_range(  # noqa: E741
+    m, l, acc = attend_range(
         query, k_cache, v_cache, block_tables + seq * max_blocks, kv_head, start, stop,
         scale * tl.load(k_scale + kv_head), KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip
@@ -74,19 +72,6 @@ def head_scales(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.float().abs().amax(dim=(0, 2)).clamp_min(1e-12) / LARGEST[dtype]
 
 
-def check_fp8(device: torch.device, dtype: torch.dtype) -> None:
-    """fp8 is there from compute capability 8.9 on.
-
-    Raises:
-        KernelPlatformError: it is not.
-    """
-    if dtype == torch.float8_e4m3fn and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
-        major, minor = torch.cuda.get_device_capability(device)
-        raise KernelPlatformError(
-            f"This GPU (compute capability {major}.{minor}) has no fp8: e4m3 needs 8.9; use int8, which has as many bits."
-        )
-
-
 def quantized_decode(
     q: Tensor,
     k_cache: Tensor,
@@ -114,13 +99,11 @@ def quantized_decode(
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
 
     Raises:
-        KernelInputError, KernelPlatformError: see `kvkernels.inputs.check_decode`; also for scales that do not fit, and for
-            fp8 on a GPU that has none.
+        KernelInputError: also for scales that do not fit. KernelPlatformError: also for fp8 on a GPU that has none.
     """
     need(1 <= splits <= MAX_SPLITS, f"A context can be cut into 1 to {MAX_SPLITS} ranges, not into {splits}.")
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=True)
-    check_scales(k_scale, v_scale, k_cache)
-    check_fp8(q.device, k_cache.dtype)
+    check_scales(k_cache, k_scale, v_scale)
     out = torch.empty_like(q)
     if shape.seqs:
         acc, ml = scratch(q, splits) if splits > 1 else (out, out)

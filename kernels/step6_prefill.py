@@ -6,25 +6,31 @@ length, "varlen"). Their keys and values are in pages already, those of the new 
 before), so a chunk reads its past and itself by the same way, and the same tokens in other chunks see the same keys.
 
 One program takes ROWS rows, a few tokens with all query heads of one group: token r // G, head r % G. A tile of keys is
-used by all of them, so each byte that is read does ROWS times the work of step 1; with hundreds of tokens the arithmetic,
-not the memory, is what takes the time.
+used by all of them, so each byte that is read does ROWS times the work of step 1; with hundreds of tokens the
+arithmetic, not the memory, is what takes the time.
 
 Which program has which tokens: `tiles[i]` counts the programs before sequence i, and a program looks for its number in
 this list by halving it. A token sees itself and what came before, within `window` tokens where there is one, so a
 program starts and ends its walk over the keys where the first of its tokens begins to see and the last ends.
 
-Beside the scores: a soft cap, cap * tanh(score / cap), as Gemma 2 has it, and sinks, one score per query head that takes
-weight and brings no value, as GPT-OSS has them.
+Beside the scores: a soft cap, cap * tanh(score / cap), as Gemma 2 has it, and sinks, one score per query head that
+takes weight and brings no value, as GPT-OSS has them.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
-from kvkernels.inputs import QUANTISED, check_pages, check_queries, check_runs, check_scales, check_tables, need, power_of_2
-from kvkernels.step5_quantized import check_fp8
+from kvkernels.inputs import (
+    check_pages,
+    check_queries,
+    check_runs,
+    check_scales,
+    check_tables,
+    need,
+    power_of_2,
+)
+from torch import Tensor
 
 LOG2E = tl.constexpr(1.4426950408889634)
 
@@ -73,10 +79,10 @@ def prefill_kernel(
         if SCALED:
             scale *= tl.load(k_scale + kv_head)
         m = tl.full([ROWS], float("-inf"), tl.float32)
-        l = tl.zeros([ROWS], tl.float32)  # noqa: E741
+        l = tl.zeros([ROWS], tl.float32)
         if SINKS:  # a score that every row has seen before the first key
             m = tl.load(sinks + head, mask=asked, other=0.0).to(tl.float32) * LOG2E
-            l += 1.0  # noqa: E741
+            l += 1.0
         acc = tl.zeros([ROWS, HEAD_PAD], tl.float32)
 
         sees_to = past + token  # the last position that each row sees
@@ -108,7 +114,7 @@ def prefill_kernel(
             finite = tl.where(new_m == float("-inf"), 0.0, new_m)
             old = tl.exp2(m - finite)
             p = tl.exp2(score - finite[:, None])
-            l = l * old + tl.sum(p, 1)  # noqa: E741
+            l = l * old + tl.sum(p, 1)
             acc = acc * old[:, None] + tl.dot(p.to(query.dtype), values, input_precision="ieee")
             m = new_m
 
@@ -140,8 +146,8 @@ def prefill(
 
     Args:
         q: [tokens, q_heads, head_dim], sequence after sequence, float32, float16 or bfloat16.
-        k_cache, v_cache: [num_blocks, page, kv_heads, head_dim], the new tokens' K and V written already; dtype of q, or
-            int8 or float8_e4m3fn with scales.
+        k_cache, v_cache: [num_blocks, page, kv_heads, head_dim], the new tokens' K and V written already; dtype of
+            q, or int8 or float8_e4m3fn with scales.
         block_tables: page ids, int32 [seqs, max_blocks].
         lengths: tokens of each sequence, the new ones included, int32 [seqs].
         starts: int32 [seqs + 1]; sequence i brings the rows starts[i] ... starts[i + 1] - 1 of q, maybe none.
@@ -166,26 +172,25 @@ def prefill(
     seqs, (tokens, q_heads, _) = len(lengths), q.shape
     look = q.device.type == "cpu" if validate is None else validate
     check_tables(block_tables, lengths, seqs, num_blocks, page, look)
-    need(starts.dtype == torch.int32 and starts.shape == (seqs + 1,) and starts.is_contiguous(),
-         f"Starts are int32 [seqs + 1], here [{seqs + 1}]; these are {starts.dtype} {list(starts.shape)}.")  # fmt: skip
+    need(
+        starts.dtype == torch.int32 and starts.shape == (seqs + 1,) and starts.is_contiguous(),
+        f"Starts are int32 [seqs + 1], here [{seqs + 1}]; these are {starts.dtype} {list(starts.shape)}.",
+    )
     need(window is None or window >= 1, f"A window is 1 token or more, not {window}.")
     need(softcap is None or softcap > 0, f"A soft cap is above 0, not {softcap}.")
-    need(rows >= max(16, q_heads // kv_heads) and rows == power_of_2(rows),
-         f"A program takes 16, 32, 64, ... rows and at least a group of {q_heads // kv_heads}, not {rows}.")  # fmt: skip
-    if sinks is not None:
-        need(sinks.shape == (q_heads,) and sinks.is_contiguous() and sinks.device == q.device,
-             f"Sinks are one number per query head, [{q_heads}], on {q.device}; these have {list(sinks.shape)}.")  # fmt: skip
+    need(rows >= 16 and rows == power_of_2(rows), f"A program takes 16, 32, 64, ... rows, not {rows}.")
+    need(
+        sinks is None or (sinks.shape == (q_heads,) and sinks.is_contiguous() and sinks.device == q.device),
+        f"Sinks are one number per query head, contiguous [{q_heads}] on {q.device}; these are not.",
+    )
     if look:
         new = starts.long().diff()
-        need(int(starts[0]) == 0 and int(starts[-1]) == tokens and (seqs == 0 or int(new.min()) >= 0),
-             f"Starts go from 0 to the number of query rows, {tokens}, and never fall; these are {starts.tolist()}.")  # fmt: skip
+        need(
+            int(starts[0]) == 0 and int(starts[-1]) == tokens and bool((new >= 0).all()),
+            f"Starts go from 0 to the number of query rows, {tokens}, and never fall; these are {starts.tolist()}.",
+        )
         need(bool((new <= lengths).all()), "A sequence brings more new tokens than it has: its length counts them too.")
-    scaled = k_cache.dtype in QUANTISED
-    if scaled:
-        need(k_scale is not None and v_scale is not None, "Pages in 8 bits need k_scale and v_scale.")
-        assert k_scale is not None and v_scale is not None
-        check_scales(k_scale, v_scale, k_cache)
-        check_fp8(q.device, k_cache.dtype)
+    scaled = check_scales(k_cache, k_scale, v_scale)
 
     out = torch.empty_like(q)
     if tokens:

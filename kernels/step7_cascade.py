@@ -1,10 +1,10 @@
 """Step 7: a prefix that many requests share is read once, not once per request.
 
-Requests with one system prompt have the same leading pages in their tables (lesson 07). Step 4 reads these pages for each
-of B requests anew: B (P + s) tokens for a prefix of P and suffixes of s. But a tile of keys does not care whose queries
-meet it. So the queries of all who share the prefix are stacked, GROUP rows per request, and go over the prefix together:
-P + B s tokens are read. What each request has for itself is then a range like any other, and step 4's merge puts the
-states together (cascade inference, FlashInfer, 2024; Hydragen, Juravsky et al., 2024).
+Requests with one system prompt have the same leading pages in their tables (lesson 07). Step 4 reads these pages for
+each of B requests anew: B (P + s) tokens for a prefix of P and suffixes of s. But a tile of keys does not care whose
+queries meet it. So the queries of all who share the prefix are stacked, GROUP rows per request, and go over the prefix
+together: P + B s tokens are read. What each request has for itself is then a range like any other, and step 4's merge
+puts the states together (cascade inference, FlashInfer, 2024; Hydragen, Juravsky et al., 2024).
 
     prefix   programs (stack of queries, kv_head, split)  -> states 0 ... PREFIX_SPLITS - 1 of each head
     suffix   programs (seq, kv_head, split)               -> the states after them
@@ -20,12 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
+from torch import Tensor
 
 
 @triton.jit
@@ -51,7 +50,7 @@ def prefix_kernel(
 
     start, stop = split_bounds(shared, split, SPLITS, TILE)
     table = block_tables + tl.load(members + first) * max_blocks  # the prefix is the same in the table of each of them
-    m, l, acc = attend_range(  # noqa: E741
+    m, l, acc = attend_range(
         query, k_cache, v_cache, table, kv_head, start, stop, scale,
         KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip
@@ -75,7 +74,7 @@ def suffix_kernel(
     prefix = tl.load(shared + seq)
     start, stop = split_bounds(tl.load(lengths + seq) - prefix, split, SPLITS, TILE)
     query = load_group(q, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
-    m, l, acc = attend_range(  # noqa: E741
+    m, l, acc = attend_range(
         query, k_cache, v_cache, block_tables + seq * max_blocks, kv_head, prefix + start, prefix + stop, scale,
         KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip
@@ -161,10 +160,15 @@ def cascade_decode(
     """
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     all_splits = splits + prefix_splits
-    need(splits >= 1 and prefix_splits >= 1 and all_splits <= MAX_SPLITS,
-         f"Prefixes and suffixes have 1 to {MAX_SPLITS} ranges together, not {prefix_splits} and {splits}.")  # fmt: skip
+    need(
+        splits >= 1 and prefix_splits >= 1 and all_splits <= MAX_SPLITS,
+        f"Prefixes and suffixes have at most {MAX_SPLITS} ranges together, not {prefix_splits} and {splits}.",
+    )
     members = [i for group in groups for i in group.members]
-    need(sorted(members) == list(range(shape.seqs)), f"Each of {shape.seqs} sequences is in one group, once; got {members}.")
+    need(
+        sorted(members) == list(range(shape.seqs)),
+        f"Each of {shape.seqs} sequences is in one group, once; got {members}.",
+    )
     if q.device.type == "cpu" if validate is None else validate:
         for group in groups:
             pages = group.tokens // shape.page

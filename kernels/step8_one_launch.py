@@ -2,8 +2,8 @@
 
 At short contexts a decode step is over in a few microseconds, and a launch costs about as much: step 4 pays for two.
 Here every program, when it has stored its state, adds 1 to a counter of its sequence and KV head. The one that finds
-SPLITS - 1 there knows that all others are done; their states are still in the L2 cache, and it merges them. Then it sets
-the counter back to 0 for the next launch, so no third kernel has to.
+SPLITS - 1 there knows that all others are done; their states are still in the L2 cache, and it merges them. Then it
+sets the counter back to 0 for the next launch, so no third kernel has to.
 
 What makes this right is order between programs: a state must be visible before the counter says so. The barrier makes
 sure that all threads of a program have stored; the atomic addition releases these stores and acquires those of the
@@ -13,12 +13,11 @@ programs that counted before.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, power_of_2, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
 from kvkernels.step4_split import MAX_SPLITS, merge_states, scratch, split_bounds, store_state
+from torch import Tensor
 
 
 @triton.jit
@@ -34,7 +33,7 @@ def one_launch_kernel(
     GROUP: tl.constexpr = Q_HEADS // KV_HEADS
     start, stop = split_bounds(tl.load(lengths + seq), split, SPLITS, TILE)
     query = load_group(q, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
-    m, l, acc = attend_range(  # noqa: E741
+    m, l, acc = attend_range(
         query, k_cache, v_cache, block_tables + seq * max_blocks, kv_head, start, stop, scale,
         KV_HEADS, HEAD_DIM, HEAD_PAD, PAGE, TILE, ROWS,
     )  # fmt: skip
@@ -93,8 +92,8 @@ def one_launch_decode(
     done = counters(q, shape.kv_heads) if done is None else done
     need(
         done.shape == (shape.seqs, shape.kv_heads) and done.dtype == torch.int32 and done.device == q.device,
-        f"Counters are int32 [{shape.seqs}, {shape.kv_heads}] on {q.device}; these are {done.dtype} {list(done.shape)} on "
-        f"{done.device}.",
+        f"Counters are int32 [{shape.seqs}, {shape.kv_heads}] on {q.device}; these are {done.dtype} {list(done.shape)} "
+        f"on {done.device}.",
     )
     out = torch.empty_like(q)
     if shape.seqs:

@@ -238,6 +238,7 @@ GROUPS = {
     "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
     "stress": ("labkit.bench.stress_commands", "Random operations against a model, until one disagrees."),
     "bench": ("labkit.bench.bench_commands", "How fast the course's own code is on this machine."),
+    "kernels": ("labkit.kernels.commands", "The Triton kernels, and what a GPU compiler makes of them."),
     "author": ("labkit.authoring.commands", "Build and check the notebooks from their masters."),
 }
 """Groups of commands that live beside what they call: name -> (module with an `app`, help)."""

@@ -1,8 +1,8 @@
 """The launches that stand for the support matrix: what is claimed to compile, in which dtype, for which architecture.
 
-A launch is made by its public launcher over tensors that have a shape and a dtype and no memory (torch's "meta" device),
-so what is compiled is what would run, with the launcher's own constants, warps and stages. The shape is that of a
-decode step of Llama 3 8B: 32 query heads, 8 KV heads, 128 numbers per head, pages of 16 tokens.
+A launch is made by its public launcher over tensors that have a shape and a dtype and no memory (torch's "meta"
+device), so what is compiled is what would run, with the launcher's own constants, warps and stages. The shape is that
+of a decode step of Llama 3 8B: 32 query heads, 8 KV heads, 128 numbers per head, pages of 16 tokens.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ ENTRIES: Mapping[str, Entry] = {
               _decode("grouped_decode")),
         Entry("split_decode", 4, "one context, many programs", _FLOATS, ("split_decode_kernel", "merge_kernel"),
               _decode("split_decode", splits=8)),
-        Entry("quantized_decode", 5, "pages in 8 bits", _BYTES, ("quantized_decode_kernel", "merge_kernel"), _quantized),
+        Entry("quantized_decode", 5, "pages in 8 bits", _BYTES, ("quantized_decode_kernel", "merge_kernel"),
+        _quantized),
         Entry("prefill", 6, "many new tokens, ragged", _FLOATS + _BYTES, ("prefill_kernel",), _prefill),
         Entry("cascade_decode", 7, "a shared prefix once", _FLOATS,
               ("prefix_kernel", "suffix_kernel", "merge_kernel"), _cascade),

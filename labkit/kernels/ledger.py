@@ -9,8 +9,8 @@ the argument whose tensor it lies in. So a kernel's traffic can be read without 
 A cache may serve what is asked for twice; the ledger does not guess. An address in none of the tensors ends the launch
 with a sentence before it is followed, where the interpreter alone would end the process.
 
-The interpreter's own functions are wrapped while a ledger is open, and their arguments are bound by name: their order is
-another in every release.
+The interpreter's own functions are wrapped while a ledger is open, and their arguments are bound by name: their order
+is another in every release.
 """
 
 from __future__ import annotations

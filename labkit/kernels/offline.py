@@ -5,8 +5,8 @@ come: registers per thread, bytes that spill to memory, shared memory, and the w
 registers spill, STL and LDL stand in the disassembly; the resource usage alone would say 0. For gfx942 the same figures
 stand in the AMDGCN text.
 
-Triton is either interpreted or compiled in one process, so this module is run as its own: `inspect` starts
-`python -m labkit.kernels.offline`, which answers one JSON line per kernel.
+Triton is either interpreted or compiled in one process, so this module is run as its own: `inspect` starts `python -m
+labkit.kernels.offline`, which answers one JSON line per kernel.
 """
 
 from __future__ import annotations
@@ -78,10 +78,11 @@ def caught_launches() -> Iterator[list[Launch]]:
 
     launches: list[Launch] = []
 
-    def note(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+    def note(self: Any, *args: Any, **kwargs: Any) -> None:
         names = list(self.arg_names)
         arguments = dict(zip(names, args, strict=False)) | {k: v for k, v in kwargs.items() if k in names}
-        launches.append(Launch(self, arguments, {k: v for k, v in kwargs.items() if k not in names}))
+        options = {k: v for k, v in kwargs.items() if k not in (*names, "grid", "warmup")}
+        launches.append(Launch(self, arguments, options))
 
     run, JITFunction.run = JITFunction.run, note
     try:
