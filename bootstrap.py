@@ -3,6 +3,7 @@
     python bootstrap.py lab      environment, model, notebooks, then JupyterLab at lesson 00
     python bootstrap.py test     environment, then every test that needs no GPU: the same at each run
     python bootstrap.py explore  environment, then the property tests on random examples that nobody has seen
+    python bootstrap.py canary   environment, then the kernels on a newer Triton, and their whole support matrix
     python bootstrap.py env      the environment alone, with the tools for work on the project
     python bootstrap.py model    environment, then the model
 
@@ -37,6 +38,7 @@ VENV_PYTHON = os.path.join(VENV, "Scripts", "python.exe") if WINDOWS else os.pat
 STAMP = os.path.join(VENV, "labkit-environment.json")  # inside .venv: deleting that folder forgets everything
 LOCK = os.path.join(ROOT, ".stamps", "environment.lock")
 OLDEST, NEWEST = (3, 11), (3, 13)
+NEWER_TRITON = "3.9.0"  # beside the one that constraints.txt pins; kernels pass on both
 # For nbconvert in this environment: widgets stay alive in a page without a network (labkit/export.py).
 NBCONVERT = {"HTMLExporter": {"preprocessors": ["labkit.export.StaticWidgets"]}}
 
@@ -357,6 +359,19 @@ def explore():
     return status
 
 
+def canary():
+    """Run the tests of the kernels on a newer Triton, which lies beside the environment and not in it."""
+    beside = os.path.join(ROOT, ".stamps", "triton-" + NEWER_TRITON)
+    if not os.path.isdir(os.path.join(beside, "triton")):
+        say(f"Fetching Triton {NEWER_TRITON}, to lie in {os.path.relpath(beside, ROOT)}.")
+        pip = [VENV_PYTHON, "-m", "pip", "install", "--no-deps", "--target", beside, "triton==" + NEWER_TRITON]
+        if subprocess.call(pip):
+            raise Stop(f"Triton {NEWER_TRITON} could not be fetched: see what pip says above, and try again.")
+    newer = {**test_environment(), "PYTHONPATH": beside, "LABKIT_WHOLE_MATRIX": "1"}
+    status, _ = run_group([VENV_PYTHON, "-m", "pytest", "tests/kernels", *spread(2, "worksteal")], newer)
+    return status
+
+
 def existing(folders):
     """Those folders that hold a test."""
     return [
@@ -439,7 +454,7 @@ def run_tests():
 
 
 def main(arguments):
-    commands = ("lab", "test", "explore", "env", "model")
+    commands = ("lab", "test", "explore", "canary", "env", "model")
     if len(arguments) != 1 or arguments[0] not in commands:
         print(__doc__.strip())
         return 0 if arguments in (["help"], ["-h"], ["--help"]) else 2
@@ -453,7 +468,7 @@ def main(arguments):
             return subprocess.call([better, os.path.abspath(__file__), command])
         libc = "musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "glibc"
         check_machine(platform.system(), sysconfig.get_platform(), libc, struct.calcsize("P") * 8)
-        ensure_environment(dev=command in ("test", "explore", "env"))
+        ensure_environment(dev=command in ("test", "explore", "canary", "env"))
         if command == "lab":
             return hand_over([])
         if command == "model":
@@ -462,6 +477,8 @@ def main(arguments):
             return run_tests()
         if command == "explore":
             return explore()
+        if command == "canary":
+            return canary()
         return 0
     except Stop as reason:
         sys.stdout.flush()

@@ -66,3 +66,25 @@ def inspect(
             f"{r.shared_bytes:,} bytes shared, widest load {r.widest_load_bits} bits  "
             f"[Triton {r.triton}, {r.seconds:.1f} s]"
         )
+
+
+@app.command()
+def matrix(
+    write: Annotated[
+        bool, typer.Option("--write", help="Keep the figures as those that tests hold kernels to.")
+    ] = False,
+    json: JSON = False,
+) -> None:
+    """Compile the whole support matrix (minutes), one line per kernel as it comes."""
+    from labkit.kernels.offline import Compiled, inspect, whole_matrix
+    from labkit.kernels.recorded import record
+
+    def show(r: Compiled) -> None:
+        if not json:
+            typer.echo(f"{r.kernel:26}{r.dtype:6}{r.arch:8}{r.registers:4} registers{r.spill_bytes:6} bytes spilled")
+
+    results = inspect(whole_matrix(), show)
+    if json:
+        typer.echo(json_module.dumps([asdict(result) for result in results], indent=2))
+    if write:
+        typer.echo(f"Kept in {record(results)}.", err=True)

@@ -178,7 +178,8 @@ def ledger(keep: bool = False) -> Iterator[Ledger]:
 
     if not INTERPRETED:
         raise KernelError("Bytes are counted in the interpreter: set TRITON_INTERPRET=1 before Python starts.")
-    book, running = Ledger(), []  # the innermost launch last
+    book = Ledger()
+    running: list[_Launch] = []  # the innermost last
     kept = {name: getattr(InterpreterBuilder, name) for name in ("create_masked_load", "create_masked_store")}
     signatures = {name: inspect.signature(function) for name, function in kept.items()}
     call, init = GridExecutor.__call__, GridExecutor._init_args_hst

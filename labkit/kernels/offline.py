@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -207,30 +208,41 @@ def inspect(
 
     Args:
         each: called with each result as it comes.
-        timeout_s: after so long without a result the process is ended.
+        timeout_s: after so long the process is ended.
 
     Raises:
         KernelError: a row that the matrix does not have, a compiler that failed, or one that never ended.
     """
     for name, dtype, arch in rows:
         check_row(name, dtype, arch)
-    environment = os.environ | {"TRITON_INTERPRET": "0"}
     command = [sys.executable, "-P", "-m", "labkit.kernels.offline", json.dumps(list(rows))]
-    results = []
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=timeout_s * max(1, len(rows) / 10)
-        )
-    except subprocess.TimeoutExpired:
-        raise KernelError(f"The compiler had not ended after {timeout_s:.0f} s; try fewer kernels at once.") from None
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            results.append(Compiled(**json.loads(line)))
-            if each:
-                each(results[-1])
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise KernelError(f"Compiling {rows[0][0]} failed: {last}")
+    results: list[Compiled] = []
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            command, env=os.environ | {"TRITON_INTERPRET": "0"}, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        alarm = threading.Timer(timeout_s, process.kill)
+        alarm.start()
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    results.append(Compiled(**json.loads(line)))
+                    if each:
+                        each(results[-1])
+            process.wait()
+            in_time = alarm.is_alive()
+        finally:
+            alarm.cancel()
+            process.kill()
+        if not in_time:
+            raise KernelError(f"The compiler had not ended after {timeout_s:.0f} s: compile fewer kernels at once.")
+        complaints.seek(0)
+        lines = complaints.read().strip().splitlines()
+    if process.returncode or not results:
+        raise KernelError(f"Compiling {rows[0][0]} failed: {lines[-1] if lines else 'the compiler said nothing'}")
     return results
 
 

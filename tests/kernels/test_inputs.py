@@ -89,7 +89,10 @@ def in_a_process(code: str, **environment: str) -> str:
     return (done.stderr + done.stdout).strip().splitlines()[-1]
 
 
-CALL = "import torch, kvkernels as kk; t=torch.zeros; kk.paged_decode(t(1,1,64), t(1,16,1,64), t(1,16,1,64), t(1,1).int(), t(1).int())"
+CALL = (
+    "import torch, kvkernels; t = torch.zeros; "
+    "kvkernels.paged_decode(t(1, 1, 64), t(1, 16, 1, 64), t(1, 16, 1, 64), t(1, 1).int(), t(1).int())"
+)
 
 
 def test_the_cpu_where_kernels_are_compiled() -> None:
