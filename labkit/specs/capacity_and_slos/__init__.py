@@ -279,6 +279,7 @@ class ColumnMap(FunctionSpecification):
             ["timestamp","start_ms","prompt_tokens"] s
             ["start_ms","prompt_tokens","gen_len","completion_tokens"] null
             [] s
+            [] null
             ["when","how_much"] ms
         what-is-clear-is-answered: A file whose names say all that is needed is not refused.
             ?

@@ -126,16 +126,16 @@ class Symptom(NamedTuple):
 
 
 SYMPTOMS = (
-    Symptom("evicted", "alone, nobody: a full cache evicts all day"),
+    Symptom("evicted", "alone, nothing: a full cache evicts all day"),
     Symptom(
         "regretted", "prefixes that are in use do not fit", "--gpu-memory-utilization, --kv-cache-dtype",
         "--mem-fraction-static, --radix-eviction-policy",
     ),
-    Symptom("preempted", "alone, nobody: ask what is computed again for it", "--watermark"),
+    Symptom("preempted", "alone, nothing: ask what is computed again for it", "--watermark"),
     Symptom(
         "recomputed", "those who run take each other's memory", "--watermark, --max-num-seqs"
     ),
-    Symptom("held", "rises without more who run: something does not let go; full and nothing else: nobody"),
+    Symptom("held", "rises without more who run: something does not let go; full alone: nothing"),
     Symptom("waiting_for_memory", "who waits for memory: more comes than fits", "--max-num-queued-reqs",
             "--max-queued-requests"),
     Symptom("hit_rate", "prompts no longer begin alike, or their beginnings went"),
