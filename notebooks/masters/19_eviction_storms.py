@@ -382,10 +382,11 @@ ops = [
 #
 # Now without labels. Ten drills in an order of your own, and no two alike in a row: somebody's headline, two minutes of
 # a board, and neither code nor configuration. Pin what convicts on one figure, and on another what rules a rival out,
-# before you see any options; choose the next look and say what each outcome would mean; name the cause; change something, or nothing, and say what
-# it costs. Your change is tried on crowds that you have not seen. Some of these servers are healthy, and some boards
-# acquit the cache: for a healthy server, pin what acquits it of what its headline suspects. A pin takes 3 windows at
-# least, and half the board at most.
+# before you see any options; choose the next look and say what each outcome would mean; name the cause; change
+# something, or nothing, and say what it costs. Your change is tried on crowds that you have not seen. Some of these
+# servers are healthy, and some boards acquit the cache: for a healthy server, pin what acquits it of what its headline
+# suspects.
+# A pin takes 3 windows at least, and half the board at most.
 #
 # A pin is judged in those of its windows in which the trouble of the headline is, and what you are told afterwards is
 # what was computed: the value there, and the line. A figure that tells two causes apart on one server does so on all;

@@ -349,6 +349,7 @@ def test_a_miss_says_what_would_have_shown_it_in_seconds_and_on_a_figure_that_is
         assert "window 1" not in part.says and '"' not in part.says and "{" not in part.says
     storm = "room-for-the-answer"  # whose only figure that convicts stands already as what rules out
     stuck = told(storm, NAMED[storm], convicting=Pin("running", 12, 23), ruling_out=Pin("recomputed", 12, 23))[0]
+    seed = playable(DRILLS[name], 1)  # a board whose gaps are shorter than two of the largest steps
     once = "shows it, which is your other pin and counts once:"
     assert stuck.points == 0 and f"Only tokens computed again after a preemption {once} pin it here" in stuck.says
     found = told(
