@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labkit.chromium import find_chromium
 from labkit.errors import AuthorError
 from labkit.widgets import mount
 
@@ -45,12 +44,6 @@ TEXT = """(card) => {
   const name = card.getAttribute("aria-label");
   return text.startsWith(name) ? text : `${name}: ${text}`;
 }"""
-
-
-def find_chromium() -> str | None:
-    """The path of a Chromium or Chrome: the one that CHROME names, else the machine's own; None where there is none."""
-    names = (os.environ.get("CHROME"), "chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def browser() -> str:

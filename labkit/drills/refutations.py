@@ -204,6 +204,26 @@ ALONE: dict[str, str] = REASONS | {
 }
 """By figure: why it does not convict where it is no evidence of the cause."""
 
+_IN_TIME = "users may be served in time by a server that does much of its work twice"
+_CLEARED = "acquits {} alone, and the headline asks about something else"
+ASKED_ABOUT = "the headline asks about it: what it costs, or that it costs nothing, another figure shows"
+NO_ACQUITTAL: dict[str, str] = {
+    "delivered": "a server that does half of its work twice may deliver more than ever",
+    "recomputed": f"it {_CLEARED.format('preemptions')}",
+    "preempted": f"it {_CLEARED.format('preemptions')}",
+    "regretted": f"it {_CLEARED.format('evictions')}",
+    "evicted": "what is evicted, or is not, harms nobody until it is wanted again",
+    "waiting": _IN_TIME,
+    "waiting_for_memory": _IN_TIME,
+    "ttft_p50": _IN_TIME,
+    "ttft_p99": _IN_TIME,
+    "itl_p50": _IN_TIME,
+    "itl_p99": _IN_TIME,
+    "e2e_p99": _IN_TIME,
+    "goodput": _IN_TIME,
+}
+"""By figure: why it does not show of a healthy server that it is well, where it is no evidence of that."""
+
 UNTOLD: dict[tuple[str, str], str] = {
     (
         "overload",

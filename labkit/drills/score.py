@@ -10,7 +10,7 @@ from typing import NamedTuple
 from labkit.drills.drill import CAUSES, COSTS, HEALTHY, NOTHING, Drill, Goal, in_a_sentence, quoted
 from labkit.drills.evidence import Evidence, Pin, figure_name
 from labkit.drills.play import Play, Stage
-from labkit.drills.refutations import ALONE, UNTOLD, refutations, unjudged
+from labkit.drills.refutations import ALONE, ASKED_ABOUT, NO_ACQUITTAL, UNTOLD, refutations, unjudged
 from labkit.drills.world import run
 from labkit.errors import DrillError
 from labkit.words import listed, plural
@@ -77,7 +77,7 @@ def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], riva
             return Part(name, 15, 15, one.why)
     other = play.convicting if rival else play.ruling_out
     assert other is not None
-    instead = _instead(play, known, pin, other)
+    instead = _instead(play, known, pin, other, rival)
     if judged:
         apart = UNTOLD.get((rival, pin.figure))
         more = f" Apart from that this figure cannot tell: {apart}." if apart else ""
@@ -86,13 +86,17 @@ def _evidence(name: str, play: Play, pin: Pin, known: tuple[Evidence, ...], riva
     if rival:
         says = f"Not judged: {title} cannot tell {quoted(CAUSES[rival])} from what is wrong here, because "
         return Part(name, 0, 15, f"{says}{unjudged(rival, pin.figure)}.{instead}")
+    if play.drill.cause == HEALTHY:
+        asked = pin.figure == play.drill.case.figure
+        why = ASKED_ABOUT if asked else NO_ACQUITTAL.get(pin.figure, ALONE[pin.figure])
+        return Part(name, 0, 15, f"Not judged: {title} does not acquit this server, because {why}.{instead}")
     why = ALONE[pin.figure]
     return Part(
         name, 0, 15, f"Not judged: {title} alone does not tell this cause from another, because {why}.{instead}"
     )
 
 
-def _instead(play: Play, known: tuple[Evidence, ...], pin: Pin, other: Pin) -> str:
+def _instead(play: Play, known: tuple[Evidence, ...], pin: Pin, other: Pin, rival: str) -> str:
     """Evidence that there is on a board, for who has pinned another: on the figure of this pin if that has any, and
     never on that of the other pin, which stands already.
     """
@@ -102,6 +106,9 @@ def _instead(play: Play, known: tuple[Evidence, ...], pin: Pin, other: Pin) -> s
         if best := evidence.best(board, trouble):
             title, span = figure_name(best.figure), best.span(board)
             return f" What does show it: {title}, {span}. {evidence.told(trouble)}"
+    if any(evidence.figure == other.figure and evidence.best(board, trouble) for evidence in known):
+        better = "name a rival that another figure rules out" if rival else "pin it here, and another for a rival"
+        return f" Only {figure_name(other.figure)} shows it, which is your other pin and counts once: {better}."
     return " No other figure of this board shows it either."
 
 

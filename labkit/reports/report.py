@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from labkit.chromium import find_chromium, printed
 from labkit.errors import ReportError
 from labkit.export import OfflineExporter
 from labkit.reports.sections import Findings, plain, sections
@@ -20,6 +22,10 @@ from labkit.words import plural
 from labkit.writing import write_atomically
 
 FORMS = (".html", ".ipynb", ".pdf")
+NO_PDF = (
+    "A PDF is printed by a Chromium or Chrome, and there is none here that starts: write .html and print it from a "
+    "browser, or name one in CHROME."
+)
 
 
 def write_report(
@@ -48,6 +54,8 @@ def write_report(
         raise ReportError(f"{out.name} has no form that a report is written in: end its name in {', '.join(FORMS)}.")
     if not out.parent.is_dir():
         raise ReportError(f"{out} lies in a folder that there is not: make {out.parent} first.")
+    if out.suffix.lower() == ".pdf" and find_chromium() is None and find_spec("playwright") is None:
+        raise ReportError(NO_PDF)
     found = findings(configuration, share, most_cards, own_work, progress)
     data = rendered(notebook(found), out.suffix.lower(), f"What {found.trace.name} needs")
     try:
@@ -107,7 +115,7 @@ def rendered(node: Any, form: str, title: str) -> bytes:
     """The bytes of a report in one of `FORMS`.
 
     Raises:
-        ReportError: a PDF, where nbconvert finds no Chromium of playwright's.
+        ReportError: a PDF, where neither this machine has a Chromium nor nbconvert finds playwright's.
     """
     if form == ".ipynb":
         return nbformat.writes(node).encode()
@@ -117,12 +125,12 @@ def rendered(node: Any, form: str, title: str) -> bytes:
 
 
 def _pdf(page: str) -> bytes:
+    chromium = find_chromium()
+    if chromium is not None and (data := printed(page, chromium)) is not None:
+        return data
     from nbconvert.exporters import WebPDFExporter
 
     try:
         return bytes(WebPDFExporter().run_playwright(page))
     except Exception:  # playwright, its browser, or a library of the system is missing: each with errors of its own
-        raise ReportError(
-            "A PDF is made by nbconvert with playwright and its Chromium, which are not here or do not start: write "
-            ".html and print it from a browser, or run `playwright install chromium`."
-        ) from None
+        raise ReportError(NO_PDF) from None

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from labkit import theme
 from labkit.errors import SimulationError
 from labkit.observe.series import Series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_series(series: Series, path: Path) -> None:
@@ -15,16 +21,22 @@ def draw_series(series: Series, path: Path) -> None:
     Raises:
         SimulationError: no window, or a form that matplotlib does not write.
     """
+    if not len(series):
+        raise SimulationError("There is no window to draw: simulate more than no time.")
+    figure = drawn(series)
+    if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+        raise SimulationError(f"{path.name} has no form that can be drawn: end its name in .png, .svg or .pdf.")
+    figure.savefig(path)
+
+
+def drawn(series: Series) -> Figure:
+    """The figure of a series that has a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if not len(series):
-        raise SimulationError("There is no window to draw: simulate more than no time.")
     theme.use_mpl()
     figure = Figure(figsize=(9, 9), layout="constrained")
-    forms = FigureCanvasAgg(figure).get_supported_filetypes()
-    if path.suffix[1:].lower() not in forms:
-        raise SimulationError(f"{path.name} has no form that can be drawn: end its name in .png, .svg or .pdf.")
+    FigureCanvasAgg(figure)
     at = series.end_s
     speed, evictions, memory, waiting = figure.subplots(4, sharex=True)
     speed.set_title(series.source)
@@ -34,6 +46,8 @@ def draw_series(series: Series, path: Path) -> None:
     evictions.set_ylabel("a second")
     for name, style in (("evicted", "-"), ("regretted", "--"), ("preempted", ":")):
         evictions.plot(at, series[name], style, label={"regretted": "evicted, wanted again"}.get(name, name))
+    if not any(np.nan_to_num(series[name]).any() for name in ("evicted", "regretted", "preempted")):
+        evictions.set_ylim(0, 1)
     memory.set_ylabel("share of blocks")
     memory.set_ylim(0, 1)
     looks = {"held": theme.LIGHT["held"], "cached": theme.LIGHT["cached"], "free": theme.LIGHT["free"]}
@@ -43,6 +57,7 @@ def draw_series(series: Series, path: Path) -> None:
     for name, style in (("running", "-"), ("waiting", "--"), ("waiting_for_memory", ":")):
         waiting.plot(at, series[name], style, label=name.replace("_", " "))
     for axes in (speed, evictions, memory, waiting):
-        axes.legend(loc="upper left", ncols=3, frameon=True, framealpha=0.9, facecolor=theme.LIGHT["bg"])
+        # Above its panel: inside it would lie on the curves.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.2)
         axes.margins(x=0)
-    figure.savefig(path)
+    return figure

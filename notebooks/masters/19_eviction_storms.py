@@ -237,8 +237,7 @@ for name, alarm in others.items():
 # Over-saturation is about load. It accuses servers to which more people come, served or not, and it misses storms for
 # which no larger crowd is needed. Evictions miss a server that caches nothing, and accuse every cache that is full.
 # Preemptions miss documents that come round and round, for which nobody has to be preempted. The rules of the board
-# accuse nobody, and they are slow: what has to be wanted again for a minute is over before they speak, where the storm
-# is.
+# accuse nobody, and they are slow: regret has to last for a minute before they speak, and some storms are over by then.
 
 # %% [markdown] id="about-thrash-alert"
 # ### Exercise: `thrash_alert` (12 minutes, difficulty 4, importance 5)
@@ -382,10 +381,12 @@ ops = [
 # ## Ten servers
 #
 # Now without labels. Ten drills in an order of your own, and no two alike in a row: somebody's headline, two minutes of
-# a board, and neither code nor configuration. Pin what convicts and what rules a rival out, before you see any options;
-# choose the next look and say what each outcome would mean; name the cause; change something, or nothing, and say what
-# it costs. Your change is tried on crowds that you have not seen. Some of these servers are healthy, and some boards
-# acquit the cache: for a healthy server, pin what acquits it. A pin takes 3 windows at least, and half the board at most.
+# a board, and neither code nor configuration. Pin what convicts on one figure, and on another what rules a rival out,
+# before you see any options; choose the next look and say what each outcome would mean; name the cause; change
+# something, or nothing, and say what it costs. Your change is tried on crowds that you have not seen. Some of these
+# servers are healthy, and some boards acquit the cache: for a healthy server, pin what acquits it of what its headline
+# suspects.
+# A pin takes 3 windows at least, and half the board at most.
 #
 # A pin is judged in those of its windows in which the trouble of the headline is, and what you are told afterwards is
 # what was computed: the value there, and the line. A figure that tells two causes apart on one server does so on all;

@@ -461,7 +461,8 @@ for name, it in (("in milliseconds", theirs), ("as seconds", wrong)):
 # is refused, write `OWN_COLUMNS` by hand, `{"arrival": "...", "input": "...", "output": "..."}`; where the unit is, ask
 # whoever wrote the file. Without a path the cell takes the gateway's log once more. It looks for the number of cards and
 # for the memory, some seconds without a word, and writes a page that can be handed to a colleague:
-# `report.html`, beside this notebook.
+# `report.html`, beside this notebook. As `report.pdf` it is the same page, printed by the Chromium or Chrome of this
+# machine.
 
 # %% id="own-report"
 from labkit.reports.command import command_line
@@ -471,18 +472,19 @@ from labkit.simulate.configuration import Configuration
 OWN_FILE = None  # for example "requests.csv"
 OWN_UNIT = None  # "s", "ms", "us" or "ns", where the names do not say it
 OWN_COLUMNS = None  # by hand, where the map is refused
+OWN_PAGE = Path("report.html")  # or "report.pdf"
 own, columns, unit = OWN_FILE or str(log), OWN_COLUMNS, OWN_UNIT
 if columns is None:
     columns, unit = column_map(column_names(own), unit)
 mine = Configuration(own, columns=columns, unit=unit, blocks=1500, target=PROMISE)
-found = write_report(mine, Path("report.html"), share=WANTED)
+found = write_report(mine, OWN_PAGE, share=WANTED)
 for note in found.trace.notes:
     print(note)
 for tried in found.cards:
     print(f"cards: {tried.cards}, {tried.blocks:,} blocks each: {tried.share:.1%} served well")
 print(found.answer)
 print("\nIn a terminal, in this folder, the same is\n")
-print(command_line(mine, Path("report.html"), WANTED))
+print(command_line(mine, OWN_PAGE, WANTED))
 
 # %% [markdown] id="after-own-report"
 # The page needs neither kernel nor network. It says what the workload is, what it needs, what happens with less memory,

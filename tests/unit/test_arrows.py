@@ -46,6 +46,7 @@ RANK = {
 }
 
 LEAVES = {
+    "labkit.chromium": "the browser of this machine, started to print; the standard library alone",
     "labkit.errors": "named errors, importing nothing",
     "labkit.grading.definitions": "what of a cell's text is done again; words alone",
     "labkit.grading.progress": "what the learner has passed, in one file",

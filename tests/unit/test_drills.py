@@ -349,7 +349,26 @@ def test_a_miss_says_what_would_have_shown_it_in_seconds_and_on_a_figure_that_is
         assert "window 1" not in part.says and '"' not in part.says and "{" not in part.says
     storm = "room-for-the-answer"  # whose only figure that convicts stands already as what rules out
     stuck = told(storm, NAMED[storm], convicting=Pin("running", 12, 23), ruling_out=Pin("recomputed", 12, 23))[0]
-    assert stuck.points == 0 and stuck.says.endswith("No other figure of this board shows it either.")
+    seed = playable(DRILLS[name], 1)  # a board whose gaps are shorter than two of the largest steps
+    once = "shows it, which is your other pin and counts once:"
+    assert stuck.points == 0 and f"Only tokens computed again after a preemption {once} pin it here" in stuck.says
+    found = told(
+        name, seed, rival="long-prompt", convicting=Pin("computed", 12, 20), ruling_out=Pin("hit_rate", 12, 20)
+    )
+    assert found[0].points == 15 and found[1].points == 0
+    assert f"Only tokens computed {once} name a rival that another figure rules out." in found[1].says
+    none = told(storm, NAMED[storm], rival="first-chunk", ruling_out=Pin("running", 12, 23))[1]
+    assert none.points == 0 and none.says.endswith("No other figure of this board shows it either.")
+
+
+def test_what_does_not_acquit_a_healthy_server_is_not_told_as_an_illness() -> None:
+    rules, shelf = "house-rules", "a-full-shelf"
+    clears = told(rules, playable(DRILLS[rules], 0), convicting=Pin("regretted", 12, 22))[0]
+    assert clears.points == 0 and "does not acquit this server, because it acquits evictions alone" in clears.says
+    assert "What does show it: preemptions" in clears.says
+    for figure, why in (("ttft_p99", "users may be served in time"), ("evicted", "the headline asks about it")):
+        part = told(shelf, playable(DRILLS[shelf], 0), convicting=Pin(figure, 12, 22))[0]
+        assert part.points == 0 and why in part.says and "tell this cause" not in part.says
 
 
 @pytest.mark.parametrize("cause", CAUSES)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from labkit import cli
 from labkit.errors import LabkitError, ReportError, TraceFileError
 from labkit.grading.own_work import FIELDS, keep
+from labkit.reports import report
 from labkit.reports.command import OPTIONS, command_line
 from labkit.reports.report import findings, notebook, rendered, write_report
 from labkit.reports.sections import Findings, plain
@@ -117,7 +118,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_simulated(tmp_path: P
 
 
 def test_without_a_browser_a_pdf_is_refused_in_one_sentence(
-    found: Findings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    found: Findings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
 ) -> None:
     from nbconvert.exporters import WebPDFExporter
 
@@ -125,8 +126,21 @@ def test_without_a_browser_a_pdf_is_refused_in_one_sentence(
         raise RuntimeError("No suitable chromium executable found on the system.")
 
     monkeypatch.setattr(WebPDFExporter, "run_playwright", none)
-    with pytest.raises(ReportError, match=r"write \.html and print it"):
-        rendered(notebook(found), ".pdf", "t")
+    for path in ("", "/bin/false"):  # no Chromium, and one that does not start
+        monkeypatch.setattr(report, "find_chromium", lambda path=path: path or None)
+        with pytest.raises(ReportError, match=r"write \.html and print it"):
+            rendered(notebook(found), ".pdf", "t")
+    monkeypatch.setattr(report, "find_chromium", lambda: None)
+    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    monkeypatch.setattr(report, "findings", lambda *asked: pytest.fail("simulated before it was refused"))
+    with pytest.raises(ReportError, match=r"name one in CHROME"):
+        write_report(settings(file), tmp_path / "report.pdf")
+
+
+def test_a_pdf_is_printed_by_the_chromium_of_the_machine(found: Findings, chromium: str) -> None:
+    """The page of nbconvert, and no download of a browser: what lesson 20 says of a name that ends in .pdf."""
+    data = rendered(notebook(found), ".pdf", "t")
+    assert data.startswith(b"%PDF") and len(re.findall(rb"/Type /Page\b", data)) > 1
 
 
 def test_plain_text_stays_plain() -> None:

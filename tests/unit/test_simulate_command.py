@@ -7,8 +7,10 @@ import json
 import pytest
 
 from labkit import cli
+from labkit.observe.series import Series
 from labkit.simulate.clock import simulate
 from labkit.simulate.configuration import DRAWN
+from labkit.simulate.series_picture import drawn
 
 KEYS = (
     "requests finished refused unfinished seconds_simulated requests_per_second tokens_per_second "
@@ -95,6 +97,17 @@ def test_the_plot_is_a_picture(labkit, tmp_path):
     file = tmp_path / "run.png"
     assert labkit("simulate", "chats", "--requests", "60", "--plot", str(file))[0] == 0
     assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 20_000
+
+
+def test_no_legend_lies_on_a_curve_and_where_nothing_happened_no_axis_begins_below_0():
+    series = Series("a quiet server")
+    for at in range(1, 9):
+        series.add(end_s=float(at), seconds=1.0, computed=9000.0 - at, evicted=0.0, held=0.9, running=8.0)
+    figure = drawn(series)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
+    assert figure.axes[1].get_ylim() == (0, 1)
 
 
 @pytest.mark.parametrize(

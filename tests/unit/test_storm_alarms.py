@@ -233,6 +233,7 @@ def test_the_table_says_what_the_tables_of_servers_say() -> None:
     assert len(flags) == len(metrics) == 2 + len(SYMPTOMS)
     assert {line.count("|") for line in flags} == {5} and {line.count("|") for line in metrics} == {4}
     assert "| evicted and wanted again | prefixes that are in use do not fit | `--gpu-memory-utilization`" in flags[3]
+    assert all(lines[7].startswith("| requests waiting for memory |") for lines in (flags, metrics))  # read alone
     assert metrics[3].count("**absent**") == 2 and "KV events do" in metrics[3]
     assert all(kind in KINDS for kind in (*STORMS, *CALM))
 

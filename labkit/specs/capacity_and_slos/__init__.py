@@ -23,6 +23,12 @@ class Goodput(FunctionSpecification):
     examples = 600
     rules = rules_from(
         """
+        who-met-both-counts-once: Each request that met both targets counts, and counts once.
+            ? What is one request worth that had all of it in time, and what if the one before it had not?
+            [[0,0.125,0.5,9]] 4 1 0.25
+            [[0,1.5,8.5,5]] 4 2 2
+            [[0,0.125,0.5,9],[0,0.25,0.5,4]] 4 1 0.25
+            [[0,3,3.5,9],[0,0.5,1,9]] 4 2 0.5
         who-has-no-answer-is-not-served-well: A request that was refused, or is not at its end yet, is not served well.
             ? What stands in `first_s` and `end_s` of somebody who was turned away at the door?
             [[0,null,null,0]] 4 1 0.25
@@ -103,7 +109,8 @@ class Goodput(FunctionSpecification):
 
     def rule_for(self, requests: list[Any], seconds: float, ttft_s: float, tpot_s: float) -> str:
         """The rule that one request in it is about; where several are, the worst."""
-        return min((self._of(row, ttft_s, tpot_s) for row in requests), key=self.rank, default="by-the-second")
+        about = {self._of(row, ttft_s, tpot_s) for row in requests} - {"who-met-both-counts-once"}
+        return min(about, key=self.rank, default="who-met-both-counts-once" if requests else "by-the-second")
 
     def _of(self, row: list[Any], ttft_s: float, tpot_s: float) -> str:
         arrival, first, end, tokens = row
@@ -118,7 +125,7 @@ class Goodput(FunctionSpecification):
             return "the-first-is-none-of-them" if took <= due + tpot_s else "the-tokens-after-it-in-time"
         if tokens == 1:
             return "one-token-has-no-gap"
-        return "exactly-in-time-is-in-time" if waited == ttft_s or took == due else "by-the-second"
+        return "exactly-in-time-is-in-time" if waited == ttft_s or took == due else "who-met-both-counts-once"
 
     def _good(self, row: list[Any], ttft_s: float, tpot_s: float) -> bool:
         arrival, first, end, tokens = row
@@ -136,6 +143,14 @@ class Goodput(FunctionSpecification):
         wrong_unit = {good, good / max(1, len(requests)), good / max(1, len(served)), good * seconds}
         if any(abs(seen - value) < 1e-9 for value in wrong_unit) and good and seen != expected:
             return "by-the-second"
+        # Who stops at the first late one has counted those before it; where the next came late in the run, it may be
+        # the clock as well.
+        flags = [self._good(row, ttft_s, tpot_s) for row in requests]
+        before = flags.index(False) if False in flags else len(flags)
+        late = before < len(flags) and None not in requests[before]
+        begun = all(row[1] <= ttft_s for row, well in zip(requests, flags, strict=True) if well)
+        if late and begun and seen == before / seconds and before < good:
+            return "who-met-both-counts-once"
         if served and len(served) > 1:
             waited = sum(row[1] - row[0] for row in served) / len(served)
             took = sum(row[2] - row[1] for row in served) / max(1, sum(row[3] - 1 for row in served))
@@ -264,6 +279,7 @@ class ColumnMap(FunctionSpecification):
             ["timestamp","start_ms","prompt_tokens"] s
             ["start_ms","prompt_tokens","gen_len","completion_tokens"] null
             [] s
+            [] null
             ["when","how_much"] ms
         what-is-clear-is-answered: A file whose names say all that is needed is not refused.
             ?

@@ -34,7 +34,8 @@ class SearchReferee(Referee):
             f", but for {', '.join(map(str, but))}, measured the other way" if but else ""
         )
         label = f"capacity_search(enough, {most:,})"
-        seen = self.call("few-measurements", label, self.implementation, enough, most, raises=_Enough, keep=False)
+        due = "no-size-is-none" if (most < need) != (most in but) else "what-is-answered-was-enough"
+        seen = self.call(due, label, self.implementation, enough, most, raises=_Enough, keep=False)
         shown = ", ".join(f"{show(size)} {'yes' if answer else 'no'}" for size, answer in told[:12])
         shown = f"Measured: {shown or 'nothing'}{', ...' if len(told) > 12 else ''}."
         asked = [size for size, _ in told]
@@ -52,7 +53,10 @@ class SearchReferee(Referee):
             cause = f"{shown} After {plural(len(told), 'measurement')} it was still measuring, and was stopped."
             self.require("few-measurements", False, expected=Words("an answer"), cause=cause)
             raise StopSequence
-        if seen is None:
+        if seen is None and yes:
+            cause = f"{shown} {min(yes):,} is enough, and the answer is None: is a return missing?"
+            self.require("what-is-answered-was-enough", False, expected=Words("a size measured enough"), cause=cause)
+        elif seen is None:
             expected = Words("None" if most in no else "a size, or None after most was measured")
             cause = f"{shown} None says that {most:,} is not enough, and that was not measured."
             self.require("no-size-is-none", most in no, expected=expected, cause=cause)
@@ -64,7 +68,8 @@ class SearchReferee(Referee):
         largest = max(asked)
         cause = f"{shown} {largest:,} is twice what was needed, or more, and the largest sizes take longest to measure."
         self.require("doubles-from-one", bool(but) or seen is None or largest < doubled, cause=cause)
-        cause = f"{shown} A size was measured twice; what a measurement said can be kept."
+        twice = next((size for size in asked if asked.count(size) > 1), None)
+        cause = f"{shown} {show(twice)} was measured more than once; what a measurement said can be kept."
         self.require("each-size-once", len(set(asked)) == len(asked), cause=cause)
         ups = ((seen or most) - 1).bit_length()
         few = 2 * ups + 1 if seen is not None else ups + 1

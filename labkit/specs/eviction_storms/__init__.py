@@ -120,9 +120,11 @@ class RegretRate(FunctionSpecification):
         return "wanted-again-counts" if window_s == 1 else "by-the-second"
 
     def blame(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
-        """Counts that are right and not divided, or stand in other windows, are about that alone."""
+        """Counts that are right and divided by something else, or stand in other windows, are about that alone."""
         if len(seen) == len(expected) and any(expected):
-            if np.allclose(seen, np.array(expected) * args["window_s"]):
+            window_s, due = args["window_s"], np.array(expected)
+            whole = np.array_equal(seen, np.floor(due)) and (window_s % 1 or all(type(one) is int for one in seen))
+            if whole or any(np.allclose(seen, due * k) for k in (window_s, window_s / args["windows"], 1 / due.sum())):
                 return "by-the-second"
             if np.isclose(sum(seen), sum(expected)):
                 return "in-its-window"

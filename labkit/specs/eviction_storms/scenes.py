@@ -10,8 +10,9 @@ import numpy as np
 
 from labkit import engine
 from labkit.cache.geometry import MODELS
+from labkit.drills.evidence import figure_name
 from labkit.drills.world import BLOCK_SIZE, SECONDS, Run, Stream, World, run
-from labkit.observe.series import FIGURES, Series
+from labkit.observe.series import Series
 from labkit.observe.servers import SGLANG, VLLM, Server
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.scheduler import Scheduler
@@ -126,16 +127,16 @@ class Symptom(NamedTuple):
 
 
 SYMPTOMS = (
-    Symptom("evicted", "alone, nobody: a full cache evicts all day"),
+    Symptom("evicted", "alone, nothing: a full cache evicts all day"),
     Symptom(
         "regretted", "prefixes that are in use do not fit", "--gpu-memory-utilization, --kv-cache-dtype",
         "--mem-fraction-static, --radix-eviction-policy",
     ),
-    Symptom("preempted", "alone, nobody: ask what is computed again for it", "--watermark"),
+    Symptom("preempted", "alone, nothing: ask what is computed again for it", "--watermark"),
     Symptom(
         "recomputed", "those who run take each other's memory", "--watermark, --max-num-seqs"
     ),
-    Symptom("held", "rises without more who run: something does not let go; full and nothing else: nobody"),
+    Symptom("held", "rises without more who run: something does not let go; full alone: nothing"),
     Symptom("waiting_for_memory", "who waits for memory: more comes than fits", "--max-num-queued-reqs",
             "--max-queued-requests"),
     Symptom("hit_rate", "prompts no longer begin alike, or their beginnings went"),
@@ -154,7 +155,7 @@ def symptom_table(symptoms: Sequence[Symptom] = SYMPTOMS) -> str:
     flags += " to turn in vLLM | to turn in SGLang |\n" + "|:--" * 4 + "|"
     metrics += " vLLM | SGLang |\n" + "|:--" * 3 + "|"
     for it in symptoms:
-        title = FIGURES[it.figure].title
+        title = figure_name(it.figure)
         flags += f"\n| {title} | {it.means} | {_code(it.vllm)} | {_code(it.sglang)} |"
         metrics += f"\n| {title} |"
         for worth, metric, why in (told(kind, it.figure) for kind in (VLLM, SGLANG)):
