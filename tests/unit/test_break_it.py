@@ -29,6 +29,7 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
     ("06 break_two_requests", [*TWO, ("prompt", "A", 2)], "error", "there is already"),
     ("06 break_two_requests", [*TWO, ("fork", "A", "A")], "error", "there is already"),
     ("06 break_two_requests", [*TWO, ("release", "A"), ("append", "A", 1)], "error", "which there is not"),
+    ("06 break_two_requests", [*TWO, ("fork", "C", "A")], "error", "and A there is: the parent comes first"),
     ("06 break_two_requests", [*TWO[:1], ("write", "A", 2)], "error",
      "there are: BlockPool, prompt, fork, append, release"),
     ("06 break_two_requests", "all of them", "error", "list of tuples"),

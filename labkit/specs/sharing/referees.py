@@ -332,6 +332,8 @@ class SharingReferee(ClassReferee):
                 f"is about {seq}, and there was no room for {seq} when it began, so there is no such sequence: take a "
                 "larger pool, or fewer tokens."
             )
+        if op.name == "fork" and seq not in names and args[made] in names:
+            raise Illegal(f"forks {seq}, which there is not, and {args[made]} there is: the parent comes first.")
         if op.name != "prompt" and seq not in names:
             raise Illegal(f'is about {seq}, which there is not: begin it with ("prompt", "{seq}", 3).')
         if made and args[made] in names:
