@@ -17,6 +17,8 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
 
 
 @pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
+    ("04 break_two_piles", [("BlockPool", 4), ("alloc", 2)], "error", "there are: BlockPool, allocate, free."),
+    ("04 break_two_piles", [("BlockPool", 4), ("BlockPool", 4)], "error", "one pool only"),
     ("06 break_two_requests", [("prompt", "A", 3)], "error", 'begin with ("BlockPool", 4, 2)'),
     ("06 break_two_requests", [("BlockPool", 4, 2), ("BlockPool", 4, 2)], "error", "one pool only"),
     ("06 break_two_requests", [("BlockPool", 4, 0)], "error", "1 to 64"),

@@ -134,6 +134,17 @@ def test_a_name_that_is_not_there_is_told_with_the_one_that_was_meant(name: str)
     assert told.endswith(f" but never defined: {ending}"), told
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ops = [BlockPool(4)]", 'BlockPool is no name here: an operation begins with a text, in quotes, such as ("Bl'),
+        ('ops = [("BlockPool", 4) ("allocate", 4)]', "a comma may be missing between two tuples"),
+    ],
+)
+def test_a_list_of_operations_that_cannot_be_made_is_told_how_one_is_written(text: str, words: str) -> None:
+    assert words in runner.check("04", "break_two_piles", text).message
+
+
 def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "LIMITS", host.Limits(processor_seconds=3))
     verdict = check(

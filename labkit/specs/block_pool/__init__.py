@@ -302,6 +302,7 @@ class BreakTheTwoPiles(BreakIt):
     )
 
     renamed = {"BlockPool": "new"}
+    allowed = ("new", "allocate", "free")
     example = '("BlockPool", 2)'
 
 

@@ -168,6 +168,8 @@ class PoolReferee(ClassReferee):
             self.look(rule, "num_free", cause=cause)
 
     def resolve(self, op: Op, bend: bool = True) -> Op:
+        if op.name == "new" and not bend and hasattr(self, "held"):
+            raise Illegal("makes a second pool: have one pool only.")
         if "which" not in op.args:
             return op
         which, held = op.args["which"], len(self.held)
