@@ -48,14 +48,17 @@ def lines(text: str) -> list[list[str]]:
     """The items of an answer in lines: where lists stand in a list, a line for each of them."""
     items: list[tuple[str, int]] = []  # with how many brackets are open behind each
     depth = deepest = begin = at = 0
+    same_line = 10**6
     while at < len(text):
         if quoted := _QUOTED.match(text, at):
             at = quoted.end()
             continue
         sign = text[at]
         depth += (sign in _OPEN) - (sign in _CLOSE)
-        deepest = max(deepest, depth)
+        deepest = max(deepest, depth) if depth < same_line else deepest
         if sign == " " and at > begin and text[at - 1] != ":":
+            if depth == 0 and text[:1] in _OPEN:  # what follows is said of the answer, such as its type
+                depth = same_line
             items.append((text[begin:at], depth))
             begin = at + 1
         at += 1

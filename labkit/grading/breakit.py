@@ -86,7 +86,7 @@ class BreakIt(Specification):
         It is ("name", argument, ...) with the arguments in the order of the operation's declaration.
         """
         if not isinstance(item, list | tuple) or not item or not isinstance(item[0], str):
-            due = f'("{item}",), with its comma' if item in self.names_shown() else f"a tuple such as {self._example()}"
+            due = f'("{item}",), with its comma' if item in self.names_shown() else f"a tuple such as {self.shown()}"
             raise ValueError(f"{show(item)} is not an operation: write {due}.")
         name, values = self.renamed.get(item[0], item[0]), list(item[1:])
         if name not in (self.allowed or self.base.names()) or item[0] in self.renamed.values():
@@ -117,7 +117,8 @@ class BreakIt(Specification):
             return f'a letter such as "{kind[0]}"'
         return ""
 
-    def _example(self) -> str:
+    def shown(self) -> str:
+        """The first operation as a learner writes it."""
         first = self.shortest[0]
         return self.example or f"({', '.join(show(v) for v in (first.name, *first.args.values()))})"
 
@@ -159,7 +160,7 @@ class BreakIt(Specification):
             ValueError: an operation makes no sense where it stands; the sentence says why.
         """
         if "new" in (self.allowed or self.base.names()) and ops[0].name != "new":
-            raise ValueError(f"Let the list begin with {self._example()}.")
+            raise ValueError(f"Let the list begin with {self.shown()}.")
         right = Judge(self.base, self.right_one).run(ops, bend=False)
         wrong = Judge(self.base, Source(self.base, self.wrong_one(), f"<bug {self.exercise}>").namespace).run(ops)
         return right, wrong

@@ -51,6 +51,7 @@ class ClassReferee(Referee):
         label: str = "",
         right: tuple[Any, ...] | None = None,
         raises: tuple[type[Exception], ...] = (),
+        awaited: str = "an answer",
     ) -> bool:
         """Call a method of both; whether the learner's answer is the solution's. What the solution raises is due.
 
@@ -60,6 +61,7 @@ class ClassReferee(Referee):
             label: how the call is written, where not as `method(args)`.
             right: what the solution's is called with, where it goes by other names.
             raises: errors that are an answer like any other, of which `cause` speaks.
+            awaited: what is due, in words, where the call raised.
         """
         due: type[Exception] | None = None
         expected = None
@@ -72,13 +74,14 @@ class ClassReferee(Referee):
             due = type(error)
         label = label or f"{method}({', '.join(show(arg, 60) for arg in args)})"
         self.same_luck()
-        seen = self.call(rule, label, method, *args, on=self.mine, raises=raises or ((due,) if due else ()), due=due)
+        legal = raises or ((due,) if due else ())
+        seen = self.call(rule, label, method, *args, on=self.mine, raises=legal, due=due, awaited=awaited)
         if due is not None:
             said = _say(cause, seen, expected) or f"{due.__name__} is due here."
             if isinstance(seen, raises):
                 said = f"The call is refused, with {type(seen).__name__} where {due.__name__} is due."
-            awaited = Words(f"raises {due.__name__}")
-            return self.require(differs or rule, isinstance(seen, due), expected=awaited, cause=said)
+            raised = Words(f"raises {due.__name__}")
+            return self.require(differs or rule, isinstance(seen, due), expected=raised, cause=said)
         mismatch = compare(seen, expected)
         if mismatch is None:
             return True

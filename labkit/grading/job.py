@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from labkit import specs
+from labkit.grading.breakit import BreakIt
 from labkit.grading.display import error_text
 from labkit.grading.earlier_parts import to_blame
 from labkit.grading.judge import Judge, limit_message
@@ -200,7 +201,10 @@ def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, An
         return Verdict("", spec.exercise, "error", kind="syntax", message=syntax_message(error))
     except NameError as error:
         names = {"__labkit_notebook_names__": tuple(job.get("names", ()))}
-        return Verdict("", spec.exercise, "error", kind="undefined-name", message=describe_name_error(error, names))
+        told = describe_name_error(error, names)
+        if isinstance(spec, BreakIt):
+            told = f"{error.name} is no name here: an operation begins with a text, in quotes, such as {spec.shown()}."
+        return Verdict("", spec.exercise, "error", kind="undefined-name", message=told)
     except NotImplementedError:
         return Verdict(
             "",
@@ -212,6 +216,8 @@ def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, An
         )
     except BaseException as error:
         line = _last_line(error, filename(job["lesson"], spec.exercise))
+        if str(error) == "'tuple' object is not callable":
+            line += ": a comma may be missing between two tuples"
         return Verdict(
             "",
             spec.exercise,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
+import difflib
 import dis
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol
 
+from labkit import errors
 from labkit.grading.compare import compare
 from labkit.grading.display import Words, error_text, show, show_both
 from labkit.grading.language import Op
@@ -208,9 +213,8 @@ class Referee:
             value = getattr(on, name)
         except BaseException as error:
             if isinstance(error, AttributeError) and not _defines(on, name):
-                raise Unjudgeable(
-                    "missing-method", f"{type(on).__name__} has no {name}; the exercise asks for it."
-                ) from None
+                asked = f"{type(on).__name__} has no {name}; the exercise asks for it."
+                raise Unjudgeable("missing-method", asked + _not_begun(on)) from None
             self._raised(rule, f"Reading {name}", error, None, "an answer")
         if callable(value) and not isinstance(value, type):
             raise Unjudgeable(
@@ -382,7 +386,9 @@ class Referee:
                     cause += f" Your own class {due.__name__} is another one than the one imported for this cell."
             else:
                 cause += f" where {awaited} was due." if what == "The call" else "."
-                if isinstance(error, AttributeError) and self.below:
+                if isinstance(error, AttributeError) and (meant := _meant_of(error)):
+                    cause += f" Is {meant} meant?"
+                elif isinstance(error, AttributeError) and self.below:
                     cause += f" {self.below}"
             cause += "" if self.below else _put_below(error)
         self._fail(rule, kind, cause, step, expected=awaited if kind == "raised" else "an answer")
@@ -452,14 +458,28 @@ def _named(error: BaseException) -> str:
     return type(error).__name__ + (f": {text}" if text else "")
 
 
+def _meant_of(error: AttributeError) -> str:
+    """The attribute of an object of the text's own class that was most likely meant; "" where none is like it."""
+    if not _from_the_text(error) or not isinstance(error.name, str) or not hasattr(error.obj, "__dict__"):
+        return ""
+    defined = vars(type(error.obj))
+    used = {n for f in defined.values() if inspect.isfunction(f) for n in f.__code__.co_names}
+    own = [
+        n for n in {**vars(error.obj), **defined} if n in defined or n in used
+    ]  # what a class above keeps is not told
+    return next((f"self.{n}" for n in difflib.get_close_matches(error.name, own, 1, 0.8)), "")
+
+
+def _frames_of_the_text(error: BaseException) -> Iterator[FrameType]:
+    """The frames of the traceback that are in a text that is being judged, outermost first."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(("<exercise", "<bank", "<bug")):
+            yield frame
+
+
 def _from_the_text(error: BaseException) -> bool:
     """Whether the traceback passes through a text that is being judged."""
-    tb = error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code.co_filename.startswith(("<exercise", "<bank", "<bug")):
-            return True
-        tb = tb.tb_next
-    return False
+    return any(True for _ in _frames_of_the_text(error))
 
 
 def _raised_by_the_text(error: BaseException) -> bool:
@@ -507,6 +527,18 @@ def _put_below(error: BaseException) -> str:
     return ""
 
 
+def _not_begun(on: Any) -> str:
+    """What to say of an object whose class has an `__init__` of its own that does not call the one above it."""
+    own = vars(type(on)).get("__init__")
+    above = next((cls for cls in type(on).__mro__[1:] if "__init__" in vars(cls)), object)
+    if above is object or not inspect.isfunction(own) or "__init__" in own.__code__.co_names:
+        return ""
+    return (
+        f" {type(on).__name__}.__init__ does not call that of {above.__name__}, which may be what makes it: is "
+        "super().__init__(...) missing?"
+    )
+
+
 def _check_parameters(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], label: str
 ) -> None:
@@ -528,6 +560,8 @@ def describe_name_error(error: NameError, namespace: Mapping[str, Any]) -> str:
     """Say which name is missing and, where it lives in another cell, what to do about it."""
     name = getattr(error, "name", None) or error_text(error, 200).split("'")[1:2] or ["?"]
     name = name if isinstance(name, str) else name[0]
+    from labkit.engine import exported
+
     elsewhere = namespace.get("__labkit_notebook_names__", ())
     where = _line_of(error)
     if isinstance(error, UnboundLocalError):
@@ -542,4 +576,23 @@ def describe_name_error(error: NameError, namespace: Mapping[str, Any]) -> str:
             f"{name}{where} is defined in another cell. A check sees only this cell and what its prelude imports: "
             "move the definition into this cell."
         )
+    if where_from := "labkit.errors" if hasattr(errors, name) else "labkit.mine" if name in exported() else "":
+        return f"The name {name} is used{where} but never defined: from {where_from} import {name}, in this cell."
+    if meant := _meant(error, name):
+        return f"The name {name} is used{where} but never defined: is {meant} meant?"
     return f"The name {name} is used{where} but never defined: define or import it in this cell."
+
+
+def _meant(error: BaseException, name: str) -> str:
+    """What a name without a value was most likely to be: `self.` before it is missing, or it is misspelt; else ""."""
+    scopes = list(_frames_of_the_text(error))[::-1]
+    for frame in scopes:
+        on = frame.f_locals.get("self", MISSING)
+        if on is not MISSING and inspect.getattr_static(on, name, MISSING) is not MISSING:
+            return f"self.{name}"
+    known = [n for frame in scopes for n in frame.f_locals if not n.startswith("__")]
+    known += [n for frame in scopes[:1] for n in frame.f_globals if not n.startswith("_")]
+    if len(parts := {n for n in known if name in n.split("_")}) == 1:
+        return parts.pop()
+    known += [n for n in dir(builtins) if n.islower() and n not in ("copyright", "credits", "exit", "help", "license")]
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "")

@@ -10,7 +10,7 @@ import re
 import textwrap
 
 from labkit.grading.answers import core, side_by_side
-from labkit.grading.verdict import WORDS, Counterexample, Verdict
+from labkit.grading.verdict import WORDS, Counterexample, Verdict, folded
 
 WIDTH = 96
 PRINTED_LINES = 12
@@ -71,7 +71,7 @@ def trace_lines(trace: Counterexample) -> list[str]:
     number = max(len(str(s.n)) for s in trace.steps)
     label = min(max(len(s.label) for s in trace.steps), 48)
     lines = []
-    for step in trace.steps:
+    for step in folded(trace.steps):
         below: list[str] = []
         result = f"-> {step.seen}" if step.seen else ""
         if step.broken and step.expected is not None:

@@ -9,6 +9,7 @@ kept the check from its end; such a verdict is no attempt. `kind` says which sor
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 VerdictWord = Literal["pass", "fail", "error", "timeout", "missing", "machine"]
@@ -54,6 +55,17 @@ class Step:
     expected: str | None = None
     note: str = ""
     broken: bool = False
+
+
+def folded(steps: list[Step]) -> list[Step]:
+    """The steps as a report lists them: of more than four equal ones in a row the first, and how many follow."""
+    told: list[Step] = []
+    for _, group in groupby(steps, lambda s: (s.label, s.seen, s.note, s.broken)):
+        same = list(group)
+        if len(same) > 4:
+            same[1:] = [Step(same[-1].n, "observe", {}, f"... {len(same) - 1} times more")]
+        told += same
+    return told
 
 
 @dataclass

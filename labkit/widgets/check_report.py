@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import traitlets
 
 from labkit.grading.answers import Piece, lines, side_by_side
-from labkit.grading.verdict import WORDS
+from labkit.grading.verdict import WORDS, Step, folded
 from labkit.observe.events import EventLog
 from labkit.observe.trees import TreeLog
 from labkit.widgets import report_replay
@@ -134,7 +134,7 @@ def _as_dict(verdict: Any) -> dict[str, Any]:
 def _laid_out(example: dict[str, Any]) -> dict[str, Any]:
     """A counterexample, its broken line with both answers as the page draws them: lines of [text, differs]."""
     steps = []
-    for step in example["steps"]:
+    for step in map(asdict, folded([Step(**step) for step in example["steps"]])):
         if step["broken"]:
             due, seen = step["expected"], step["seen"] or "nothing"
             both = side_by_side(due, seen) if due is not None else ([], [[Piece(item) for item in lines(seen)[0]]])

@@ -7,7 +7,21 @@ import pytest
 from labkit.grading.answers import Piece, lines, side_by_side
 from labkit.grading.display import show
 from labkit.grading.report import trace_lines
-from labkit.grading.verdict import Counterexample, Step
+from labkit.grading.verdict import Counterexample, Step, folded
+
+
+def test_the_same_line_many_times_is_told_once() -> None:
+    labels = ["new", *["share"] * 260, "count", *["free"] * 4]
+    steps = [Step(n, "call", {}, label) for n, label in enumerate(labels, 1)]
+    told = [(step.n, step.label) for step in folded(steps)]
+    assert told == [
+        (1, "new"),
+        (2, "share"),
+        (261, "... 259 times more"),
+        (262, "count"),
+        *((n, "free") for n in range(263, 267)),
+    ]
+    assert len(trace_lines(Counterexample("", steps, 266))) == len(told)
 
 
 def marked(side: list[list[Piece]]) -> list[str]:
@@ -21,6 +35,8 @@ def marked(side: list[list[Piece]]) -> list[str]:
         ("[[1.0, 0.0], [0.2, 0.8]]", ["[[1.0, 0.0],", " [0.2, 0.8]]"]),
         ("[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]", ["[[[0, 1],", "  [2, 3]],", " [[4, 5],", "  [6, 7]]]"]),
         ("([7, 1], 3)", ["([7, 1],", " 3)"]),
+        ("[20, 21] (ndarray, int64, (2,))", ["[20, 21] (ndarray, int64, (2,))"]),
+        ("[[0, 1], [2, 3]] (ndarray, int64, (2, 2))", ["[[0, 1],", " [2, 3]] (ndarray, int64, (2, 2))"]),
         ("aa:4 [bb:41]", ["aa:4 [bb:41]"]),
         ("raises BlockError", ["raises BlockError"]),
         ("['a [b', 'c']", ["['a [b', 'c']"]),

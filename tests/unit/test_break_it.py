@@ -17,6 +17,8 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
 
 
 @pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
+    ("04 break_two_piles", [("BlockPool", 4), ("alloc", 2)], "error", "there are: BlockPool, allocate, free."),
+    ("04 break_two_piles", [("BlockPool", 4), ("BlockPool", 4)], "error", "one pool only"),
     ("06 break_two_requests", [("prompt", "A", 3)], "error", 'begin with ("BlockPool", 4, 2)'),
     ("06 break_two_requests", [("BlockPool", 4, 2), ("BlockPool", 4, 2)], "error", "one pool only"),
     ("06 break_two_requests", [("BlockPool", 4, 0)], "error", "1 to 64"),
@@ -29,6 +31,7 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
     ("06 break_two_requests", [*TWO, ("prompt", "A", 2)], "error", "there is already"),
     ("06 break_two_requests", [*TWO, ("fork", "A", "A")], "error", "there is already"),
     ("06 break_two_requests", [*TWO, ("release", "A"), ("append", "A", 1)], "error", "which there is not"),
+    ("06 break_two_requests", [*TWO, ("fork", "C", "A")], "error", "and A there is: the parent comes first"),
     ("06 break_two_requests", [*TWO[:1], ("write", "A", 2)], "error",
      "there are: BlockPool, prompt, fork, append, release"),
     ("06 break_two_requests", "all of them", "error", "list of tuples"),

@@ -35,3 +35,31 @@ def test_a_slot_that_was_due_says_in_which_logical_block_its_token_lies():
     message = told("05", "slot_of", "blocks[logical]", "blocks[logical + 2]")
     assert "raised IndexError" in message
     assert "position 37 lies in logical block 2, and a table of 3 blocks has entries 0 to 2." in message
+
+
+def test_who_raises_where_there_is_no_room_is_told_the_answer_that_is_due():
+    for lesson, name, *edit in (
+        ("04", "BlockPool", "            return None", "            raise RuntimeError"),
+        ("06", "RefCounts", "in blocks or []", "in blocks"),
+    ):
+        message = told(lesson, name, *edit)
+        assert message.startswith("The call raised ") and message.endswith(" where None was due."), message
+
+
+def test_what_is_no_number_is_told_as_such():
+    message = told("04", "BlockPool", "extend", "append")
+    assert message == "[] stands where the id of a block is due, which is a whole number."
+
+
+def test_an_init_that_leaves_out_the_one_above_is_told():
+    message = told("04", "CheckedPool", "super().__init__(num_blocks)", "self.size = num_blocks")
+    assert message.endswith(
+        "CheckedPool.__init__ does not call that of BlockPool, which may be what makes it: is "
+        "super().__init__(...) missing?"
+    ), message
+
+
+def test_a_misspelt_attribute_is_told_with_the_one_that_was_meant_and_not_with_what_the_pool_below_keeps():
+    assert "Is self._held meant?" in told("04", "CheckedPool", "not in self._held", "not in self._helt")
+    assert "Is self.pool meant?" in told("06", "RefCounts", "self.pool.allocate", "self.pools.allocate")
+    assert "meant" not in told("04", "CheckedPool", "not in self._held", "not in self._fre")

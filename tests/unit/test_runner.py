@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from labkit.grading import report, runner
+from labkit.grading.referee import describe_name_error
 from labkit.grading.verdict import Verdict
 from labkit.sandbox import host
 
@@ -106,6 +107,42 @@ def test_misbehaviour_has_a_verdict_of_its_own_kind(name: str) -> None:
     assert verdict.message.endswith((".", ")."))
     assert report.render(verdict)
     assert Verdict.from_dict(verdict.to_dict()) == verdict
+
+
+MEANT = {
+    "self is missing": ("class P:\n  def __init__(self): self.f = []\n  def g(self): return len(f)\nP().g()", "self.f"),
+    "in a comprehension": ("class P:\n  f = [1]\n  def g(self): return [f.pop() for _ in (1,)]\nP().g()", "self.f"),
+    "before a method": ("class P:\n  def g(self): return h()\n  def h(self): pass\nP().g()", "self.h"),
+    "half of a parameter": ("def f(num_tokens, size): return tokens\nf(1, 2)", "num_tokens"),
+    "misspelt": ("def f(blocks): return blokcs\nf([])", "blocks"),
+    "misspelt builtin": ("def f(x): return rnage(x)\nf(1)", "range"),
+    "its own name": ("class BlockError(Exception): pass\nraise BlocksError", "BlockError"),
+    "an error of the course": ("raise BlockError", "from labkit.errors import BlockError, in this cell."),
+    "an earlier part": ("slot_of([1], 0, 4)", "from labkit.mine import slot_of, in this cell."),
+    "nothing like it": ("def f(num_tokens, num_blocks): return num\nf(1, 2)", ""),
+    "another thing": ("def f(x): return helper(x)\nf(1)", ""),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_a_name_that_is_not_there_is_told_with_the_one_that_was_meant(name: str) -> None:
+    text, meant = MEANT[name]
+    with pytest.raises(NameError) as caught:
+        exec(compile(text, "<exercise 04/BlockPool>", "exec"), {})
+    told = describe_name_error(caught.value, {})
+    ending = meant if " " in meant else f"is {meant} meant?" if meant else "define or import it in this cell."
+    assert told.endswith(f" but never defined: {ending}"), told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ops = [BlockPool(4)]", 'BlockPool is no name here: an operation begins with a text, in quotes, such as ("Bl'),
+        ('ops = [("BlockPool", 4) ("allocate", 4)]', "a comma may be missing between two tuples"),
+    ],
+)
+def test_a_list_of_operations_that_cannot_be_made_is_told_how_one_is_written(text: str, words: str) -> None:
+    assert words in runner.check("04", "break_two_piles", text).message
 
 
 def test_a_loop_that_swallows_every_signal_is_ended_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,8 @@ class Pool(Specification):
             new 7; allocate 2; allocate 3; free 1; allocate 1; free 0 3; allocate 6; allocate 2; allocate 5; \
               num_free; allocate 2; free 5 2 0; allocate 4; allocate 3; free 0 1 2 3 4 5 6; allocate 7
         ids-of-this-pool: Every id is a whole number from 0 to num_blocks - 1.
-            ? Which number does the first block have, and which the last, in a pool of 4?
+            ? What stands in the list that allocate answers with: numbers? Which one does the first block of a pool \
+              of 4 have, and which the last?
             new 3; allocate 3
         counts-what-is-free: num_free is the number of blocks that nobody holds, num_blocks that of all.
             ? What does num_free say before anything was allocated, and after 2 of 5 were?
@@ -115,6 +116,7 @@ class Pool(Specification):
             new 4; allocate 4; free 1 2; allocate 2
             new 3; allocate 2; allocate 1; free 1 2; free 0; allocate 3
             new 300; allocate 300; free 0..299; allocate 300
+            new 257; allocate 8; allocate 16; allocate 32; allocate 64; allocate 128; free 0..247; allocate 256
         pools-are-separate: Two pools share nothing.
             ? Where is the list of free blocks made: once for each pool, or once for all?
             new 3; other_pool 3; allocate 3
@@ -300,6 +302,7 @@ class BreakTheTwoPiles(BreakIt):
     )
 
     renamed = {"BlockPool": "new"}
+    allowed = ("new", "allocate", "free")
     example = '("BlockPool", 2)'
 
 

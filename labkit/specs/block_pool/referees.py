@@ -43,7 +43,8 @@ class PoolReferee(ClassReferee):
         before = whole(self.read(unchanged, self.mine, "num_free")) if due is None else None
         letter = next((x for x in LETTERS if x not in self.owners.values()), "Z") if due is not None else ""
         with watch(self.log, State, letter) as call:
-            seen = self.call("all-or-nothing", f"allocate({n})", "allocate", n, on=self.mine)
+            awaited = "None" if due is None else "an answer"
+            seen = self.call("all-or-nothing", f"allocate({n})", "allocate", n, on=self.mine, awaited=awaited)
             # Of an answer with more ids than there are blocks the first will do: drawing a million takes a second.
             call.taken = block_ids(seen[: self.right.num_blocks + 1] if isinstance(seen, list) else seen)
             if seen is None:
@@ -79,6 +80,8 @@ class PoolReferee(ClassReferee):
         for block, id in zip(seen, ids := block_ids(seen), strict=True):
             if isinstance(block, bool) or not 0 <= id < size:
                 cause = f"{show(block)} is not the id of a block of this pool."
+                if whole(block) is None:
+                    cause = f"{show(block, 40)} stands where the id of a block is due, which is a whole number."
                 return "ids-of-this-pool", f"ids from 0 to {size - 1}", cause
         twice = [block for i, block in enumerate(ids) if block in self.held or block in ids[:i]]
         cause = f"Block {listed(twice[:1])} now has two owners, which will overwrite each other's keys and values."
@@ -165,6 +168,8 @@ class PoolReferee(ClassReferee):
             self.look(rule, "num_free", cause=cause)
 
     def resolve(self, op: Op, bend: bool = True) -> Op:
+        if op.name == "new" and not bend and hasattr(self, "held"):
+            raise Illegal("makes a second pool: have one pool only.")
         if "which" not in op.args:
             return op
         which, held = op.args["which"], len(self.held)

@@ -12,7 +12,7 @@ from labkit.cache.checks import whole_number
 from labkit.errors import BlockError, DoubleFreeError
 from labkit.grading.classes import ClassReferee
 from labkit.grading.compare import whole
-from labkit.grading.display import Words, show
+from labkit.grading.display import Words, error_text, show
 from labkit.grading.functions import FunctionReferee
 from labkit.grading.language import Op
 from labkit.grading.referee import Illegal, StopSequence
@@ -123,8 +123,8 @@ class TableReferee(ClassReferee):
         self._draw((before, tokens), tokens + n if due else tokens, None if due or error else missing)
         boolean = isinstance(answer, bool) or type(answer).__name__ == "bool_"
         if due:
-            ends = f"the call ends in {type(answer).__name__}" if error else "append refused"
-            cause = f"{_are(missing)} missing and {_are(free)} free, and {ends}."
+            ends = f"the call ends in {type(answer).__name__}: {error_text(answer, 120)}" if error else "append refused"
+            cause = f"{_are(missing)} missing and {_are(free)} free, and {ends.removesuffix('.')}."
             if not error and not boolean:
                 cause = "The answer is True or False: the scheduler asks whether there was room."
         else:

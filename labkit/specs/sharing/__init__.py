@@ -47,8 +47,10 @@ class Counts(Specification):
             new 4; allocate 3; drop 2 0 1; recycle 2 0; recycle 0; allocate 4
             new 3; allocate 3; free 2 0 1; allocate 3
             new 12; allocate 12; free 11 3 7 0 9 1
-        passes-on-what-the-pool-answers: allocate answers what the pool answers; sizes are the pool's own.
-            ? What do you hand to whoever called allocate, if there is room and if there is none?
+        passes-on-what-the-pool-answers: allocate alone takes blocks, and answers what the pool answers; sizes are \
+            the pool's own.
+            ? What do you hand to whoever called allocate, with room and without? Which method but that one takes \
+              blocks, and where does num_free come from?
             new 3; allocate 3; allocate 0; allocate 1
         counts-are-separate: Two objects that count over two pools share nothing.
             ? Where are the counts made: once for each object, or once for all?

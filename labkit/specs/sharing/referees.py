@@ -59,7 +59,7 @@ class CountsReferee(ClassReferee):
         if n > free:
             refused = "refused-means-unchanged"
             cause = f"Of the pool's blocks {_free(free)}; it refuses a request for {n}."
-            if self.both(refused, "allocate", n, differs=rule, cause=cause):
+            if self.both(refused, "allocate", n, differs=rule, cause=cause, awaited="None"):
                 self.note(f"right: {_free(free)}")
                 left = "The request was refused, and blocks left the pool all the same."
                 self.look(refused, "num_free", cause=left)
@@ -130,7 +130,7 @@ class CountsReferee(ClassReferee):
             lost, early = [b for b in due if b not in back], [b for b in back if b not in due]
             broken = "recycled-blocks-return" if lost or not early else "only-recycle-returns-blocks"
             self.observe(broken, "what the pool got back", back, due, self._why_back(lost, early))
-        self.look("recycled-blocks-return", "num_free", cause="num_free is the pool's own.")
+        self.look("passes-on-what-the-pool-answers", "num_free", cause=partial(self._why_free, method))
         self._check(rule if method == "share" else "counts-the-holders", cause, ids)
 
     def _why_named(self, seen: Any, due: list[int]) -> str:
@@ -143,6 +143,13 @@ class CountsReferee(ClassReferee):
             left = plural(self.right.count(wrong[0]), "other holder") if wrong[0] in self.out else "no holder"
             return f"Block {wrong[0]} is named, and {left} is left."
         return f"{_NOT_IN_ORDER}; it decides what is reused."
+
+    def _why_free(self, method: str, seen: Any, due: int) -> str:
+        """What is wrong with num_free where the pool got back what it should."""
+        has = self.pools[0].num_free
+        if has == whole(seen):
+            return f"{method} takes no block out of the pool, and {plural(due - has, 'block')} left it in this call."
+        return f"num_free is the pool's own, and of the pool's blocks {_free(has)}."
 
     def _why_back(self, lost: list[int], early: list[Any]) -> str:
         """What is wrong with the blocks that the pool got back."""
@@ -325,6 +332,8 @@ class SharingReferee(ClassReferee):
                 f"is about {seq}, and there was no room for {seq} when it began, so there is no such sequence: take a "
                 "larger pool, or fewer tokens."
             )
+        if op.name == "fork" and seq not in names and args[made] in names:
+            raise Illegal(f"forks {seq}, which there is not, and {args[made]} there is: the parent comes first.")
         if op.name != "prompt" and seq not in names:
             raise Illegal(f'is about {seq}, which there is not: begin it with ("prompt", "{seq}", 3).')
         if made and args[made] in names:
@@ -423,12 +432,13 @@ class AppendReferee(SharingReferee):
         sharing = self.who(before[-1], seq) if before else []
         copy, need = n > 0 and old % size > 0 and bool(sharing), blocks_needed(old + n, size)
         wanted = need - len(before) + copy
-        refused, room, only = "refused-means-unchanged", "room-for-every-token", "refuses-only-without-room"
-        rule, label = refused if wanted > free else room, f"append_cow({seq}, {n})"
+        room, only = "room-for-every-token", "refuses-only-without-room"
+        rule, awaited = (only, "None") if wanted > free else (room, "an answer")
         with self.drawn(seq) as call:
             if wanted > free:
                 call.refuse(wanted, free)
-            seen = self.call(rule, label, self.implementation, table, n, keep=False)
+            label = f"append_cow({seq}, {n})"
+            seen = self.call(rule, label, self.implementation, table, n, keep=False, awaited=awaited)
         blocks: list[Any] = [whole(b) for b in table.blocks]
         tokens = table.num_tokens
         needs = f"{plural(wanted, 'block')} {choose(wanted, 'is', 'are')} needed"
