@@ -12,6 +12,8 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 _OPEN, _CLOSE = "[({", "])}"
+CUT = "..."
+"""What stands for the middle of an answer that is too long (`display.shorten`)."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|<[^<>]*>""")
 
 
@@ -56,6 +58,9 @@ def lines(text: str) -> list[list[str]]:
         depth += (sign in _OPEN) - (sign in _CLOSE)
         deepest = max(deepest, depth)
         if sign == " " and at > begin and text[at - 1] != ":":
+            if text[begin:at] == CUT:  # how many brackets are open is known from the end
+                rest = _QUOTED.sub("", text[at:])
+                depth = sum(rest.count(b) for b in _CLOSE) - sum(rest.count(b) for b in _OPEN)
             items.append((text[begin:at], depth))
             begin = at + 1
         at += 1
@@ -65,7 +70,7 @@ def lines(text: str) -> list[list[str]]:
     found: list[list[str]] = []
     before = deepest  # how many brackets are open where a line begins; as many blanks stand there
     for item, behind in items:
-        if not found or (before < deepest and found[-1][-1].endswith(",")):
+        if not found or (before < deepest and found[-1][-1].endswith((",", CUT))):
             found.append([" " * (before if found else 0) + item])
         else:
             found[-1].append(item)

@@ -21,6 +21,8 @@ LINE, ROWS = 120, 320
 def show(value: Any, limit: int = LINE) -> str:
     """A value as the report writes it: repr, shortened, floats to six digits, tensors as nested lists."""
     try:
+        if isinstance(value, Words):
+            return shorten(str(value), max(limit, ROWS))
         if hasattr(value, "tolist") and hasattr(value, "shape"):
             shape = tuple(value.shape)
             if len(shape) and _size(shape) > 24:
@@ -39,6 +41,8 @@ def show_both(seen: Any, expected: Any) -> tuple[str, str]:
         return one, other
     try:
         kinds = [(a, b) for a, b in zip(_kind(seen), _kind(expected), strict=True) if a != b]
+        if type(seen) is not type(expected):
+            kinds = kinds[:1]  # what a list has no dtype and no shape of, nobody asks it for
         if kinds:
             return f"{one} ({', '.join(a for a, _ in kinds if a)})", f"{other} ({', '.join(b for _, b in kinds if b)})"
         places = list(_differences(seen, expected, ""))
