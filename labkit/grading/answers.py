@@ -16,6 +16,12 @@ CUT = "..."
 """What stands for the middle of an answer that is too long (`display.shorten`)."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|<[^<>]*>""")
 
+_KIND = re.compile(r"(?<=[])}]) \((?:[^()]|\([^()]*\))*\)$")
+"""What `display.show_both` puts behind an answer to tell its type, dtype and shape."""
+
+_RAISED = re.compile(r"[A-Za-z_]\w*(?:Error|Exception|Iteration|Interrupt|Exit): ")
+"""How an exception is shown, where no answer came back."""
+
 
 class Piece(NamedTuple):
     """An item of an answer with the brackets and the comma that it touches, and whether the other answer has another.
@@ -39,7 +45,7 @@ def side_by_side(expected: str, seen: str) -> tuple[list[Line], list[Line]]:
         marked = marks, marks
     else:
         marked = _marks(due, mine)
-    nothing_agrees = any(all(mark for row in side for mark in row) for side in marked)
+    nothing_agrees = bool(_RAISED.match(seen)) or any(all(mark for row in side for mark in row) for side in marked)
     if nothing_agrees:
         marked = [[False] * len(line) for line in due], [[False] * len(line) for line in mine]
     widths = _widths([*due, *mine]) if same_form and (len(due) > 1 or not nothing_agrees) else []
@@ -48,6 +54,9 @@ def side_by_side(expected: str, seen: str) -> tuple[list[Line], list[Line]]:
 
 def lines(text: str) -> list[list[str]]:
     """The items of an answer in lines: where lists stand in a list, a line for each of them."""
+    if kind := _KIND.search(text):
+        *rows, last = lines(text[: kind.start()])
+        return [*rows, [*last, kind[0].strip()]]
     items: list[tuple[str, int]] = []  # with how many brackets are open behind each
     depth = deepest = begin = at = 0
     while at < len(text):

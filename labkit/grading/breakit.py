@@ -142,7 +142,8 @@ class BreakIt(Specification):
 
     def why_it_stands(self, ops: list[Op]) -> str:
         """What to say of operations under which the wrong implementation keeps every rule."""
-        kept = f"The wrong implementation kept every rule through all {len(ops)} operations."
+        through = "its one operation" if len(ops) == 1 else f"all {len(ops)} operations"
+        kept = f"The wrong implementation kept every rule through {through}."
         return next((said for name, said in self.without.items() if name not in {op.name for op in ops}), kept)
 
     def near_miss(self, ops: list[Op]) -> str:

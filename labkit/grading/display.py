@@ -41,8 +41,6 @@ def show_both(seen: Any, expected: Any) -> tuple[str, str]:
         return one, other
     try:
         kinds = [(a, b) for a, b in zip(_kind(seen), _kind(expected), strict=True) if a != b]
-        if type(seen) is not type(expected):
-            kinds = kinds[:1]  # what a list has no dtype and no shape of, nobody asks it for
         if kinds:
             return f"{one} ({', '.join(a for a, _ in kinds if a)})", f"{other} ({', '.join(b for _, b in kinds if b)})"
         places = list(_differences(seen, expected, ""))
@@ -117,6 +115,8 @@ def _repr(value: Any) -> str:
         return repr(value)
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()  # 3, not np.int64(3)
+    if hasattr(value, "dtype") and hasattr(value, "tolist") and 0 < getattr(value, "numel", int)() <= 24:
+        return f"tensor({_repr(value.tolist())})"
     if isinstance(value, float):
         text = f"{value:.6g}"
         return text + ".0" if text.lstrip("-").isdigit() else text

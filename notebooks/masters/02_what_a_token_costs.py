@@ -176,6 +176,7 @@ text = "A library lends books, and somebody has to know where each of them is. "
 ids = lm.prompt_ids(text, chat=False)
 lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run is slower: not measured
 
+print(f"{lm.name}, one more token after")
 context = [64, 128, 256, 512]
 milliseconds = {"no cache": [], "with a cache": []}
 for n in context:
@@ -183,8 +184,7 @@ for n in context:
         answer = lm.generate(ids[:n], max_new_tokens=steps, cache=cache, stop=False)
         milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed step
     slow, fast = (times[-1] for times in milliseconds.values())
-    print(f"{lm.name}, one more token after {n:>3}: {slow:>7.1f} ms without a cache,"
-          f" {fast:>6.1f} with")
+    print(f"{n:>3} tokens{slow:>12.1f} ms without a cache{fast:>12.1f} ms with one")
 
 # %% id="real-time-figure" tags=["nbval-ignore-output"]
 from labkit.widgets.token_figures import step_times
@@ -304,7 +304,7 @@ save_point("02")
 # def decode_from_scratch(model, prompt, num_new):
 #     tokens = list(prompt)
 #     for _ in range(num_new):
-#         q, K, V = model.project(tokens, 0)                      # every token, every time
+#         q, K, V = model.project(tokens, 0)  # every token, every time
 #         tokens.append(model.next_token(attend_last(q[-1], K, V)))
 #     return tokens[len(prompt):]
 # ```
@@ -451,15 +451,17 @@ except GeometryError as error:
 #
 # ```python
 # class Gate:
-#     def __init__(self, num_blocks, full_layers, window_layers, window):
+#     def __init__(self, num_blocks, full_layers,
+#                  window_layers, window):
 #         ...
 #
-#     def accepts(self, tokens):                                   # at the door
+#     def accepts(self, tokens):  # at the door
+#         seen = min(tokens, self.window)
 #         full = self.full_layers * blocks_needed(tokens, 16)
-#         windowed = self.window_layers * blocks_needed(min(tokens, self.window), 16)
+#         windowed = self.window_layers * blocks_needed(seen, 16)
 #         return full + windowed <= self.num_blocks
 #
-#     def starts(self, tokens):                                    # on an empty cache
+#     def starts(self, tokens):  # on an empty cache
 #         layers = self.full_layers + self.window_layers
 #         return layers * blocks_needed(tokens, 16) <= self.num_blocks
 # ```
