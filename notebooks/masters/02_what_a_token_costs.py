@@ -176,7 +176,6 @@ text = "A library lends books, and somebody has to know where each of them is. "
 ids = lm.prompt_ids(text, chat=False)
 lm.generate(ids[:64], max_new_tokens=2, stop=False)  # the first run is slower: not measured
 
-print(f"{lm.name}, one more token after")
 context = [64, 128, 256, 512]
 milliseconds = {"no cache": [], "with a cache": []}
 for n in context:
@@ -184,7 +183,8 @@ for n in context:
         answer = lm.generate(ids[:n], max_new_tokens=steps, cache=cache, stop=False)
         milliseconds[kind].append(1000 * min(answer.step_s))  # the least disturbed step
     slow, fast = (times[-1] for times in milliseconds.values())
-    print(f"{n:>3} tokens{slow:>12.1f} ms without a cache{fast:>12.1f} ms with one")
+    print(f"{lm.name}, one more token after {n:>3}: {slow:>7.1f} ms without a cache,"
+          f" {fast:>6.1f} with")
 
 # %% id="real-time-figure" tags=["nbval-ignore-output"]
 from labkit.widgets.token_figures import step_times
