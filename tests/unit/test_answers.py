@@ -89,3 +89,8 @@ def test_the_text_of_a_report_puts_long_answers_below_each_other() -> None:
     assert trace_lines(Counterexample("", [short], 1, whose="the wrong one")) == [
         "> 1  f()  expected 1, the wrong one 2"
     ]
+
+
+def test_the_words_of_an_exception_are_not_compared_with_those_of_an_answer() -> None:
+    for text in ("ValueError: max() arg is an empty sequence", "StopIteration: an answer"):
+        assert not any(marked(side) for side in side_by_side("an answer", text))

@@ -39,6 +39,7 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
     ("06 break_two_requests", [*NO_ROOM, ("fork", "B", "C")], "error", "no room for B when it began"),
     ("06 break_two_requests", [*NO_ROOM, ("release", "B")], "error", "no room for B when it began"),
     ("06 break_two_requests", [], "fail", "ops is empty"),
+    ("01 break_the_mask", [("feed", 5)], "fail", "through its one operation."),
     ("06 break_two_requests", [("BlockPool", 2, 2), ("prompt", "A", 1), ("append", "A", 9)], "fail",
      "Nothing is shared"),
     ("06 break_two_requests", [("BlockPool", 9, 2), ("prompt", "A", 1), ("fork", "A", "B"), ("append", "B", 2)],
