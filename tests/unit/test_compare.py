@@ -28,3 +28,9 @@ def test_a_pair_that_is_called_lacks_a_comma(called: object, hint: bool) -> None
     verdict = _top_level(lambda: called(("feed", 2)), specs.exercise("01", "break_the_mask").spec, job)  # type: ignore[operator]
     assert verdict is not None and verdict.kind == "raised-at-top-level"
     assert ("a comma is missing" in verdict.message) == hint
+
+
+def test_a_share_in_place_of_slots_is_told_by_its_kind() -> None:
+    right = {"used": 5, "reservation": 4, "internal": 7, "external": 0, "free": 0}
+    found = specs.exercise("03", "waste_by_kind").spec.compare({**right, "used": 0.3125}, right)
+    assert found is not None and found.sentence.startswith("The answer['used'] is a number (0.3125)")

@@ -306,7 +306,7 @@ class WasteByKind(FunctionSpecification):
     def compare(self, seen: Any, expected: Any) -> Mismatch | None:
         if isinstance(seen, Mapping) and set(seen) == set(self._order):
             for name in self._order:
-                mismatch = compare(seen[name], expected[name])
+                mismatch = compare({name: seen[name]}, {name: expected[name]})
                 if mismatch:
                     return mismatch
             return None
