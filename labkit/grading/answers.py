@@ -12,7 +12,15 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 _OPEN, _CLOSE = "[({", "])}"
+CUT = "..."
+"""What stands for the middle of an answer that is too long (`display.shorten`)."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|<[^<>]*>""")
+
+_KIND = re.compile(r"(?<=[])}]) \((?:[^()]|\([^()]*\))*\)$")
+"""What `display.show_both` puts behind an answer to tell its type, dtype and shape."""
+
+_RAISED = re.compile(r"[A-Za-z_]\w*(?:Error|Exception|Iteration|Interrupt|Exit): ")
+"""How an exception is shown, where no answer came back."""
 
 
 class Piece(NamedTuple):
@@ -37,7 +45,7 @@ def side_by_side(expected: str, seen: str) -> tuple[list[Line], list[Line]]:
         marked = marks, marks
     else:
         marked = _marks(due, mine)
-    nothing_agrees = any(all(mark for row in side for mark in row) for side in marked)
+    nothing_agrees = bool(_RAISED.match(seen)) or any(all(mark for row in side for mark in row) for side in marked)
     if nothing_agrees:
         marked = [[False] * len(line) for line in due], [[False] * len(line) for line in mine]
     widths = _widths([*due, *mine]) if same_form and (len(due) > 1 or not nothing_agrees) else []
@@ -46,19 +54,22 @@ def side_by_side(expected: str, seen: str) -> tuple[list[Line], list[Line]]:
 
 def lines(text: str) -> list[list[str]]:
     """The items of an answer in lines: where lists stand in a list, a line for each of them."""
+    if kind := _KIND.search(text):
+        *rows, last = lines(text[: kind.start()])
+        return [*rows, [*last, kind[0].strip()]]
     items: list[tuple[str, int]] = []  # with how many brackets are open behind each
     depth = deepest = begin = at = 0
-    same_line = 10**6
     while at < len(text):
         if quoted := _QUOTED.match(text, at):
             at = quoted.end()
             continue
         sign = text[at]
         depth += (sign in _OPEN) - (sign in _CLOSE)
-        deepest = max(deepest, depth) if depth < same_line else deepest
+        deepest = max(deepest, depth)
         if sign == " " and at > begin and text[at - 1] != ":":
-            if depth == 0 and text[:1] in _OPEN:  # what follows is said of the answer, such as its type
-                depth = same_line
+            if text[begin:at] == CUT:  # how many brackets are open is known from the end
+                rest = _QUOTED.sub("", text[at:])
+                depth = sum(rest.count(b) for b in _CLOSE) - sum(rest.count(b) for b in _OPEN)
             items.append((text[begin:at], depth))
             begin = at + 1
         at += 1
@@ -68,7 +79,7 @@ def lines(text: str) -> list[list[str]]:
     found: list[list[str]] = []
     before = deepest  # how many brackets are open where a line begins; as many blanks stand there
     for item, behind in items:
-        if not found or (before < deepest and found[-1][-1].endswith(",")):
+        if not found or (before < deepest and found[-1][-1].endswith((",", CUT))):
             found.append([" " * (before if found else 0) + item])
         else:
             found[-1].append(item)

@@ -6,7 +6,7 @@ The cell defines `ops`, a list of tuples: the name of an operation, then its arg
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -86,8 +86,7 @@ class BreakIt(Specification):
         It is ("name", argument, ...) with the arguments in the order of the operation's declaration.
         """
         if not isinstance(item, list | tuple) or not item or not isinstance(item[0], str):
-            due = f'("{item}",), with its comma' if item in self.names_shown() else f"a tuple such as {self.shown()}"
-            raise ValueError(f"{show(item)} is not an operation: write {due}.")
+            raise ValueError(f"{show(item)} is not an operation: write {self._tuple_for(item)}.")
         name, values = self.renamed.get(item[0], item[0]), list(item[1:])
         if name not in (self.allowed or self.base.names()) or item[0] in self.renamed.values():
             raise ValueError(f"{show(item[0])} is not an operation here; there are: {', '.join(self.names_shown())}.")
@@ -100,11 +99,16 @@ class BreakIt(Specification):
                 + f"; {show(item)} has {len(values)}."
             )
         args = dict(zip(parameters, (_plain(v, item) for v in values), strict=True))
-        for argument, value in args.items():
-            kind = self.words.get(argument, self.base.search.get(f"{name}.{argument}", self.base.search.get(argument)))
-            if due := self._another_kind(value, kind):
-                raise ValueError(f"{show(item)} has the argument {show(value, 20)}; {due} is due there.")
-        return Op(name, args)
+        for value, due in self._not_allowed(op := Op(name, args)):
+            raise ValueError(f"{show(item)} has the argument {show(value, 20)}; {due} is due there.")
+        return op
+
+    def _not_allowed(self, op: Op) -> Iterator[tuple[Any, str]]:
+        """The arguments that are not of their kind, each with what is due there."""
+        for argument, value in op.args.items():
+            kind = self.base.search.get(f"{op.name}.{argument}", self.base.search.get(argument))
+            if due := self._another_kind(value, self.words.get(argument, kind)):
+                yield value, due
 
     def _another_kind(self, value: Any, kind: Any) -> str:
         """What is due in place of a value that is not of its kind, as `words` or `search` tell it; "" for another."""
@@ -116,6 +120,16 @@ class BreakIt(Specification):
         elif isinstance(kind, str) and (not isinstance(value, str) or not value.isidentifier() or len(value) > 8):
             return f'a letter such as "{kind[0]}"'
         return ""
+
+    def _tuple_for(self, item: Any) -> str:
+        """What to write where a name stands alone: its tuple, with arguments that make sense if it takes any."""
+        name = self.renamed.get(item, item) if isinstance(item, str) else None
+        if item not in self.names_shown() or name is None:
+            return f"a tuple such as {self.shown()}"
+        if all(argument.optional for argument in self.base.declared(name).values()):
+            return f'("{item}",), with its comma'
+        known = next((op.args.values() for op in self.shortest if op.name == name), None)
+        return f"a tuple such as ({', '.join(map(show, (item, *known)))})" if known else "a tuple with its arguments"
 
     def shown(self) -> str:
         """The first operation as a learner writes it."""
@@ -129,13 +143,16 @@ class BreakIt(Specification):
 
     def why_it_stands(self, ops: list[Op]) -> str:
         """What to say of operations under which the wrong implementation keeps every rule."""
-        kept = f"The wrong implementation kept every rule through all {len(ops)} operations."
+        through = "its one operation" if len(ops) == 1 else f"all {len(ops)} operations"
+        kept = f"The wrong implementation kept every rule through {through}."
         return next((said for name, said in self.without.items() if name not in {op.name for op in ops}), kept)
 
     def near_miss(self, ops: list[Op]) -> str:
         """Whether one change of these operations convicts, and where; "" where none does."""
 
         def convicts(changed: list[Op]) -> bool:
+            if any(True for op in changed for _ in self._not_allowed(op)):
+                return False  # it would be refused, were it written
             try:
                 right, wrong = self.duel(changed)
             except Exception:  # operations that make no sense together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,14 +59,22 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
             return Mismatch(
                 "rule", f"The answer has the keys {sorted(map(str, seen))}; expected {sorted(map(str, expected))}."
             )
-        return next((m for k in expected if (m := compare(seen[k], expected[k], tolerance))), None)
+        return next((_at(repr(k), m) for k in expected if (m := compare(seen[k], expected[k], tolerance))), None)
     if isinstance(expected, list | tuple):
         if not isinstance(seen, list | tuple):
             return Mismatch("wrong-type", _type_sentence(seen, expected))
         if len(seen) != len(expected):
             return Mismatch("rule")
-        return next((m for a, b in zip(seen, expected, strict=True) if (m := compare(a, b, tolerance))), None)
+        pairs = enumerate(zip(seen, expected, strict=True))
+        return next((_at(str(i), m) for i, (a, b) in pairs if (m := compare(a, b, tolerance))), None)
     return None if seen == expected else Mismatch("rule")
+
+
+def _at(place: str, inner: Mismatch) -> Mismatch:
+    """What is said of an item of the answer: where it stands, as an index would say it."""
+    begins = re.match(r"The answer(\[| )", inner.sentence)
+    said = f"The answer[{place}]{inner.sentence[len('The answer') :]}" if begins else inner.sentence
+    return Mismatch(inner.kind, said.replace(": is a return missing?", "."))
 
 
 def _compare_tensors(seen: Any, expected: Any, tolerance: float) -> Mismatch | None:

@@ -21,6 +21,8 @@ LINE, ROWS = 120, 320
 def show(value: Any, limit: int = LINE) -> str:
     """A value as the report writes it: repr, shortened, floats to six digits, tensors as nested lists."""
     try:
+        if isinstance(value, Words):
+            return shorten(str(value), max(limit, ROWS))
         if hasattr(value, "tolist") and hasattr(value, "shape"):
             shape = tuple(value.shape)
             if len(shape) and _size(shape) > 24:
@@ -113,6 +115,8 @@ def _repr(value: Any) -> str:
         return repr(value)
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()  # 3, not np.int64(3)
+    if hasattr(value, "dtype") and hasattr(value, "tolist") and 0 < getattr(value, "numel", int)() <= 24:
+        return f"tensor({_repr(value.tolist())})"
     if isinstance(value, float):
         text = f"{value:.6g}"
         return text + ".0" if text.lstrip("-").isdigit() else text

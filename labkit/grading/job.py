@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -223,8 +224,15 @@ def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, An
             spec.exercise,
             "error",
             kind="raised-at-top-level",
-            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}.",
+            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}."
+            + (" Perhaps a comma is missing in front of a bracket." if _as_if_called(error) else ""),
         )
+
+
+def _as_if_called(error: BaseException) -> bool:
+    """Whether a pair, a list, a text or a number was called as a function, as `(1, 2) (3, 4)` does."""
+    said = re.fullmatch(r"'(tuple|list|str|int|float|dict)' object is not callable", error_text(error, 160))
+    return isinstance(error, TypeError) and said is not None
 
 
 def _last_line(error: BaseException, name: str) -> str:

@@ -19,7 +19,8 @@ start("00")
 
 # %% [markdown] id="how-to"
 # To run a cell, click into it and press **Shift + Enter**. Work from top to bottom. Nothing that you do here can break
-# anything: these notebooks are your own copies, and what you pass is kept outside of them.
+# anything: these notebooks are your own copies, and what you pass is kept outside of them. If the window is too narrow
+# for a line of code or a picture, **Ctrl + B** takes the list of files away, and brings it back.
 
 # %% [markdown] id="about-doctor"
 # ## Is everything here?
@@ -57,7 +58,8 @@ from labkit.widgets import PageTable
 
 model = load()
 log = EventLog(num_blocks=24, block_size=16)
-table = PageTable(log, live=True, title=f"{model.name}: three requests share 24 blocks")
+table = PageTable(log, live=True,
+                  title=f"{model.name}: three requests share 24 blocks")
 table
 
 # %% [markdown] id="watch"
@@ -65,7 +67,8 @@ table
 # read first. Then the three answers grow together, a token at a time, until each has 56 tokens and is cut off.
 
 # %% id="destination-live" tags=["nbval-ignore-output"]
-questions = ["Why is the sky blue?", "What do bees do all day?", "Tell me about Paris."]
+questions = ["Why is the sky blue?", "What do bees do all day?",
+             "Tell me about Paris."]
 answers = model.generate_many(questions, max_new_tokens=56, stop=False,
                               num_blocks=24, log=log, release=False)
 table.close_live()
@@ -113,7 +116,7 @@ PageTable(log, step=0, title="The same three answers, step by step",
 #
 # And this is the server of the first paragraph: a model of 8 billion parameters (Llama 3.1) on one small GPU (an L4),
 # simulated for two minutes in which three requests per second come. **Seats** are how many of them may run at once. With
-# 64 seats more come than it can serve, and a queue grows: *waiting*, in the second row.
+# 64 seats more come than it can serve, and a queue grows: *Waiting*, one of the small pictures.
 #
 # So let more of them in. Click the knob and press the right arrow until it says 128; the server is simulated again at
 # once. Nothing else on the board has to make sense yet. Compare the three large pictures: what users get, what is thrown
@@ -135,7 +138,8 @@ from labkit.simulate.storm import StormSettings, run_storm
 from labkit.widgets.storm_board import compared
 
 few, many = (run_storm(StormSettings(seats=seats)) for seats in (64, 128))
-print("From 64 seats to 128:", compared(few, many))
+print("From 64 seats to 128:")
+print(*compared(few, many).split(", "), sep="\n")
 
 # %% [markdown] id="map-about"
 # ## The map

@@ -304,7 +304,7 @@ save_point("02")
 # def decode_from_scratch(model, prompt, num_new):
 #     tokens = list(prompt)
 #     for _ in range(num_new):
-#         q, K, V = model.project(tokens, 0)                      # every token, every time
+#         q, K, V = model.project(tokens, 0)  # every token, every time
 #         tokens.append(model.next_token(attend_last(q[-1], K, V)))
 #     return tokens[len(prompt):]
 # ```
@@ -451,15 +451,17 @@ except GeometryError as error:
 #
 # ```python
 # class Gate:
-#     def __init__(self, num_blocks, full_layers, window_layers, window):
+#     def __init__(self, num_blocks, full_layers,
+#                  window_layers, window):
 #         ...
 #
-#     def accepts(self, tokens):                                   # at the door
+#     def accepts(self, tokens):  # at the door
+#         seen = min(tokens, self.window)
 #         full = self.full_layers * blocks_needed(tokens, 16)
-#         windowed = self.window_layers * blocks_needed(min(tokens, self.window), 16)
+#         windowed = self.window_layers * blocks_needed(seen, 16)
 #         return full + windowed <= self.num_blocks
 #
-#     def starts(self, tokens):                                    # on an empty cache
+#     def starts(self, tokens):  # on an empty cache
 #         layers = self.full_layers + self.window_layers
 #         return layers * blocks_needed(tokens, 16) <= self.num_blocks
 # ```

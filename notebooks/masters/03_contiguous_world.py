@@ -357,13 +357,13 @@ pictures.share_curve(trace, maxima, marked=(2_048, 4_096, 8_192))
 # %% id="curve-numbers"
 from labkit.simulate.replay import useful_share_over_time
 
-print("share of the reserved slots that hold a token:")
+print("share of the reserved slots that hold a token, longer requests counted as full:")
 for maximum in (2_048, 4_096, 8_192):
     at_end, over_life = useful_share(trace, maximum), useful_share_over_time(trace, maximum)
     longer = (trace.total_tokens > maximum).mean()
     print(
         f"  reserve {maximum:,}: {at_end:.0%} at the end, {over_life:.0%} over its life; "
-        f"{longer:.1%} are longer and count as full"
+        f"{longer:.1%} are longer"
     )
 
 orca_max = pictures.PAPER_SHARES[0]
@@ -425,9 +425,9 @@ pictures.by_kind(runs)
 # %% id="compare-numbers"
 for run in runs:
     print(
-        f"{run.name:>20}: {run.mean_running():5.1f} at once, "
-        f"mean wait {run.wait_s.mean():6.1f} s, "
-        f"done after {run.steps * 0.03:4.0f} s, {run.preemptions} sent back"
+        f"{run.name:>19}: {run.mean_running():4.1f} at once, "
+        f"mean wait {run.wait_s.mean():5.1f} s, "
+        f"done in {run.steps * 0.03:3.0f} s, {run.preemptions:>2} sent back"
     )
 
 share = runs[2].shares()

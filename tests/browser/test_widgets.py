@@ -550,3 +550,36 @@ def test_a_cached_block_of_a_replay_says_what_it_holds(page: Any, browse: Any, t
     blocks.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".lk-board-detail")).to_contain_text(re.compile("cached, reference 0 · content ab?"))
+
+
+LOW = {"width": 690, "height": 700}
+"""A notebook's column in a window of 1100 by 700, beside JupyterLab's list of files."""
+PANE = 579
+"""What such a window shows of a notebook at once, in pixels."""
+
+
+def test_what_is_looked_at_together_fits_on_a_low_screen(page: Any, browse: Any, tmp_path: Path) -> None:
+    from labkit.specs.contiguous_world.side_by_side import TWELVE, side_by_side, small_trace
+    from labkit.widgets import AttentionPlay, MemoryMap, Storm
+
+    page.set_viewport_size(LOW)
+    logs = side_by_side(small_trace(TWELVE, first_step=1), num_slots=64, max_tokens=16, block_size=4)
+    strips = MemoryMap(*logs.items(), step=9, title="One workload, four memories", subtitle="Who is let in?")
+    for widget, last in (
+        (strips, ".lk-memory-log"),
+        (AttentionPlay(), ".lka-say"),
+        (Storm(["seats"], title="A server"), ".lk-storm-big .lk-storm-panel:nth-child(3)"),
+    ):
+        browse.open_mounted(page, tmp_path, widget)
+        card, end = page.locator(".lk-card").first, page.locator(last)
+        expect(end).to_be_visible()
+        page.wait_for_timeout(300)  # what draws itself to the width of the page has done so
+        top, below = card.bounding_box(), end.bounding_box()
+        assert below["y"] + below["height"] - top["y"] <= PANE, type(widget).__name__
+
+
+def test_what_a_cell_prints_is_broken_between_words(show: Any, page: Any) -> None:
+    panel = show("from labkit.widgets import EngineMap\nEngineMap()", "print('preemptions ' * 60)")
+    printed = panel.locator(".jp-RenderedText pre")
+    expect(printed).to_contain_text("preemptions")
+    assert printed.evaluate("(node) => getComputedStyle(node).wordBreak") == "normal"

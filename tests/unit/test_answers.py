@@ -37,6 +37,10 @@ def marked(side: list[list[Piece]]) -> list[str]:
         ("([7, 1], 3)", ["([7, 1],", " 3)"]),
         ("[20, 21] (ndarray, int64, (2,))", ["[20, 21] (ndarray, int64, (2,))"]),
         ("[[0, 1], [2, 3]] (ndarray, int64, (2, 2))", ["[[0, 1],", " [2, 3]] (ndarray, int64, (2, 2))"]),
+        ("[0.5, 2.0] (Tensor, torch.float64, (2,))", ["[0.5, 2.0] (Tensor, torch.float64, (2,))"]),
+        ("[[1], [2]] (ndarray, int64, (2, 1))", ["[[1],", " [2]] (ndarray, int64, (2, 1))"]),
+        ("[[1, 2], [3, ... [5, 6]]", ["[[1, 2],", " [3, ...", " [5, 6]]"]),
+        ("[[1, 2], [3, ... 4], [5, 6]]", ["[[1, 2],", " [3, ... 4],", " [5, 6]]"]),
         ("aa:4 [bb:41]", ["aa:4 [bb:41]"]),
         ("raises BlockError", ["raises BlockError"]),
         ("['a [b', 'c']", ["['a [b', 'c']"]),
@@ -101,3 +105,8 @@ def test_the_text_of_a_report_puts_long_answers_below_each_other() -> None:
     assert trace_lines(Counterexample("", [short], 1, whose="the wrong one")) == [
         "> 1  f()  expected 1, the wrong one 2"
     ]
+
+
+def test_the_words_of_an_exception_are_not_compared_with_those_of_an_answer() -> None:
+    for text in ("ValueError: max() arg is an empty sequence", "StopIteration: an answer"):
+        assert not any(marked(side) for side in side_by_side("an answer", text))

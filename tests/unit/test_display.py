@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labkit.grading.display import Words, show_both
+from labkit.grading.display import LINE, Words, show, show_both
 
 
 class Loud:
@@ -48,3 +48,14 @@ def test_what_is_cut_out_of_a_long_value_is_told_by_its_place(seen: object, expe
 def test_words_and_objects_that_raise_are_left_as_they_read() -> None:
     assert show_both([1], Words("[1]")) == ("[1]", "[1]")
     assert show_both(Loud(), [1])[1] == "[1] (list)"
+
+
+def test_what_the_course_has_written_already_is_not_cut_again() -> None:
+    told = f"[{', '.join(['0.123456'] * 24)}]"
+    assert len(told) > LINE and show(Words(told)) == told
+
+
+def test_a_list_of_tensors_reads_like_one_of_lists() -> None:
+    torch = pytest.importorskip("torch")
+    rows = [torch.tensor([0.25, 1.0], dtype=torch.float64), torch.tensor([1 / 3, 2.0], dtype=torch.float64)]
+    assert show(rows) == "[tensor([0.25, 1.0]), tensor([0.333333, 2.0])]"

@@ -34,6 +34,7 @@ PLAIN = {
     "size mismatch": "In a product of matrix and vector the matrix must have as many columns as the vector has "
     "numbers.",
     "must match the size of tensor": "Two tensors are combined number by number, and their shapes do not fit.",
+    "only integers, slices": "An index is a float: / makes one, and // a whole number.",
     "except in dimension": "The matrices put below each other have different widths.",
 }
 """Pieces of torch's messages (2.13) and what each means here."""

@@ -59,6 +59,7 @@ class FirstFit(FunctionSpecification):
             [[40,8]] 5
             [[3,1],[9,2],[50,7]] 6
             [[7,4],[30,6],[60,9]] 5
+            [[4,3],[20,3],[40,9]] 5
             300*[4,1]+[1000,1] 280
             [[2,5],[20,9],[40,6]] 7
         none-when-nothing-fits: Where no hole is long enough the answer is None, however much is free in all.
@@ -305,7 +306,7 @@ class WasteByKind(FunctionSpecification):
     def compare(self, seen: Any, expected: Any) -> Mismatch | None:
         if isinstance(seen, Mapping) and set(seen) == set(self._order):
             for name in self._order:
-                mismatch = compare(seen[name], expected[name])
+                mismatch = compare({name: seen[name]}, {name: expected[name]})
                 if mismatch:
                     return mismatch
             return None

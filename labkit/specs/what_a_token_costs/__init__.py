@@ -17,6 +17,7 @@ from labkit.grading.functions import FunctionSpecification, answer_of, rows
 from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
+from labkit.specs.attention_by_hand.referees import TensorReferee
 from labkit.specs.what_a_token_costs.referees import DecodeReferee, GateReferee
 from labkit.words import choose, plural
 
@@ -143,6 +144,7 @@ class AttendLast(FunctionSpecification):
 
     exercise = "attend_last"
     prelude = "import math\n\nimport torch\nfrom torch import Tensor\n\nfrom labkit.mine import attend, scores"
+    referee = TensorReferee
     needs_torch = True
     examples = 50
     op_seconds = 2.0

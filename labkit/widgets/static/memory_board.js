@@ -12,6 +12,10 @@ const SAMPLES = 240;
 // Height of the share of memory over the steps in px: less where several strips stand below each other.
 const CHART_HIGH = 44;
 const CHART_LOW = 24;
+// On a low screen (px of the window) four strips, the bar above them and the sentence below must fit together.
+const LOW_SCREEN = 800;
+const CHART_LOWEST = 13;
+const LINE_LOWEST = 22;
 
 /** `data`: {title, subtitle, step, layouts: [{name, records, num_slots, block_size, names, slots, labels, wanted}]}. */
 function memoryBoard(root, data) {
@@ -94,18 +98,20 @@ function memoryBoard(root, data) {
 
   function layoutAll() {
     board.colors = colorsOf(root, BOARD_COLORS);
+    const squeezed = panels.length > 2 && window.innerHeight < LOW_SCREEN;
+    root.classList.toggle("lk-memory-low", squeezed);
     for (const p of panels) {
       const width = Math.max(120, p.root.clientWidth);
       const slots = Math.max(1, p.layout.num_slots);
       // Rows of memory, as many as give a slot a pixel and a half, within reason.
       p.lines = Math.max(1, Math.min(10, Math.ceil((slots * 1.5) / width)));
-      p.lineHeight = p.lines === 1 ? 30 : p.lines < 4 ? 24 : 17;
+      p.lineHeight = p.lines === 1 ? (squeezed ? LINE_LOWEST : 30) : p.lines < 4 ? 24 : 17;
       p.perLine = Math.ceil(slots / p.lines);
       p.width = width;
       p.strip.size(width, p.lines * (p.lineHeight + 4), family);
-      p.chartHigh = panels.length > 2 ? CHART_LOW : CHART_HIGH;
+      p.chartHigh = squeezed ? CHART_LOWEST : panels.length > 2 ? CHART_LOW : CHART_HIGH;
       // The words below the chart once, under the last: they are the same for all.
-      p.chartWords = p === panels[panels.length - 1];
+      p.chartWords = !squeezed && p === panels[panels.length - 1];
       p.chart.size(width, p.chartHigh + (p.chartWords ? 14 : 4), family);
       p.pattern = slotPatterns(p.strip.ctx);
       p.chartPattern = slotPatterns(p.chart.ctx);

@@ -67,7 +67,7 @@ function quizForms(quiz) {
       on: { input: () => { drafts[question.id] = node.value; } } });
     node.value = draft(question);
     node.disabled = state.done;
-    const text = question.type === "numeric" ? `Your number${question.unit ? `, in ${question.unit}` : ""}${question.within ? ` (within ${question.within} counts)` : ""}` : question.type === "predict" ? "The code shows" : "Your answer";
+    const text = question.type === "numeric" ? `Your number${question.unit ? `, in ${question.unit}` : ""}${question.within ? ` (${question.within} off still counts)` : ""}` : question.type === "predict" ? "The code shows" : "Your answer";
     const mine = (state.outcome?.feedback || []).filter((f) => question.type !== "short" && f.chosen);
     const others = (state.outcome?.feedback || []).filter((f) => question.type !== "short" && !f.chosen);
     return [
