@@ -39,20 +39,10 @@ print(f"{computed:,} computed, {optimistic.recomputed / computed:.0%} for a seco
 # often somebody gives memory up, how long F waits for its first token, and which run ends last.
 
 # %% id="play-widget"
-from labkit.specs.admission_control.scenes import few_requests, make
-from labkit.specs.continuous_batching.scenes import watched
+from labkit.specs.admission_control.scenes import three_gates
 from labkit.widgets import RequestTimeline
 
-ways = {
-    "is there a block?": {"full_sequence": False},
-    "is a quarter left?": {"watermark": 0.25},
-    "could all of us grow?": {"reserve_to_max": True},
-}
-runs = {}
-for name, knobs in ways.items():
-    small = make(16, 4, seats=8, token_budget=12, **knobs)
-    runs[name] = watched(small, few_requests())
-RequestTimeline(runs, title="Six requests, sixteen blocks",
+RequestTimeline(three_gates(), title="Six requests, sixteen blocks",
                 subtitle="The same requests; the gate asks another question.")
 
 # %% [markdown] id="idea"
@@ -107,6 +97,7 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
 # %% id="never-fits"
 from labkit.mine import can_ever_fit
 from labkit.scheduling.request import Request
+from labkit.specs.admission_control.scenes import make
 
 print("long:", can_ever_fit(150, 21, 20, 4), " short:", can_ever_fit(5, 3, 20, 4))
 for asked in (False, True):
