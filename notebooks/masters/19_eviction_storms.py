@@ -219,8 +219,8 @@ others = {
 }
 for name, alarm in others.items():
     it = score(alarm, names)
-    print(f"{name:31} {it.told:2} of {it.storms} storms told,",
-          f"{it.false} of {it.healthy} healthy servers accused")
+    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+          f"{it.false} of {it.healthy} healthy accused")
 
 # %% [markdown] id="after-p1"
 # (A board that lies between healthy and a storm is not counted.)
@@ -290,8 +290,8 @@ from labkit.observe.alerts import rule_of
 
 for name, alarm in {**others, "your alarm": thrash_alert}.items():
     it = score(alarm, names)
-    print(f"{name:31} {it.told:2} of {it.storms} storms told,",
-          f"{it.false} of {it.healthy} healthy servers accused")
+    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+          f"{it.false} of {it.healthy} healthy accused")
 StormBoard(
     board("crowding-22"), "Your alarm on a board",
     rules=[rule_of(thrash_alert, "yours", "Your alarm")],

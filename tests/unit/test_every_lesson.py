@@ -4,6 +4,7 @@ given away by what stands around it.
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -67,6 +68,18 @@ def test_at_most_eight_lines_of_code_stand_above_the_opening_picture(number: str
     above = list(found)[: list(found).index(picture)]
     symptom = ([], ["doctor"], ["symptom-numbers"], ["symptom-times"], ["symptom-numbers", "symptom-curves"])
     assert above[0] == "start" and above[1:] in symptom
+
+
+@pytest.mark.parametrize("number", [number for number in LESSONS if number > "10"])
+def test_no_table_is_wider_than_a_small_window(number: str) -> None:
+    """A window of 1100 pixels with its side bar shows 84 characters; a longer line breaks, and its columns are lost."""
+    notebook = json.loads(layout.files(specs.lesson(number).key).solved.read_text(encoding="utf-8"))
+    outputs = [(cell["id"], output) for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    printed = [(id, "".join(it["text"]).splitlines()) for id, it in outputs if it["output_type"] == "stream"]
+    alike = [(id, rows) for id, lines in printed for rows in zip(lines, lines[1:], lines[2:], strict=False)]
+    assert alike
+    tables = {id for id, rows in alike if min(map(len, rows)) > 84}
+    assert not tables
 
 
 @pytest.mark.parametrize(("number", "right"), CLAIMS.items())

@@ -83,6 +83,7 @@ def measured_picture(measured: dict[int, float], blocks: int, wanted: float) -> 
         axes.annotate(str(number), (blocks * size, share), (6, -11), textcoords="offset points", fontsize=8)
     axes.axhline(wanted, linestyle="--", linewidth=1, color=theme.sequence_color("C"))
     axes.set(xlabel="blocks", ylabel="share served well", ylim=(0, 1.05), xlim=(0, None))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_title("What was measured, in this order")
     said = ", ".join(f"{blocks * size:,} blocks {share:.1%}" for size, share in measured.items())
     return Picture(figure, f"Share served well by memory, in the order of the measurements: {said}.")

@@ -152,5 +152,6 @@ def two_curves(runs: dict[str, Simulation], window_s: float = 1.0) -> Picture:
             said.append(f"{name}, {what}: {sum(getattr(m, what) for m in run.moments) / run.seconds:,.0f} in the mean")
         axes.set(title=name, xlabel="seconds", ylim=(0, None), xlim=(0, max(it.seconds for it in runs.values())))
     figure.axes[0].set_ylabel("tokens per second")
+    figure.axes[0].yaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].legend(loc="upper right")
     return Picture(figure, f"Tokens a second over time. {'; '.join(said)}.")
