@@ -32,7 +32,7 @@ from labkit.engine import kv_cache_manager, prefix_cache
 from labkit.errors import LabkitError, PolicyError
 from labkit.observe.regret import Regret
 from labkit.simulate.hit_ratio import Requests
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 MakePolicy = Callable[[int], EvictionPolicy]
 """Makes a policy for a cache of so many blocks."""

@@ -25,7 +25,7 @@ from labkit.scheduling.scheduler import Scheduler
 from labkit.scheduling.step import Step
 from labkit.simulate.cost_model import CostModel
 from labkit.simulate.metrics import Metrics
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 
 @dataclass

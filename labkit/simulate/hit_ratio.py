@@ -54,7 +54,7 @@ from typing import Literal, Protocol
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
 from labkit.observe.regret import Regret
-from labkit.simulate.traces import MOONCAKE_BLOCK_TOKENS, Trace
+from labkit.simulate.trace import MOONCAKE_BLOCK_TOKENS, Trace
 
 Policy = Literal["lru", "random", "belady"]
 Requests = Sequence[Sequence[int]]

@@ -9,7 +9,7 @@ from labkit.cache.base import ContiguousAllocator
 from labkit.cache.contiguous import Hole, Reservation, Waste
 from labkit.errors import ReservationError
 from labkit.simulate.replay import ContiguousMemory, replay
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 
 @dataclass(frozen=True)

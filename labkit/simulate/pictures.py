@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from labkit import theme
 from labkit.simulate.moments import Refusal
 from labkit.simulate.replay import KINDS, Replay, useful_share, useful_share_over_time
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

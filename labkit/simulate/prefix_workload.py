@@ -33,7 +33,7 @@ import numpy as np
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
 from labkit.simulate.block_ids import BlockIds
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 T = TypeVar("T")
 Quantiles = tuple[tuple[float, float], ...]

@@ -20,7 +20,7 @@ from labkit.cache.checks import whole_number
 from labkit.cache.contiguous import Waste, waste_by_kind
 from labkit.engine import part
 from labkit.errors import ReservationError
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 KINDS = ("used", "reservation", "internal", "external", "free")
 """The kinds of slots, in the order in which figures stack them; see `labkit.cache.waste`."""

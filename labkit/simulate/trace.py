@@ -11,6 +11,7 @@ import numpy as np
 from labkit.errors import LabkitError
 from labkit.simulate.block_ids import BlockIds
 
+MOONCAKE_BLOCK_TOKENS = 512
 IDLE = 0.25
 """A part whose requests come at less than this share of the whole trace's rate says nothing of its load."""
 

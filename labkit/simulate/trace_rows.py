@@ -15,12 +15,11 @@ import numpy as np
 
 from labkit.errors import TraceFileError
 from labkit.simulate.block_ids import BlockIds
-from labkit.simulate.trace import Trace
+from labkit.simulate.trace import MOONCAKE_BLOCK_TOKENS, Trace
 from labkit.simulate.trace_batches import Batch
 from labkit.simulate.trace_files import trace_error
 from labkit.simulate.trace_formats import PER_SECOND, WORDS, Columns
 
-MOONCAKE_BLOCK_TOKENS = 512
 MAX_TOKENS = 2**31 - 1
 
 

@@ -23,12 +23,12 @@ from typing import Any
 
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
-from labkit.simulate.trace import Trace, mix
+from labkit.simulate.trace import MOONCAKE_BLOCK_TOKENS, Trace, mix
 from labkit.simulate.trace_batches import csv_batch
 from labkit.simulate.trace_documents import is_document, read_document, read_folder
 from labkit.simulate.trace_files import Chunk, beginning, chunks, lines, trace_error
 from labkit.simulate.trace_formats import columns_of
-from labkit.simulate.trace_rows import MAX_TOKENS, MOONCAKE_BLOCK_TOKENS, Rows, number_in
+from labkit.simulate.trace_rows import MAX_TOKENS, Rows, number_in
 
 __all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "column_names", "mix", "read_trace"]
 

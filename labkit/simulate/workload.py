@@ -15,7 +15,7 @@ import numpy as np
 
 from labkit.cache.checks import whole_number
 from labkit.errors import LabkitError
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 
 @dataclass(frozen=True)

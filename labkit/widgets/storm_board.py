@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import starmap
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ class StormBoard(LabWidget):
     Args:
         series: the windows. It may grow; `update()` shows what it has gained.
         title: what stands above.
-        knobs: what the page can turn, each with its value in `settings`.
+        knobs: what the page can turn, each as in `Knob`, with its value in `settings`.
         settings: by knob its value now.
         rerun: gives the series for the settings that the page has chosen.
         rules: of the alerts. panels: what is shown.
@@ -80,7 +81,7 @@ class StormBoard(LabWidget):
         series: Series,
         title: str = "Storm board",
         *,
-        knobs: Sequence[Knob] = (),
+        knobs: Sequence[tuple[str, str, tuple[Any, ...]]] = (),
         settings: Mapping[str, Any] | None = None,
         rerun: Rerun | None = None,
         rules: Sequence[Rule] = RULES,
@@ -90,7 +91,7 @@ class StormBoard(LabWidget):
             raise BoardError(f"{series!r:.60} is no Series: give the windows of a simulation, an engine or a server.")
         if knobs and rerun is None:
             raise BoardError("Knobs without `rerun` turn nothing: give the function that runs again with new settings.")
-        self._knobs = {knob.name: knob for knob in knobs}
+        self._knobs = {knob.name: knob for knob in starmap(Knob, knobs)}
         self._rerun, self._rules = rerun, rules
         self._columns = figures_of(panels)
         self._sent = 0
@@ -108,7 +109,7 @@ class StormBoard(LabWidget):
                     "words": isinstance(knob.values[0], str),
                     "values": [value_text(value) for value in knob.values],
                 }
-                for knob in knobs
+                for knob in self._knobs.values()
             ],
             settings=places,
             answer={"settings": places, "sentence": "", "problem": ""},

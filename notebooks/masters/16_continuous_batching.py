@@ -34,18 +34,11 @@ print(f"in batches of 8: {steps} steps; a seat gives somebody a token in {used:.
 # has a long prompt, does to the height of a step; and what is different about D in the third run.
 
 # %% id="play-widget"
-from labkit.specs.continuous_batching.scenes import few_requests, make, static_step, watched
+from labkit.specs.continuous_batching.scenes import three_ways
 from labkit.widgets import RequestTimeline
 
-deciders = {
-    "static batching": make(60, 4, static_step, seats=4, token_budget=40),
-    "continuous": make(60, 4, seats=4, token_budget=40),
-    "continuous, 8 tokens per step": make(60, 4, seats=4, token_budget=8),
-}
-RequestTimeline(
-    {name: watched(scheduler, few_requests()) for name, scheduler in deciders.items()},
-    title="Seven requests, four seats", subtitle="The same requests, decided in three ways.",
-)
+RequestTimeline(three_ways(), title="Seven requests, four seats",
+                subtitle="The same requests, decided in three ways.")
 
 # %% [markdown] id="idea"
 # ## A batch that changes at every step

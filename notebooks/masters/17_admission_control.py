@@ -39,20 +39,10 @@ print(f"{computed:,} computed, {optimistic.recomputed / computed:.0%} for a seco
 # often somebody gives memory up, how long F waits for its first token, and which run ends last.
 
 # %% id="play-widget"
-from labkit.specs.admission_control.scenes import few_requests, make
-from labkit.specs.continuous_batching.scenes import watched
+from labkit.specs.admission_control.scenes import three_gates
 from labkit.widgets import RequestTimeline
 
-ways = {
-    "is there a block?": {"full_sequence": False},
-    "is a quarter left?": {"watermark": 0.25},
-    "could all of us grow?": {"reserve_to_max": True},
-}
-runs = {}
-for name, knobs in ways.items():
-    small = make(16, 4, seats=8, token_budget=12, **knobs)
-    runs[name] = watched(small, few_requests())
-RequestTimeline(runs, title="Six requests, sixteen blocks",
+RequestTimeline(three_gates(), title="Six requests, sixteen blocks",
                 subtitle="The same requests; the gate asks another question.")
 
 # %% [markdown] id="idea"
@@ -107,6 +97,7 @@ def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_siz
 # %% id="never-fits"
 from labkit.mine import can_ever_fit
 from labkit.scheduling.request import Request
+from labkit.specs.admission_control.scenes import make
 
 print("long:", can_ever_fit(150, 21, 20, 4), " short:", can_ever_fit(5, 3, 20, 4))
 for asked in (False, True):
@@ -329,12 +320,12 @@ predict("17", "p1")
 runs = {"optimistic": optimistic}
 for name in ("watermark 0.02", "watermark 0.1", "reserve to max"):
     runs[name] = served(make(900, **GATES[name]), busy_minute(), cost)
-print(f"{'':15} preempted  tokens/s  TTFT p50 |  outside +    again + in memory = all of it")
+print(f"{'':14} preempted tokens/s TTFT p50 | outside + again + in memory =    all")
 for name, it in runs.items():
     waits = it.outside_s, it.again_s, it.inside_s
-    print(f"{name:15} {it.preemptions:9} {it.delivered_per_s:9,.0f}",
-          f"{it.run.percentile('ttft_s', 50):7.2f} s |",
-          f"{waits[0]:6.2f} s {waits[1]:8.2f} s {waits[2]:9.2f} s {sum(waits):9.2f} s")
+    print(f"{name:14} {it.preemptions:9} {it.delivered_per_s:8,.0f}",
+          f"{it.run.percentile('ttft_s', 50):6.2f} s |",
+          f"{waits[0]:5.2f} s {waits[1]:5.2f} s {waits[2]:9.2f} s {sum(waits):6.2f} s")
 
 # %% id="queue-picture"
 from labkit.specs.admission_control.scenes import queue_picture
@@ -515,13 +506,13 @@ predict("17", "verify")
 # waits. Here are those of the rush alone:
 
 # %% id="in-the-rush"
+print("up to second 36   tokens   blocks free of 900, in the mean, while somebody waited")
 for name, it in runs.items():
     rush = [moment for moment in it.run.moments if moment.at_s <= 36]
     queued = [moment for moment in rush if moment.waiting]
     time = sum(moment.seconds for moment in queued)
     free = sum(moment.seconds * moment.free for moment in queued) / time
-    print(f"{name:15} {sum(moment.delivered for moment in rush):6,} tokens by second 36;",
-          f"while somebody waited, {free:3.0f} of 900 blocks were free in the mean")
+    print(f"{name:15} {sum(moment.delivered for moment in rush):8,} {free:8.0f}")
 
 # %% [markdown] id="after-rush"
 # At 0.02 as many tokens come out as without a gate, so $N$ is what it was, and three columns share the same sum in

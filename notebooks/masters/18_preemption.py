@@ -47,21 +47,11 @@ two_curves({name: it.run for name, it in runs.items()})
 # is smaller: a freed block is found until somebody else has been given it.
 
 # %% id="play-widget"
-from labkit.specs.continuous_batching.scenes import watched
-from labkit.specs.preemption.scenes import few_requests, make
+from labkit.specs.preemption.scenes import four_servers
 from labkit.widgets import RequestTimeline
 
-servers = {
-    "enough memory": make(30, 4, token_budget=32),
-    "computed again": make(16, 4, token_budget=32),
-    "with a prefix cache": make(16, 4, token_budget=32, cache="hash"),
-    "swapped": make(16, 4, token_budget=32, preemption="swap", host_blocks=20),
-}
-seen = {name: watched(server, few_requests()) for name, server in servers.items()}
-RequestTimeline(
-    seen, title="Five requests, blocks of four tokens",
-    subtitle="30 blocks, and then 16: what becomes of those that have no room?",
-)
+RequestTimeline(four_servers(), title="Five requests, blocks of four tokens",
+                subtitle="30 blocks, and then 16: what becomes of those that have no room?")
 
 # %% [markdown] id="idea"
 # ## Why anybody is let in who may not fit

@@ -39,20 +39,11 @@ for figure, title in {
 # server of several.
 
 # %% id="play-widget"
+from labkit.specs.eviction_storms.scenes import KNOBS, OPENED, crowded
 from labkit.widgets import StormBoard
-from labkit.widgets.storm_board import Knob
 
-knobs = [
-    Knob("blocks", "Blocks", (1900, 2500, 3000, 4000)),
-    Knob("seats", "Seats", (12, 16, 24, 32, 64)),
-    Knob("watermark", "Watermark", (0.0, 0.02, 0.05, 0.1, 0.2)),
-    Knob("beginnings", "Beginnings", (10, 20, 40)),
-]
-opened = {"blocks": 1900, "seats": 64, "watermark": 0.0, "beginnings": 40}
-StormBoard(
-    crowded(**opened), "A server that has become popular", knobs=knobs, settings=opened,
-    rerun=lambda chosen: crowded(**chosen),
-)
+StormBoard(popular, "A server that has become popular", knobs=KNOBS, settings=OPENED,
+           rerun=lambda chosen: crowded(**chosen))
 
 # %% [markdown] id="idea"
 # ## What convicts
@@ -228,8 +219,8 @@ others = {
 }
 for name, alarm in others.items():
     it = score(alarm, names)
-    print(f"{name:31} {it.told:2} of {it.storms} storms told,",
-          f"{it.false} of {it.healthy} healthy servers accused")
+    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+          f"{it.false} of {it.healthy} healthy accused")
 
 # %% [markdown] id="after-p1"
 # (A board that lies between healthy and a storm is not counted.)
@@ -298,8 +289,8 @@ from labkit.observe.alerts import rule_of
 
 for name, alarm in {**others, "your alarm": thrash_alert}.items():
     it = score(alarm, names)
-    print(f"{name:31} {it.told:2} of {it.storms} storms told,",
-          f"{it.false} of {it.healthy} healthy servers accused")
+    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+          f"{it.false} of {it.healthy} healthy accused")
 StormBoard(
     board("crowding-22"), "Your alarm on a board",
     rules=[rule_of(thrash_alert, "yours", "Your alarm")],

@@ -35,15 +35,11 @@ for per_s in (4, 8, 16, 24):
 # with which nearly all are served well. How many sizes did you try, and would the same number do tomorrow?
 
 # %% id="play-widget"
-from labkit.specs.capacity_and_slos.scenes import on_a_board
+from labkit.specs.capacity_and_slos.scenes import KNOBS, OPENED, on_a_board
 from labkit.widgets import StormBoard
-from labkit.widgets.storm_board import Knob
 from labkit.widgets.storm_panels import PROMISE_PANELS
 
-begin = {"per_s": 8, "blocks": 3000}
-knobs = (Knob("per_s", "Requests per second", (4, 6, 8, 10, 12, 16, 20, 24)),
-         Knob("blocks", "Blocks", (1000, 2000, 3000, 4000, 5000, 6000, 8000, 12000)))
-StormBoard(on_a_board(begin), "The shop's server", knobs=knobs, settings=begin,
+StormBoard(on_a_board(OPENED), "The shop's server", knobs=KNOBS, settings=OPENED,
            rerun=on_a_board, panels=PROMISE_PANELS)
 
 # %% [markdown] id="idea"

@@ -166,6 +166,8 @@ def test_a_saved_play_stands_as_it_was_and_says_that_it_has_no_kernel(
         for width in (700, 420):
             page.set_viewport_size({"width": width, "height": 1000})
             assert board.evaluate("(node) => node.scrollWidth - node.clientWidth") <= 1
+            first, last = (board.get_by_label(end, exact=True).bounding_box() for end in ("From", "To"))
+            assert first["y"] == last["y"] and abs(first["width"] - last["width"]) < 2  # one window, one line
         browse.shoot(page, "drill-narrow", board)
         page.set_viewport_size({"width": 1280, "height": 1000})
     assert not page.page_errors and not page.console_errors

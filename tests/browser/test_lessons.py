@@ -256,6 +256,23 @@ def test_the_first_picture_is_seen_while_it_fills(lab: Any, page: Any, browse: A
     browse.assert_clean(page)
 
 
+@pytest.mark.parametrize("number", ["16", "17", "18", "19", "20"])
+def test_the_first_picture_is_seen_whole_below_its_code(lab: Any, page: Any, browse: Any, number: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 900})
+    lab.start_over()
+    browse.open_notebook(page, lab, lab.fresh_copy(specs.lesson(number).key))
+    if number == "19":
+        browse.run_cell(page, "symptom-numbers")
+    cell = browse.run_cell(page, "play-widget")
+    expect(cell.locator(".lk canvas").first).to_be_visible()
+    browse.shoot(page, f"lesson-{number}-picture")
+    high, port = page.evaluate(
+        """(cell) => [cell.getBoundingClientRect().height, cell.closest('.jp-WindowedPanel-outer').clientHeight]""",
+        cell.element_handle(),
+    )
+    assert high <= port, f"code and picture are {high:.0f} px high, and {port:.0f} are seen"
+
+
 def assert_on_screen(page: Any) -> None:
     """The first page table of the open notebook is seen whole, wherever the page has been left."""
     above, below = page.evaluate(

@@ -85,3 +85,30 @@ def test_many_requests_are_zoomed_and_moved_and_runs_are_changed(page: Any, brow
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 80, box["y"] + 5)
     expect(board.locator(".lk-timeline-sentence")).to_contain_text("Step 0, A:")
+
+
+def test_what_is_computed_again_is_hatched_however_narrow_its_cell(page: Any, browse: Any, tmp_path: Path) -> None:
+    """A number is left out where its plate would cover the hatch."""
+    seen = timeline(10, [("A", 6, 26), ("B", 9, 26)], token_budget=9)
+    board = open_widget(page, browse, tmp_path, RequestTimeline(seen))
+    again = [[int(cell["row"]), int(cell["step"])] for cell in seen.cells() if cell["again"]]
+    for width in (700, 900, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        rows = board.evaluate(
+            """(board, cells) => {
+                 const canvas = board.querySelector("canvas"), scale = canvas.width / canvas.clientWidth;
+                 const wide = Math.min(46, (canvas.clientWidth - 78) / board.dataset.steps);
+                 return cells.map(([row, step]) => {
+                   const long = Math.floor((wide - 2) * scale), at = Math.round((22 * row + 11) * scale);
+                   const from = Math.round((76 + step * wide) * scale);
+                   const data = canvas.getContext("2d").getImageData(from, at, long, 1).data;
+                   return Array.from({ length: long }, (_, i) => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
+                 });
+               }""",
+            again,
+        )
+        assert len(rows) > 1 and len(rows[0]) > 10
+        for pixels in rows:
+            for end in (pixels[:5], pixels[-5:]):
+                assert max(end) - min(end) > 120, (width, pixels)

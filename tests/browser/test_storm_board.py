@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from labkit.observe.series import Series, Worth
 from labkit.widgets import Storm, StormBoard
+from labkit.widgets.storm_panels import PANELS, PROMISE_PANELS
 
 INK = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -177,3 +178,22 @@ def test_a_knob_runs_again_and_rows_come_while_it_shows(lab: Any, page: Any, bro
         assert storm.locator("canvas").first.evaluate(INK) > 4
     browse.set_theme(page, dark=False)
     browse.assert_clean(page)
+
+
+@pytest.mark.parametrize("width", [1040, 740])
+def test_what_users_get_and_what_it_costs_stand_in_one_row(page: Any, browse: Any, tmp_path: Path, width: int) -> None:
+    """As wide as the notebook in a window of 1400 and of 1100 pixels: nothing is cut, and no place is empty."""
+    page.set_viewport_size({"width": width, "height": 900})
+    for shown, big in ((PANELS, 3), (PROMISE_PANELS, 2)):
+        board = open_board(page, browse, tmp_path, StormBoard(a_server(), panels=shown))
+        panels = board.locator(".lk-storm-big .lk-storm-panel")
+        expect(panels).to_have_count(big)
+        boxes = [panel.bounding_box() for panel in panels.all()]
+        assert len({box["y"] for box in boxes}) == 1
+        assert sum(box["width"] for box in boxes) > 0.9 * board.bounding_box()["width"]
+        cut = board.evaluate(
+            """(board) => [...board.querySelectorAll(".lk-storm-head, .lk-storm-legend, .lk-storm-entry")]
+                 .filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.textContent)"""
+        )
+        assert cut == []
+    browse.shoot(page, f"storm-{width}", board)

@@ -14,7 +14,6 @@ from labkit.scheduling.request import Request
 from labkit.simulate.cost_model import CARDS, cost_model
 from labkit.simulate.recordings import recording
 from labkit.specs.admission_control import scenes
-from labkit.specs.continuous_batching.scenes import watched
 
 COST = cost_model(CARDS["H100"], MODELS["Llama-3.1-8B"])
 
@@ -69,10 +68,7 @@ def test_the_speed_of_the_queue_is_that_of_the_time_in_which_anybody_waited():
 
 
 def test_the_small_runs_of_the_first_widget_differ_as_the_text_says():
-    ways: tuple[dict[str, object], ...] = ({"full_sequence": False}, {"watermark": 0.25}, {"reserve_to_max": True})
-    runs = [
-        watched(scenes.make(16, 4, seats=8, token_budget=12, **knobs), scenes.few_requests()).rows() for knobs in ways
-    ]
+    runs = [timeline.rows() for timeline in scenes.three_gates().values()]
     gave = [sum(row["steps"].count("x") for row in rows) for rows in runs]
     assert gave == [4, 1, 0]
     first = [next(i for i, said in enumerate(rows[-1]["steps"]) if "[" in said) for rows in runs]

@@ -20,14 +20,19 @@ from labkit.specs.continuous_batching import scenes
 
 
 def test_static_batching_lets_nobody_in_while_anybody_runs():
-    static = scenes.watched(scenes.make(60, 4, scenes.static_step, seats=4, token_budget=40), scenes.few_requests())
+    static, continuous, small = scenes.three_ways().values()
     cells = static.cells()
     busy = cells[(cells["doing"] == Doing.PREFILL) | (cells["doing"] == Doing.DECODE)]
     first, last = ({row: f(busy["step"][busy["row"] == row]) for row in range(7)} for f in (min, max))
     assert {first[row] for row in range(4)} == {0}
     assert {first[row] for row in range(4, 7)} == {max(last[row] for row in range(4)) + 1}
-    continuous = scenes.watched(scenes.make(60, 4, seats=4, token_budget=40), scenes.few_requests())
     assert len(continuous) < len(static)
+    # What the lesson asks to look for: the long prompt of D makes a step as high as it is long, or takes several.
+    prefill = {
+        run: [c["tokens"] for c in run.cells() if c["row"] == 3 and c["doing"] == Doing.PREFILL]
+        for run in (static, continuous, small)
+    }
+    assert prefill[static] == prefill[continuous] == [22] and len(prefill[small]) > 1
 
 
 def test_a_smaller_budget_shortens_the_pauses_and_delays_the_report():

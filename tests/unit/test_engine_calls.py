@@ -7,6 +7,7 @@ by the play cells of the later lessons; and by the model's `generate`.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from functools import wraps
@@ -151,6 +152,15 @@ def test_a_board_with_knobs_asks_it_beside_the_rules(calls: Counter[str]):
     asked = calls["thrash_alert"]
     Storm(["seats"], seconds=20.0, yours=False)
     assert calls["thrash_alert"] == asked
+
+
+def test_no_module_of_a_lesson_holds_on_to_a_part():
+    """What is imported with the module stays what it was when another one passes: a scene asks when it is called."""
+    for path in Path(specs.__file__).parent.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "labkit.mine"), (
+                f"{path.name}: {node.lineno}"
+            )
 
 
 def cell(lesson: str, id: str) -> str:

@@ -236,3 +236,14 @@ def test_the_first_cell_of_no_lesson_loads_what_is_slow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
     count, *slow = done.stdout.split()
     assert slow == [] and int(count) < 1_000
+
+
+def test_the_first_cell_of_a_lesson_loads_no_lesson_that_has_no_box_on_its_map(tmp_path: Path) -> None:
+    """With lesson 19 came the drills, and with the traces of 09 all that reads a trace from a file."""
+    code = "import sys\nfrom labkit.lesson import start\nstart('16')\nprint(*sys.modules)"
+    env = {**os.environ, "LABKIT_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
+    loaded = done.stdout.split()
+    assert {"labkit.specs.continuous_batching", "labkit.specs.block_pool"} <= set(loaded)
+    others = ("labkit.drills", "labkit.specs.eviction_storms", "labkit.specs.start_here", "labkit.simulate.traces")
+    assert not [name for name in loaded if name.startswith(others)]

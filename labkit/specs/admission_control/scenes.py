@@ -10,12 +10,14 @@ import numpy as np
 
 from labkit import theme
 from labkit.engine import kv_cache_manager, scheduler
+from labkit.observe.timeline import Timeline
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Scheduler
 from labkit.simulate.clock import Moment, Simulation, simulate
 from labkit.simulate.cost_model import CostModel
 from labkit.simulate.pictures import Picture
+from labkit.specs.continuous_batching.scenes import watched
 
 GATES: dict[str, dict[str, Any]] = {
     "optimistic": {"full_sequence": False},
@@ -49,6 +51,19 @@ def make(num_blocks: int, block_size: int = 16, **knobs: Any) -> Scheduler:
     """A scheduler of the parts in use, without prefix caching: what a victim had is computed again, all of it."""
     manager = kv_cache_manager(num_blocks, block_size, prefix_cache=None)
     return scheduler(manager, SchedulerConfig(**knobs))
+
+
+def three_gates() -> dict[str, Timeline]:
+    """The first picture: the same six requests, by what each is asked before it gets memory."""
+    questions: dict[str, dict[str, Any]] = {
+        "is there a block?": {"full_sequence": False},
+        "is a quarter left?": {"watermark": 0.25},
+        "could all of us grow?": {"reserve_to_max": True},
+    }
+    return {
+        question: watched(make(16, 4, seats=8, token_budget=12, **knobs), few_requests())
+        for question, knobs in questions.items()
+    }
 
 
 class Served(NamedTuple):

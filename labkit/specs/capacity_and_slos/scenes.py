@@ -20,6 +20,13 @@ from labkit.simulate.trace import Trace
 PROMISE = Target(ttft_s=1.0, tpot_s=0.05)
 """What the shop promised: a first word within a second, and then 20 tokens per second."""
 REQUESTS = 240
+KNOBS = (
+    ("per_s", "Requests per second", (4, 6, 8, 10, 12, 16, 20, 24)),
+    ("blocks", "Blocks", (1000, 2000, 3000, 4000, 5000, 6000, 8000, 12000)),
+)
+"""What can be turned at `on_a_board`: its name there, what a person reads, and the values."""
+OPENED = {"per_s": 8, "blocks": 3000}
+"""Where these knobs stand at first."""
 
 
 def asked(per_s: float, seed: int = 1, n: int = REQUESTS) -> Trace:
@@ -76,6 +83,7 @@ def measured_picture(measured: dict[int, float], blocks: int, wanted: float) -> 
         axes.annotate(str(number), (blocks * size, share), (6, -11), textcoords="offset points", fontsize=8)
     axes.axhline(wanted, linestyle="--", linewidth=1, color=theme.sequence_color("C"))
     axes.set(xlabel="blocks", ylabel="share served well", ylim=(0, 1.05), xlim=(0, None))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_title("What was measured, in this order")
     said = ", ".join(f"{blocks * size:,} blocks {share:.1%}" for size, share in measured.items())
     return Picture(figure, f"Share served well by memory, in the order of the measurements: {said}.")

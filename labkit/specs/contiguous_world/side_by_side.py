@@ -17,7 +17,7 @@ from labkit.observe.changes import State
 from labkit.observe.events import EventLog
 from labkit.observe.recorder import watch
 from labkit.simulate.replay import ContiguousMemory, Memory, PagedMemory, replay
-from labkit.simulate.traces import Trace
+from labkit.simulate.trace import Trace
 
 TWELVE = (
     *((1, 6, 3), (1, 3, 5), (1, 8, 4), (1, 4, 6), (2, 2, 4), (3, 8, 5)),

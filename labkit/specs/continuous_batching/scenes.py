@@ -89,6 +89,16 @@ def watched(made: Scheduler, requests: Iterable[Request]) -> Timeline:
     return timeline
 
 
+def three_ways() -> dict[str, Timeline]:
+    """The first picture: the same seven requests in static batches, decided at every step, and with a small budget."""
+    deciders = {
+        "static batching": make(60, 4, static_step, seats=4, token_budget=40),
+        "continuous": make(60, 4, seats=4, token_budget=40),
+        "continuous, 8 tokens per step": make(60, 4, seats=4, token_budget=8),
+    }
+    return {name: watched(scheduler, few_requests()) for name, scheduler in deciders.items()}
+
+
 def simulated(made: Scheduler, requests: Iterable[Request], cost: CostModel) -> Simulation:
     """The same by a simulated clock."""
     return simulate(requests, made, cost)

@@ -29,6 +29,16 @@ SICK = World(
 )
 """Answers that outgrow what was free when their requests came in; the watermark is 0."""
 
+KNOBS = (
+    ("blocks", "Blocks", (1900, 2500, 3000, 4000)),
+    ("seats", "Seats", (12, 16, 24, 32, 64)),
+    ("watermark", "Watermark", (0.0, 0.02, 0.05, 0.1, 0.2)),
+    ("beginnings", "Beginnings", (10, 20, 40)),
+)
+"""What can be turned at `crowded`: its name there, what a person reads, and the values."""
+OPENED = {"blocks": 1900, "seats": 64, "watermark": 0.0, "beginnings": 40}
+"""Where these knobs stand at first."""
+
 
 def crowded(blocks: int = 1900, seats: int = 64, watermark: float = 0.0, beginnings: int = 40) -> Series:
     """Two minutes of the server at the top: after forty seconds more come, with so many different beginnings."""

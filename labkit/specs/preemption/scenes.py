@@ -10,6 +10,7 @@ import numpy as np
 
 from labkit import theme
 from labkit.engine import kv_cache_manager, scheduler
+from labkit.observe.timeline import Timeline
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request
 from labkit.scheduling.scheduler import Scheduler
@@ -17,6 +18,7 @@ from labkit.simulate.clock import Simulation, simulate
 from labkit.simulate.cost_model import CostModel
 from labkit.simulate.pictures import Picture
 from labkit.simulate.recordings import Recording
+from labkit.specs.continuous_batching.scenes import watched
 
 
 def few_requests() -> list[Request]:
@@ -41,6 +43,17 @@ def chats(n: int = 60, per_s: float = 30.0, seed: int = 3) -> list[Request]:
 def make(num_blocks: int, block_size: int = 16, *, cache: str | None = None, **knobs: Any) -> Scheduler:
     """A scheduler of the parts in use; without prefix caching, unless a kind is named."""
     return scheduler(kv_cache_manager(num_blocks, block_size, prefix_cache=cache), SchedulerConfig(**knobs))
+
+
+def four_servers() -> dict[str, Timeline]:
+    """The first picture: the same five requests where all fit, and by what becomes of those who lose their memory."""
+    servers = {
+        "enough memory": make(30, 4, token_budget=32),
+        "computed again": make(16, 4, token_budget=32),
+        "with a prefix cache": make(16, 4, token_budget=32, cache="hash"),
+        "swapped": make(16, 4, token_budget=32, preemption="swap", host_blocks=20),
+    }
+    return {name: watched(server, few_requests()) for name, server in servers.items()}
 
 
 class Served(NamedTuple):
@@ -139,5 +152,6 @@ def two_curves(runs: dict[str, Simulation], window_s: float = 1.0) -> Picture:
             said.append(f"{name}, {what}: {sum(getattr(m, what) for m in run.moments) / run.seconds:,.0f} in the mean")
         axes.set(title=name, xlabel="seconds", ylim=(0, None), xlim=(0, max(it.seconds for it in runs.values())))
     figure.axes[0].set_ylabel("tokens per second")
+    figure.axes[0].yaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].legend(loc="upper right")
     return Picture(figure, f"Tokens a second over time. {'; '.join(said)}.")

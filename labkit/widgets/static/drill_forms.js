@@ -77,7 +77,7 @@ function drillForms(drill) {
     pin = { figure: figure.querySelector("select"), from, to, out: h("output", { class: "lkd-pin" }) };
     pinned();
     const wide = `A pin is ${state().least} to ${Math.floor(drill.data().length / 2)} windows wide: half the board at most.`;
-    return [h("div", { class: "lkd-fields" }, figure, first, last), pin.out, h("p", { class: "lk-sub", text: wide })];
+    return [h("div", { class: "lkd-fields" }, figure, h("div", { class: "lkd-span" }, first, last)), pin.out, h("p", { class: "lk-sub", text: wide })];
   }
 
   /** Show the draft of a pin in the nodes that stand. */

@@ -19,10 +19,12 @@ function stormView(view, root, { bare = false, windows = null, pick = null } = {
   const track = h("canvas", { class: "lk-storm-track", tabindex: 0, role: "slider", "aria-label": "Time", "data-key": "time" });
   const playhead = h("span", { class: "lk-storm-cursor", "aria-hidden": "true" });
   const places = panels.map((panel) => stormPlace(panel));
-  const big = h("div", { class: "lk-storm-grid lk-storm-big" }, places.filter(({ panel }) => panel.big).map(({ node }) => node));
-  const small = h("div", { class: "lk-storm-grid lk-storm-small" }, places.filter(({ panel }) => !panel.big).map(({ node }) => node));
+  const [big, small] = [["big", 3], ["small", 4]].map(([size, most]) => {
+    const nodes = places.filter(({ panel }) => panel.big === (size === "big")).map(({ node }) => node);
+    return h("div", { class: `lk-storm-grid lk-storm-${size}`, style: { "--lk-columns": Math.min(most, nodes.length) || 1 } }, nodes);
+  });
   alerts.hidden = bare;
-  root.append(...[bare ? null : h("div", { class: "lk-storm-title" }, h("h3", { text: model.get("title") }), where), knobs.node, big, small, h("p", { class: "lk-sub lk-storm-span", text: "One time for all panels; each shows the whole of it:" }), h("div", { class: "lk-storm-time" }, track, playhead), sentence, alerts, why, marks].filter(Boolean));
+  root.append(...[bare ? null : h("div", { class: "lk-storm-title" }, h("h3", { text: model.get("title") }), where), knobs.node, big, small, h("div", { class: "lk-storm-span" }, h("p", { class: "lk-sub", text: "One time for all panels; each shows the whole of it:" }), marks), h("div", { class: "lk-storm-time" }, track, playhead), sentence, alerts, why].filter(Boolean));
 
   let data = null;
   let before = null; // the run that the board opened with, once a knob was turned

@@ -68,10 +68,11 @@ function timelinePaint(board) {
         if (row.flags[i] & TL_FLAG.AGAIN) hatch(x, top, width, inner, prefill ? colors.panel : fill);
         if (wide >= 9 && high >= 12) {
           const text = prefill && !(row.flags[i] & TL_FLAG.RESTORED) ? String(row.tokens[i]) : "";
-          const fits = text && ctx.measureText(text).width <= width - 2;
+          const again = row.flags[i] & TL_FLAG.AGAIN;
+          const fits = text && ctx.measureText(text).width + (again ? 13 : 2) <= width; // the hatch is seen on both sides
           if (fits) {
             ctx.textAlign = "center";
-            if (row.flags[i] & TL_FLAG.AGAIN) {
+            if (again) {
               const plate = ctx.measureText(text).width + 5;
               ctx.fillStyle = fill;
               ctx.fillRect(x + (width - plate) / 2, top + 1, plate, inner - 2);
