@@ -63,16 +63,17 @@ class BlockPool:
         Raises:
             BlockError: `n` is negative or not a whole number.
         """
-        end = self._front + whole_number(n, "n")
+        free, front = self._free, self._front
+        end = front + whole_number(n, "n")
         # Asking first is what makes this all or nothing: taking blocks one by one and giving up halfway would
         # leave blocks that left the queue and that nobody holds.
-        if end > len(self._free):
+        if end > len(free):
             return None
-        blocks = self._free[self._front : end]
+        blocks = free[front:end]
+        if 2 * end > len(free):
+            del free[:end]
+            end = 0
         self._front = end
-        if 2 * end > len(self._free):
-            del self._free[:end]
-            self._front = 0
         return blocks
 
     def free(self, blocks: Iterable[int]) -> None:

@@ -26,6 +26,8 @@ from labkit.cache.checks import whole_number
 from labkit.cache.tokens import TOKEN_BYTES, salted, token_array, token_bytes, whole_token
 from labkit.errors import BlockError, CacheError, PartError, UnknownSequenceError
 
+_EMPTY = array("I")  # the tail of who has none yet
+
 
 class _Sequence:
     """One sequence in memory.
@@ -182,7 +184,9 @@ class KVCacheManager:
         known, cached = len(tokens) // TOKEN_BYTES, block_size * len(hit)
         num_tokens = known if limit is None else min(known, cached + limit)
         needed = -(-num_tokens // block_size) - len(hit)
-        available = cache.num_free - cache.num_unheld(hit)  # what was found is not free for the taking
+        available = cache.num_free
+        if hit:  # what was found is not free for the taking
+            available -= cache.num_unheld(hit)
         if needed > available or not gate(cached, available):
             return NoRoom(needed, available, blocks_needed(known, block_size) <= self.num_blocks)
         place = cache.hold(hit)  # before anything is evicted, or it might be what goes
@@ -190,7 +194,7 @@ class KVCacheManager:
         table.blocks, table.num_tokens = [*hit], cached  # as `fork` does: no method of a table takes blocks
         if not table.append(num_tokens - cached):
             raise self._lied(needed)
-        self._sequences[seq_id] = seq = _Sequence(table, place, array("I"), 0)
+        self._sequences[seq_id] = seq = _Sequence(table, place, _EMPTY, 0)
         self._write(seq, tokens[TOKEN_BYTES * cached : TOKEN_BYTES * num_tokens])
         self._count(seq_id, known, cached)
         return Allocation(table.blocks, cached)

@@ -200,7 +200,11 @@ def evict_leaf(leaf: RadixNode, n: int, page_bytes: int) -> list[int]:
     evicted = leaf.blocks[keep:]
     evicted.reverse()
     if not keep:
-        del leaf.parent.children[leaf.key[:page_bytes]]
+        siblings = leaf.parent.children
+        if len(siblings) > 1:
+            del siblings[leaf.key[:page_bytes]]
+        else:  # nobody else: no page need be hashed to find it
+            siblings.clear()
         leaf.parent = None
     leaf.key = leaf.key[: keep * page_bytes]
     del leaf.blocks[keep:]

@@ -32,6 +32,7 @@ class RefCounts:
         self.num_blocks = pool.num_blocks
         """Blocks in all."""
         self._counts = [0] * pool.num_blocks
+        self._shares = 0  # holders beyond the first, of all blocks together
 
     @property
     def num_free(self) -> int:
@@ -53,6 +54,8 @@ class RefCounts:
         """One more table holds each of `blocks`, none of which is in the pool."""
         counts = self._counts
         for block in blocks:
+            if counts[block]:
+                self._shares += 1
             counts[block] += 1
 
     def drop(self, blocks: Iterable[int]) -> list[int]:
@@ -63,13 +66,15 @@ class RefCounts:
             `recycle` returns them to the pool, `share` brings them back into use.
         """
         blocks, counts, unheld = list(blocks), self._counts, []
-        if [*map(counts.__getitem__, blocks)].count(1) == len(blocks):  # nobody shares any of them, as nearly always
+        if not self._shares or [*map(counts.__getitem__, blocks)].count(1) == len(blocks):  # none of them is shared
             for block in blocks:
                 counts[block] = 0
             return blocks
         for block in blocks:
             counts[block] = left = counts[block] - 1
-            if not left:
+            if left:
+                self._shares -= 1
+            else:
                 unheld.append(block)
         return unheld
 

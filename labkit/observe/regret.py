@@ -42,7 +42,7 @@ class Regret:
             if content in gone:
                 del gone[content]
                 self.count += 1
-            copies[content] = copies.get(content, 0) + 1
+            copies[content] = copies[content] + 1 if content in copies else 1
 
     def removed(self, contents: Iterable[Hashable]) -> None:
         """A copy of each of these contents is gone. It may have been there before the meter was attached."""
@@ -66,16 +66,20 @@ class Regret:
 class _OfBlocks:
     """Tells a meter by contents what a prefix cache tells by blocks (`labkit.cache.base.CacheListener`)."""
 
-    def __init__(self, regret: Regret, page_bytes: int) -> None:
-        self._regret, self._page_bytes = regret, page_bytes
+    def __init__(self, regret: Regret, page_bytes: int, block_size: int) -> None:
+        self._regret, self._page_bytes, self._block_size = regret, page_bytes, block_size
         self._content: dict[int | None, Hashable] = {}
 
     def stored(self, blocks: Sequence[int], tokens: bytes, after: int | None, salt: bytes) -> None:
-        of, size = self._content, self._page_bytes
+        of, size, times = self._content, self._page_bytes, self._block_size
+        each = size // times
         content: Hashable = salt if after is None else of[after]
         contents = []
         for block, at in zip(blocks, range(0, len(tokens), size), strict=True):
-            content = of[block] = hash((content, tokens[at : at + size]))
+            page = tokens[at : at + each]
+            if not tokens.startswith(page * times, at):  # else one token stands for its page, as in traces of block ids
+                page = tokens[at : at + size]
+            content = of[block] = hash((content, page))
             contents.append(content)
         self._regret.stored(contents)
 
@@ -120,5 +124,5 @@ def watch_regret(manager: Any, most: int | None = None) -> Regret:
     `Regret`.
     """
     manager.regret = Regret(most)
-    manager.cache.listeners.append(_OfBlocks(manager.regret, manager.cache.page_bytes))
+    manager.cache.listeners.append(_OfBlocks(manager.regret, manager.cache.page_bytes, manager.block_size))
     return manager.regret

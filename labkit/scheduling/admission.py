@@ -10,15 +10,13 @@ GUARANTEED_NO_EVICT for reserving to the maximum.
 
 from __future__ import annotations
 
-from labkit.cache.block_table import blocks_needed
-
 
 def can_ever_fit(prompt_tokens: int, max_tokens: int, num_blocks: int, block_size: int) -> bool:
     """Whether an empty memory has room for a request at its longest.
 
     The last token that it generates is never computed, so it needs no slot.
     """
-    return blocks_needed(prompt_tokens + max_tokens - 1, block_size) <= num_blocks
+    return -(-(prompt_tokens + max_tokens - 1) // block_size) <= num_blocks
 
 
 def watermark_gate(needed: int, available: int, num_blocks: int, watermark: float, running: int) -> bool:
@@ -39,7 +37,7 @@ def full_sequence_gate(num_tokens: int, cached: int, available: int, block_size:
         num_tokens: prompt, and what was generated before a preemption.
         cached: leading tokens that the prefix cache has, whole blocks.
     """
-    return blocks_needed(num_tokens, block_size) - cached // block_size <= available
+    return -(-num_tokens // block_size) - cached // block_size <= available
 
 
 def latency_gate(queued_tokens: int, tokens_per_s: float, target_s: float) -> bool:

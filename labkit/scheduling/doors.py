@@ -51,22 +51,18 @@ def may_start(scheduler: Scheduler, request: Request, cached: int, available: in
     """
     config, rules, manager = scheduler.config, scheduler.rules, scheduler.manager
     there = max(cached, request.computed)  # one that was swapped out has computed something
-    size, missing = manager.block_size, request.num_tokens - there
+    size, known, running = manager.block_size, request.num_tokens, len(scheduler.running)
+    missing, found = known - there, cached // size
     if not config.chunked_prefill and missing > budget:
         return False
-    if not scheduler.running:
+    if not running:
         return True
-
-    def blocks(num_tokens: int) -> int:
-        return -(-num_tokens // size) - cached // size
-
-    if config.full_sequence and not rules.full_sequence_gate(request.num_tokens, cached, available, size):
+    if config.full_sequence and not rules.full_sequence_gate(known, cached, available, size):
         return False
-    now = missing if config.full_sequence else min(missing, budget, scheduler.longest_chunk or budget)
-    running = len(scheduler.running)
-    if not rules.watermark_gate(blocks(there + now), available, manager.num_blocks, config.watermark, running):
+    now = known if config.full_sequence else there + min(missing, budget, scheduler.longest_chunk or budget)
+    if not rules.watermark_gate(-(-now // size) - found, available, manager.num_blocks, config.watermark, running):
         return False
-    return not config.reserve_to_max or blocks(request.most_slots) + _promised(scheduler) <= available
+    return not config.reserve_to_max or -(-request.most_slots // size) - found + _promised(scheduler) <= available
 
 
 def _promised(scheduler: Scheduler) -> int:

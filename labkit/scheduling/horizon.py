@@ -55,6 +55,7 @@ class _Member:
     place: int
     offset: int
     sequence: Any  # of the manager
+    blocks: list[int]  # of its table
 
 
 _place = attrgetter("place")
@@ -89,7 +90,10 @@ class Crowd:
         self._late: list[Request] = []  # have joined without a token in the step before: what follows is to be planned
         self._kept_out = 0  # who waited when the queue was asked last and would be told the same again
         for place, request in enumerate(scheduler.running):
-            self._join(request, place)
+            if request.decodes:
+                self._join(request, place)
+            else:
+                self._begun[request] = place
 
     def __len__(self) -> int:
         return len(self._members)
@@ -117,10 +121,10 @@ class Crowd:
         Whoever is kept out by memory or a gate stays out meanwhile: what is available only shrinks.
         """
         scheduler, running, size = self.scheduler, len(self._members), self._size
-        steps = self._ends[0][0] - self.steps if running else sys.maxsize
         piece = computed = 0
         if self._late or running > scheduler.budget:
             return 0
+        steps = self._ends[0][0] - self.steps if running else sys.maxsize
         if self._begun:
             first = next(iter(self._begun))
             piece, computed, longest = scheduler.budget - running, first.computed, scheduler.longest_chunk
@@ -148,12 +152,11 @@ class Crowd:
         if piece:
             step = Step([(next(iter(self._begun)), piece)])
             self.scheduler.begin()
-            for at in range(self.steps, self.steps + steps):
-                self._take(range(at, at + 1), step.plan)
+            for _ in range(steps):
+                self._take(1, step.plan)
                 self.scheduler.computed(step, ())
         else:
-            self._take(range(self.steps, self.steps + steps))
-        self._count(steps)
+            self._take(steps)
         return self._finish([])
 
     # ----- a step in which prompts and the queue are asked -------------------------------------------------------
@@ -168,13 +171,13 @@ class Crowd:
         needed = len(self._edges[self.steps % size])
         for request, n in chunks:
             needed += -(-(request.computed + n) // size) - -(-request.computed // size)
+            budget -= n
         if budget < 0 or self._late or needed > self._cache.num_free:
             return None
         scheduler.begin()
-        self._take(range(self.steps, self.steps + 1), chunks)
-        self._count(1)
+        self._take(1, chunks)
         plan = list(chunks)
-        let_in(scheduler, plan, budget - sum(n for _, n in chunks))
+        let_in(scheduler, plan, budget)
         for request in scheduler.admitted:
             begun[request] = self._places
             self._places += 1
@@ -197,29 +200,37 @@ class Crowd:
     # ----- inside ------------------------------------------------------------------------------------------------
 
     def _join(self, request: Request, place: int) -> None:
-        """It decodes from the next step on; or else it does not yet."""
-        if not request.decodes:
-            self._begun[request] = place
-            return
+        """It decodes from the next step on."""
         offset = request.computed - self.steps
-        member = self._members[request] = _Member(request, place, offset, self.scheduler.manager._sequences[request.id])
+        sequence = self.scheduler.manager._sequences[request.id]
+        member = self._members[request] = _Member(request, place, offset, sequence, sequence.table.blocks)
         self.context += request.computed
         self._kept_out = 0
         insort(self._edges[-offset % self._size], member, key=_place)
         heappush(self._ends, (self.steps + request.max_tokens - len(request.output), place, member))
 
-    def _take(self, steps: range, chunks: Sequence[tuple[Request, int]] = ()) -> None:
-        """Slots for a token of each member in each of these steps, and for the chunks of the one: in the order of
-        steps, and in each step in the order of admission.
+    def _take(self, count: int, chunks: Sequence[tuple[Request, int]] = ()) -> None:
+        """So many steps: slots for a token of each member in each of them, and for the chunks of the one: in the order
+        of steps, and in each step in the order of admission.
         """
-        edges, size, cache = self._edges, self._size, self._cache
+        edges, size, cache, steps = self._edges, self._size, self._cache, range(self.steps, self.steps + count)
+        tokens = count * len(self._members)
+        self.steps += count
+        self.context += tokens
+        self.scheduler._delivered += tokens
+        self.scheduler._computed += tokens
         if type(cache) is NoPrefixCache and not chunks:  # nothing becomes findable: all at once are the same blocks
-            takers = [member for step in steps for member in edges[step % size]]
-            for member, block in zip(takers, cache.allocate(len(takers)) or () if takers else (), strict=True):
-                member.sequence.table.blocks.append(block)
+            takers: list[_Member] = []
+            for step in steps:
+                takers += edges[step % size]
+            if takers:
+                for member, block in zip(takers, cache.allocate(len(takers)) or (), strict=True):
+                    member.blocks.append(block)
             return
         for step in steps:
             take, fill = edges[step % size], edges[(step + 1) % size]
+            if not (take or fill or chunks):
+                continue
             todo: list[tuple[int, Any, int]] = [(self._begun[request], request, n) for request, n in chunks]
             if take or fill:
                 todo += [(member.place, member, 0) for member in {*take, *fill}]
@@ -242,13 +253,6 @@ class Crowd:
             self._cache.register(sequence.place, page + new * (size - len(sequence.tail)), table.blocks[-1:])
             del sequence.tail[:]
 
-    def _count(self, steps: int) -> None:
-        tokens = steps * len(self._members)
-        self.steps += steps
-        self.context += tokens
-        self.scheduler._delivered += tokens
-        self.scheduler._computed += tokens
-
     def _settle(self, member: _Member) -> None:
         """Tell a request of the steps that it has taken."""
         request, computed = member.request, member.offset + self.steps
@@ -268,7 +272,7 @@ class Crowd:
         if not done:
             return []
         self._kept_out = 0
-        finished = [request for _, request in sorted(done, key=itemgetter(0))]
-        for request in finished:
+        done.sort(key=itemgetter(0))
+        for _, request in done:
             self.scheduler.finish(request)
-        return finished
+        return [request for _, request in done]

@@ -97,7 +97,7 @@ class Request:
     @property
     def decodes(self) -> bool:
         """Whether all is computed but the token that was generated last."""
-        return bool(self.output) and self.missing == 1
+        return bool(self.output) and self.prompt_tokens + len(self.output) == self.computed + 1
 
     @property
     def most_slots(self) -> int:
@@ -107,6 +107,8 @@ class Request:
     def tokens(self, start: int, stop: int) -> bytes:
         """Known tokens `start` to `stop - 1`, as bytes."""
         end = self.prompt_tokens
+        if stop <= end:
+            return self.prompt[TOKEN_BYTES * start : TOKEN_BYTES * stop]
         generated = self.output[max(0, start - end) : max(0, stop - end)].tobytes()
         return self.prompt[TOKEN_BYTES * start : TOKEN_BYTES * stop] + generated
 

@@ -182,14 +182,16 @@ class Scheduler:
         """As `update`, and those that have finished still have their memory: `finish` each of them next."""
         for request, token in zip(step.sampling, tokens, strict=True):
             request.output.append(token)
-            self._delivered += 1
+        self._delivered += len(step.sampling)
         finished = []
         for request, n in step.plan:
             self._computed += n
-            if request.computed < request.most_computed:
-                self._recomputed += min(request.most_computed - request.computed, n)
-            request.computed += n
-            request.most_computed = max(request.most_computed, request.computed)
+            before, most = request.computed, request.most_computed
+            request.computed = now = before + n
+            if before < most:
+                self._recomputed += min(most - before, n)
+            if now > most:
+                request.most_computed = now
             if len(request.output) >= request.max_tokens or request in ended:
                 finished.append(request)
         return finished
@@ -253,7 +255,7 @@ class Scheduler:
         request.computed = max(kept, request.cached)
         if kept:
             self.swapper.swap_in(request, kept)
-        return self.manager.num_tokens(request.id) - request.computed
+        return min(request.num_tokens, (kept or request.cached) + piece) - request.computed
 
     # ----- inside ----------------------------------------------------------------------------------------------
 

@@ -6,12 +6,11 @@ a token that comes out is a number that nobody else has.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,11 @@ from labkit.simulate.cost_model import CostModel
 from labkit.simulate.metrics import Metrics
 from labkit.simulate.trace import Trace
 
+PIECE = 1_000
+"""Rows of a trace that are numbers of Python's at a time."""
 
-@dataclass
+
+@dataclass(slots=True)
 class Life:
     """What became of a request, in seconds of the simulated clock; NaN for what did not happen.
 
@@ -154,18 +156,20 @@ def requests_of(trace: Trace, block_size: int) -> Iterator[Request]:
     ids than it has blocks, or all of a prompt without ids) is the request's own and shared with nobody.
     """
     each = trace.block_tokens or block_size
-    prompts: Iterable[Any] = repeat(None) if trace.hash_ids is None else trace.hash_ids
-    rows = zip(trace.input_tokens, trace.output_tokens, trace.arrival_s, prompts, strict=False)
-    for index, (length, output, arrival, given) in enumerate(rows):
-        tokens = max(1, int(length))
-        ids = [] if given is None else np.asarray(given)[: -(-tokens // each)].tolist()
-        parts = [(id % 2**31).to_bytes(TOKEN_BYTES, sys.byteorder) * each for id in ids]
-        left = tokens - each * len(ids)
-        if left < 0:  # the last block is part filled
-            parts[-1] = parts[-1][: left * TOKEN_BYTES]
-        own = 2**31 + index % 2**31  # ids give tokens below 2**31, so this is none of them
-        parts.append(own.to_bytes(TOKEN_BYTES, sys.byteorder) * left)
-        yield Request(index, b"".join(parts), max(1, int(output)), arrival=float(arrival))
+    columns = trace.input_tokens, trace.output_tokens, trace.arrival_s
+    for start in range(0, len(trace), PIECE):
+        rows = zip(*(column[start : start + PIECE].tolist() for column in columns), strict=True)
+        for index, (length, output, arrival) in enumerate(rows, start):
+            tokens = max(1, int(length))
+            given = None if trace.hash_ids is None else trace.hash_ids[index]
+            ids = [] if given is None else np.asarray(given)[: -(-tokens // each)].tolist()
+            parts = [(id % 2**31).to_bytes(TOKEN_BYTES, sys.byteorder) * each for id in ids]
+            left = tokens - each * len(ids)
+            if left < 0:  # the last block is part filled
+                parts[-1] = parts[-1][: left * TOKEN_BYTES]
+            own = 2**31 + index % 2**31  # ids give tokens below 2**31, so this is none of them
+            parts.append(own.to_bytes(TOKEN_BYTES, sys.byteorder) * left)
+            yield Request(index, b"".join(parts), max(1, int(output)), arrival=float(arrival))
 
 
 def simulate(
@@ -329,15 +333,17 @@ class _Run:
 
     def _jump(self, crowd: Crowd, most_seconds: float, most_steps: int) -> bool:
         """The steps whose decisions are known, to the next arrival or the end of the window; False: there are none."""
-        until = min(self.metrics.until, most_seconds, math.inf if self.upcoming is None else self.upcoming.arrival)
-        began = self.steps
+        until, began = min(self.metrics.until, most_seconds), self.steps
+        if self.upcoming is not None and self.upcoming.arrival < until:
+            until = self.upcoming.arrival
         while self.now < until and (known := min(crowd.horizon(), most_steps - self.steps)):
             tokens = len(crowd)
             self.now, seconds = self.cost.decodes(tokens, crowd.context, self.now, until, known, *crowd.piece)
             if tokens:
                 self.metrics.itl.add_rising(seconds, tokens)
             self.steps += len(seconds)
-            self._ended(crowd.advance(len(seconds)))
+            if finished := crowd.advance(len(seconds)):
+                self._ended(finished)
         return self.steps > began
 
     def _step_together(self, crowd: Crowd) -> bool:
@@ -351,9 +357,8 @@ class _Run:
         seconds = self._spend(tokens + members, context + crowd.context, pairs + crowd.context, copied)
         if members:
             self.metrics.itl.add(seconds, members)
-        sampling = step.sampling
-        self._delivered(sampling, began)
-        self._ended(crowd.update(step, sampling))
+        self._delivered(step.sampling, began)
+        self._ended(crowd.update(step, step.sampling))
         return True
 
     def dissolve(self) -> None:
@@ -385,7 +390,8 @@ class _Run:
                 metrics.ttft.add(now - request.arrival)
             else:
                 gap = now - life.last_s
-                life.longest_gap_s = max(life.longest_gap_s, gap)
+                if gap > life.longest_gap_s:
+                    life.longest_gap_s = gap
                 if life.last_s == began:  # as nearly all: they are counted together
                     others += 1
                 else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from math import ceil, log
 
 from labkit.errors import SimulationError
 
@@ -44,18 +45,23 @@ class Sketch:
         """Count a number, so many times."""
         self.count += times
         if value > 0:
-            bucket = math.ceil(math.log(value) * self._scale)
+            bucket = ceil(log(value) * self._scale)
             self._buckets[bucket] = self._buckets.get(bucket, 0) + times
         else:
             self._zeros += times
 
     def add_rising(self, values: Sequence[float], times: int) -> None:
         """Count each of these numbers so many times. They rise: if the first and last share a bucket, so do all."""
-        if values[0] > 0 and math.log(values[0]) * self._scale > math.ceil(math.log(values[-1]) * self._scale) - 1:
-            self.add(values[-1], times * len(values))
-        else:
-            for value in values:
-                self.add(value, times)
+        first = values[0]
+        if first > 0:
+            bucket = ceil(log(values[-1]) * self._scale)
+            if log(first) * self._scale > bucket - 1:
+                times *= len(values)
+                self.count += times
+                self._buckets[bucket] = self._buckets.get(bucket, 0) + times
+                return
+        for value in values:
+            self.add(value, times)
 
     def merge(self, other: Sketch) -> None:
         """Count all that another sketch of the same error has counted."""

@@ -234,3 +234,14 @@ def test_over_the_plain_pool_of_lesson_04():
     a.release()
     b.release()
     assert refs.num_free == 4
+
+
+def test_a_block_that_is_shared_after_others_were_let_go_of_stays_with_its_second_holder():
+    refs = RefCounts(BlockPool(4))
+    first, second = refs.allocate(2)
+    refs.share([first, second])
+    assert refs.drop([first, second]) == [] and refs.drop([second]) == [second] and counts(refs) == [1, 0, 0, 0]
+    refs.share([second])  # nobody held it, so nobody shares it
+    assert refs.drop([second, first]) == [second, first]
+    refs.share([first]), refs.share([first])
+    assert refs.drop([first]) == [] and refs.drop([first]) == [first] and counts(refs) == [0, 0, 0, 0]
