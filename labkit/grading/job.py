@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -217,8 +218,15 @@ def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, An
             spec.exercise,
             "error",
             kind="raised-at-top-level",
-            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}.",
+            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}"
+            f"{_no_comma(error)}.",
         )
+
+
+def _no_comma(error: BaseException) -> str:
+    """What to look for where Python took two entries of a list for a call."""
+    called = re.fullmatch(r"'(tuple|list|int|str|dict)' object is not callable", str(error))
+    return ": a comma may be missing behind what stands there" if called and isinstance(error, TypeError) else ""
 
 
 def _last_line(error: BaseException, name: str) -> str:
