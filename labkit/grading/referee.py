@@ -190,7 +190,7 @@ class Referee:
         step.seen = "" if bare else show(seen)
         self._seen = seen
         for i, (old, new) in enumerate(zip(before, given, strict=False)):
-            if not _same(old, new) or any(a is not b for a, b in zip(order[i], _objects(new), strict=True)):
+            if not _same(old, new) or [*map(id, order[i])] != [*map(id, _objects(new))]:
                 cause = (
                     f"Argument {i + 1} was changed by the call: it was {show(old)} and is now {show(new)}. "
                     "Work on a copy."
@@ -407,7 +407,7 @@ class Referee:
 # ----- helpers ------------------------------------------------------------------------------------------------
 
 
-_COMPARED = dict | set | bytearray | int | float | str | list | tuple
+_COMPARED = (dict, set, bytearray, int, float, str, list, tuple)
 """What two of are compared by their content."""
 
 

@@ -25,6 +25,8 @@ TOLD = [
     ("16", "plan_decodes", ("plan = []", "plan = []; running.reverse()"), "Argument 1 was changed by the call: it was"),
     ("16", "plan_chunks", ("plan = []", "plan = []; requests.sort(key=lambda r: r.missing)"),
      "it was [A, B] and is now [B, A]"),
+    ("16", "plan_decodes", ("return plan", "running[:1] = [7]; return plan"),
+     "Argument 1 was changed by the call: it was"),
     ("16", "plan_decodes", ("plan.append((request, 1))", "plan.append((request, 1)); request.output.append(0)"),
      "changed `output` of A from [0] to [0, 0]"),
     ("16", "plan_chunks", ("budget -= piece", "budget -= piece; request.computed += piece"),
