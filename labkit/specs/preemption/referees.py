@@ -66,7 +66,7 @@ def running_from(text: str) -> list[Request]:
         many, _, letter = name.rpartition("x")
         for i in range(int(many or 1)):
             # Whoever came earlier knows more tokens that are not computed: what is known is not what is in memory.
-            known = max(1, computed) + 3 * (text.count(",") - text[: text.index(one)].count(","))
+            known = max(1, computed) + 40 * (text.count(",") - text[: text.index(one)].count(","))
             request = Named(f"{letter}{i}" if many else letter, range(known), 9)
             request.priority, request.arrival, request.state = priority, float(arrival), State.RUNNING
             request.computed = request.most_computed = computed
