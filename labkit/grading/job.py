@@ -217,15 +217,14 @@ def _top_level(run: Callable[[], object], spec: Specification, job: dict[str, An
         )
     except BaseException as error:
         line = _last_line(error, filename(job["lesson"], spec.exercise))
-        if str(error) == "'tuple' object is not callable":
-            line += ": a comma may be missing between two tuples"
+        if _as_if_called(error):
+            line += ": a comma may be missing in front of a bracket"
         return Verdict(
             "",
             spec.exercise,
             "error",
             kind="raised-at-top-level",
-            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}."
-            + (" Perhaps a comma is missing in front of a bracket." if _as_if_called(error) else ""),
+            message=f"Running the cell itself raised {type(error).__name__}: {error_text(error, 160)}{line}.",
         )
 
 

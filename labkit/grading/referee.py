@@ -172,6 +172,7 @@ class Referee:
             )
         given = [*args, *kwargs.values()]
         before = [_copy(a) for a in given] if keep else []
+        order = [_objects(a) for a in given] if keep else []
         awaited = f"raises {due.__name__}" if due else awaited
         try:
             seen = function(*args, **kwargs)
@@ -194,7 +195,7 @@ class Referee:
         step.seen = "" if bare else show(seen)
         self._seen = seen
         for i, (old, new) in enumerate(zip(before, given, strict=False)):
-            if not _same(old, new):
+            if not _same(old, new) or [*map(id, order[i])] != [*map(id, _objects(new))]:
                 cause = (
                     f"Argument {i + 1} was changed by the call: it was {show(old)} and is now {show(new)}. "
                     "Work on a copy."
@@ -412,12 +413,23 @@ class Referee:
 # ----- helpers ------------------------------------------------------------------------------------------------
 
 
+_COMPARED = (dict, set, bytearray, int, float, str, list, tuple)
+"""What two of are compared by their content."""
+
+
 def _copy(value: Any) -> Any:
     if hasattr(value, "clone"):
         return value.clone()
     if isinstance(value, list | dict | set | bytearray) or hasattr(value, "__array__"):
         return copy.deepcopy(value)
     return value
+
+
+def _objects(value: Any) -> list[Any]:
+    """Those in a list whose copies `_same` cannot tell apart, in their order: two may have changed places."""
+    if not isinstance(value, list):
+        return []
+    return [one for one in value if not isinstance(one, _COMPARED) and not hasattr(one, "shape")]
 
 
 def _change(answer: Any) -> None:
@@ -444,7 +456,7 @@ def _same(old: Any, new: Any) -> bool:
         return len(old) == len(new) and all(_same(a, b) for a, b in zip(old, new, strict=True))
     if isinstance(old, dict) and isinstance(new, dict):
         return old.keys() == new.keys() and all(_same(old[k], new[k]) for k in old)
-    if isinstance(old, dict | set | bytearray | int | float | str):
+    if isinstance(old, _COMPARED):
         return bool(old == new)
     return True
 

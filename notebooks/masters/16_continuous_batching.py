@@ -66,31 +66,13 @@ for n in (1, 8, 64):
 # By hand: four seats, eight answers. A letter is a token that somebody gets, a dot is a seat that nobody can use.
 
 # %% id="by-hand"
+from labkit.specs.continuous_batching.scenes import seats_over_time
+
 answers = {"A": 3, "B": 9, "C": 4, "D": 20, "E": 6, "F": 2, "G": 5, "H": 7}
-
-
-def static(answers, seats):
-    rows, names = [""] * seats, list(answers)
-    while names:
-        batch, names = names[:seats], names[seats:]
-        longest = max(answers[name] for name in batch)
-        for seat, name in enumerate(batch):
-            rows[seat] += (name * answers[name]).ljust(longest, ".")
-    return rows
-
-
-def continuous(answers, seats):
-    rows = [""] * seats
-    for name, n in answers.items():
-        seat = min(range(seats), key=lambda seat: len(rows[seat]))
-        rows[seat] += name * n
-    return [row.ljust(max(map(len, rows)), ".") for row in rows]
-
-
-for decide in (static, continuous):
-    rows = decide(answers, 4)
+for way in ("static", "continuous"):
+    rows = seats_over_time(answers, 4, way)
     used = sum(answers.values()) / (4 * len(rows[0]))
-    print(f"{decide.__name__}: {len(rows[0])} steps, {used:.0%} of the seats' time")
+    print(f"{way}: {len(rows[0])} steps, {used:.0%} of the seats' time")
     print("\n".join(rows), "\n")
 
 # %% [markdown] id="requests"
@@ -259,7 +241,7 @@ save_point("16")
 # Two of these look too strict. Why does nobody come in after a preemption, though the victim's blocks lie free? Because
 # the victim would be the first to want them back: it goes to the *head* of the queue, and whoever took its blocks now
 # would be preempted next. And why may a small request not pass a large one that does not fit? Because there is always
-# another small one, and the large one would wait for ever. You will see vLLM do both.
+# another small one, and the large one would wait for ever. The fold *What vLLM decided*, below the end of this lesson, shows vLLM do both.
 #
 # ### Exercise: `step` (15 minutes, difficulty 4, importance 5)
 
@@ -388,68 +370,8 @@ print(f"memory in use at most {held:.0%}, preempted {sum(m.preempted for m in ru
 # per second over all requests say that there is little between the two. The rate of one request, here the median, says
 # that something is lost, but not where. The pauses say that some requests stood still for seconds, in the middle of a sentence, with memory
 # free and nobody preempted.
-#
-# It happens in production. SGLang pull request 40443 (2026) measured 1.38 tokens per second for each request while long
-# prompts came in, and 32.05 once eight rounds of decodes had to follow every batch of prompts; TTFT and the throughput of
-# the whole server hardly moved. In vLLM, pull request 44558 (2026) lets prompts into every second step only, where several
-# GPUs must end each step together, and in its report the median ITL falls from 274.9 to 32.1 ms, again with the throughput
-# flat. In such a case it is tempting to blame the cache, and the usage of KV memory acquits it.
-
-# %% [markdown] id="vllm"
-# ## What vLLM decided
-#
-# vLLM's own scheduler, without a model behind it, was given a workload of eight requests and too little memory, and what
-# it decided was written down. The next cell lets your scheduler decide the same workload, step by step.
-
-# %% id="recorded"
-from labkit.engine import scheduler
-from labkit.observe.timeline import Timeline
-from labkit.simulate.recordings import recording, replayed
-
-theirs = recording("tight")
-timeline, queues = Timeline(), []
-
-
-def look(scheduler, step):
-    timeline.see(scheduler, step)
-    queues.append([(request.id, -(-request.num_tokens // 4)) for request in scheduler.waiting])
-
-
-ours = replayed(theirs, make=scheduler, see=look)
-same = sum(our == their for our, their in zip(ours, theirs["steps"]))
-print(f"{theirs['engine']} {theirs['version']}, {theirs['settings']['num_blocks']} blocks:",
-      f"{same} of {len(theirs['steps'])} steps are the same")
-for number in (0, 1, 10, 11, 12):
-    for name, steps in (("vLLM", theirs["steps"]), ("here", ours)):
-        decided = steps[number]
-        print(f"step {number:2}  {name}  computes {decided['scheduled']}", end=" ")
-        print(f"preempts {decided['preempted']}" if decided["preempted"] else "")
-
-# %% id="recorded-widget"
-RequestTimeline(timeline, title="Eight requests, 22 blocks of four tokens",
-                subtitle="What vLLM decided, and your scheduler with it.")
-
-# %% [markdown] id="two-rules"
-# Now the two rules that looked too strict. `queues` holds who waits after each step, and how many blocks each of them needs;
-# the recording says how many could be had.
-
-# %% id="two-rules-seen"
-for number in (3, 11):
-    decided = theirs["steps"][number]
-    let_in = [*decided["new"], *decided["resumed"]]
-    print(f"step {number}: preempted {decided['preempted']}, let in {let_in},",
-          f"{decided['free']} blocks can be had")
-    print("   waiting:", ", ".join(f"{id} needs {n}" for id, n in queues[number]))
-for id, cached in theirs["steps"][12]["resumed"].items():
-    print(f"step 12: request {id} comes back, with {cached} tokens from the cache")
-
-# %% [markdown] id="after-two-rules"
-# In step 3 the head of the queue needs more blocks than there are. The request behind it would fit exactly, and waits.
-# That is the rule *one refused head stops the queue*.
-#
-# In step 11 request 2 has given its memory up. What is free now would do for any of the five behind it, and nobody is let
-# in. Request 0 ends in that step, and in the next one request 2 comes back first, since it is the head of the queue, and
-# most of what it had is still in the prefix cache. That is *who preempts admits nobody*.
+# In such a case it is tempting to blame the cache, and the usage of KV memory acquits it. *In production*, at the
+# end, has the figures of two servers to which it happened.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the queue goes first (6 minutes, difficulty 3, importance 4)
@@ -512,12 +434,67 @@ quiz("16")
 # %% id="finish"
 finish("16")
 
+# %% [markdown] id="vllm" tags=["fold"]
+# ## What vLLM decided (8 minutes)
+#
+# vLLM's own scheduler, without a model behind it, was given a workload of eight requests and too little memory, and what
+# it decided was written down. The next cell lets your scheduler decide the same workload, step by step.
+
+# %% id="recorded"
+from labkit.engine import scheduler
+from labkit.observe.timeline import Timeline
+from labkit.simulate.recordings import recording, replayed
+
+theirs = recording("tight")
+timeline, queues = Timeline(), []
+
+
+def look(scheduler, step):
+    timeline.see(scheduler, step)
+    queues.append([(request.id, -(-request.num_tokens // 4)) for request in scheduler.waiting])
+
+
+ours = replayed(theirs, make=scheduler, see=look)
+same = sum(our == their for our, their in zip(ours, theirs["steps"]))
+print(f"{theirs['engine']} {theirs['version']}, {theirs['settings']['num_blocks']} blocks:",
+      f"{same} of {len(theirs['steps'])} steps are the same")
+for number in (10, 11, 12):
+    for name, steps in (("vLLM", theirs["steps"]), ("here", ours)):
+        decided = steps[number]
+        print(f"step {number:2}  {name}  computes {decided['scheduled']}", end=" ")
+        print(f"preempts {decided['preempted']}" if decided["preempted"] else "")
+
+# %% id="recorded-widget"
+RequestTimeline(timeline, title="Eight requests, 22 blocks of four tokens",
+                subtitle="What vLLM decided, and your scheduler with it.")
+
+# %% [markdown] id="two-rules"
+# Now the two rules that looked too strict. `queues` holds who waits after each step, and how many blocks each of them needs;
+# the recording says how many could be had.
+
+# %% id="two-rules-seen"
+for number in (3, 11):
+    decided = theirs["steps"][number]
+    let_in = [*decided["new"], *decided["resumed"]]
+    print(f"step {number}: preempted {decided['preempted']}, let in {let_in},",
+          f"{decided['free']} blocks can be had")
+    print("   waiting:", ", ".join(f"{id} needs {n}" for id, n in queues[number]))
+for id, cached in theirs["steps"][12]["resumed"].items():
+    print(f"step 12: request {id} comes back, with {cached} tokens from the cache")
+
+# %% [markdown] id="after-two-rules"
+# In step 3 the head of the queue needs more blocks than there are. The request behind it would fit exactly, and waits.
+# That is the rule *one refused head stops the queue*.
+#
+# In step 11 request 2 has given its memory up. What is free now would do for any of the five behind it, and nobody is let
+# in. Request 0 ends in that step, and in the next one request 2 comes back first, since it is the head of the queue, and
+# most of what it had is still in the prefix cache. That is *who preempts admits nobody*.
+
 # %% [markdown] id="a-drill" tags=["fold"]
 # ## A drill, if you like (15 minutes)
 #
 # Somebody else's server, and its board. You pin what on it speaks for one cause and what speaks against another, look at
-# one thing more, say what is wrong, and change something; then the board shows the same requests with your change. What is
-# wrong there has to do with prompts in pieces. Two of the changes on offer come in lesson 17: a **watermark** keeps blocks
+# one thing more, say what is wrong, and change something; then the board shows the same requests with your change. Two of the changes on offer come in lesson 17: a **watermark** keeps blocks
 # free when somebody is let in, and the other lets a prompt in only where all of it has room.
 
 # %% id="drill"
@@ -541,6 +518,11 @@ DrillBoard("the-fifth-prompt")
 #   `srt/managers/scheduler.py`; issue 32549 tells what that did to a busy chat server. `--chunked-prefill-size` is how many
 #   tokens of prompts a step has, `--enable-mixed-chunk` lets decodes into the same step, and `--prefill-decode-interval`
 #   asks for a step of decodes now and then.
+# - Prompts before decodes, measured: SGLang pull request 40443 (2026) has 1.38 tokens per second for each request while
+#   long prompts came in, and 32.05 once eight rounds of decodes had to follow every batch of prompts; TTFT and the
+#   throughput of the whole server hardly moved. In vLLM, pull request 44558 (2026) lets prompts into every second step
+#   only, where several GPUs must end each step together, and the median ITL falls from 274.9 to 32.1 ms, again with the
+#   throughput flat.
 # - A prompt of 64,000 tokens among chats, with ample KV memory free, brought a fork of vLLM from 272.6 to 6.62 tokens per
 #   second (local-inference-lab/vllm, issue 541). Memory is innocent there too.
 # - Asynchronous scheduling, vLLM's default, plans the next step before the tokens of the last one are there, so blocks of

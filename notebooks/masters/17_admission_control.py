@@ -281,30 +281,10 @@ RequestTimeline(timelines, title="Seven requests, 24 blocks of four tokens",
 # costs the reading of the weights, the one with fewer steps; where it costs the computing, the one with fewer tokens. A
 # gate saves computing. What that is worth depends on whether computing is what the server waits for (lesson 16).
 #
-# Two things in the second run surprise. Look at request 3. `new` and `back` name whoever begins, with how many tokens
-# the cache has of it:
-
-# %% id="found-but-not-free"
-theirs = recording("full_sequence")
-for number in (12, 15, 16, 26, 27):
-    step = theirs["steps"][number]
-    print(f"step {number}: {step['free']:2} free, new {step['new']},",
-          f"preempted {step['preempted']}, back {step['resumed']}")
-from labkit.mine import full_sequence_gate
-
-for free in (12, 13):
-    beside = free - 32 // 4
-    print(f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
-          full_sequence_gate(52, 32, beside, 4))
-
-# %% [markdown] id="after-found"
-# **The gate looks, and reserves nothing.** In step 12 request 3 has room for all of its 13 blocks and is let in:
-# it takes 2 for its first piece, and the 11 of the first line are left for the other 11. Request 2 grows into them, and in step 15 request 3 loses its memory in the middle of its prompt. A gate that is
-# asked about one request knows nothing of the others; keeping room for growth is the watermark's work.
-#
-# **A hit on a free block costs a free block.** From step 16 on, request 3 needs 13 blocks, and 8 of them are its own,
-# still in the cache. 5 are missing, up to 12 are free, and it waits for eleven steps: the 8 are among the 12, and once
-# they are its own again, 4 are left.
+# **The gate looks, and reserves nothing.** In step 12 of the second run request 3 has room for all of its 13 blocks and
+# is let in. Request 2 grows into them, and in step 15 request 3 loses its memory in the middle of its prompt. A gate
+# that is asked about one request knows nothing of the others; keeping room for growth is the watermark's work. Then it
+# waits for eleven steps with more blocks free than it misses: the fold *A hit on a free block*, at the end, says why.
 
 # %% [markdown] id="about-reserve"
 # ## One prediction first
@@ -343,10 +323,7 @@ queue_picture(runs)
 #
 # A gate does buy something. A quarter of the computing is gone, though tokens per second do not show it: reading weights is
 # what a step costs here, and the recomputed tokens hid behind it. And who waits for a first word has lost less than
-# who was stopped in mid-sentence. vLLM pull request 44594 measured the same shape where 1.5 times as much was wanted
-# as there was: 1,065 preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens
-# per second, and a median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our
-# minute.
+# who was stopped in mid-sentence.
 #
 # The last row is the price of certainty: nobody is preempted, and a good part of memory stays reserved for tokens that
 # come later, while the queue in the picture grows to twice the length. With real users it would be worse. Here
@@ -356,8 +333,9 @@ queue_picture(runs)
 # ### Break it: two requests and seven blocks (6 minutes, difficulty 3, importance 4)
 #
 # Taking memory back is what saves an optimistic server. Not every server can. In vLLM pull request 57104 (2026)
-# requests got their memory while keys and values were still being loaded into it from another machine. They were not
-# running yet, so nobody could preempt them. In production the server stood still, and nothing had crashed.
+# two requests got their memory while keys and values were still being loaded into it from another machine. They were
+# not running yet, so nobody could preempt them; they held all seven blocks, and neither got its last. The server stood
+# still, and nothing had crashed.
 #
 # The gate below is for such a server, on which **nobody's memory is taken back**. A request takes `prompt` blocks when
 # it starts and `more` blocks afterwards, one in each step; at its end it gives all of them back. Whoever wrote the
@@ -406,6 +384,30 @@ quiz("17")
 # %% id="finish"
 finish("17")
 
+# %% [markdown] id="a-hit" tags=["fold"]
+# ## A hit on a free block (5 minutes)
+#
+# Look at request 3 in the second run of *The rest of the prompt*. `new` and `back` name whoever begins, with how many
+# tokens the cache has of it:
+
+# %% id="found-but-not-free"
+theirs = recording("full_sequence")
+for number in (15, 16, 26, 27):
+    step = theirs["steps"][number]
+    print(f"step {number}: {step['free']:2} free, new {step['new']},",
+          f"preempted {step['preempted']}, back {step['resumed']}")
+from labkit.mine import full_sequence_gate
+
+for free in (12, 13):
+    beside = free - 32 // 4
+    print(f"request 3: 52 tokens, 32 of them found, {free} blocks free, {beside} beside:",
+          full_sequence_gate(52, 32, beside, 4))
+
+# %% [markdown] id="after-found"
+# **A hit on a free block costs a free block.** From step 16 on, request 3 needs 13 blocks, and 8 of them are its own,
+# still in the cache. 5 are missing, up to 12 are free, and it waits for eleven steps: the 8 are among the 12, and once
+# they are its own again, 4 are left.
+
 # %% [markdown] id="stretch" tags=["fold"]
 # ## Stretch: a promise about time
 #
@@ -453,9 +455,9 @@ for name, knobs in doors.items():
 # time then.
 
 # %% [markdown] id="drill" tags=["fold"]
-# ## Drill: the gate's own deadlock
+# ## Drill: should it be restarted? (optional, 10 minutes)
 #
-# For those who want to see it from outside, some ten minutes: the board of a server that somebody else runs. Show on it
+# The board of a server that somebody else runs, from outside. Show on it
 # what convicts, look where it is decided, name the cause, and change what mends it. The same requests come again, and
 # the score says what became of them.
 
@@ -479,6 +481,9 @@ DrillBoard("the-door-keeper")
 # - Metrics: `vllm:admission_rejections_total` with its reason; `vllm:num_requests_waiting` and
 #   `vllm:request_queue_time_seconds` for waiting outside, `vllm:num_preemptions` for what comes of letting in too
 #   many. `vllm:watermark_requests` and `--watermark-config` are about something else, marking generated *text*.
+# - vLLM pull request 44594 measured the shape of the table above where 1.5 times as much was wanted as there was: 1,065
+#   preemptions without a watermark, 400 at 0.02, 168 at 0.10, with 11,582, 12,134 and 11,835 tokens per second, and a
+#   median TTFT of 6.6 s without and 11.8 s at 0.02. Prefix caching was off there, as it is in our minute.
 # - **SGLang** keeps free a share of what running requests may still generate of their `max_new_tokens`:
 #   `new_token_ratio`, exported as `sglang:new_token_ratio`. It falls a little with every step of decodes, and is set
 #   anew when requests are retracted, its word for preempted. Towards 0 it is optimistic, at 1 it reserves to the

@@ -246,12 +246,8 @@ print(f"num_preemptions is behind in {len(late)} of {len(steps)} steps:", *late)
 #
 # **The token counters do not show recomputation.** `vllm:prompt_tokens` counts each prompt when it is computed for the
 # first time, `vllm:generation_tokens` each token that comes out. Their sum is the same in both runs, and so is the number of
-# steps. One of them computed 80 tokens more. `vllm:iteration_tokens_total` is made of the same figures. What
-# shows it: `vllm:num_preemptions`, `vllm:request_num_preemptions`, and, where somebody has switched `--enable-mfu-metrics` on,
-# `vllm:estimated_flops_per_gpu_total`: divide what it grows by in a minute by what those two counters grow by together. The
-# quotient rises when tokens are computed again. SGLang does show it:
-# `sglang:realtime_tokens_total` counts what is computed, `sglang:prefill_effective_tokens_total` each prompt once, and the
-# difference is recomputation.
+# steps. One of them computed 80 tokens more. `vllm:iteration_tokens_total` is made of the same figures. What shows it:
+# `vllm:num_preemptions` and `vllm:request_num_preemptions`; *In production* has two more ways, one of them SGLang's.
 #
 # **The count of preemptions is late.** The news of it travels with the victim's *next* token, so it is counted when the
 # victim is back. While a server stands still and everybody waits, the curve is flat.
@@ -529,6 +525,10 @@ DrillBoard("welcome-back")
 #   blocks there as any prompt would: it is looked up by content, not kept for it by name. That is the change from then to
 #   now. A tier that is asked by many at once can be slower than computing: issue 44294 reports 267 tokens per second without
 #   and 158 with it, for fifty requests that shared one prefix.
+# - Recomputation itself: where somebody has switched `--enable-mfu-metrics` on, divide what
+#   `vllm:estimated_flops_per_gpu_total` grows by in a minute by what `vllm:prompt_tokens` and `vllm:generation_tokens` grow
+#   by together. The quotient rises when tokens are computed again. SGLang shows it: `sglang:realtime_tokens_total` counts
+#   what is computed, `sglang:prefill_effective_tokens_total` each prompt once, and the difference is recomputation.
 # - The victim is the last of those who run, or under `--scheduling-policy priority` the one with the highest priority
 #   number and the latest arrival. Nobody is let in in that step.
 # - **SGLang** calls it retraction: `retract_decode`, `--retraction-policy`. By `length` those with the fewest outputs go

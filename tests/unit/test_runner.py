@@ -138,7 +138,7 @@ def test_a_name_that_is_not_there_is_told_with_the_one_that_was_meant(name: str)
     ("text", "words"),
     [
         ("ops = [BlockPool(4)]", 'BlockPool is no name here: an operation begins with a text, in quotes, such as ("Bl'),
-        ('ops = [("BlockPool", 4) ("allocate", 4)]', "a comma may be missing between two tuples"),
+        ('ops = [("BlockPool", 4) ("allocate", 4)]', "a comma may be missing in front of a bracket"),
     ],
 )
 def test_a_list_of_operations_that_cannot_be_made_is_told_how_one_is_written(text: str, words: str) -> None:

@@ -54,11 +54,11 @@ class CanEverFit(FunctionSpecification):
             ? The request needs just as many blocks as there are. Is one of them left over, and does anybody need \
               it?
             50 16 5 16
+            50 30 5 16
             1000000 48570 65536 16
         the-last-token-needs-no-slot: The token that is generated last is never computed, so no slot is needed for it.
             ? A prompt of one token and an answer of one: what is computed, and what of it is in memory when it ends?
             80 1 5 16
-            50 30 5 16
             50 31 5 16
             1 1 1 1
             1 320 20 16
@@ -82,7 +82,7 @@ class CanEverFit(FunctionSpecification):
             return (
                 "the-answer-takes-room-too" if _up(prompt_tokens, block_size) <= num_blocks else "too-long-is-refused"
             )
-        if _up(slots + 2, block_size) > num_blocks:
+        if _up(slots + 1, block_size) > num_blocks:
             return "the-last-token-needs-no-slot"
         return "exactly-enough-is-enough" if needed == num_blocks else "what-fits-is-let-in"
 
@@ -209,6 +209,7 @@ class FullSequenceGate(FunctionSpecification):
             160 0 5 16
             100000 0 700 16
             8000 0 499 16
+            1000 16 40 16
             4 0 1 1
             160 16 2 16
         what-is-found-is-not-free-as-well: Blocks that the cache has for the request are not among those available.
@@ -302,6 +303,7 @@ class LatencyGate(FunctionSpecification):
             10000000 1000 4.0
             3 0.5 1.0
             30 10 2.0
+            4 1 3.0
         who-begins-in-time-is-let-in: A request that begins within the target is let in.
             ? Which tokens have to be computed before this one's first, and how long do they take at that speed? \
               Is anything counted twice?

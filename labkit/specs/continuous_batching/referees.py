@@ -6,6 +6,7 @@ preempted, if it was: `A:5:5:1:2`. Several stand between commas. `300xA` in the 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from functools import partial
 from itertools import zip_longest
@@ -31,6 +32,9 @@ MANY = 12
 class Named(Request):
     """A request that a report writes as its name."""
 
+    # An AttributeError names the class that the lesson knows.
+    __qualname__ = "Request"
+
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -51,6 +55,7 @@ def requests_from(text: str) -> list[Request]:
             request.computed = request.most_computed = computed
             request.output.extend(range(output))
             request.state, request.preemptions = State.RUNNING, sum(preempted)
+            request.arrival = 1000.0 - len(found)  # the order of admission is not that of arrival
             found.append(request)
     return found
 
@@ -75,7 +80,19 @@ def pairs_of(plan: Any) -> list[tuple[Request, int]] | None:
     return found
 
 
-NO_PLAN = "The answer is {}; a list of pairs is due, a request and how many tokens of it."
+def no_plan(answer: Any) -> str:
+    """What to say of an answer that is no plan: what is wrong with its first pair, where it has one."""
+    said = f"The answer is {show(answer, 60)}; a list of pairs is due, a request and how many tokens of it"
+    for pair in answer if isinstance(answer, list | tuple) else ():
+        if not (isinstance(pair, list | tuple) and len(pair) == 2):
+            break
+        request, n = pair
+        if isinstance(request, Request) and whole(n) is None:
+            return f"{said}: the tokens of {request} are {show(n, 30)}, which is no whole number."
+        if not isinstance(request, Request):
+            where = "the request itself comes first" if isinstance(n, Request) else "the request itself is due"
+            return f"{said}: {show(request, 30)} is no request, {where}."
+    return f"{said}."
 
 
 class PlanReferee(Referee):
@@ -94,16 +111,20 @@ class PlanReferee(Referee):
         label = f"{self.spec.target}({', '.join(show(value, 60) for value in (given, budget, *more))})"
         said = [_said(request) for request in given[:6]]
         self.setup_text = "; ".join([*said, "..."] if len(given) > 6 else said)
-        before, due = [*map(_state, given)], self.spec.solution()(requests_from(requests), budget, *more)
+        before, due = [*map(_fields, given)], self.spec.solution()(requests_from(requests), budget, *more)
         seen = self.call(self.spec.rules[0].name, label, self.implementation, given, budget, *more)
         plan, expected = pairs_of(seen), Words(show(due))
-        changed = [request for request, was in zip(given, before, strict=True) if _state(request) != was]
-        cause = f"The call has changed {listed(changed[:1])}: a plan says what will be computed, no more."
-        if not self.require(self.spec.stay, not changed, expected=expected, cause=cause):
+        changed = [
+            f"The call has changed `{name}` of {request} from {was[name]} to {now}: a plan says what will be computed, "
+            "no more."
+            for request, was in zip(given, before, strict=True)
+            for name, now in _fields(request).items()
+            if now != was[name]
+        ]
+        if not self.require(self.spec.stay, not changed, expected=expected, cause="".join(changed[:1])):
             return
         if plan is None:
-            cause = NO_PLAN.format(show(seen, 60))
-            self.require(self.typed, False, expected=expected, cause=cause, kind="wrong-type")
+            self.require(self.typed, False, expected=expected, cause=no_plan(seen), kind="wrong-type")
         elif fault := self.fault(plan, [(request.id, n) for request, n in due], budget, *more):
             self.require(fault[0], False, expected=expected, cause=fault[1])
 
@@ -126,7 +147,7 @@ class PlanReferee(Referee):
             place, (mine, first) = next((place, pair) for place, pair in places if pair[0] != pair[1])
             return "in-order", f"Place {place} of the plan belongs to {first}, and in yours to {mine}."
         if names != right:
-            return "in-order", f"The order is {listed(right) or 'empty'}, and yours is {listed(names) or 'empty'}."
+            return "in-order", _order(names, right)
         less = ((request, n, most) for (request, n), (_, most) in zip(plan, due, strict=True) if n != most)
         return next(
             ((self.fills, f"{r} gets {plural(n, 'token')}, where {m} can be computed.") for r, n, m in less), None
@@ -172,8 +193,20 @@ class ChunksReferee(PlanReferee):
         return None if n > 0 else ("one-piece-each", nothing)
 
 
-def _state(request: Request) -> tuple[Any, ...]:
-    return tuple(show(getattr(request, name), 400) for name in Request.__slots__ if name != "prompt")
+def _fields(request: Request) -> dict[str, str]:
+    """What a request carries, readable."""
+    values = ((name, getattr(request, name)) for name in Request.__slots__ if name != "prompt")
+    return {name: show(value.tolist() if isinstance(value, array) else value, 400) for name, value in values}
+
+
+def _order(names: list[Any], right: list[Any]) -> str:
+    """Where the names of a plan first differ from those that are due."""
+    mine, due = next((pair for pair in zip_longest(names, right) if pair[0] != pair[1]), (None, None))
+    if due is None:
+        return f"{mine} is in the plan, and nothing of it is computed in this step."
+    if mine is None:
+        return f"{due} is missing from the plan."
+    return f"{due} comes before {mine}: the order is {listed(right)}, and yours is {listed(names)}."
 
 
 # ----- step -----------------------------------------------------------------------------------------------------------
@@ -248,7 +281,7 @@ class StepReferee(Referee):
     def _watched(self, scheduler: Scheduler) -> Any:
         plan = self.call("memory-before-computing", "step(scheduler)", self.implementation, scheduler, keep=False)
         pairs = pairs_of(plan)
-        self._insist("memory-before-computing", pairs is not None, NO_PLAN.format(show(plan, 60)), kind="wrong-type")
+        self._insist("memory-before-computing", pairs is not None, no_plan(plan), kind="wrong-type")
         return pairs
 
     def _grow(self, grow: Callable[[Request, int], bool], request: Request, n: int) -> bool:
@@ -276,6 +309,9 @@ class StepReferee(Referee):
     # ----- what must hold -----------------------------------------------------------------------------------------
 
     def _compare(self, ours: Step, theirs: Step) -> None:
+        wrong = next((request for request, n in ours.plan if n == 0), None)
+        none = f"{wrong} is in the plan with 0 tokens: `admit` answers 0 where it has refused."
+        self._insist("memory-before-computing", wrong is None, none)
         wrong = next((request for request, _ in ours.plan if request in ours.preempted), None)
         gone = f"{wrong} gave its memory up in this step, and is in its plan."
         self._insist("preempted-computes-nothing", wrong is None, gone)
@@ -319,8 +355,10 @@ class StepReferee(Referee):
             n = due[request.id]
             cause = f"{request} waits, though a seat, {plural(n, 'token')} of the budget and memory are left for it."
             self._insist("the-queue-is-let-in", seen.get(request.id, 0) >= n, cause)
-        cause = f"The order is {listed([*due])}, and yours is {listed([*seen])}."
-        self._insist("in-order-of-admission", [*seen.items()] == [*due.items()], cause)
+        more = next((name for name in due if seen.get(name, 0) > due[name]), None)
+        cause = f"{more} gets {plural(seen.get(more, 0), 'token')}, where a piece of it has {due.get(more)} at most."
+        self._insist("running-before-the-queue", more is None, cause)
+        self._insist("in-order-of-admission", [*seen] == [*due], _order([*seen], [*due]))
 
     def _insist(self, rule: str, ok: bool, cause: str, kind: str = "rule") -> None:
         if not self.require(rule, ok, expected=self.due, cause=cause, kind=kind):

@@ -47,6 +47,22 @@ def stream(n: int = 60, gap_s: float = 0.08, prompt: int = 2_000, answer: int = 
     return [Request(i, np.full(prompt, i, np.uint32).tobytes(), answer, arrival=i * gap_s) for i in range(n)]
 
 
+def seats_over_time(answers: dict[str, int], seats: int, way: str) -> list[str]:
+    """A row for each seat: a letter for each token that somebody gets, a dot where nobody can use it.
+
+    Args:
+        answers: tokens of each answer, by a letter, in the order of the queue.
+        way: "static" or "continuous".
+    """
+    rows = [""] * seats
+    for i, (name, tokens) in enumerate(answers.items()):
+        if way == "static" and i % seats == 0:
+            rows = [row.ljust(max(map(len, rows)), ".") for row in rows]
+        seat = i % seats if way == "static" else min(range(seats), key=lambda seat: len(rows[seat]))
+        rows[seat] += name * tokens
+    return [row.ljust(max(map(len, rows)), ".") for row in rows]
+
+
 def static_step(scheduler: Scheduler) -> Plan:
     """Static batching: nobody is let in while anybody runs."""
     waiting = scheduler.waiting

@@ -218,6 +218,7 @@ class BreakEven(FunctionSpecification):
         attention-grows: Each token attends to itself and to all before it, so a long prompt is more than the sum of \
           its tokens.
             ? Which token of a prompt is the dearest one to compute, the first or the last, and why?
+            20 1 3 1 900
             0 4 1 1 900
             8 2 1 2 900
             0 1 0 1 900
@@ -274,6 +275,8 @@ class BreakEven(FunctionSpecification):
     ) -> str:  # fmt: skip
         if expected is not None and seen in (expected - 1, expected + 1):
             return rule
+        if seen is None:
+            return rule  # whatever ends without an answer looks like a cost that is never reached
         costs = fixed_s, copy_s, token_s, pair_s
         found = [name for name, variant in VARIANTS.items() if seen == _first(variant, most, *costs)]
         return found[0] if len(found) == 1 else rule

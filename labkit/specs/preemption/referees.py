@@ -35,12 +35,18 @@ def states(request: Request) -> dict[str, Any]:
     return {name: show(getattr(request, name), 400) for name in Request.__slots__}
 
 
-def readable(request: Request, name: str) -> str:
-    """A field of it; what the course keeps as bytes or as an array is named so, with its tokens as numbers."""
+def readable(request: Request, name: str, kind: bool = False) -> str:
+    """A field of it, tokens as numbers; with `kind` what the course keeps as bytes or as an array is named so."""
     value = getattr(request, name)
     if name == "prompt" and isinstance(value, bytes) and len(value) % TOKEN_BYTES == 0:
-        return f"bytes of {show(token_array(value).tolist(), 60)}"
-    return f"array {show(value.tolist(), 60)}" if isinstance(value, array) else show(value, 60)
+        return f"{'bytes of ' * kind}{show(token_array(value).tolist(), 60)}"
+    return f"{'array ' * kind}{show(value.tolist(), 60)}" if isinstance(value, array) else show(value, 60)
+
+
+def told(mine: Request, right: Request, name: str) -> str:
+    """What a field is and was; its kind only where nothing else tells the two apart."""
+    alike = readable(mine, name) == readable(right, name)
+    return f"{name} is {readable(mine, name, alike)} and was {readable(right, name, alike)}"
 
 
 def summary(request: Request) -> str:
@@ -59,7 +65,9 @@ def running_from(text: str) -> list[Request]:
         computed, priority, arrival = [int(n) for n in numbers] + [0] * (3 - len(numbers))
         many, _, letter = name.rpartition("x")
         for i in range(int(many or 1)):
-            request = Named(f"{letter}{i}" if many else letter, range(max(1, computed)), 9)
+            # Whoever came earlier knows more tokens that are not computed: what is known is not what is in memory.
+            known = max(1, computed) + 40 * (text.count(",") - text[: text.index(one)].count(","))
+            request = Named(f"{letter}{i}" if many else letter, range(known), 9)
             request.priority, request.arrival, request.state = priority, float(arrival), State.RUNNING
             request.computed = request.most_computed = computed
             found.append(request)
@@ -80,7 +88,7 @@ class VictimReferee(Referee):
         given, again = running_from(running), running_from(running)
         more = [how] if how else []
         label = f"{self.spec.target}({', '.join(show(value, 60) for value in (given, *more))})"
-        said = [f"{r}: computed {r.computed}" + self._urgency(r, how) for r in given[:6]]
+        said = [f"{r}: computed {r.computed} of {r.num_tokens}" + self._urgency(r, how) for r in given[:6]]
         self.setup_text = "; ".join([*said, "..."] if len(given) > 6 else said)
         before = [*map(states, given)]
         unknown = how not in ("", *self.due)
@@ -90,15 +98,19 @@ class VictimReferee(Referee):
             expected = None
         rule = "another-way-is-refused" if unknown else "one-of-them"
         due = SchedulerError if unknown else None
-        seen = self.call(rule, label, self.implementation, given, *more, raises=due or (), due=due)
+        seen = self.call(rule, label, self.implementation, given, *more, raises=SchedulerError, due=due)
         if unknown:
-            cause = f"There is no way to choose that is called {show(how)}, and somebody was chosen all the same."
+            chosen = "somebody was chosen" if isinstance(seen, Request) else f"the answer is {show(seen, 40)}"
+            cause = f"There is no way to choose that is called {show(how)}, and {chosen} all the same."
             ok = isinstance(seen, SchedulerError)
             self.require(rule, ok, expected=Words("raises SchedulerError"), cause=cause)
             return
         name = str(expected)
+        cause = f"{show(how or 'last')} is one of the ways to choose, and was refused."
+        if not self.require(self.due[how or "last"], not isinstance(seen, SchedulerError), expected=name, cause=cause):
+            return
         changed = next((r for r, was in zip(given, before, strict=True) if states(r) != was), None)
-        cause = f"{changed} is another one after the call: choosing takes nothing from anybody."
+        cause = f"The call has changed a field of {changed}: choosing takes nothing from anybody."
         if self.require(self.spec.stay, changed is None, expected=Words(name), cause=cause):
             self._judge(given, seen, again.index(expected), how or "last")
 
@@ -122,8 +134,11 @@ class VictimReferee(Referee):
         if how == "last":
             cause = f"{victim} was let in after {seen}."
         elif how == "priority":
-            cause = f"{victim} has priority {victim.priority} and came at {victim.arrival:g}, {seen} has priority "
-            cause += f"{seen.priority} and came at {seen.arrival:g}: the higher number is the less urgent."
+            cause = f"{victim} has priority {victim.priority}, {seen} has {seen.priority}: "
+            cause += "the higher number is the less urgent."
+            if victim.priority == seen.priority:
+                cause = f"Both have priority {seen.priority}; {victim} came at {victim.arrival:g}, which is later than "
+                cause += f"{seen}, at {seen.arrival:g}."
         else:
             cause = f"{victim} has computed {plural(victim.computed, 'token')}, {seen} {seen.computed}."
         same = how != "last" and (seen.computed == victim.computed if how != "priority" else
@@ -177,13 +192,16 @@ class RecomputeReferee(Referee):
         held = f"{name} still has its {plural(len(self.mine.blocks(name)), 'block')}" if name in self.mine else ""
         self._insist(memory, not held, f"{held}: whoever needed them finds nothing.")
         lost = [field for field in ("output", "prompt", "prompt_tokens", "max_tokens") if seen[field] != before[field]]
-        now = listed([f"{field} is {readable(mine, field)} and was {readable(right, field)}" for field in lost[:2]])
+        now = listed([told(mine, right, field) for field in lost[:2]])
         cause = f"Of {name}, {now}: "
         said = "its user has these tokens already" if "output" in lost else "what was asked for has not changed"
         self._insist("what-was-generated-stays", not lost, f"{cause}{said}.")
         cause = f"computed is {seen['computed']}, and nothing of {name} is in memory any more."
         self._insist("all-is-computed-again", mine.computed == 0, cause)
-        cause = f"The state of {name} is {show(mine.state)}: the queue puts whoever is preempted before all others."
+        state = (
+            f"State.{mine.state.name}" if isinstance(mine.state, State) else f"{show(mine.state)}, which is no State"
+        )
+        cause = f"The state of {name} is {state}: it gave its memory up and comes back, and that is State.PREEMPTED."
         self._insist("it-waits-as-preempted", mine.state == State.PREEMPTED, cause)
         cause = f"most_computed is {seen['most_computed']} and was {before['most_computed']}: what {name} computes "
         cause += "below that mark, it computes for the second time."
@@ -326,7 +344,8 @@ class SwapReferee(ClassReferee):
             rule = "what-was-found-is-not-copied"
             cause = f"The first {found} of {name} are on the device already: {len(due)} are left to copy."
         elif found and pairs != due and set(pairs) <= set(zip(hosts, blocks, strict=True)):
-            rule, cause = "what-was-found-is-not-copied", f"The first {found} were found, and not the last."
+            cause = f"What was found is the beginning of {name}; its end is left to copy."
+            rule = "what-was-found-is-not-copied"
         self.insist(rule, pairs == due, show(due, 60), cause)
         self._gone(name, "came back")
 
