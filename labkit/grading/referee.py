@@ -518,11 +518,11 @@ def _check_parameters(
         signature.bind(*args, **kwargs)
     except TypeError:
         name = getattr(function, "__name__", type(function).__name__)
-        if _without_self(function, args, kwargs):
+        if own := _without_self(function, args, kwargs):
             raise Unjudgeable(
                 "wrong-parameters",
                 f"{name} is a method and has no self: the first of its parameters is given the object, and yours are "
-                f"{inspect.signature(function.__func__)}. Keep the parameters of the stub.",
+                f"{own}. Keep the parameters of the stub.",
             ) from None
         raise Unjudgeable(
             "wrong-parameters",
@@ -530,14 +530,14 @@ def _check_parameters(
         ) from None
 
 
-def _without_self(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a method has the parameters of this call alone, and none for the object before them."""
+def _without_self(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.Signature | None:
+    """The parameters of a method that has those of this call alone, and none for the object before them; else None."""
     try:
         signature = inspect.signature(function.__func__)
         signature.bind(*args, **kwargs)
     except Exception:
-        return False
-    return "self" not in signature.parameters
+        return None
+    return None if "self" in signature.parameters else signature
 
 
 def describe_name_error(error: NameError, namespace: Mapping[str, Any]) -> str:
