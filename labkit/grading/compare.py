@@ -142,23 +142,28 @@ def _float(value: Any) -> float | None:
     return None
 
 
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "list": "a list",
+    "tuple": "a tuple",
+    "dict": "a dict",
+    "Tensor": "a torch tensor",
+    "ndarray": "a NumPy array",
+    "str": "a text",
+    "bool": "True or False",
+    "NoneType": "None",
+}
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, as a sentence names it: "a list", "an object of type Node"."""
+    return _KINDS.get(type(value).__name__, f"an object of type {type(value).__name__}")
+
+
 def _type_sentence(seen: Any, expected: Any) -> str:
-    names = {
-        "int": "a whole number",
-        "float": "a number",
-        "list": "a list",
-        "tuple": "a tuple",
-        "dict": "a dict",
-        "Tensor": "a torch tensor",
-        "ndarray": "a NumPy array",
-        "str": "a text",
-        "bool": "True or False",
-        "NoneType": "None",
-    }
-
-    def name(value: Any) -> str:
-        return names.get(type(value).__name__, f"an object of type {type(value).__name__}")
-
     if seen is None:
-        return f"The answer is None where {name(expected)} is due: is a return missing?"
-    return f"The answer is {name(seen)} ({show(seen, 60)}) where {name(expected)} is due."
+        return (
+            f"The answer is None where {kind_of(expected)} is due: is a return missing, or does one of them give None?"
+        )
+    return f"The answer is {kind_of(seen)} ({show(seen, 60)}) where {kind_of(expected)} is due."

@@ -562,10 +562,26 @@ def _check_parameters(
         signature.bind(*args, **kwargs)
     except TypeError:
         name = getattr(function, "__name__", type(function).__name__)
+        if own := _without_self(function, args, kwargs):
+            raise Unjudgeable(
+                "wrong-parameters",
+                f"{name} is a method and has no self: the first of its parameters is given the object, and yours are "
+                f"{own}. Keep the parameters of the stub.",
+            ) from None
         raise Unjudgeable(
             "wrong-parameters",
             f"{name} is called as {label}; yours is {name}{signature}. Keep the parameters of the stub.",
         ) from None
+
+
+def _without_self(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.Signature | None:
+    """The parameters of a method that has those of this call alone, and none for the object before them; else None."""
+    try:
+        signature = inspect.signature(function.__func__)
+        signature.bind(*args, **kwargs)
+    except Exception:
+        return None
+    return None if "self" in signature.parameters else signature
 
 
 def describe_name_error(error: NameError, namespace: Mapping[str, Any]) -> str:

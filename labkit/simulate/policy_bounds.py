@@ -134,8 +134,8 @@ class TimeGrowth:
             return ""
         return (
             f"An eviction and a hit take {self.ratio:.1f} times as long at {LARGE:,} blocks as at {SMALL:,}, and at "
-            f"most {SLOWER:g} times is allowed. Look for a loop over all blocks, or for min, sorted, `in` or remove on "
-            "a list."
+            f"most {SLOWER:g} times is allowed. Look for a loop over all blocks, or for min, sorted or list, "
+            "or `in` or remove on a list."
         )
 
 

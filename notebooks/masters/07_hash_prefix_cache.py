@@ -54,8 +54,10 @@ PageTable(log, step=7, title="Twelve blocks, five requests",
 # up to its end. The trick is to chain: hash the tokens of the block *together with the hash of the block before*.
 #
 # ```
-# "the cat sat on | the mat and said | ..."     hash 0 = h(nothing, "the cat sat on")
-#                                               hash 1 = h(hash 0,  "the mat and said")
+# "the cat sat on | the mat and said | ..."
+#
+# hash 0 = h(nothing, "the cat sat on")
+# hash 1 = h(hash 0,  "the mat and said")
 # ```
 #
 # Equal hash 1 now means equal blocks 0 and 1, and one look into a dictionary answers for both. Three things follow:
@@ -406,7 +408,8 @@ for name in ("first", "second"):
 #         gone = [self.queue.popleft() for _ in range(n)]
 #         for block in gone:
 #             key = self.hash_of.pop(block)
-#             if self.by_hash.get(key) == block:    # get: the block added first
+#             # get: the one that was added first
+#             if self.by_hash.get(key) == block:
 #                 self.by_hash.remove(key, block)
 #         self.refs.recycle(gone)
 #         self.evictions += n

@@ -7,8 +7,8 @@
 # blocks.
 #
 # The cell after the opening card asks the caches of both kinds, the hash chain of lesson 07 and the tree of this one.
-# Each has the instructions, and finds all 500 blocks of them. Of the time of the first, the line between is what hashing
-# the prompt takes. A server can do that once per request and keep the hashes, as vLLM does; what is left is a look in a
+# Each has the instructions, and finds all 500 blocks of them. The line between says how much of the first is hashing the
+# prompt. A server can do that once per request and keep the hashes, as vLLM does; what is left is a look in a
 # dictionary for every block. None of the times looks long. But SGLang's policy `lpm` lets those go first of whom most is
 # cached: it asks for every request that waits, and again at its next step.
 
@@ -60,12 +60,13 @@ RadixTree(six_requests(), show=letters, step=2, title="Fourteen blocks, six requ
 #
 # ```python
 # class RadixNode:
-#     def __init__(self, key=b"", blocks=(), parent=None, locks=0, last_used=0):
-#         self.key = key              # tokens of its edge, whole pages, as bytes
+#     def __init__(self, key=b"", blocks=(), parent=None,
+#                  locks=0, last_used=0):
+#         self.key = key  # of its edge: whole pages, as bytes
 #         self.blocks = list(blocks)  # one per page
-#         self.parent = parent        # the node above; None at the root
-#         self.children = {}          # nodes below, by the first page of their key
-#         self.locks = locks          # running requests whose way goes through it
+#         self.parent = parent  # None at the root
+#         self.children = {}  # by the first page of their key
+#         self.locks = locks  # running requests that need it
 #         self.last_used = last_used
 # ```
 #
@@ -366,9 +367,11 @@ print(inspect.getsource(lock))
 # ```python
 # def split(node, pages, page_bytes):
 #     cut = pages * page_bytes
-#     upper = RadixNode(node.key[:cut], node.blocks[:pages], node.parent)
+#     upper = RadixNode(node.key[:cut], node.blocks[:pages],
+#                       node.parent)
 #     upper.last_used = node.last_used
-#     node.key, node.blocks, node.parent = node.key[cut:], node.blocks[pages:], upper
+#     node.key, node.parent = node.key[cut:], upper
+#     node.blocks = node.blocks[pages:]
 #     upper.children[node.key[:page_bytes]] = node
 #     upper.parent.children[upper.key[:page_bytes]] = upper
 #     return upper
@@ -377,7 +380,7 @@ print(inspect.getsource(lock))
 # Convict it. Here each letter is a page. `("start", "abc")` inserts the prompt and locks its way; `("finish", 0)`
 # unlocks the oldest request that still runs, `1` the next; `("evict", 2)` takes two pages from unlocked leaves, the
 # least recently used leaf first. It is convicted when a page of a running request goes, when a page that nobody needs
-# cannot go, or when a request cannot end because the lock that it took is gone. The shortest list wins.
+# cannot go, or when a request cannot end because the node at its end has no lock left. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_split

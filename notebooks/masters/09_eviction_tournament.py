@@ -751,9 +751,11 @@ for name, make in [("Random", POLICIES["Random"]), ("Belady", None)]:
 # ```python
 # from labkit.simulate.traces import read_trace
 #
-# requests = requests_of(read_trace("mooncake_conversation.jsonl"))
+# trace = read_trace("mooncake_conversation.jsonl")
+# requests = requests_of(trace)
 # for name in ("LRU", "Random"):
-#     print(name, cache_replay(requests, 3000, POLICIES[name]).hit_ratio)
+#     served = cache_replay(requests, 3000, POLICIES[name])
+#     print(name, served.hit_ratio)
 # ```
 #
 # Under LRU the share of blocks found at 1,000 / 10,000 / 30,000 blocks and with room for all is .045 / .212 / .326 / .366,

@@ -128,7 +128,8 @@ class QueueReferee(ClassReferee):
     def state(self) -> State:
         """What there is to see of the learner's cache."""
         tables = {one.name: (list(one.blocks), one.tokens) for one in self.running}
-        return State(tables, dict(self.mine.hash_of), evictions=self.mine.evictions)
+        hash_of = {block: key for block, key in self.mine.hash_of.items() if whole(block) is not None}
+        return State(tables, hash_of, evictions=self.mine.evictions)
 
     def _line(self, label: str, observe: bool = False) -> Step:
         """Only the first line of an operation stands for it: whoever replays the lines must not do it again."""
@@ -209,6 +210,7 @@ class QueueReferee(ClassReferee):
         new = [block for block in one.blocks[: len(hashes)] if block not in self.right.hash_of]
         rule = "full-blocks-become-findable" if new else "registered-once"
         self.ask(rule, "register", hashes, list(one.blocks))
+        self.sides()
         self.counts(one.blocks)
         self.index("full-blocks-become-findable", "It is full, and register was told its hash.")
 
@@ -219,6 +221,18 @@ class QueueReferee(ClassReferee):
         if not ok:
             self.observe(rule, label, Words(show(seen)), Words(show(expected)), cause)
             raise StopSequence
+
+    def sides(self) -> None:
+        """From block to hash, and from hash to block: neither is entered the wrong way round."""
+        rule = "full-blocks-become-findable"
+        turned = [key for key in self.mine.hash_of if whole(key) is None]
+        what = f"hash_of leads from a block to its hash, and {show(turned[:1])[1:-1]} is no block."
+        self.hold(rule, not turned, "list(hash_of)", list(self.mine.hash_of), list(self.right.hash_of), what)
+        by_hash, known = self.mine.by_hash.first, self.right.by_hash.first
+        turned = [key for key in by_hash if key not in known and whole(key) is not None]
+        what = f"by_hash leads from a hash to its blocks, and {show(turned[:1])[1:-1]} is no hash: add takes the hash, "
+        what += "and then the block."
+        self.hold(rule, not turned, "list(by_hash.first)", list(by_hash), list(known), what)
 
     def counts(self, blocks: list[int]) -> None:
         """Each block is held by those that have it in their table."""
@@ -397,7 +411,7 @@ class PromptReferee(QueueReferee):
         self._drawn.cached = due[1]
         self.running.append(one)
         self.counts(blocks)
-        self.index("full-blocks-become-findable", "It is full, and register was told its hash.")
+        self.index("full-blocks-become-findable", "It is full, and the full blocks of the prompt are registered.")
 
     def shows(self, cache: Any) -> dict[str, Any]:
         """What a refusal leaves as it was."""

@@ -104,6 +104,7 @@ class Split(_Tree):
             new 2; plant aabb; split 0 1
             new 1; plant abc; plant abcd; lock abc; lock abcd; split 0 1
             new 1; plant ab; lock ab; lock ab; lock ab; split 0 1
+            new 1; plant ab; plant cd; lock ab; lock cd; split 1 1
         cut-at-the-page: The upper part has the first pages of the edge and their blocks, no more and no less.
             ? How many bytes are `pages` pages, and how many blocks?
             new 3; plant aaabbbccc; split 0 1

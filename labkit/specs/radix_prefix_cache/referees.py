@@ -14,7 +14,7 @@ from typing import Any
 from labkit.cache import radix_tree
 from labkit.cache.radix_node import RadixNode
 from labkit.errors import CacheError
-from labkit.grading.compare import whole
+from labkit.grading.compare import kind_of, whole
 from labkit.grading.display import Words, shorten, show
 from labkit.grading.functions import spelled
 from labkit.grading.language import Op
@@ -210,8 +210,13 @@ class TreeReferee(Referee):
     def parts(self, rule: str, seen: Any, expected: Sequence[str]) -> Any:
         """The parts of an answer, where it has as many as are expected."""
         due = f"({', '.join(expected)})"
-        right = isinstance(seen, list | tuple) and len(seen) == len(expected)
-        self.hold(rule, right, f"The answer is a tuple: {due}.", "wrong-type", seen=show(seen), expected=due)
+        several = isinstance(seen, list | tuple)
+        flat = several and all(whole(part) is not None for part in seen)  # the blocks alone, say
+        right = several and not flat and len(seen) == len(expected)
+        has = f"has {plural(len(seen), 'part')}" if several and not flat else f"is {kind_of(seen)}"
+        has += " of numbers" if flat and seen else ""
+        said = f"The answer {has} where {len(expected)} parts are due: {due}."
+        self.hold(rule, right, said, "wrong-type", seen=show(seen), expected=due)
         return seen
 
     def light(self, node: Any, pages: Any = None) -> None:
