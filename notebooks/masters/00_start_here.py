@@ -56,8 +56,7 @@ from labkit.observe.events import EventLog
 from labkit.serving import load
 from labkit.widgets import PageTable
 
-model = load()
-log = EventLog(num_blocks=24, block_size=16)
+model, log = load(), EventLog(num_blocks=24, block_size=16)
 table = PageTable(log, live=True,
                   title=f"{model.name}: three requests share 24 blocks")
 table
