@@ -192,7 +192,8 @@ def ledger(keep: bool = False) -> Iterator[Ledger]:
             if running:
                 addresses = np.broadcast_to(pointers.data, np.broadcast(pointers.data, mask.data).shape)
                 chosen = addresses[np.broadcast_to(mask.data.astype(bool), addresses.shape)]
-                running[-1].note(tuple(int(i) for i in self.grid_idx), chosen, size, name.endswith("store"))
+                x, y, z = map(int, self.grid_idx)
+                running[-1].note((x, y, z), chosen, size, name.endswith("store"))
             return kept[name](self, *args, **kwargs)
 
         return wrapped
