@@ -27,11 +27,12 @@ SAID = {
     "18": ("hundred",),
     "19": ("most of the storms", "a third of the"),
 }
-PICTURES = {"00": "destination-picture", "01": "play"} | {f"{n:02}": "play-widget" for n in range(2, 10)}
+PICTURES = {"00": "destination-picture", "01": "play"} | {f"{n:02}": "play-widget" for n in range(2, 11)}
 """The cell with the opening picture; those of later lessons are longer still."""
 CLAIMS = {
     "01": "True", "02": "False", "03": "Too broad", "04": "Too broad", "05": "True", "06": "False", "07": "Too broad",
-    "08": "True", "09": "False", "16": "False", "17": "True", "18": "False", "19": "Too broad", "20": "Too broad",
+    "08": "True", "09": "False", "10": "True", "16": "False", "17": "True", "18": "False", "19": "Too broad",
+    "20": "Too broad",
 }  # fmt: skip
 LESSONS = [lesson.number for lesson in specs.lessons() if lesson.number != "00"]
 

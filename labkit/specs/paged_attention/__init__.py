@@ -290,8 +290,8 @@ class PagedAttention(SizedSpecification):
             1 2 2 2 1 1 3 2
             4 1 3 2 1 4 4
         any-size-of-score: Scores of any size, positive or negative, leave the output finite and right.
-            2 1 1 4 400 5
-            1 1 2 4 400 1 3
+            2 1 1 4 5000 5
+            1 1 2 4 5000 1 3
         pages-stay-where-they-lie: The pages are read in place: no tensor as large as all keys of a sequence is made.
             ? Which of your lines takes all pages at once? What does that line copy?
             4 1 1 8 1 64
@@ -312,7 +312,7 @@ class PagedAttention(SizedSpecification):
         "    m, l, acc = online_update(m, l, acc, queries @ ____ / ____, v)\nout[i, first : first + group] = ____",
     )
     search = {
-        "block_size": (1, 4), "kv_heads": (1, 2), "group": (1, 3), "head_dim": (1, 3), "size": [1, 1, 1, 400],
+        "block_size": (1, 4), "kv_heads": (1, 2), "group": (1, 3), "head_dim": (1, 3), "size": [1, 1, 1, 5000],
         "lengths": [(1, 9), 3],
     }  # fmt: skip
 

@@ -50,7 +50,7 @@ def pages(lengths: list[int], block_size: int, kv_heads: int, head_dim: int, see
     tables = torch.full((len(lengths), max(counts) + 2), NOWHERE)
     for i, (length, count) in enumerate(zip(lengths, counts, strict=True)):
         mine, owned = owned[:count], owned[count:]
-        tables[i, :count], tables[i, count] = torch.tensor(mine), spare
+        tables[i, : count + 1] = torch.tensor([*mine, spare])
         at = torch.arange(length)
         for cache in caches:
             cache[tables[i, at // block_size], at % block_size] = numbers(draw, length, kv_heads, head_dim)
@@ -66,9 +66,12 @@ def dense(q: Any, k_cache: Any, v_cache: Any, tables: Any, lengths: Any, **wrong
     """
     import torch
 
-    scale = wrong.get("scale", lambda d: d**-0.5)
-    head = wrong.get("head", lambda h, kv_heads, group: h // group)
-    block = wrong.get("block", lambda j, table: table[j])
+    right: dict[str, Any] = {
+        "scale": lambda d: d**-0.5,
+        "head": lambda h, kv_heads, group: h // group,
+        "block": lambda j, table: table[j],
+    }
+    scale, head, block = ((right | wrong)[name] for name in right)
     (size, kv_heads), q_heads = k_cache.shape[1:3], q.shape[1]
     out = torch.empty_like(q)
     for i, n in enumerate(lengths.tolist()):
@@ -262,7 +265,7 @@ class MemoryReferee(Referee):
         self.require(self.RULE, alike(seen, expected), expected=expected, cause=cause)
 
     def resolve(self, op: Op, bend: bool = True) -> Op:
-        seq, tables = op.args.get("seq"), getattr(self, "tables", {})
+        seq, tables = str(op.args.get("seq")), getattr(self, "tables", {})
         if op.name == "new":
             if hasattr(self, "tables"):
                 raise Illegal("makes a second memory; there is one only.")
