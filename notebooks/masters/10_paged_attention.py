@@ -359,7 +359,7 @@ finish("10")
 # - **vLLM** (0.33.0 read) took the CUDA kernel named PagedAttention out in 0.25 (pull request 47361); the block table
 #   stayed. Its Triton kernel `kernel_unified_attention` (`vllm/v1/attention/ops/triton_unified_attention.py`) is your loop:
 #   a program for each KV head and a few queries, a running maximum, sum and output, and the pages looked up in the table.
-#   The query heads that share a KV head are its rows, as in your `online_update`.
+#   The query heads that share a KV head are its rows, as in your state of rows.
 # - There a tile is not a page: `TILE_SIZE` is 32 tokens for prefill and 16 for decode, and each lane of a tile looks up its own
 #   page. So the page size may be anything. Lesson 12 does that.
 # - **SGLang** (0.5.23) hands its kernels an index for each token and not for each page; FlashInfer's post of February 2024
