@@ -290,6 +290,7 @@ class PagedAttention(SizedSpecification):
             1 2 2 2 1 1 3 2
             4 1 3 2 1 4 4
         any-size-of-score: Scores of any size, positive or negative, leave the output finite and right.
+            ? Where in your loop is an exponential taken, and what was subtracted from the score before?
             2 1 1 4 5000 5
             1 1 2 4 5000 1 3
         pages-stay-where-they-lie: The pages are read in place: no tensor as large as all keys of a sequence is made.
