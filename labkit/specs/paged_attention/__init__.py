@@ -256,7 +256,7 @@ class PagedAttention(SizedSpecification):
     rules = rules_from(
         """
         one-output-per-query: q of shape [seqs, q_heads, head_dim] gives an output of the same shape.
-            2 2 2 3 1 1 3
+            2 1 2 2 1 1 2
         follows-the-table: Page j of a sequence is the block that entry j of its table names.
             ? The pages of a sequence lie anywhere. Which number indexes the cache: the page's, or the table's entry?
             2 1 1 2 1 2 2
