@@ -343,6 +343,31 @@ def scheduler(
     return made
 
 
+def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Callable[..., Any] | None:
+    """Your `paged_attention` of lesson 10, once it has passed; None until then, and for the references alone.
+
+    There is no reference here: until then the model gathers keys and values into a copy, which PyTorch attends faster
+    than any loop over pages. Where yours raises, or answers what nobody can go on with, the run ends as a manager's.
+    """
+    parts = parts or Parts(yours)
+    if not parts.is_yours("paged_attention"):
+        return None
+    attention, _ = parts.part("paged_attention"), parts.part("online_update")
+    whose = {name: at for name, at in parts.yours.items() if name in ("paged_attention", "online_update")}
+    if "paged_attention" not in whose:  # it has passed once, and cannot be loaded any more
+        return None
+
+    @wraps(attention)
+    def checked(q: Any, *where: Any) -> Any:
+        out = attention(q, *where)
+        kind = (getattr(out, "shape", None), getattr(out, "dtype", None))
+        if kind != (q.shape, q.dtype):
+            raise PartError("paged_attention", f"answered {type(out).__name__} of {kind}, where {q.shape} is due")
+        return out
+
+    return _guarded(checked, whose, [])
+
+
 def _only_who_runs(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The step, whose answer is looked at before anybody goes on with it."""
 
@@ -390,27 +415,29 @@ DECISIONS = ("submit", "schedule", "cancel")
 def _end_the_run_where_a_part_fails(made: Any, calls: tuple[str, ...], yours: dict[str, tuple[str, str]]) -> None:
     """Every call of a manager or scheduler with parts of the learner's says whose fault it was, and is the last."""
     over: list[PartError] = []
-
-    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(call)
-        def made(*args: Any, **kwargs: Any) -> Any:
-            if over:
-                raise over[0]
-            try:
-                return call(*args, **kwargs)
-            except Exception as error:
-                if isinstance(error, PartError) and error.__cause__:
-                    raise  # the manager below has said already whose fault it was
-                ended = _blame(error, yours)
-                if ended is None:
-                    raise
-                over.append(ended)
-                raise ended from error
-
-        return made
-
     for name in calls:
-        setattr(made, name, guarded(getattr(made, name)))
+        setattr(made, name, _guarded(getattr(made, name), yours, over))
+
+
+def _guarded(call: Callable[..., Any], yours: dict[str, tuple[str, str]], over: list[PartError]) -> Callable[..., Any]:
+    """A call that says whose fault it was where a part of the learner's fails; `over` holds that error ever after."""
+
+    @wraps(call)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        if over:
+            raise over[0]
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, PartError) and error.__cause__:
+                raise  # the manager below has said already whose fault it was
+            ended = _blame(error, yours)
+            if ended is None:
+                raise
+            over.append(ended)
+            raise ended from error
+
+    return made
 
 
 def _blame(error: Exception, yours: dict[str, tuple[str, str]]) -> PartError | None:

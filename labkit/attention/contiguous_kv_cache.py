@@ -124,6 +124,7 @@ class ContiguousKVCache:
                     context=context,
                     where=torch.tensor([self._row[seqs[i]] for i in members], device=device),
                     hidden=hidden_positions(lengths, n, context, device),
+                    lengths=torch.tensor(lengths, device=device),
                 )
             )
         return AttentionPlan(
@@ -149,6 +150,10 @@ class ContiguousKVCache:
             )
         rows, context = rectangle.where, rectangle.context
         return self.k[layer, :, :context].index_select(0, rows), self.v[layer, :, :context].index_select(0, rows)
+
+    def decode(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """None: there are no pages, and a row is read as it is."""
+        return None
 
     def _refused(self, seq: str, wanted: int) -> bool:
         if self.log is not None:

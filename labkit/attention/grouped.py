@@ -30,7 +30,8 @@ def attend(
     """Let every new token look at all earlier tokens of its own sequence.
 
     With a cache, the new K and V are written first and everything is then read back through it, so that a new
-    token sees itself by the same way as its past. Without one, the tokens are one sequence from its beginning.
+    token sees itself by the same way as its past. Without one, the tokens are one sequence from its beginning. Where
+    the cache has a way to `decode` in place, sequences that bring one token each take it.
 
     Args:
         q: [tokens, q_heads, head_dim], rotary embedding applied.
@@ -49,6 +50,10 @@ def attend(
     cache.write(layer, plan, k, v)
     out = torch.empty_like(q)
     for part in plan.rectangles:
+        in_place = cache.decode(layer, part, q[part.tokens]) if part.num_new == 1 else None
+        if in_place is not None:
+            out[part.tokens] = in_place
+            continue
         keys, values = cache.read(layer, part)
         queries = q[part.tokens].unflatten(0, (part.num_seqs, part.num_new))
         out[part.tokens] = grouped_attention(queries, keys, values, part.hidden).flatten(0, 1)

@@ -50,3 +50,10 @@ class KVCache(Protocol):
     def read(self, layer: int, rectangle: Rectangle) -> tuple[Tensor, Tensor]:
         """All keys and all values of the rectangle's sequences, each [seqs, context, kv_heads, head_dim]."""
         ...
+
+    def decode(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """Attention of a rectangle with one new token a sequence, without `read`; None where this memory has none.
+
+        q and the answer are [seqs, q_heads, head_dim].
+        """
+        ...

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from labkit.attention.plan import AttentionPlan, Rectangle, group_by_new, hidden_positions, token_rows
-from labkit.engine import kv_cache_manager
+from labkit.engine import Parts, decode_attention, kv_cache_manager
 from labkit.observe.events import EventLog
 
 
@@ -48,7 +48,9 @@ class PagedKVCache:
         log: EventLog | None = None,
         **parts: Any,
     ) -> None:
-        self.manager = kv_cache_manager(num_blocks, block_size, **{"prefix_cache": None} | parts)
+        used = parts.pop("parts", None) or Parts(parts.pop("yours", True))
+        self.manager = kv_cache_manager(num_blocks, block_size, **{"prefix_cache": None} | parts, parts=used)
+        self._decode_attention = decode_attention(parts=used)
         self.block_size = self.manager.block_size
         self.num_blocks = self.manager.num_blocks
         self.log = log
@@ -130,6 +132,7 @@ class PagedKVCache:
                     context=context,
                     where=torch.tensor(padded, dtype=torch.int64, device=device),
                     hidden=hidden_positions([lengths[i] for i in members], n, context, device),
+                    lengths=torch.tensor([lengths[i] for i in members], device=device),
                 )
             )
         return AttentionPlan(
@@ -153,8 +156,15 @@ class PagedKVCache:
     def read(self, layer: int, rectangle: Rectangle) -> tuple[Tensor, Tensor]:
         """Gather K and V through the block tables: each [seqs, context, kv_heads, head_dim], a copy.
 
-        A kernel made for pages skips this copy and follows the table itself (lessons 10 to 13).
+        Attention over pages skips this copy and follows the table itself: see `decode`.
         """
         shape = (rectangle.num_seqs, rectangle.context, *self.k.shape[-2:])
         ids = rectangle.where.flatten()
         return self.k[layer].index_select(0, ids).view(shape), self.v[layer].index_select(0, ids).view(shape)
+
+    def decode(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """By your `paged_attention` (lesson 10), which reads the pages where they lie; None until it has passed."""
+        if self._decode_attention is None:
+            return None
+        out: Tensor = self._decode_attention(q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths)
+        return out

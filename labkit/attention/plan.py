@@ -28,6 +28,8 @@ class Rectangle:
     """What the cache needs to read them, int64: block ids [num_seqs, blocks] or rows [num_seqs]."""
     hidden: Tensor | None
     """True where a query must not look, bool [num_seqs, num_new, context]; None if every query may look at all."""
+    lengths: Tensor
+    """Tokens of each sequence, the new ones included, int64 [num_seqs]."""
 
 
 @dataclass(frozen=True)

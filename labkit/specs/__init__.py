@@ -24,6 +24,7 @@ KEYS = (
     "07_hash_prefix_cache",
     "08_radix_prefix_cache",
     "09_eviction_tournament",
+    "10_paged_attention",
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",

@@ -18,6 +18,7 @@ _MODULES = {
     "Layout": "memory_map",
     "LessonEnd": "lesson_end",
     "MemoryMap": "memory_map",
+    "OnlineSoftmax": "online_softmax",
     "OpeningCard": "opening_card",
     "OwnWork": "own_work",
     "PagePlay": "page_play",

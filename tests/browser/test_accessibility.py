@@ -20,6 +20,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_photographs as scene
 from labkit.lesson import finish, save_point
+from labkit.specs.paged_attention.scenes import one_request
 from labkit.widgets import *
 
 def asked(lesson, mode="lesson"):
@@ -44,6 +45,7 @@ WIDGETS = (
     "PageTable(scene.pool(48))", "PageTable(scene.wrong_pool())", 'MemoryMap(("First fit", scene.slots()), step=3)',
     "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
+    "OnlineSoftmax(*one_request(), step=2)",
     "StormBoard(scene.windows(60))",
     "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
 )  # fmt: skip

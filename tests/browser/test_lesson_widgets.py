@@ -214,3 +214,31 @@ def test_the_block_size_follows_keys_and_pointer_and_the_sentence_follows_it(lab
     expect(number).to_have_text("16")
     expect(panel).to_contain_text("(B \N{MINUS SIGN} 1) / 2 is 7.5")
     browse.assert_clean(page)
+
+
+def test_softmax_over_pages_steps_by_keyboard_in_both_themes(lab: Any, page: Any, browse: Any) -> None:
+    make = """
+from labkit.specs.paged_attention.scenes import one_request
+from labkit.widgets import OnlineSoftmax
+board = OnlineSoftmax(*one_request(), title="One query over four pages")
+board
+"""
+    panel = browse.open_notebook(page, lab, lab.write_notebook("softmax.ipynb", [make, "board.step"]))
+    browse.run_all(page)
+    board = panel.locator(".lk-online-softmax")
+    expect(board).to_contain_text("Nothing is read yet")
+    board.get_by_role("slider", name="Step", exact=True).focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(board).to_contain_text("Page 2 lies in block 5 and has a larger score, 2.70")
+    assert board.locator(".lko-read").count() == 3
+    expect(board.locator(".lko-weight").first).to_have_text("0.10")
+    for dark in (True, False):
+        browse.set_theme(page, dark)
+        browse.shoot(page, f"softmax-{'dark' if dark else 'light'}", board)
+    page.keyboard.press("End")
+    expect(board).to_contain_text("The output is what two passes give.")
+    page.keyboard.press("ArrowLeft")
+    expect(board).to_contain_text("Page 2 lies in block 5")
+    assert browse.run_cell(page, "cell-1").locator(".jp-OutputArea-output").inner_text() == "3"
+    browse.assert_clean(page)

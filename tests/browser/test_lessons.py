@@ -107,6 +107,17 @@ WALKS = {
         ),
         passed=(("lru-at-work", "yours"),),
     ),
+    "10": Walk(
+        "paged_attention",
+        "no-scale",
+        play=(
+            ("Home", "Nothing is read yet"),
+            ("ArrowRight", "is the first m"),
+            ("End", "The output is what two passes give."),
+        ),
+        untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
+        passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",

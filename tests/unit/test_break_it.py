@@ -14,6 +14,7 @@ CUT = [("start", "ab"), ("start", "a")]
 SCHEDULER = [("Scheduler", 9, 4, 9)]
 SEVEN = [("Server", 7), ("come", "A", 4, 1)]
 CLIENT = [("Client", 2), ("due", 3, 2)]
+USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
 
 
 @pytest.mark.parametrize(("exercise", "ops", "verdict", "words"), [
@@ -51,6 +52,16 @@ CLIENT = [("Client", 2), ("due", 3, 2)]
      "fail", "kept every rule"),
     ("06 break_two_requests", [("BlockPool", 3, 4), ("prompt", "A", 6), ("fork", "A", "B"), ("release", "A"),
                                ("fork", "B", "C"), ("append", "C", 7)], "pass", "4 are enough"),
+    ("10 break_empty_slots", [("write", "A", 3)], "error", 'begin with ("Memory", 4, 4)'),
+    ("10 break_empty_slots", [*USED, ("Memory", 2, 4)], "error", "there is one only"),
+    ("10 break_empty_slots", [*USED, ("attend", "A")], "error", "is about A, which there is not"),
+    ("10 break_empty_slots", [*USED, ("end", "B")], "error", "is about B, which there is not"),
+    ("10 break_empty_slots", [*USED, ("write", "B", 9)], "error", "for which there is no room"),
+    ("10 break_empty_slots", [*USED, ("write", "B", 1)], "fail", "Nobody attends"),
+    ("10 break_empty_slots", [*USED[:2], ("attend", "A")], "fail", "used for the first time"),
+    ("10 break_empty_slots", [*USED, ("write", "B", 4), ("attend", "B")], "fail", "change one argument of operation 4"),
+    ("10 break_empty_slots", [*USED, ("write", "B", 3), ("attend", "B")], "fail", "change one argument of operation"),
+    ("10 break_empty_slots", [*USED, ("write", "B", 1), ("attend", "B")], "pass", "No shorter sequence is known"),
     ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
     ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
     ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),

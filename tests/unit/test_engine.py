@@ -113,7 +113,7 @@ def test_every_slot_and_link_of_the_map_is_known() -> None:
 
 
 def test_a_slot_is_yours_once_all_that_fills_it_has_passed() -> None:
-    assert engine.owner("sharing") == "reference" and engine.owner("attention") == "later"
+    assert engine.owner("sharing") == "reference" and engine.owner("model") == "later"
     for exercise, text in solutions("06").items():
         assert engine.owner("sharing") == "reference" or specs.exercise("06", exercise).kind == "break"
         Progress().save_pass("06_sharing", exercise, text)
@@ -138,7 +138,7 @@ def test_a_manager_of_the_references_and_of_solved_parts_serves_alike(kind: str)
         return served, type(shadow.manager.cache.refs)
 
     reference = drive()
-    pass_all("04", "05", "06", "07", "08", "09", "16", "17", "18")
+    pass_all("04", "05", "06", "07", "08", "09", "10", "16", "17", "18")
     solved = drive()
     assert solved[1] is engine.part("RefCounts") is not reference[1]
     assert {engine.owner(slot.name) for slot in engine.SLOTS} == {"yours", "later"}
@@ -223,6 +223,35 @@ def test_a_part_that_answers_nonsense_ends_the_run_although_it_raises_nothing() 
     manager = engine.kv_cache_manager(4, 2)
     with pytest.raises(PartError, match="Your BlockPool of lesson 04 ended this run: one of them answered what led to"):
         manager.allocate("a", [1, 2, 3])
+
+
+ATTENTION = {
+    "raises": ("paged_attention", "acc / l[:, None]", "acc / ll[:, None]", "NameError"),
+    "raises-below": ("online_update", "p @ v", "p @ vv", "NameError"),
+    "other-shape": ("paged_attention", "return out", "return out[:1, :1]", "where torch.Size"),
+    "nothing": ("paged_attention", "return out", "return None", "answered NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", ATTENTION)
+def test_attention_that_breaks_while_the_model_decodes_ends_the_run_with_one_sentence(case: str) -> None:
+    from labkit.serving import load
+
+    exercise, old, new, why = ATTENTION[case]
+    pass_all("10")
+    text = solutions("10")[exercise]
+    assert text.count(old) == 1
+    Progress().save_pass("10_paged_attention", exercise, text.replace(old, new))
+    model = load("tiny")
+    cache, said = model.paged_cache(16, 4), []
+    for _ in range(2):
+        with pytest.raises(PartError) as caught:
+            model.generate("one two three", max_new_tokens=3, stop=False, cache=cache)
+        said.append(str(caught.value))
+    assert said[0] == said[1] and said[0].startswith("Your ") and "of lesson 10 ended this run: " in said[0]
+    assert why in said[0] and exercise in said[0]
+    references = model.paged_cache(16, 4, parts=engine.Parts(yours=False))
+    assert model.generate("one two three", max_new_tokens=3, cache=references).token_ids
 
 
 def test_what_the_caller_asks_wrongly_ends_no_run() -> None:
