@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import torch
 from kvkernels.errors import KernelPlatformError
 
@@ -58,20 +57,20 @@ def _replace(builder: Any) -> None:
         tl.float8e4nv: torch.float8_e4m3fn,
         tl.float8e5: torch.float8_e5m2,
     }
-    of_bits = {tl.bfloat16: np.uint16, tl.float8e4nv: np.uint8, tl.float8e5: np.uint8}
+    of_bits = {tl.bfloat16: "uint16", tl.float8e4nv: "uint8", tl.float8e5: "uint8"}
 
-    def plain(handle: Any) -> np.ndarray:
+    def plain(handle: Any) -> Any:
         """The numbers of a handle, as float32 where numpy has no type for them."""
         kind = handle.dtype.scalar
         if kind not in torch_type:
             return handle.data
-        return torch.from_numpy(np.ascontiguousarray(handle.data)).view(torch_type[kind]).float().numpy()
+        return torch.from_numpy(handle.data.copy()).view(torch_type[kind]).float().numpy()
 
-    def packed(numbers: np.ndarray, kind: Any) -> Any:
+    def packed(numbers: Any, kind: Any) -> Any:
         """A handle of dtype `kind`, its numbers rounded to the nearest that there is."""
         if kind in torch_type:
-            bits = torch.from_numpy(np.ascontiguousarray(numbers, np.float32)).to(torch_type[kind])
-            same_width = torch.int16 if of_bits[kind] is np.uint16 else torch.uint8
+            bits = torch.from_numpy(numbers.astype("float32")).to(torch_type[kind])
+            same_width = torch.int16 if of_bits[kind] == "uint16" else torch.uint8
             return TensorHandle(bits.view(same_width).numpy().view(of_bits[kind]), kind)
         return TensorHandle(numbers.astype(_numpy_type(kind)), kind)
 
@@ -84,7 +83,7 @@ def _replace(builder: Any) -> None:
             if kind not in torch_type:
                 return original(self, lhs, rhs, op)
             result = op(plain(lhs), plain(rhs))
-            return TensorHandle(result, kind) if result.dtype == np.bool_ else packed(result, kind)
+            return TensorHandle(result, kind) if result.dtype == bool else packed(result, kind)
 
         return binary_op
 
