@@ -55,7 +55,7 @@ def requests_from(text: str) -> list[Request]:
             request.computed = request.most_computed = computed
             request.output.extend(range(output))
             request.state, request.preemptions = State.RUNNING, sum(preempted)
-            request.arrival = 1000.0 - len(found)  # the order of admission is not that of arrival
+            request.arrival = 1000.0 - (len(found) ^ 1)  # not the order of admission, nor its reverse
             found.append(request)
     return found
 
