@@ -24,10 +24,9 @@ MISTAKES = 5
 
 def measure(name: str) -> dict[str, Any]:
     """Seconds of each verdict of one lesson, with a worker kept warm as in a notebook."""
-    from labkit.grading.mutants import bank
-
     from labkit import specs
     from labkit.grading import runner
+    from labkit.grading.mutants import bank
     from labkit.grading.solutions import solutions
     from labkit.sandbox import host
 

@@ -23,9 +23,10 @@ except ImportError:  # no wheel for this platform
         "Windows; everything else of the course runs without."
     ) from None
 
+from triton.runtime.jit import JITFunction
+
 from kvkernels.errors import KernelPlatformError
 from kvkernels.interpreter import make_honest
-from triton.runtime.jit import JITFunction
 
 INTERPRETED = not isinstance(tl.sum, JITFunction)
 """Whether kernels of this process are run by Triton's interpreter, operation by operation, in numpy."""

@@ -8,9 +8,10 @@ When a sequence is about to write into a page that others read too, it gets a pa
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_runs, need
-from torch import Tensor
 
 PIECE = 1024
 

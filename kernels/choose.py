@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from kvkernels.inputs import QUANTISED, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
 from kvkernels.step7_cascade import SharedPrefix, cascade_decode
 from kvkernels.step8_one_launch import one_launch_decode
-from torch import Tensor
 
 ONE_LAUNCH_UP_TO = 8192
 """Tokens of the longest context for which the merge is done without a second launch."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import INTERPRETED
 from kvkernels.errors import KernelInputError, KernelPlatformError
-from torch import Tensor
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 QUANTISED = (torch.int8, torch.float8_e4m3fn)

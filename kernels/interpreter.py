@@ -16,6 +16,7 @@ import os
 from typing import Any
 
 import torch
+
 from kvkernels.errors import KernelPlatformError
 
 OLDEST = (3, 7)

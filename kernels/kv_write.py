@@ -11,10 +11,11 @@ A slot below 0 stands for a token that is to be left out: padding of a batch who
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_pages, check_runs, check_scales, need, power_of_2
 from kvkernels.step5_quantized import LARGEST
-from torch import Tensor
 
 
 @triton.jit

@@ -21,9 +21,10 @@ that is asked for at once; and a batch of one keeps only q_heads programs busy. 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
-from torch import Tensor
 
 
 @triton.jit

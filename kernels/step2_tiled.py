@@ -23,9 +23,10 @@ The grid is that of step 1, (seqs, q_heads), and each group still reads its keys
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, power_of_2, softmax_scale
-from torch import Tensor
 
 
 @triton.jit

@@ -19,9 +19,10 @@ the context (step 4), pages in 8 bits (step 5), a shared prefix (step 7). The gr
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import Shape, check_decode, power_of_2, softmax_scale
-from torch import Tensor
 
 
 @triton.jit
@@ -98,17 +99,30 @@ def grouped_decode_kernel(
     store_group(out, result, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
 
 
-def constants(shape: Shape, tile: int | None = None) -> dict[str, int]:
-    """What the compiler is told about a launch of this loop; the tile is chosen from the shapes by default."""
-    head_pad = power_of_2(shape.head_dim)
+def tile_for(head_dim: int, rows: int) -> int:
+    """Positions per tile: 8 Ki numbers of K, and half as many where 64 rows and more hold registers too."""
+    return max(16, min(64, 8192 // power_of_2(head_dim)) // (2 if rows >= 64 else 1))
+
+
+def most_rows(head_dim: int, dtype: torch.dtype) -> int:
+    """Rows of one program that its registers hold beside a tile.
+
+    float32 takes fewer: tensor cores would round it, so its products are made number by number in registers.
+    """
+    return 16 if dtype == torch.float32 else 64 if head_dim <= 128 else 32
+
+
+def constants(shape: Shape, tile: int | None = None, rows: int | None = None) -> dict[str, int]:
+    """What the compiler is told about a launch of this loop; rows and tile are chosen from the shapes by default."""
+    rows = max(16, power_of_2(shape.group), rows or 0)
     return {
         "Q_HEADS": shape.q_heads,
         "KV_HEADS": shape.kv_heads,
         "HEAD_DIM": shape.head_dim,
-        "HEAD_PAD": head_pad,
+        "HEAD_PAD": power_of_2(shape.head_dim),
         "PAGE": shape.page,
-        "TILE": tile or max(16, min(64, 8192 // head_pad)),
-        "ROWS": max(16, power_of_2(shape.group)),
+        "TILE": tile or tile_for(shape.head_dim, rows),
+        "ROWS": rows,
     }
 
 

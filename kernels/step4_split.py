@@ -15,10 +15,11 @@ gives it the weight 0; without that care it would be -inf - -inf, which is not a
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import Shape, check_decode, need, power_of_2, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
-from torch import Tensor
 
 MAX_SPLITS = 128
 LOWEST = tl.constexpr(-1e30)  # below any score of numbers that attention can meet

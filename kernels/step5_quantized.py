@@ -17,11 +17,12 @@ The kernel is step 4's; only what stands around the loop is new. The quantising 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, check_scales, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, store_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
-from torch import Tensor
 
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 """The largest number that each kind of page can hold."""

@@ -20,6 +20,8 @@ takes weight and brings no value, as GPT-OSS has them.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import (
     check_pages,
@@ -30,7 +32,7 @@ from kvkernels.inputs import (
     need,
     power_of_2,
 )
-from torch import Tensor
+from kvkernels.step3_grouped import most_rows, tile_for
 
 LOG2E = tl.constexpr(1.4426950408889634)
 
@@ -138,7 +140,7 @@ def prefill(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     scale: float | None = None,
-    rows: int = 64,
+    rows: int | None = None,
     tile: int | None = None,
     validate: bool | None = None,
 ) -> Tensor:
@@ -156,8 +158,8 @@ def prefill(
         softcap: scores become softcap * tanh(score / softcap).
         sinks: float [q_heads], one score per head that takes weight and brings no value.
         scale: factor on the scores; head_dim ** -0.5 by default.
-        rows: rows of one program, 16 or more and at least the group, a power of two.
-        tile: positions per tile, a power of two, 16 or more.
+        rows: rows of one program, 16 or more and at least the group, a power of two; by default what registers hold.
+        tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
         validate: look at page ids, lengths and starts; None looks on the CPU alone.
 
     Returns:
@@ -178,6 +180,7 @@ def prefill(
     )
     need(window is None or window >= 1, f"A window is 1 token or more, not {window}.")
     need(softcap is None or softcap > 0, f"A soft cap is above 0, not {softcap}.")
+    rows = most_rows(head_dim, q.dtype) if rows is None else rows
     need(rows >= 16 and rows == power_of_2(rows), f"A program takes 16, 32, 64, ... rows, not {rows}.")
     need(
         sinks is None or (sinks.shape == (q_heads,) and sinks.is_contiguous() and sinks.device == q.device),
@@ -197,14 +200,13 @@ def prefill(
         per_program = rows // (q_heads // kv_heads)
         programs = (starts.diff() + per_program - 1) // per_program
         tiles = torch.nn.functional.pad(programs.cumsum(0), (1, 0)).to(torch.int32)
-        head_pad = power_of_2(head_dim)
         prefill_kernel[(tokens // per_program + seqs, kv_heads)](
             out, q, k_cache, v_cache, k_scale if scaled else q, v_scale if scaled else q, q if sinks is None else sinks,
             block_tables, lengths, starts, tiles, seqs, block_tables.shape[1],
             head_dim**-0.5 if scale is None else scale, softcap or 0.0, window or 0,
-            Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=head_pad, PAGE=page,
-            TILE=tile or max(16, min(64, 8192 // head_pad)), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
+            Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim), PAGE=page,
+            TILE=tile or tile_for(head_dim, rows), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
             CAPPED=softcap is not None, WINDOWED=window is not None, SINKS=sinks is not None,
-            **OPTIONS | {"num_warps": 4 if rows <= 64 else 8},
+            **OPTIONS,
         )  # fmt: skip
     return out

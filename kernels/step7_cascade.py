@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, softmax_scale
-from kvkernels.step3_grouped import attend_range, constants, load_group
+from kvkernels.step3_grouped import attend_range, constants, load_group, most_rows
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
-from torch import Tensor
 
 
 @triton.jit
@@ -138,7 +139,7 @@ def cascade_decode(
     *,
     splits: int = 1,
     prefix_splits: int = 1,
-    rows: int = 64,
+    rows: int | None = None,
     scale: float | None = None,
     tile: int | None = None,
     validate: bool | None = None,
@@ -148,7 +149,8 @@ def cascade_decode(
     Args:
         groups: from `share_groups`: every sequence in exactly one.
         splits, prefix_splits: programs for each suffix and for each prefix.
-        rows: query rows of one stack, a power of two from 16; rows // (query heads per KV head) requests ride together.
+        rows: query rows of one stack, a power of two from 16, by default what registers hold; rows // (query heads per
+            KV head) requests ride together.
         q, k_cache, v_cache, block_tables, lengths, scale, tile, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
@@ -179,7 +181,8 @@ def cascade_decode(
     out = torch.empty_like(q)
     if not shape.seqs:
         return out
-    per_stack = max(1, rows // shape.group)
+    of_prefix = constants(shape, tile, most_rows(shape.head_dim, q.dtype) if rows is None else rows)
+    per_stack = of_prefix["ROWS"] // shape.group
     stacks, shared, first = [], [0] * shape.seqs, 0
     for group in groups:
         for i in group.members:
@@ -197,7 +200,7 @@ def cascade_decode(
     where = (shape.max_blocks, softmax_scale(scale, shape.head_dim))
     prefix_kernel[(len(stacks), shape.kv_heads, prefix_splits)](
         acc, ml, q, k_cache, v_cache, block_tables, on_device(stacks), on_device(members), *where,
-        SPLITS=prefix_splits, ALL_SPLITS=all_splits, **known | {"ROWS": max(rows, known["ROWS"])},
+        SPLITS=prefix_splits, ALL_SPLITS=all_splits, **of_prefix,
         **OPTIONS,
     )  # fmt: skip
     suffix_kernel[(shape.seqs, shape.kv_heads, splits)](

@@ -13,11 +13,12 @@ programs that counted before.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, need, power_of_2, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, grouped_decode, load_group
 from kvkernels.step4_split import MAX_SPLITS, merge_states, scratch, split_bounds, store_state
-from torch import Tensor
 
 
 @triton.jit

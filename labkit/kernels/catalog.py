@@ -106,8 +106,9 @@ def _quantized(dtype: str) -> Any:
 
 
 def _prefill(dtype: str) -> Any:
-    import kvkernels
     import torch
+
+    import kvkernels
 
     q, k, v, tables, lengths = _inputs(dtype)
     queries = _tensor(TOKENS, Q_HEADS, HEAD_DIM, dtype=q.dtype)
@@ -123,8 +124,9 @@ def _cascade(dtype: str) -> Any:
 
 
 def _write(dtype: str) -> Any:
-    import kvkernels
     import torch
+
+    import kvkernels
 
     q, k, v, _, _ = _inputs(dtype)
     new = _tensor(TOKENS, KV_HEADS, HEAD_DIM, dtype=q.dtype)
@@ -133,8 +135,9 @@ def _write(dtype: str) -> Any:
 
 
 def _copy(dtype: str) -> Any:
-    import kvkernels
     import torch
+
+    import kvkernels
 
     cache = _tensor(2, BLOCKS, PAGE, KV_HEADS, HEAD_DIM, dtype=dtype)
     return kvkernels.copy_blocks(cache, cache, _tensor(4, 2, dtype=torch.int64))

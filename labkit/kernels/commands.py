@@ -83,7 +83,7 @@ def matrix(
         if not json:
             typer.echo(f"{r.kernel:26}{r.dtype:6}{r.arch:8}{r.registers:4} registers{r.spill_bytes:6} bytes spilled")
 
-    results = inspect(whole_matrix(), show)
+    results = inspect(whole_matrix(), show, timeout_s=3600)
     if json:
         typer.echo(json_module.dumps([asdict(result) for result in results], indent=2))
     if write:

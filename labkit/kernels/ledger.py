@@ -173,8 +173,9 @@ def ledger(keep: bool = False) -> Iterator[Ledger]:
         KernelError: kernels of this process are compiled, not interpreted; or a kernel follows an address that lies in
             none of its tensors (raised as the cause of Triton's own error).
     """
-    from kvkernels._triton import INTERPRETED
     from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
+
+    from kvkernels._triton import INTERPRETED
 
     if not INTERPRETED:
         raise KernelError("Bytes are counted in the interpreter: set TRITON_INTERPRET=1 before Python starts.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import kvkernels
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paged_cases import Case, assert_close, dense, make
+
+import kvkernels
 
 KERNELS: dict[str, Callable[..., torch.Tensor]] = {
     "paged": kvkernels.paged_decode,

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from typing import Any
 
-import kvkernels
 import pytest
 import torch
 from paged_cases import Case, make
+
+import kvkernels
 
 
 def changed(**parts: Any) -> Case:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import kvkernels
 import pytest
 import torch
+
+import kvkernels
 from kvkernels._triton import INTERPRETED, tl, triton
 
 assert kvkernels

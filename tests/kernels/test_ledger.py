@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import kvkernels
 import pytest
 import torch
-from kvkernels._triton import INTERPRETED, tl, triton
 from paged_cases import make
 
+import kvkernels
+from kvkernels._triton import INTERPRETED, tl, triton
 from labkit.kernels.ledger import SECTOR, Ledger, Traffic, floor_bytes, ledger
 
 pytestmark = pytest.mark.skipif(not INTERPRETED, reason="bytes are counted in the interpreter")

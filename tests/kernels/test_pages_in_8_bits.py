@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import kvkernels
 import pytest
 import torch
 from paged_cases import Case, assert_close, dense, make
+
+import kvkernels
 
 KINDS = [torch.int8, torch.float8_e4m3fn]
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-import kvkernels
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paged_cases import Case, assert_close, dense, make
+
+import kvkernels
 
 SINKS = torch.tensor([0.5, -1.0, 2.0, 0.0, 3.0, -2.0])
 
