@@ -80,7 +80,7 @@ print("output =", [round(x, 4) for x in output.tolist()])
 # ### Exercise: `online_update` (10 minutes, difficulty 3, importance 5)
 #
 # One more tile. A tile is a page here, and in a later lesson a piece of one or of several. The state has a row for each
-# query that reads the same keys and values: `m` and `l` a number a row, `acc` a vector a row.
+# query that reads the same keys and values: `m` and `l` one number per row, `acc` one vector per row.
 
 # %% id="ex-online-update"
 # %%exercise online_update
