@@ -46,6 +46,9 @@ class Built:
     changed: bool
 
 
+FAULT_OF_THE_COURSE = "The check itself failed"  # as a verdict begins that accuses nobody's code
+
+
 def notebook(master: Master, solved: bool) -> Any:
     """The learner's or the solved notebook of a master, not executed, as an nbformat node."""
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
@@ -156,6 +159,8 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
                 raise AuthorError(
                     f"{name}, cell {cell.id}: raised {output.ename}: {output.evalue}; mend the master.\n{trace}"
                 )
+            if FAULT_OF_THE_COURSE in str(output.get("text") or output.get("data", {}).get("text/plain", "")):
+                raise AuthorError(f"{name}, cell {cell.id}: {FAULT_OF_THE_COURSE}; mend what it checks with.")
     if stopped is not None:
         raise AuthorError(f"{name}, cell {current[0]}: stopped; mend the master.\n{stopped}") from stopped
 

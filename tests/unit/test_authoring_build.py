@@ -141,6 +141,13 @@ def test_a_master_without_a_number_has_no_learner_form(tmp_path):
             "class A:\n    def _repr_mimebundle_(self, **kwargs):\n        return 1 / 0\n\n\ndisplay(A())",
             "cell bad: raised ZeroDivisionError",
         ),
+        (
+            "from labkit.grading.report import render\nfrom labkit.grading.verdict import Verdict\n"
+            "from labkit.widgets import CheckReport\n\n"
+            'verdict = Verdict("05", "slot_of", "error", kind="internal", message="The check itself failed.")\n'
+            "CheckReport(verdict, render(verdict))",
+            "cell bad: The check itself failed; mend what it checks with",
+        ),
     ],
 )
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, code, said):
