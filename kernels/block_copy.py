@@ -60,9 +60,11 @@ def copy_blocks(k_cache: Tensor, v_cache: Tensor, pairs: Tensor, *, validate: bo
         targets = pairs[:, 1]
         clash = torch.isin(targets, pairs[:, 0]).any() or len(targets.unique()) < len(targets)
         need(not clash, "A page is written by one pair and read or written by another: copy in two calls, in order.")
-    # Bytes are copied as they are, whatever they stand for.
-    as_bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[k_cache.element_size()]
-    numbers = page * kv_heads * head_dim
+    # Bytes are copied as they are, whatever they stand for, and four at a time where a page allows it: a thread then
+    # moves 16 at once.
+    words = torch.int32 if page * kv_heads * head_dim * k_cache.element_size() % 4 == 0 else torch.uint8
+    k_words, v_words = (cache.flatten(2).view(words) for cache in (k_cache, v_cache))
+    numbers = k_words.shape[2]
     copy_blocks_kernel[(len(pairs), layers, -(-numbers // PIECE))](
-        k_cache.view(as_bits), v_cache.view(as_bits), pairs, num_blocks, NUMBERS=numbers, PIECE=PIECE, **OPTIONS
+        k_words, v_words, pairs, num_blocks, NUMBERS=numbers, PIECE=PIECE, **OPTIONS
     )

@@ -88,8 +88,11 @@ def test_a_write_reaches_its_slots_and_nothing_else(dtype: torch.dtype, device: 
         assert flat.isnan().all()
 
 
-def test_pages_are_copied_in_every_layer(device: str) -> None:
-    k, v = torch.randn(2, 3, 5, 8, 2, 16, device=device)[:, :, :, :, :].bfloat16().unbind(0)
+@pytest.mark.parametrize(
+    ("dtype", "head_dim"), [(torch.bfloat16, 16), (torch.int8, 64), (torch.int8, 5), (torch.float32, 80)]
+)
+def test_pages_are_copied_in_every_layer(dtype: torch.dtype, head_dim: int, device: str) -> None:
+    k, v = ((torch.randn(3, 5, 1, 3, head_dim, device=device) * 9).to(dtype) for _ in range(2))
     before = [k.clone(), v.clone()]
     kvkernels.copy_blocks(k, v, torch.tensor([[0, 3], [1, 4]], device=device))
     for cache, was in zip((k, v), before, strict=True):
