@@ -70,11 +70,14 @@ def compare(seen: Any, expected: Any, tolerance: float = 1e-6) -> Mismatch | Non
     return None if seen == expected else Mismatch("rule")
 
 
+NO_RETURN = ": is a return missing, or does one of them give None?"
+
+
 def _at(place: str, inner: Mismatch) -> Mismatch:
     """What is said of an item of the answer: where it stands, as an index would say it."""
     begins = re.match(r"The answer(\[| )", inner.sentence)
     said = f"The answer[{place}]{inner.sentence[len('The answer') :]}" if begins else inner.sentence
-    return Mismatch(inner.kind, said.replace(": is a return missing?", "."))
+    return Mismatch(inner.kind, said.replace(NO_RETURN, "."))
 
 
 def _compare_tensors(seen: Any, expected: Any, tolerance: float) -> Mismatch | None:
@@ -163,7 +166,5 @@ def kind_of(value: Any) -> str:
 
 def _type_sentence(seen: Any, expected: Any) -> str:
     if seen is None:
-        return (
-            f"The answer is None where {kind_of(expected)} is due: is a return missing, or does one of them give None?"
-        )
+        return f"The answer is None where {kind_of(expected)} is due{NO_RETURN}"
     return f"The answer is {kind_of(seen)} ({show(seen, 60)}) where {kind_of(expected)} is due."

@@ -149,7 +149,7 @@ print(*compared(few, many).split(", "), sep="\n")
 # lesson 04, and it will be the one that you wrote.
 #
 # Three paths lead through the course. **Storms** leads to the diagnosis of a server that thrashes, **kernels** to the code
-# on the GPU, and **whole** is everything. You can change the path at any time. Not all of it is written: lessons 10 to 15
+# on the GPU, and **whole** is everything. You can change the path at any time. Not all of it is written: lessons 11 to 15
 # (the kernels) and lesson 21 (your engine serves a real model) are still to come. The path of storms is complete.
 
 # %% id="map"

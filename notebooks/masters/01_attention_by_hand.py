@@ -159,8 +159,8 @@ print("weights:     ", (e / e.sum()).tolist())
 # ### Exercise: `attend` (8 minutes, difficulty 2, importance 5)
 #
 # Write all of the picture: scores, weights, mixture. `scores` is there for you (yours, if it has passed). Do the softmax by
-# hand rather than call `torch.softmax`: it is two lines, and lesson 10, which is still to come, computes them piece by
-# piece. It must give the right weights for scores of any size, large and small, positive and negative.
+# hand rather than call `torch.softmax`: it is two lines, and lesson 10 computes them piece by piece. It
+# must give the right weights for scores of any size, large and small, positive and negative.
 #
 # This is all of attention. What follows only does it for many queries at once.
 

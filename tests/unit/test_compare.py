@@ -14,7 +14,7 @@ from labkit.grading.job import _top_level
     ({"used": 0.5}, {"used": 1}, "The answer['used'] is a number (0.5) where a whole number is due."),
     ([(1, 2.0)], [(1, 2)], "The answer[0][1] is a number (2.0) where a whole number is due."),
     ([None], [1], "The answer[0] is None where a whole number is due."),
-    (None, [1], "The answer is None where a list is due: is a return missing?"),
+    (None, [1], "The answer is None where a list is due: is a return missing, or does one of them give None?"),
     ([2], [1], ""),
 ])  # fmt: skip
 def test_the_part_that_is_of_another_kind_is_named(seen: object, expected: object, said: str) -> None:
