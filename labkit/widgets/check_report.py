@@ -134,7 +134,9 @@ def _as_dict(verdict: Any) -> dict[str, Any]:
 def _laid_out(example: dict[str, Any]) -> dict[str, Any]:
     """A counterexample, its broken line with both answers as the page draws them: lines of [text, differs]."""
     steps = []
-    for step in map(asdict, folded([Step(**step) for step in example["steps"]])):
+    known = Step.__dataclass_fields__  # a verdict that was laid out before has more in it
+    found = [Step(**{name: value for name, value in step.items() if name in known}) for step in example["steps"]]
+    for step in map(asdict, folded(found)):
         if step["broken"]:
             due, seen = step["expected"], step["seen"] or "nothing"
             both = side_by_side(due, seen) if due is not None else ([], [[Piece(item) for item in lines(seen)[0]]])

@@ -298,3 +298,20 @@ def test_progress_in_words():
     assert "2 of 3 exercises passed · 1 of 3 questions right" in full.data["headline"]
     assert "  01 T: 2 of 3 exercises passed · 1 of 3 questions right" in repr(full), "a stretch counts nowhere"
     assert repr(ProgressOverview(rows=[])) == "Progress: no exercises"
+
+
+def test_a_report_that_was_laid_out_is_laid_out_again():
+    from labkit.widgets.check_report import CheckReport
+
+    step = {
+        "n": 1,
+        "op": "allocate",
+        "args": {},
+        "label": "allocate(1)",
+        "seen": "[0]",
+        "expected": "[1]",
+        "broken": True,
+    }
+    verdict = {"exercise": "x", "verdict": "fail", "counterexample": {"steps": [step], "failing": 1}}
+    once = CheckReport(verdict, "").verdict
+    assert CheckReport(once, "").verdict == once
