@@ -13,13 +13,14 @@ S is `num_splits` of step 4: it cuts contexts where the batch alone does not fil
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kvkernels.inputs import QUANTISED, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
-from kvkernels.step4_split import num_splits, split_decode
+from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
 from kvkernels.step7_cascade import SharedPrefix, cascade_decode
 from kvkernels.step8_one_launch import one_launch_decode
@@ -78,7 +79,7 @@ def decode(
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=None)
     longest = shape.max_blocks * shape.page if longest is None else longest
     splits = num_splits(shape, longest, constants(shape)["TILE"], multiprocessors(q.device))
-    known = {"scale": scale, "validate": False}  # looked at above
+    known: dict[str, Any] = {"scale": scale, "validate": False}  # looked at above
     where = (block_tables, lengths)
     match choose(k_cache, longest, groups, splits):
         case "quantized_decode":
@@ -88,7 +89,9 @@ def decode(
             return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **known)
         case "cascade_decode":
             assert groups is not None
-            return cascade_decode(q, k_cache, v_cache, *where, groups, splits=splits, prefix_splits=splits, **known)
+            each = min(splits, MAX_SPLITS // 2)  # prefix and suffix share the room for states
+            known["validate"] = validate  # the groups have not been looked at
+            return cascade_decode(q, k_cache, v_cache, *where, groups, splits=each, prefix_splits=each, **known)
         case "grouped_decode":
             return grouped_decode(q, k_cache, v_cache, *where, **known)
         case "one_launch_decode":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kvkernels._triton import OPTIONS, tl, triton
-from kvkernels.inputs import check_pages, check_runs, check_scales, need, power_of_2
+from kvkernels.inputs import FLOATS, check_pages, check_runs, check_scales, need, power_of_2
 from kvkernels.step5_quantized import LARGEST
 
 
@@ -85,14 +85,15 @@ def write_kv(
             new.is_contiguous(), f"The new {name} are not contiguous (strides {list(new.stride())}): call contiguous()."
         )
     need(k.dtype == v.dtype, f"New keys and values are {k.dtype} and {v.dtype}: make them one dtype.")
+    need(k.dtype in FLOATS, f"New keys and values are {k.dtype}; kernels take float32, float16 and bfloat16.")
     quantised = check_scales(k_cache, k_scale, v_scale)
     need(
         quantised or k.dtype == k_cache.dtype,
         f"New keys and values are {k.dtype} and the cache {k_cache.dtype}: make them one dtype.",
     )
     need(
-        slots.dtype == torch.int64 and slots.dim() == 1,
-        f"Slots are int64 [tokens]; these are {slots.dtype} {list(slots.shape)}.",
+        slots.dtype == torch.int64 and slots.dim() == 1 and slots.is_contiguous(),
+        f"Slots are contiguous int64 [tokens]; these are {slots.dtype} {list(slots.shape)}.",
     )
     if not len(slots):
         return

@@ -18,6 +18,7 @@ from labkit.authoring.layout import is_lesson
 from labkit.authoring.master import BUILD_TAGS, FOLD, Master
 from labkit.authoring.photographs import photograph
 from labkit.errors import AuthorError
+from labkit.grading.verdict import COURSE_FAILED
 from labkit.widgets import mount
 from labkit.widgets.base import VIEW_MIME
 from labkit.writing import write_atomically
@@ -44,9 +45,6 @@ class Built:
 
     path: Path
     changed: bool
-
-
-FAULT_OF_THE_COURSE = "The check itself failed"  # as a verdict begins that accuses nobody's code
 
 
 def notebook(master: Master, solved: bool) -> Any:
@@ -159,8 +157,8 @@ def run(node: Any, scratch: Path, home: Path, timeout: int = CELL_SECONDS, name:
                 raise AuthorError(
                     f"{name}, cell {cell.id}: raised {output.ename}: {output.evalue}; mend the master.\n{trace}"
                 )
-            if FAULT_OF_THE_COURSE in str(output.get("text") or output.get("data", {}).get("text/plain", "")):
-                raise AuthorError(f"{name}, cell {cell.id}: {FAULT_OF_THE_COURSE}; mend what it checks with.")
+            if COURSE_FAILED in str(output.get("text") or output.get("data", {}).get("text/plain", "")):
+                raise AuthorError(f"{name}, cell {cell.id}: {COURSE_FAILED}; mend what it checks with.")
     if stopped is not None:
         raise AuthorError(f"{name}, cell {current[0]}: stopped; mend the master.\n{stopped}") from stopped
 

@@ -26,7 +26,7 @@ from labkit.cache.checks import whole_number
 from labkit.cache.tokens import TOKEN_BYTES, salted, token_array, token_bytes, whole_token
 from labkit.errors import BlockError, CacheError, PartError, UnknownSequenceError
 
-_EMPTY = array("I")  # the tail of who has none yet
+_EMPTY = array("I")  # the tail of who has written nothing yet: `_write` puts another in its place
 
 
 class _Sequence:

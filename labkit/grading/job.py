@@ -20,7 +20,7 @@ from labkit.grading.mistakes import bank, explain
 from labkit.grading.referee import describe_name_error
 from labkit.grading.source import Source, filename, syntax_message
 from labkit.grading.specification import Specification
-from labkit.grading.verdict import Verdict
+from labkit.grading.verdict import COURSE_FAILED, Verdict
 from labkit.sandbox import limits
 from labkit.sandbox.journal import Journal
 from labkit.sandbox.seal import Seal
@@ -90,7 +90,7 @@ def _of_the_check(error: BaseException) -> Verdict:
         "",
         "error",
         kind="internal",
-        message=f"The check itself failed ({type(error).__name__}: {error_text(error, 200)}). "
+        message=f"{COURSE_FAILED} ({type(error).__name__}: {error_text(error, 200)}). "
         "This is a fault of the course, not of your code.",
         printed="".join(traceback.format_exception(error))[-2000:],
     )

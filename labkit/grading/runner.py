@@ -12,7 +12,7 @@ from labkit.grading.judge import LIMIT_SEEN, limit_message
 from labkit.grading.language import Op
 from labkit.grading.source import syntax_message
 from labkit.grading.specification import Specification
-from labkit.grading.verdict import Counterexample, RuleState, Step, Verdict
+from labkit.grading.verdict import COURSE_FAILED, Counterexample, RuleState, Step, Verdict
 from labkit.sandbox import host
 
 LIMITS = host.Limits()
@@ -114,7 +114,7 @@ def _verdict(outcome: host.Outcome, spec: Specification) -> Verdict:
             "code: make room in the folder for temporary files, or end other programs, and run the cell again.",
         )
     if outcome.ended == "error":
-        verdict = _error("internal", "The check itself failed. This is a fault of the course, not of your code.")
+        verdict = _error("internal", f"{COURSE_FAILED}. This is a fault of the course, not of your code.")
         verdict.printed = outcome.reason[-2000:]
         return verdict
     if outcome.ended == "channel":

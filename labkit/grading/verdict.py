@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
+COURSE_FAILED = "The check itself failed"
+"""How a verdict begins that accuses nobody's code."""
+
 VerdictWord = Literal["pass", "fail", "error", "timeout", "missing", "machine"]
 
 WORDS = {

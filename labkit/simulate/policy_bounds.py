@@ -42,7 +42,7 @@ BLOCKS = 64
 """Blocks of the cache under which memory is looked at."""
 HALF = 8_000
 """Evictions, and then hits, in each of the two halves that are compared."""
-MORE, SLACK_BYTES = 1.1, 4_096
+MORE, SLACK_BYTES = 1.1, 2_048
 """The second half may need this many times the memory of the first, and this many bytes."""
 _RUNS = 3  # what another thread of the process hands out counts too; what a policy keeps grows in each of the runs
 

@@ -163,3 +163,20 @@ class TestChoice:
         from kvkernels.step4_split import num_splits
 
         assert least <= num_splits(Shape(seqs, 32, 8, 128, 1, 16, 1), longest, 64, 132) <= most
+
+    def test_a_shared_prefix_on_a_wide_chip_has_room_for_all_its_states(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from kvkernels import choose
+
+        monkeypatch.setattr(choose, "multiprocessors", lambda device: 200)
+        monkeypatch.setattr(choose, "WORTH_A_STACK", 1)
+        case = make([1030, 1040], page=256, shared=4, q_heads=1, kv_heads=1, head_dim=16)
+        groups = kvkernels.share_groups(case.block_tables.tolist(), case.lengths.tolist(), 256)
+        got = kvkernels.decode(*case.args, longest=100_000, groups=groups)
+        assert_close(got, dense(case), torch.float32)
+
+    def test_groups_that_share_nothing_are_refused_here_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from kvkernels import choose
+
+        monkeypatch.setattr(choose, "WORTH_A_STACK", 1)
+        with pytest.raises(kvkernels.KernelInputError, match="do not share 16 tokens"):
+            kvkernels.decode(*make([40, 50]).args, groups=[kvkernels.SharedPrefix((0, 1), 16)], validate=True)

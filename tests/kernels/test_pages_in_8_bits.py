@@ -117,6 +117,13 @@ def test_a_write_out_of_place_is_refused(slots: list[int], says: str) -> None:
         kvkernels.write_kv(*NEW, *PAGES, torch.tensor(slots), validate=True)
 
 
+def test_whole_numbers_are_no_keys() -> None:
+    new = [x.int() for x in NEW]
+    small, one = [c.to(torch.int8) for c in PAGES], torch.ones(2)
+    with pytest.raises(kvkernels.KernelInputError, match=r"are torch.int32; kernels take float32"):
+        kvkernels.write_kv(*new, *small, torch.tensor([1, 2]), k_scale=one, v_scale=one)
+
+
 def test_pages_in_8_bits_need_their_scales() -> None:
     small = [c.to(torch.int8) for c in PAGES]
     with pytest.raises(kvkernels.KernelInputError, match="need k_scale, one number per KV head; it is missing"):
