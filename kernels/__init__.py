@@ -24,6 +24,9 @@ _HOME = {
     "write_kv": "kv_write",
     "copy_blocks": "block_copy",
     "decode": "choose",
+    "copy_masked": "first_steps",
+    "tl": "_triton",
+    "triton": "_triton",
     "KernelInputError": "errors",
     "KernelPlatformError": "errors",
 }

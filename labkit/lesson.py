@@ -20,7 +20,8 @@ def start(name: str) -> Any:
     lesson = specs.lesson(name)
     exercise_magic.register(lesson.key)
     if lesson.exercises:
-        runner.warm(torch=any(e.spec.needs_torch for e in lesson.exercises))
+        checks = [exercise.spec for exercise in lesson.exercises]
+        runner.warm(torch=any(s.needs_torch for s in checks), triton=any(s.needs_triton for s in checks))
     return OpeningCard(lesson.number)
 
 

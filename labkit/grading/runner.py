@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from time import monotonic
 from typing import Any
 
@@ -74,7 +75,7 @@ def check(
             "labkit.grading.job:grade",
             job,
             limits=LIMITS,
-            preload=_preload(torch),
+            preload=_preload(torch, spec.needs_triton),
             isolated=isolated,
             keep_spare=keep_spare,
         )
@@ -86,13 +87,14 @@ def check(
     return verdict
 
 
-def warm(torch: bool = False) -> None:
+def warm(torch: bool = False, triton: bool = False) -> None:
     """Start the spare worker, so that the first check does not wait for imports."""
-    host.warm(_preload(torch))
+    host.warm(_preload(torch, triton))
 
 
-def _preload(torch: bool) -> tuple[str, ...]:
-    return ("labkit.grading.job", *(["torch"] if torch else []))
+def _preload(torch: bool, triton: bool) -> tuple[str, ...]:
+    kernels = triton and find_spec("triton") is not None  # where there is none, the cell's own import says so
+    return ("labkit.grading.job", *(["torch"] if torch else []), *(["kvkernels._triton"] if kernels else []))
 
 
 def _verdict(outcome: host.Outcome, spec: Specification) -> Verdict:

@@ -68,6 +68,7 @@ class Specification:
         examples, steps: size of the random search (`steps` only where stateful).
         op_seconds: limit for one operation.
         needs_torch: whether the worker should have torch loaded.
+        needs_triton: whether it should have torch and Triton's interpreter loaded.
         defines: the name the learner must define, where it differs from `exercise`.
         stay: the rule that a changed argument breaks, where the exercise has one of its own.
     """
@@ -86,6 +87,7 @@ class Specification:
     steps: int = 30
     op_seconds: float = 1.0
     needs_torch: bool = False
+    needs_triton: bool = False
     defines: str = ""
     stay: str = GENERAL[0].name
 

@@ -24,11 +24,13 @@ _PASSED = (
     "PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH",
     "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE",
     "APPDATA", "LOCALAPPDATA", "XDG_DATA_HOME", "XDG_CACHE_HOME", "LABKIT_HOME", "CUDA_VISIBLE_DEVICES", "CUDA_HOME",
-    "TRITON_CACHE_DIR", "TRITON_INTERPRET",
+    "TRITON_CACHE_DIR",
 )  # fmt: skip
 """Names of variables that a worker gets where they are set; nothing else of the environment reaches the code."""
 
-_SET = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+_SET = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TRITON_INTERPRET": "1"}
+"""What every worker has. Kernels are interpreted there on machines with a GPU too: only so can their addresses be looked
+at before they are followed."""
 
 _PROBE_SECONDS = 20.0
 

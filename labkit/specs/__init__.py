@@ -25,6 +25,7 @@ KEYS = (
     "08_radix_prefix_cache",
     "09_eviction_tournament",
     "10_paged_attention",
+    "11_first_kernel",
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",
