@@ -218,10 +218,11 @@ class BreakIt(Specification):
             return self._verdict("fail", 1, said, judge, wrong)
         verdict = self._verdict("pass", None, "", judge, wrong)
         used, par = len(wrong.ops), len(self.shortest)
+        trace = verdict.counterexample
+        line = f" (line {trace.failing} of the report)" if trace and trace.failing != used else ""
+        rule = f", by the rule {wrong.failures[0].rule}" if wrong.failures else ""
         verdict.notes = [
-            f"It falls at operation {used}, by the rule {wrong.failures[0].rule}: {_reason(wrong)}"
-            if wrong.failures
-            else f"It falls at operation {used}: {_reason(wrong)}",
+            f"It falls at operation {used}{line}{rule}: {_reason(wrong)}",
             "No shorter sequence is known."
             if len(ops) <= par
             else f"You used {len(ops)} operations; {par} are enough.",

@@ -8,6 +8,7 @@ import traitlets
 
 from labkit.widgets.base import LabWidget
 from labkit.widgets.engine_map import map_data
+from labkit.words import plural
 
 
 class OpeningCard(LabWidget):
@@ -35,9 +36,13 @@ class OpeningCard(LabWidget):
         super().__init__(lesson=facts, map={**map, "note": note})
 
     def summary(self) -> str:
-        count = len(self.lesson["exercises"])
-        exercises = "1 exercise" if count == 1 else f"{count} exercises"
-        return f"Lesson {self.lesson['number']}: {self.lesson['title']} ({self.lesson['minutes']} minutes, {exercises})"
+        stretches = sum(bool(e.get("stretch")) for e in self.lesson["exercises"])
+        exercises = plural(len(self.lesson["exercises"]) - stretches, "exercise")
+        more = f" and {stretches} to stretch" if stretches else ""  # counted apart, as the save point counts
+        return (
+            f"Lesson {self.lesson['number']}: {self.lesson['title']} ({self.lesson['minutes']} minutes, "
+            f"{exercises}{more})"
+        )
 
     def text_form(self) -> str:
         lines = [self.summary()]

@@ -155,6 +155,8 @@ def test_what_was_caught_is_shown_with_its_replay_and_no_line_calls_it_yours() -
         trace = found.counterexample
         assert found.passed and trace and trace.whose == "the wrong one"
         assert trace.replay and trace.replay["labels"] and trace.steps[-1].broken
+        line = "" if trace.failing == len(ops) else f" (line {trace.failing} of the report)"
+        assert found.notes[0].startswith(f"It falls at operation {len(ops)}{line}, by the rule ")
 
 
 def test_a_right_one_that_falls_is_called_the_right_one() -> None:

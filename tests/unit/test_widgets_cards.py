@@ -177,6 +177,11 @@ def test_opening_card_from_facts():
     assert card.map["note"] == "Block pool lights up when its check passes."
 
 
+def test_a_card_counts_stretches_apart_as_the_save_point_does():
+    card = OpeningCard({"number": "x", "title": "X", "exercises": [{"id": "a"}, {"id": "b", "stretch": True}]})
+    assert card.summary() == "Lesson x: X (0 minutes, 1 exercise and 1 to stretch)"
+
+
 def test_opening_card_and_progress_of_a_real_lesson():
     from labkit.grading.progress import Progress
 
