@@ -19,13 +19,13 @@ from labkit.specs.eviction_storms.scenes import crowded, late_figures, mean
 
 # Llama 3.1 8B on one L4; after 40 seconds more people come
 popular = crowded()
-print(f"{'':30} 0 to 40 s  80 to 120 s")
+print(f"{'':33} 0 to 40 s  80 to 120 s")
 for figure, title in {
     "delivered": "tokens delivered per second", "ttft_p50": "first token, median (s)",
     "waiting": "requests that wait", "evicted": "cached blocks evicted per second",
 }.items():
     early, late = mean(popular, figure, 0, 40), mean(popular, figure, 80, 120)
-    print(f"{title:30} {early:9.1f} {late:12.1f}")
+    print(f"{title:33} {early:9.1f} {late:12.1f}")
 
 # %% [markdown] id="play"
 # ## Look before you read
