@@ -219,7 +219,7 @@ others = {
 }
 for name, alarm in others.items():
     it = score(alarm, names)
-    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+    print(f"{name:33} {it.told:2} of {it.storms} storms told,",
           f"{it.false} of {it.healthy} healthy accused")
 
 # %% [markdown] id="after-p1"
@@ -289,7 +289,7 @@ from labkit.observe.alerts import rule_of
 
 for name, alarm in {**others, "your alarm": thrash_alert}.items():
     it = score(alarm, names)
-    print(f"{name:32} {it.told:2} of {it.storms} storms told,",
+    print(f"{name:33} {it.told:2} of {it.storms} storms told,",
           f"{it.false} of {it.healthy} healthy accused")
 StormBoard(
     board("crowding-22"), "Your alarm on a board",
