@@ -30,8 +30,8 @@ _MAKERS = frozenset(
 _KEEPERS = frozenset(
     "property staticmethod classmethod dataclasses.dataclass dataclasses.field functools.partial functools.wraps "
     "functools.partialmethod functools.lru_cache functools.cache functools.cached_property functools.total_ordering "
-    "contextlib.contextmanager abc.abstractmethod torch.no_grad torch.inference_mode torch.compile triton.jit kvkernels.triton.jit "
-    "triton.autotune triton.heuristics enum.unique typing.overload typing.final typing.override "
+    "contextlib.contextmanager abc.abstractmethod torch.no_grad torch.inference_mode torch.compile triton.jit "
+    "kvkernels.triton.jit triton.autotune triton.heuristics enum.unique typing.overload typing.final typing.override "
     "typing.runtime_checkable".split()
 )
 """What keeps a function or class that it is given, to be called later; these may decorate."""

@@ -21,7 +21,7 @@ def difference(theirs: Any, spec: Specification) -> str:
         return ""  # a list of operations, say
     stub = spec.solution()
     if not inspect.isclass(stub):
-        return _other(*(getattr(f, "fn", f) for f in (stub, theirs)), spec.target)  # a kernel keeps its function
+        return _other(getattr(stub, "fn", stub), getattr(theirs, "fn", theirs), spec.target)  # a kernel's function
     if not inspect.isclass(theirs):
         return ""  # whoever makes an object of it will tell
     for name, method in vars(stub).items():

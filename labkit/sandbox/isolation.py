@@ -29,8 +29,8 @@ _PASSED = (
 """Names of variables that a worker gets where they are set; nothing else of the environment reaches the code."""
 
 _SET = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TRITON_INTERPRET": "1"}
-"""What every worker has. Kernels are interpreted there on machines with a GPU too: only so can their addresses be looked
-at before they are followed."""
+"""What every worker has. Kernels are interpreted there on machines with a GPU too: only so can their addresses be
+looked at before they are followed."""
 
 _PROBE_SECONDS = 20.0
 

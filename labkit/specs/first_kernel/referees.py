@@ -111,7 +111,7 @@ class KernelSpecification(SizedSpecification):
 UNTOUCHED = -77
 """Stands in every place that a kernel has not written."""
 GUARD = 1024
-"""Numbers before and after each tensor that belong to nobody, so that a step too far is not one into the next tensor."""
+"""Numbers before and after each tensor that belong to nobody: a step too far must not be one into the next tensor."""
 
 
 def untouched(*shape: int, dtype: Any = None) -> Any:
