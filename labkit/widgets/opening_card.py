@@ -38,7 +38,7 @@ class OpeningCard(LabWidget):
     def summary(self) -> str:
         stretches = sum(bool(e.get("stretch")) for e in self.lesson["exercises"])
         exercises = plural(len(self.lesson["exercises"]) - stretches, "exercise")
-        more = f" and {stretches} to stretch" if stretches else ""  # counted apart, as the save point counts
+        more = f" and {stretches} to stretch" if stretches else ""  # they count towards nothing
         return (
             f"Lesson {self.lesson['number']}: {self.lesson['title']} ({self.lesson['minutes']} minutes, "
             f"{exercises}{more})"

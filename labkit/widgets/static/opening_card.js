@@ -4,10 +4,11 @@ function render({ model, el }) {
   const lesson = model.get("lesson");
   const root = card(el, "opening", `Lesson ${lesson.number}: ${lesson.title}`);
   const map = model.get("map");
-  const done = lesson.exercises.filter((e) => e.passed).length;
+  const done = lesson.exercises.filter((e) => e.passed && !e.stretch).length;
+  const core = lesson.exercises.filter((e) => !e.stretch);
   const facts = [
     lesson.minutes ? plural(lesson.minutes, "minute") : null,
-    lesson.exercises.length ? plural(lesson.exercises.length, "exercise") : null,
+    core.length ? plural(core.length, "exercise") : null, // stretches count towards nothing, here and at the save point
     lesson.questions ? plural(lesson.questions, "question") : null,
     done ? `${done} passed` : null,
   ].filter(Boolean);
