@@ -5,6 +5,7 @@ The random search is left out for the mistakes on purpose: a verdict on what is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice, product
 
 import pytest
@@ -14,11 +15,11 @@ from labkit.errors import LessonError
 from labkit.grading import mistakes
 from labkit.grading.breakit import BreakIt
 from labkit.grading.judge import Judge
-from labkit.grading.language import COMMON
+from labkit.grading.language import COMMON, Op
 from labkit.grading.mistakes import Mistake, Right, bank, bare, edited, explain
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
-from labkit.grading.specification import GENERAL
+from labkit.grading.specification import GENERAL, Specification
 
 EXERCISES = [(lesson, exercise) for lesson in specs.lessons() for exercise in lesson.exercises]
 JUDGED = [(lesson, e) for lesson, e in EXERCISES if e.kind != "break"]
@@ -34,9 +35,23 @@ def names(pairs: list) -> list[str]:
     ]
 
 
+RUNS: dict[tuple, list] = {}
+"""What each known mistake shows on each sequence that was asked about."""
+
+
 @pytest.fixture(autouse=True)
 def references_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the references a known mistake shows the same each time, and is asked once for each mistake beside it."""
+    conduct = mistakes.conduct
+
+    def kept(spec: Specification, mistake: Mistake, ops: Sequence[Op], manner: tuple[str, ...] = ()) -> list:
+        key = (type(spec), mistake, repr(ops), manner)
+        if key not in RUNS:
+            RUNS[key] = conduct(spec, mistake, ops, manner)
+        return RUNS[key]
+
     monkeypatch.setenv("LABKIT_PARTS", "reference")
+    monkeypatch.setattr(mistakes, "conduct", kept)
 
 
 def judge_of(exercise: specs.Exercise, text: str, search: bool) -> Judge:
