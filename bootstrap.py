@@ -294,7 +294,7 @@ def hand_over(arguments):
 
 
 def test_groups():
-    """(name, command) in the order they run: the cheap and telling first; `BESIDE` says which two run together."""
+    """(name, command) in the order they begin, the cheap and telling first; see `BESIDE`."""
     pytest = [VENV_PYTHON, "-m", "pytest"]
     units, notebooks, browser = existing(["tests/unit"]), existing(["tests/notebooks"]), existing(["tests/browser"])
     quick = existing(["tests/properties", "tests/mutants", "tests/kernels"])
@@ -305,10 +305,10 @@ def test_groups():
         ("types", [VENV_PYTHON, "-m", "mypy"]),
         ("units", pytest + units + spread(4, "loadfile") + ["--no-loadscope-reorder"] + coverage()),
     ]
-    if notebooks:
-        groups.append(("notebooks", pytest + notebooks + spread(3, "worksteal")))
     groups.append(("alone", pytest + those_with("mark.serial", units + quick + notebooks) + ["-m", "serial"]))
     groups.append(("library", pytest + quick + spread(2, "worksteal")))
+    if notebooks:
+        groups.append(("notebooks", pytest + notebooks + spread(3, "worksteal")))
     if browser:
         # A page on a busy machine can be late for reasons of the browser's. A test that fails is tried once more, and
         # is named in the summary and counted as "rerun" where that passes: a fault of ours fails twice.
@@ -406,6 +406,7 @@ def run_group(command, env, out=None):
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    RUNNING.append(process)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     tail = ""
     try:
@@ -421,6 +422,8 @@ def run_group(command, env, out=None):
         process.terminate()
         process.wait()
         raise
+    finally:
+        RUNNING.remove(process)
 
 
 def total(lines):
@@ -441,8 +444,9 @@ def patient(command):
     return ["nice", "-n", "10", *command] if shutil.which("nice") else command
 
 
-# A page waits for its kernel, a test for its page: what computes alone, and waits for nobody, runs in the gaps.
-BESIDE = {"library": "browser"}
+# A test waits for its page, and a page for its kernel: what only computes runs in the gaps that all after it leave.
+BESIDE = "library"
+RUNNING = []
 
 
 def run_tests():
@@ -456,21 +460,26 @@ def run_tests():
         nothing = status == 5 and name == "alone"  # pytest: no test of that kind
         results.append((name, status == 0 or nothing, last, time.time() - begun))
 
-    for number, (name, command) in enumerate(groups, 1):
-        part = f"Tests, part {number} of {len(groups)}: {name}"
-        if number < len(groups) and BESIDE.get(name) == groups[number][0]:
-            say(f"{part}, beside the next; what it says comes after that")
-            out = io.StringIO()
-            thread = threading.Thread(target=run_one, args=(name, command, out), daemon=True)
-            thread.start()
-            waiting.append((part, thread, out))
-            continue
-        say(part)
-        run_one(name, command)
-    for part, thread, out in waiting:
-        thread.join()
-        say(part)
-        print(out.getvalue(), end="", flush=True)
+    try:
+        for number, (name, command) in enumerate(groups, 1):
+            part = f"Tests, part {number} of {len(groups)}: {name}"
+            if name == BESIDE and number < len(groups):
+                say(f"{part}, in the gaps of those that follow; what it says comes after them")
+                out = io.StringIO()
+                thread = threading.Thread(target=run_one, args=(name, command, out), daemon=True)
+                thread.start()
+                waiting.append((part, thread, out))
+                continue
+            say(part)
+            run_one(name, command)
+        for part, thread, out in waiting:
+            thread.join()
+            say(part)
+            print(out.getvalue(), end="", flush=True)
+    except BaseException:
+        for process in list(RUNNING):
+            process.terminate()
+        raise
     print()
     say(f"All parts, {time.time() - started:.0f} s:")
     for name, good, last, seconds in results:

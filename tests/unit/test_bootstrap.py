@@ -273,6 +273,28 @@ def test_what_computes_runs_beside_what_waits_and_is_read_after_it(bootstrap, mo
     assert bootstrap.run_tests() == 1, "a part that never came to an end is none that passed"
 
 
+def test_what_runs_beside_another_ends_with_it(bootstrap, monkeypatch) -> None:
+    endless = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(300)"]
+    monkeypatch.setattr(bootstrap, "test_groups", lambda: [("library", endless), ("browser", ["browser"])])
+    run_group, ended = bootstrap.run_group, []
+
+    def interrupted(command, env, *out):
+        if command == ["browser"]:
+            while not bootstrap.RUNNING:
+                pass
+            raise KeyboardInterrupt
+        ended.append(run_group(command, env, *out))
+
+    monkeypatch.setattr(bootstrap, "run_group", interrupted)
+    monkeypatch.setattr(threading, "excepthook", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap.run_tests()
+    for thread in threading.enumerate():
+        if thread.daemon and "run_one" in thread.name:
+            thread.join(60)
+    assert ended and ended[0][0] != 0 and not bootstrap.RUNNING
+
+
 def test_what_runs_beside_another_takes_the_time_that_is_left(bootstrap) -> None:
     out = io.StringIO()
     command = [sys.executable, "-c", "import os; print(os.nice(0) if hasattr(os, 'nice') else 10)"]
