@@ -329,7 +329,8 @@ def conduct(
 
 @lru_cache(maxsize=128)
 def _source(spec: Specification, mistake: Mistake) -> Source:
-    return Source(spec, mistake.source, f"<bank {mistake.name}>")
+    # Under a name that no other has: Triton reads the lines of a function again whenever the text is executed.
+    return Source(spec, mistake.source, f"<bank {spec.lesson}/{spec.exercise} {mistake.name}>")
 
 
 def _trace(run: Run) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ The random search is left out for the mistakes on purpose: a verdict on what is 
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Sequence
 from itertools import islice, product
 
@@ -140,6 +141,15 @@ def test_hints_and_rules_are_there(lesson: specs.Lesson, exercise: specs.Exercis
     assert len(set(said)) == len(said), "one hint for two rules fits at most one of them"
     assert spec.hints[0] not in said, "write `?` alone for the exercise's own"
     assert 1 <= exercise.difficulty <= 5 and 1 <= exercise.importance <= 5 and exercise.minutes >= 1
+
+
+def test_what_a_known_mistake_shows_is_its_own_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of each stay to be read (Triton does), whatever else was executed since."""
+    spec, other = (specs.exercise("04", name).spec for name in ("BlockPool", "blocks_needed"))
+    one, two = (Mistake(s.exercise, "same-name", "r", "Why.", f"x = {i}\n") for i, s in enumerate((spec, other)))
+    texts = [mistakes._source(spec, one), mistakes._source(other, two)]
+    lines = [linecache.getlines(source._code.co_filename) for source in texts]
+    assert lines == [["x = 0\n"], ["x = 1\n"]]
 
 
 # ----- the bank's own language --------------------------------------------------------------------------------
