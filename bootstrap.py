@@ -19,6 +19,7 @@ the examples of an earlier run again.
 import codecs
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -29,6 +30,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -292,7 +294,7 @@ def hand_over(arguments):
 
 
 def test_groups():
-    """(name, command) in the order they run: the cheap and telling first, what needs the machine for itself last."""
+    """(name, command) in the order they begin, the cheap and telling first; see `BESIDE`."""
     pytest = [VENV_PYTHON, "-m", "pytest"]
     units, notebooks, browser = existing(["tests/unit"]), existing(["tests/notebooks"]), existing(["tests/browser"])
     quick = existing(["tests/properties", "tests/mutants", "tests/kernels"])
@@ -302,15 +304,15 @@ def test_groups():
         ("style", [*ruff, "check", "--output-format", "concise", "."]),
         ("types", [VENV_PYTHON, "-m", "mypy"]),
         ("units", pytest + units + spread(4, "loadfile") + ["--no-loadscope-reorder"] + coverage()),
-        ("library", pytest + quick + spread(2, "worksteal")),
     ]
+    groups.append(("alone", pytest + those_with("mark.serial", units + quick + notebooks) + ["-m", "serial"]))
+    groups.append(("library", pytest + quick + spread(2, "worksteal")))
     if notebooks:
         groups.append(("notebooks", pytest + notebooks + spread(3, "worksteal")))
-    groups.append(("alone", pytest + those_with("mark.serial", units + quick + notebooks) + ["-m", "serial"]))
     if browser:
         # A page on a busy machine can be late for reasons of the browser's. A test that fails is tried once more, and
         # is named in the summary and counted as "rerun" where that passes: a fault of ours fails twice.
-        groups.append(("browser", pytest + browser + spread(2, "loadfile") + ["--reruns", "1", "-rR"]))
+        groups.append(("browser", pytest + browser + spread(2, "worksteal") + ["--reruns", "1", "-rR"]))
     return groups
 
 
@@ -395,19 +397,24 @@ def those_with(text, folders):
     return sorted(found)
 
 
-def run_group(command, env):
-    """Run one group, its output in sight; returns (exit status, its last line that says something)."""
+def run_group(command, env, out=None):
+    """Run one group, its output in sight or written to `out`; returns (exit status, its last line that says something).
+
+    What is not in sight is in no hurry: it takes the processor time that is left.
+    """
+    out, command = (sys.stdout, command) if out is None else (out, patient(command))
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    RUNNING.append(process)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     tail = ""
     try:
         # In pieces as they come, not by lines: pytest's dots make a line only after minutes.
         for piece in iter(lambda: process.stdout.read1(4096), b""):
             text = decoder.decode(piece)
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            out.write(text)
+            out.flush()
             tail = (tail + text)[-4096:]
         last = (tail.strip().splitlines() or [""])[-1].strip()
         return process.wait(), last
@@ -415,6 +422,8 @@ def run_group(command, env):
         process.terminate()
         process.wait()
         raise
+    finally:
+        RUNNING.remove(process)
 
 
 def total(lines):
@@ -430,16 +439,47 @@ def total(lines):
     return counts
 
 
+def patient(command):
+    """The command such that whatever else is ready to run goes first, where the system knows such a thing."""
+    return ["nice", "-n", "10", *command] if shutil.which("nice") else command
+
+
+# A test waits for its page, and a page for its kernel: what only computes runs in the gaps that all after it leave.
+BESIDE = "library"
+RUNNING = []
+
+
 def run_tests():
     env = test_environment()
-    results, started = [], time.time()
+    results, waiting, started = [], [], time.time()
     groups = test_groups()
-    for number, (name, command) in enumerate(groups, 1):
-        say(f"Tests, part {number} of {len(groups)}: {name}")
+
+    def run_one(name, command, *out):
         begun = time.time()
-        status, last = run_group(command, env)
+        status, last = run_group(command, env, *out)
         nothing = status == 5 and name == "alone"  # pytest: no test of that kind
         results.append((name, status == 0 or nothing, last, time.time() - begun))
+
+    try:
+        for number, (name, command) in enumerate(groups, 1):
+            part = f"Tests, part {number} of {len(groups)}: {name}"
+            if name == BESIDE and number < len(groups):
+                say(f"{part}, in the gaps of those that follow; what it says comes after them")
+                out = io.StringIO()
+                thread = threading.Thread(target=run_one, args=(name, command, out), daemon=True)
+                thread.start()
+                waiting.append((part, thread, out))
+                continue
+            say(part)
+            run_one(name, command)
+        for part, thread, out in waiting:
+            thread.join()
+            say(part)
+            print(out.getvalue(), end="", flush=True)
+    except BaseException:
+        for process in list(RUNNING):
+            process.terminate()
+        raise
     print()
     say(f"All parts, {time.time() - started:.0f} s:")
     for name, good, last, seconds in results:
@@ -447,7 +487,7 @@ def run_tests():
     counts = total([last for name, _, last, _ in results if name not in ("format", "style", "types")])
     closing = ", ".join(f"{counts[word]} {word}" for word in sorted(counts)) or "no test ran"
     print(f"===== {closing} in {time.time() - started:.0f}s =====", flush=True)
-    return 0 if all(good for _, good, _, _ in results) and counts.get("passed") else 1
+    return 0 if len(results) == len(groups) and all(good for _, good, _, _ in results) and counts.get("passed") else 1
 
 
 # ---------------------------------------------------------------------- the commands

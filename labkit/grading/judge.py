@@ -20,7 +20,7 @@ from labkit.grading.signatures import difference
 from labkit.grading.specification import GENERAL, Specification
 from labkit.grading.verdict import Counterexample, RuleState, Verdict
 from labkit.sandbox.journal import Journal
-from labkit.sandbox.limits import CountedOutput, Exited, LimitReached, OutOfMemory, mostly_used, time_limit
+from labkit.sandbox.limits import CountedOutput, Exited, LimitReached, OutOfMemory, alarms, mostly_used, time_limit
 
 KEPT = (
     "Called alone, it answers rightly; after an earlier call it does not: something is kept between calls, in a "
@@ -90,6 +90,12 @@ class Judge:
         run = Run(referee, [], [])
         if self.journal:
             self.journal.restart()
+        with alarms():
+            self._apply(run, ops, bend)
+        return run
+
+    def _apply(self, run: Run, ops: Sequence[Op], bend: bool | None) -> None:
+        referee = run.referee
         for number, op in enumerate(ops, 1):
             try:
                 legal = op if bend is None else referee.resolve(op, bend)
@@ -101,10 +107,9 @@ class Judge:
                 continue
             self.step(run, legal, partial(referee.apply, legal))
             if not run.ok:
-                return run
+                return
         if run.ops:
             self.step(run, None, referee.finish)
-        return run
 
     def step(self, run: Run, op: Op | None, act: Callable[[], list[Failure]]) -> None:
         """Apply one operation, or what comes after the last one, under the limits."""

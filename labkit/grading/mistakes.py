@@ -38,6 +38,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +50,7 @@ from labkit.grading.judge import Judge, Run
 from labkit.grading.language import Op
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
+from labkit.grading.specification import Specification
 from labkit.grading.verdict import Verdict
 
 _NAME = re.compile(
@@ -311,12 +313,24 @@ def explain(judge: Judge, verdict: Verdict) -> str | None:
     for mistake in bank(judge.spec.lesson).mistakes:
         if mistake.exercise != judge.spec.exercise or mistake.breaks not in (verdict.rule, verdict.kind):
             continue
-        theirs = Judge(judge.spec, Source(judge.spec, mistake.source, f"<bank {mistake.name}>").namespace)
-        if _trace(theirs.run(ops, thorough=judge.manner)) == shown and all(
-            _trace(theirs.run(run.ops)) == _trace(run) for run in judge.witnessed
+        if conduct(judge.spec, mistake, ops, judge.manner) == shown and all(
+            conduct(judge.spec, mistake, run.ops) == _trace(run) for run in judge.witnessed
         ):
             told.add(mistake.why)
     return told.pop() if len(told) == 1 else None
+
+
+def conduct(
+    spec: Specification, mistake: Mistake, ops: Sequence[Op], manner: tuple[str, ...] = ()
+) -> list[tuple[str, ...]]:
+    """What a known mistake shows on a sequence, over the parts that stand below it now."""
+    return _trace(Judge(spec, _source(spec, mistake).namespace).run(ops, thorough=manner))
+
+
+@lru_cache(maxsize=128)
+def _source(spec: Specification, mistake: Mistake) -> Source:
+    # Under a name that no other has: Triton reads the lines of a function again whenever the text is executed.
+    return Source(spec, mistake.source, f"<bank {spec.lesson}/{spec.exercise} {mistake.name}>")
 
 
 def _trace(run: Run) -> list[tuple[str, ...]]:

@@ -58,6 +58,36 @@ WALL_FACTOR = 2.0
 """An operation may take this many times its limit by the clock on the wall: a sleep uses no processor time."""
 
 
+class _Alarms:
+    """Whether the signals are ours now, and of the block that `time_limit` holds: its time on the wall, its watch."""
+
+    held = False
+    block: tuple[float, Stopwatch] | None = None
+
+    def ring(self, signum: int, _frame: object) -> None:
+        if self.block is not None and (signum == signal.SIGPROF or self.block[1].own() >= 0.9 * self.block[0]):
+            raise OperationTimeout
+
+
+_alarms = _Alarms()
+
+
+@contextmanager
+def alarms() -> Iterator[None]:
+    """Hold the signals of `time_limit` for many blocks: to take them for each takes longer than most of the blocks."""
+    if _alarms.held or not (hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    old_wall, old_cpu = signal.signal(signal.SIGALRM, _alarms.ring), signal.signal(signal.SIGPROF, _alarms.ring)
+    _alarms.held = True
+    try:
+        yield
+    finally:
+        _alarms.held = False
+        signal.signal(signal.SIGALRM, old_wall)
+        signal.signal(signal.SIGPROF, old_cpu)
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise OperationTimeout in the main thread if the block takes too long.
@@ -69,22 +99,16 @@ def time_limit(seconds: float) -> Iterator[None]:
     """
     if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
         wall = seconds * WALL_FACTOR
-        watch = Stopwatch()
-
-        def ring(signum: int, _frame: object) -> None:
-            if signum == signal.SIGPROF or watch.own() >= 0.9 * wall:
-                raise OperationTimeout
-
-        old_wall, old_cpu = signal.signal(signal.SIGALRM, ring), signal.signal(signal.SIGPROF, ring)
-        signal.setitimer(signal.ITIMER_REAL, wall, wall)
-        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old_wall)
-            signal.signal(signal.SIGPROF, old_cpu)
+        with alarms():
+            _alarms.block = wall, Stopwatch(recent=True)
+            signal.setitimer(signal.ITIMER_REAL, wall, wall)
+            signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+            try:
+                yield
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                _alarms.block = None
     else:
         timer = threading.Timer(seconds * WALL_FACTOR, _raise_in, args=(threading.get_ident(), OperationTimeout))
         timer.daemon = True

@@ -5,6 +5,8 @@ The random search is left out for the mistakes on purpose: a verdict on what is 
 
 from __future__ import annotations
 
+import linecache
+from collections.abc import Sequence
 from itertools import islice, product
 
 import pytest
@@ -14,11 +16,11 @@ from labkit.errors import LessonError
 from labkit.grading import mistakes
 from labkit.grading.breakit import BreakIt
 from labkit.grading.judge import Judge
-from labkit.grading.language import COMMON
+from labkit.grading.language import COMMON, Op
 from labkit.grading.mistakes import Mistake, Right, bank, bare, edited, explain
 from labkit.grading.solutions import solutions
 from labkit.grading.source import Source
-from labkit.grading.specification import GENERAL
+from labkit.grading.specification import GENERAL, Specification
 
 EXERCISES = [(lesson, exercise) for lesson in specs.lessons() for exercise in lesson.exercises]
 JUDGED = [(lesson, e) for lesson, e in EXERCISES if e.kind != "break"]
@@ -34,9 +36,23 @@ def names(pairs: list) -> list[str]:
     ]
 
 
+RUNS: dict[tuple, list] = {}
+"""What each known mistake shows on each sequence that was asked about."""
+
+
 @pytest.fixture(autouse=True)
 def references_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the references a known mistake shows the same each time, and is asked once for each mistake beside it."""
+    conduct = mistakes.conduct
+
+    def kept(spec: Specification, mistake: Mistake, ops: Sequence[Op], manner: tuple[str, ...] = ()) -> list:
+        key = (type(spec), mistake, repr(ops), manner)
+        if key not in RUNS:
+            RUNS[key] = conduct(spec, mistake, ops, manner)
+        return RUNS[key]
+
     monkeypatch.setenv("LABKIT_PARTS", "reference")
+    monkeypatch.setattr(mistakes, "conduct", kept)
 
 
 def judge_of(exercise: specs.Exercise, text: str, search: bool) -> Judge:
@@ -125,6 +141,15 @@ def test_hints_and_rules_are_there(lesson: specs.Lesson, exercise: specs.Exercis
     assert len(set(said)) == len(said), "one hint for two rules fits at most one of them"
     assert spec.hints[0] not in said, "write `?` alone for the exercise's own"
     assert 1 <= exercise.difficulty <= 5 and 1 <= exercise.importance <= 5 and exercise.minutes >= 1
+
+
+def test_what_a_known_mistake_shows_is_its_own_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of each stay to be read (Triton does), whatever else was executed since."""
+    spec, other = (specs.exercise("04", name).spec for name in ("BlockPool", "blocks_needed"))
+    one, two = (Mistake(s.exercise, "same-name", "r", "Why.", f"x = {i}\n") for i, s in enumerate((spec, other)))
+    texts = [mistakes._source(spec, one), mistakes._source(other, two)]
+    lines = [linecache.getlines(source._code.co_filename) for source in texts]
+    assert lines == [["x = 0\n"], ["x = 1\n"]]
 
 
 # ----- the bank's own language --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -239,7 +240,7 @@ def test_a_group_shows_its_output_and_gives_its_last_line(bootstrap, capsys: pyt
 def test_one_failing_group_fails_the_whole_and_hides_no_other(bootstrap, monkeypatch, capsys) -> None:
     ends = {"style": (0, "All checks passed!"), "library": (1, "1 failed, 2 passed"), "browser": (0, "3 passed")}
     monkeypatch.setattr(bootstrap, "test_groups", lambda: [(name, [name]) for name in ends])
-    monkeypatch.setattr(bootstrap, "run_group", lambda command, env: ends[command[0]])
+    monkeypatch.setattr(bootstrap, "run_group", lambda command, env, *out: ends[command[0]])
     assert bootstrap.run_tests() == 1
     out = capsys.readouterr().out
     assert "===== 1 failed, 5 passed in 0s =====" in out and "FAILED" in out
@@ -247,6 +248,58 @@ def test_one_failing_group_fails_the_whole_and_hides_no_other(bootstrap, monkeyp
     assert bootstrap.run_tests() == 0
     ends.update(dict.fromkeys(ends, (5, "no tests ran")))
     assert bootstrap.run_tests() == 1
+
+
+def test_what_computes_runs_beside_what_waits_and_is_read_after_it(bootstrap, monkeypatch, capsys) -> None:
+    began = threading.Event()
+
+    def run_group(command, env, *out):
+        if command == ["library"]:
+            began.set()
+            out[0].write("library says\n")
+            return 1, "1 failed, 2 passed"
+        assert not out and (command == ["units"] or began.wait(60)), "it begins before the other has ended"
+        print(command[0], "says")
+        return 0, "3 passed"
+
+    monkeypatch.setattr(bootstrap, "test_groups", lambda: [(name, [name]) for name in ("units", "library", "browser")])
+    monkeypatch.setattr(bootstrap, "run_group", run_group)
+    assert bootstrap.run_tests() == 1
+    out = capsys.readouterr().out
+    assert out.index("units says") < out.index("browser says") < out.index("library says") < out.index("All parts")
+    assert "===== 1 failed, 8 passed in 0s =====" in out
+    monkeypatch.setattr(bootstrap, "run_group", lambda command, env, *out: (0, "3 passed") if not out else 1 / 0)
+    monkeypatch.setattr(threading, "excepthook", lambda *_: None)
+    assert bootstrap.run_tests() == 1, "a part that never came to an end is none that passed"
+
+
+def test_what_runs_beside_another_ends_with_it(bootstrap, monkeypatch) -> None:
+    endless = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(300)"]
+    monkeypatch.setattr(bootstrap, "test_groups", lambda: [("library", endless), ("browser", ["browser"])])
+    run_group, ended = bootstrap.run_group, []
+
+    def interrupted(command, env, *out):
+        if command == ["browser"]:
+            while not bootstrap.RUNNING:
+                pass
+            raise KeyboardInterrupt
+        ended.append(run_group(command, env, *out))
+
+    monkeypatch.setattr(bootstrap, "run_group", interrupted)
+    monkeypatch.setattr(threading, "excepthook", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap.run_tests()
+    for thread in threading.enumerate():
+        if thread.daemon and "run_one" in thread.name:
+            thread.join(60)
+    assert ended and ended[0][0] != 0 and not bootstrap.RUNNING
+
+
+def test_what_runs_beside_another_takes_the_time_that_is_left(bootstrap) -> None:
+    out = io.StringIO()
+    command = [sys.executable, "-c", "import os; print(os.nice(0) if hasattr(os, 'nice') else 10)"]
+    assert bootstrap.run_group(command, dict(os.environ), out) == (0, str(min(19, os.nice(0) + 10)))
+    assert out.getvalue().strip() == str(min(19, os.nice(0) + 10))
 
 
 def test_every_folder_of_tests_is_run_by_some_group() -> None:

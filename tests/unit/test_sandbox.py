@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.sandbox import host, journal
+from labkit.sandbox import clock, host, journal, limits
 from labkit.sandbox.clock import Stopwatch
 from labkit.sandbox.host import Limits, Outcome
 
@@ -231,3 +232,43 @@ def test_a_sleep_is_time_of_its_own() -> None:
     watch = Stopwatch()
     time.sleep(0.3)
     assert watch.own() > 0.2
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interval timers are a POSIX notion")
+def test_the_kernel_is_asked_once_for_many_short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, now = [], [100.0]
+    monkeypatch.setattr(clock, "queued_seconds", lambda pid="self": asked.append(pid) or 0.0)
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    for _ in range(50):
+        with limits.time_limit(1.0):
+            pass
+    assert len(asked) == 1
+    now[0] += 2 * clock.RECENT_SECONDS
+    with limits.time_limit(1.0):
+        pass
+    assert len(asked) == 2
+    Stopwatch()
+    assert len(asked) == 3, "who measures asks"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interval timers are a POSIX notion")
+def test_the_signals_of_many_blocks_are_given_back() -> None:
+    def handlers() -> list:
+        return [signal.getsignal(s) for s in (signal.SIGALRM, signal.SIGPROF)]
+
+    before = handlers()
+    with pytest.raises(limits.OperationTimeout), limits.alarms():
+        ours = handlers()
+        assert ours != before
+        for _ in range(3):
+            with limits.time_limit(1.0):
+                assert handlers() == ours
+        assert handlers() == ours
+        signal.raise_signal(signal.SIGPROF)  # late: no block is held
+        with limits.time_limit(0.05):
+            while True:
+                pass
+    assert handlers() == before
+    with limits.time_limit(1.0):
+        assert handlers() != before
+    assert handlers() == before

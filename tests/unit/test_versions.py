@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -79,6 +81,12 @@ def test_the_installed_set_is_the_tested_one() -> None:
     if differ and not (ROOT / ".venv" / "labkit-environment.json").exists():
         pytest.skip(f"this environment was not made by bootstrap.py: {differ}")
     assert not differ
+
+
+def test_to_read_a_notebook_loads_no_parser_of_grammars() -> None:
+    """jsonschema 4.25 and later load one, which takes a second in each kernel's server, build and test."""
+    code = "import sys, nbformat; raise SystemExit('lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_torch_and_triton_belong_together() -> None:
