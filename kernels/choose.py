@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kvkernels.host import SharedPrefix
 from kvkernels.inputs import QUANTISED, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
-from kvkernels.step7_cascade import SharedPrefix, cascade_decode
+from kvkernels.step7_cascade import cascade_decode
 from kvkernels.step8_one_launch import one_launch_decode
 
 ONE_LAUNCH_UP_TO = 8192

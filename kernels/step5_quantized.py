@@ -24,9 +24,6 @@ from kvkernels.inputs import check_decode, check_scales, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, store_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
 
-LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
-"""The largest number that each kind of page can hold."""
-
 
 @triton.jit
 def quantized_decode_kernel(
@@ -53,24 +50,6 @@ def quantized_decode_kernel(
         store_state(
             partial_acc, partial_ml, m, l, acc, seq, kv_head, split, SPLITS, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS
         )
-
-
-def head_scales(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The scale of each KV head that just holds the numbers seen.
-
-    Args:
-        x: keys or values [tokens, kv_heads, head_dim], those that the scales are measured on.
-        dtype: torch.int8 or torch.float8_e4m3fn.
-
-    Returns:
-        float32 [kv_heads], positive. Larger numbers that come later are cut to the largest that fits.
-
-    Raises:
-        KernelInputError: another dtype, or no token to measure on.
-    """
-    need(dtype in LARGEST, f"Pages are quantised to int8 or float8_e4m3fn, not to {dtype}.")
-    need(x.dim() == 3 and len(x) > 0, f"Scales are measured on [tokens, kv_heads, head_dim]; got {list(x.shape)}.")
-    return x.float().abs().amax(dim=(0, 2)).clamp_min(1e-12) / LARGEST[dtype]
 
 
 def quantized_decode(
