@@ -24,6 +24,7 @@ _HOME = {
     "write_kv": "kv_write",
     "copy_blocks": "block_copy",
     "decode": "choose",
+    "prefill_configuration": "choose",
     "KernelInputError": "errors",
     "KernelPlatformError": "errors",
 }

@@ -6,8 +6,9 @@
     S > 1 and no context beyond 8,192      step 8: it is over so soon that a second launch would show
     S > 1 otherwise                        step 4
 
-S is `num_splits` of step 4: it cuts contexts where the batch alone does not fill the GPU. Step 1 and 2 are never taken:
-3 reads less wherever heads share, and as much where they do not.
+S is `num_splits` of step 4: it cuts contexts where the batch alone does not fill the GPU. Tile, warps and stages are
+those that were measured for such pages on such a GPU, where somebody has (`kernels/tuned.json`). Step 1 and 2 are never
+taken: 3 reads less wherever heads share, and as much where they do not.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
 from kvkernels.step7_cascade import cascade_decode
 from kvkernels.step8_one_launch import one_launch_decode
+from kvkernels.tuned import configuration
 
 ONE_LAUNCH_UP_TO = 8192
 """Tokens of the longest context for which the merge is done without a second launch."""
@@ -79,22 +81,31 @@ def decode(
     """
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=None)
     longest = shape.max_blocks * shape.page if longest is None else longest
-    splits = num_splits(shape, longest, constants(shape)["TILE"], multiprocessors(q.device))
+    best = configuration("decode", q, k_cache)
+    tile = constants(shape, best.tile)["TILE"]
+    splits = num_splits(shape, longest, tile, best.waves * multiprocessors(q.device))
     known: dict[str, Any] = {"scale": scale, "validate": False}  # looked at above
+    tuned: dict[str, Any] = known | {"tile": tile, "options": best.options}
     where = (block_tables, lengths)
     match choose(k_cache, longest, groups, splits):
         case "quantized_decode":
             check_scales(k_cache, k_scale, v_scale)
             assert k_scale is not None
             assert v_scale is not None
-            return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **known)
+            return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **tuned)
         case "cascade_decode":
             assert groups is not None
             each = min(splits, MAX_SPLITS // 2)  # prefix and suffix share the room for states
             known["validate"] = validate  # the groups have not been looked at
             return cascade_decode(q, k_cache, v_cache, *where, groups, splits=each, prefix_splits=each, **known)
         case "grouped_decode":
-            return grouped_decode(q, k_cache, v_cache, *where, **known)
+            return grouped_decode(q, k_cache, v_cache, *where, **tuned)
         case "one_launch_decode":
-            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, **known)
-    return split_decode(q, k_cache, v_cache, *where, splits=splits, **known)
+            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, **tuned)
+    return split_decode(q, k_cache, v_cache, *where, splits=splits, **tuned)
+
+
+def prefill_configuration(q: Tensor, k_cache: Tensor) -> dict[str, Any]:
+    """`rows`, `tile` and `options` for `kvkernels.prefill`, as measured for such pages on such a GPU."""
+    best = configuration("prefill", q, k_cache)
+    return {"rows": best.rows, "tile": best.tile, "options": best.options}

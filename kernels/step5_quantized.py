@@ -16,6 +16,9 @@ The kernel is step 4's; only what stands around the loop is new. The quantising 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -64,6 +67,7 @@ def quantized_decode(
     splits: int = 1,
     scale: float | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """Attention of one query a sequence over pages of int8 or fp8.
@@ -73,7 +77,7 @@ def quantized_decode(
         k_cache, v_cache: [num_blocks, page, kv_heads, head_dim], int8 or float8_e4m3fn.
         k_scale, v_scale: float32 [kv_heads]; what a number in a page stands for is that number times the scale.
         splits: programs for each context, see `kvkernels.split_decode`.
-        block_tables, lengths, scale, tile, validate: as for `kvkernels.grouped_decode`.
+        block_tables, lengths, scale, tile, options, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
@@ -89,7 +93,7 @@ def quantized_decode(
         acc, ml = scratch(q, splits) if splits > 1 else (out, out)
         quantized_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, q, k_cache, v_cache, k_scale, v_scale, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
         )  # fmt: skip
         if splits > 1:
             merge(out, acc, ml)

@@ -74,4 +74,5 @@ class Kernels:
         q, pages = q.contiguous(), (self.k[layer], self.v[layer])
         if rectangle.num_new == 1:
             return kvkernels.decode(q, *pages, tables, lengths, longest=rectangle.context)
-        return kvkernels.prefill(q, *pages, tables, lengths, starts)
+        how = kvkernels.prefill_configuration(q, pages[0])
+        return kvkernels.prefill(q, *pages, tables, lengths, starts, **how)
