@@ -13,14 +13,14 @@ taken: 3 reads less wherever heads share, and as much where they do not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kvkernels.host import SharedPrefix
-from kvkernels.inputs import QUANTISED, check_decode, check_scales
+from kvkernels.inputs import QUANTISED, Shape, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
@@ -39,6 +39,15 @@ def multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
+class Choice(NamedTuple):
+    """A launcher of `kvkernels`, and how it is called."""
+
+    launcher: str
+    splits: int
+    tile: int
+    options: Mapping[str, Any]
+
+
 def choose(k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None, splits: int) -> str:
     """The name of the launcher that `decode` takes; see the rule above."""
     if k_cache.dtype in QUANTISED:
@@ -48,6 +57,16 @@ def choose(k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None,
     if splits == 1:
         return "grouped_decode"
     return "one_launch_decode" if longest <= ONE_LAUNCH_UP_TO else "split_decode"
+
+
+def chosen(
+    q: Tensor, k_cache: Tensor, shape: Shape, longest: int, groups: Sequence[SharedPrefix] | None = None
+) -> Choice:
+    """What `decode` does with a batch."""
+    best = configuration("decode", q, k_cache)
+    tile = constants(shape, best.tile)["TILE"]
+    splits = num_splits(shape, longest, tile, best.waves * multiprocessors(q.device))
+    return Choice(choose(k_cache, longest, groups, splits), splits, tile, best.options)
 
 
 def decode(
@@ -81,13 +100,11 @@ def decode(
     """
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=None)
     longest = shape.max_blocks * shape.page if longest is None else longest
-    best = configuration("decode", q, k_cache)
-    tile = constants(shape, best.tile)["TILE"]
-    splits = num_splits(shape, longest, tile, best.waves * multiprocessors(q.device))
+    launcher, splits, tile, options = chosen(q, k_cache, shape, longest, groups)
     known: dict[str, Any] = {"scale": scale, "validate": False}  # looked at above
-    tuned: dict[str, Any] = known | {"tile": tile, "options": best.options}
+    tuned: dict[str, Any] = known | {"tile": tile, "options": options}
     where = (block_tables, lengths)
-    match choose(k_cache, longest, groups, splits):
+    match launcher:
         case "quantized_decode":
             check_scales(k_cache, k_scale, v_scale)
             assert k_scale is not None

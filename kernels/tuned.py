@@ -8,7 +8,8 @@ heads per KV head and page. Where there is none, the rules of the kernels stand 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,20 @@ def key(work: str, q: Tensor, k_cache: Tensor) -> str:
 def rows() -> dict[str, Configuration]:
     """All that was measured, by `key`."""
     return {name: Configuration(**row) for name, row in json.loads(FILE.read_text()).items()}
+
+
+@contextmanager
+def instead(name: str, row: Configuration) -> Iterator[None]:
+    """Inside, launches with this key take another row: for whoever measures which is best."""
+    known = rows()
+    before = known.get(name)
+    known[name] = row
+    try:
+        yield
+    finally:
+        del known[name]
+        if before is not None:
+            known[name] = before
 
 
 def configuration(work: str, q: Tensor, k_cache: Tensor) -> Configuration:

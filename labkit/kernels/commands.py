@@ -15,7 +15,10 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 @app.callback()
 def kernels() -> None:
-    """The Triton kernels, and what a GPU's compiler makes of them, without a GPU."""
+    """The Triton kernels, and what a GPU's compiler makes of them, without a GPU.
+
+    On a GPU, `labkit bench kernels` times them; no figures of a GPU are recorded yet (docs/kernels.md).
+    """
 
 
 @app.command("list")
