@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from labkit.attention.grouped import grouped_attention
 from labkit.bench.kernel_inputs import Inputs
+from labkit.bench.kernel_shapes import Workload
 
 
 class Peer(NamedTuple):
@@ -38,16 +39,21 @@ def peers(x: Inputs) -> list[Peer | Absent]:
     """All who attend this workload, ours first."""
     if x.workload.new > 1:
         return [Peer("ours", lambda: _our_prefill(x)), _dense_sdpa(x)]
-    ours = Peer("ours", lambda: _our_decode(x))
-    graph = Peer("ours, as a CUDA graph", lambda: captured(_our_decode(x)))
     return [
-        ours,
-        graph if x.q.is_cuda else Absent(graph.name, "graphs are captured on a GPU"),
+        Peer("ours", lambda: _our_decode(x)),
+        _on_a_gpu("ours, as a CUDA graph", x, lambda: captured(_our_decode(x))),
         Peer("ours, tile 16 and 16 segments", lambda: _as_vllm(x)),
         Peer("gather + SDPA", lambda: _gather_sdpa(x)),
-        _flex(x),
+        Absent(FLEX, "it reads no pages of 8 bits") if x.scales else Peer(FLEX, lambda: _flex(x), remade=True),
         _varlen(x),
     ]
+
+
+FLEX = "FlexAttention, paged"
+
+
+def _on_a_gpu(name: str, x: Inputs, make: Callable[[], Callable[[], Tensor]]) -> Peer | Absent:
+    return Peer(name, make) if x.q.is_cuda else Absent(name, "it needs a GPU")
 
 
 def _our_decode(x: Inputs) -> Callable[[], Tensor]:
@@ -62,23 +68,21 @@ def _our_prefill(x: Inputs) -> Callable[[], Tensor]:
     import kvkernels
 
     how = kvkernels.prefill_configuration(x.q, x.k) | x.scales | {"validate": False}
-    new, seqs = x.workload.new, len(x.lengths)
-    chunk = x.workload.chunk or new
-    past = x.lengths - new
+    new, rows = x.workload.new, x.q.unflatten(0, (len(x.lengths), -1))
+    each = torch.arange(len(x.lengths) + 1, dtype=torch.int32, device=x.q.device)
     pieces = []
-    for begin in range(0, new, chunk):
-        n = min(chunk, new - begin)
-        q = x.q.unflatten(0, (seqs, new))[:, begin : begin + n].flatten(0, 1)
-        starts = torch.arange(seqs + 1, dtype=torch.int32, device=q.device) * n
-        pieces.append((q.contiguous(), x.k, x.v, x.tables, past + begin + n, starts))
-    if len(pieces) == 1:
-        return lambda: kvkernels.prefill(x.q, *pieces[0][1:], **how)
+    for begin in range(0, new, x.workload.chunk or new):
+        q = rows[:, begin : begin + (x.workload.chunk or new)]
+        pages = (x.k, x.v, x.tables, x.lengths - new + begin + q.shape[1])
+        pieces.append((q.flatten(0, 1).contiguous(), *pages, each * q.shape[1]))
 
-    def all_chunks() -> Tensor:
-        rows = [kvkernels.prefill(*piece, **how).unflatten(0, (seqs, -1)) for piece in pieces]
-        return torch.cat(rows, 1).flatten(0, 1)
+    def call() -> Tensor:
+        done = [kvkernels.prefill(*piece, **how) for piece in pieces]
+        return (
+            done[0] if len(done) == 1 else torch.cat([d.unflatten(0, (len(rows), -1)) for d in done], 1).flatten(0, 1)
+        )
 
-    return all_chunks
+    return call
 
 
 def _as_vllm(x: Inputs) -> Callable[[], Tensor]:
@@ -112,40 +116,32 @@ def _gather_sdpa(x: Inputs) -> Callable[[], Tensor]:
 
 def _dense_sdpa(x: Inputs) -> Peer | Absent:
     """Causal attention over keys that lie side by side already: what paging is measured against."""
-    name = "SDPA over gathered keys"
+    name, whole = "SDPA over gathered keys", (len(x.lengths), x.workload.new)
     if x.scales or x.workload.chunk or any(n != x.workload.new for n in x.workload.lengths):
         return Absent(name, "it takes whole prompts at once, of floats")
 
     def make() -> Callable[[], Tensor]:
-        keys, values = (
-            c.index_select(0, x.tables.flatten()).view(len(x.lengths), -1, *c.shape[2:])[:, : x.workload.new]
-            for c in (x.k, x.v)
-        )
-        q, keys, values = (
-            t.transpose(1, 2) for t in (x.q.unflatten(0, (len(x.lengths), x.workload.new)), keys, values)
-        )
-        return lambda: (
-            scaled_dot_product_attention(q, keys, values, is_causal=True, enable_gqa=True).transpose(1, 2).flatten(0, 1)
-        )
+        found = (c.index_select(0, x.tables.flatten()).unflatten(0, (whole[0], -1)).flatten(1, 2) for c in (x.k, x.v))
+        keys, values = (c[:, : whole[1]].transpose(1, 2) for c in found)
+        q = x.q.unflatten(0, whole).transpose(1, 2)
+        attend = partial(scaled_dot_product_attention, is_causal=True, enable_gqa=True)
+        return lambda: attend(q, keys, values).transpose(1, 2).flatten(0, 1)
 
     return Peer(name, make, remade=True)
 
 
-def _flex(x: Inputs) -> Peer | Absent:
-    name = "FlexAttention, paged"
-    if x.scales:
-        return Absent(name, "it reads no pages of 8 bits")
-    return Peer(name, lambda: _flex_call(x), remade=True)
-
-
-@cache
-def _compiled_flex(compiled: bool) -> Any:
+@lru_cache(maxsize=1)
+def _compiled_flex(_workload: Workload, compiled: bool) -> Any:
+    """Compiled for one workload: after eight, torch would go on without compiling, and say so in a warning alone."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
+    if not compiled:
+        return flex_attention
+    torch.compiler.reset()
+    return torch.compile(flex_attention, dynamic=False, fullgraph=True)
 
 
-def _flex_call(x: Inputs) -> Callable[[], Tensor]:
+def _flex(x: Inputs) -> Callable[[], Tensor]:
     """Our tables put into its own, so that it reads the pages where they lie."""
     from torch.nn.attention.experimental._paged_attention import PagedAttention
     from torch.nn.attention.flex_attention import create_block_mask
@@ -163,7 +159,7 @@ def _flex_call(x: Inputs) -> Callable[[], Tensor]:
     mask = create_block_mask(used, seqs, None, 1, x.tables.shape[1] * page, device=str(device), BLOCK_SIZE=(128, page))
     mask = paged.convert_logical_block_mask(mask)
     keys, values = (c.flatten(0, 1).transpose(0, 1)[None] for c in (x.k, x.v))  # [1, kv_heads, slots, head_dim]
-    attend = _compiled_flex(x.q.is_cuda)
+    attend = _compiled_flex(x.workload, x.q.is_cuda)
     return lambda: attend(x.q[:, :, None], keys, values, block_mask=mask, enable_gqa=True)[:, :, 0]
 
 
@@ -173,15 +169,14 @@ def _varlen(x: Inputs) -> Peer | Absent:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return Absent(name, "this torch has none")
-    known = inspect.signature(varlen_attn).parameters
-    missing = [p for p in ("block_table", "seqused_k", "enable_gqa") if p not in known]
+    how = {"block_table": x.tables, "seqused_k": x.lengths, "enable_gqa": True}
+    missing = [word for word in how if word not in inspect.signature(varlen_attn).parameters]
     if missing:
         return Absent(name, f"that of torch {torch.__version__} takes no {missing[0]}")
-    if x.scales or x.workload.dtype == "fp32" or not x.q.is_cuda:
-        return Absent(name, "it takes fp16 and bf16 on a GPU")
+    if x.scales or x.workload.dtype == "fp32":
+        return Absent(name, "it takes fp16 and bf16")
     starts = x.starts()
-    how = {"block_table": x.tables, "seqused_k": x.lengths, "enable_gqa": True}
-    return Peer(name, lambda: lambda: varlen_attn(x.q, x.k, x.v, starts, None, 1, x.longest, **how))
+    return _on_a_gpu(name, x, lambda: lambda: varlen_attn(x.q, x.k, x.v, starts, None, 1, x.longest, **how))
 
 
 def captured(call: Callable[[], Tensor]) -> Callable[[], Tensor]:

@@ -8,7 +8,8 @@ and of 64: the sizes are its, batch and ragged lengths here are ours.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from labkit.errors import KernelError
 from labkit.kernels.catalog import DTYPES
@@ -26,8 +27,7 @@ class Workload:
         lengths: tokens of each sequence, the new ones included.
         new: tokens that each sequence brings: 1 is a decode step.
         chunk: they come in chunks of so many, one launch after another; 0 for all at once.
-        us, share: the target on an H200: microseconds at most, or at least so much of the read ceiling.
-        tflops: the target of a prefill.
+        target: on an H200: at most so many "us", or at least so much "of_ceiling" or so many "tflops".
     """
 
     name: str
@@ -40,14 +40,12 @@ class Workload:
     dtype: str = "bf16"
     new: int = 1
     chunk: int = 0
-    us: float | None = None
-    share: float | None = None
-    tflops: float | None = None
+    target: tuple[str, float] | None = None
 
     @property
     def floor_bytes(self) -> int:
         """Each key and value once, queries in, results out, page ids."""
-        wide = 2 if self.dtype in ("int8", "fp8") else BYTES[self.dtype]
+        wide = max(2, BYTES[self.dtype])
         sizes = (self.q_heads, self.kv_heads, self.head_dim, self.page)
         one = floor_bytes(list(self.lengths), *sizes, kv_bytes=BYTES[self.dtype], q_bytes=wide)
         return one + 2 * (self.new - 1) * len(self.lengths) * self.q_heads * self.head_dim * wide
@@ -59,39 +57,38 @@ class Workload:
         return 4 * self.q_heads * self.head_dim * seen
 
 
-def _even(name: str, group: str, sizes: tuple[int, int, int, int, int], **more: object) -> Workload:
-    batch, q_heads, kv_heads, head_dim, length = sizes
-    return Workload(name, group, q_heads, kv_heads, head_dim, (length,) * batch, **more)  # type: ignore[arg-type]
+def _even(name: str, group: str, sizes: str, **more: Any) -> Workload:
+    batch, q_heads, kv_heads, head_dim, length = map(int, sizes.split(","))
+    return Workload(name, group, q_heads, kv_heads, head_dim, (length,) * batch, **more)
 
 
-def _ragged(batch: int, longest: int) -> tuple[int, ...]:
+def _ragged(batch: int) -> tuple[int, ...]:
     draw = random.Random(batch)
-    return tuple(draw.randint(longest // 8, longest) for _ in range(batch))
+    return tuple(draw.randint(512, 4096) for _ in range(batch))
 
 
-_B32 = (32, 32, 8, 128, 4096)
+_B32, _PROMPT = "32,32,8,128,4096", "1,32,8,128,8192"
 SHAPES: tuple[Workload, ...] = (
-    _even("B32 4K", "targets", _B32, us=136),
-    _even("B128 4K", "targets", (128, 64, 8, 128, 4096), us=530),
-    _even("B16 4K MHA", "targets", (16, 32, 32, 128, 4096), share=0.92),
-    _even("B1 128K", "targets", (1, 32, 8, 128, 131072), share=0.88),
-    _even("B1 32K", "targets", (1, 32, 8, 128, 32768), share=0.75),
-    _even("B1 4K", "targets", (1, 32, 8, 128, 4096), us=10),
+    _even("B32 4K", "targets", _B32, target=("us", 136)),
+    _even("B128 4K", "targets", "128,64,8,128,4096", target=("us", 530)),
+    _even("B16 4K MHA", "targets", "16,32,32,128,4096", target=("of_ceiling", 0.92)),
+    _even("B1 128K", "targets", "1,32,8,128,131072", target=("of_ceiling", 0.88)),
+    _even("B1 32K", "targets", "1,32,8,128,32768", target=("of_ceiling", 0.75)),
+    _even("B1 4K", "targets", "1,32,8,128,4096", target=("us", 10)),
     *(_even(f"B32 4K {dtype}", "targets", _B32, dtype=dtype) for dtype in ("fp8", "int8")),
     *(_even(f"B32 4K page {page}", "pages", _B32, page=page) for page in (1, 128, 256)),
-    *(_even("KB " + "x".join(map(str, sizes)), "kernelbench", sizes) for sizes in (
-        (8, 32, 8, 128, 1024), (32, 32, 8, 128, 2048), (4, 64, 8, 128, 4096), (16, 32, 8, 128, 1535),
-        (8, 16, 4, 64, 2000))),
-    *(Workload(f"gqa_paged_decode_h32_kv8_d128_ps{page} B{batch}", "flashinfer-trace", 32, 8, 128,
-               _ragged(batch, 4096), page=page) for page in (1, 64) for batch in (1, 16, 64)),
-    _even("prefill 8K", "prefill", (1, 32, 8, 128, 8192), new=8192, tflops=450),
-    _even("prefill 8K in 4 chunks", "prefill", (1, 32, 8, 128, 8192), new=8192, chunk=2048),
+    *(_even(f"KB {sizes}", "kernelbench", sizes) for sizes in (
+        "8,32,8,128,1024", "32,32,8,128,2048", "4,64,8,128,4096", "16,32,8,128,1535", "8,16,4,64,2000")),
+    *(Workload(f"gqa_paged_decode_h32_kv8_d128_ps{page} B{batch}", "flashinfer-trace", 32, 8, 128, _ragged(batch), page)
+      for page in (1, 64) for batch in (1, 16, 64)),
+    _even("prefill 8K", "prefill", _PROMPT, new=8192, target=("tflops", 450)),
+    _even("prefill 8K in 4 chunks", "prefill", _PROMPT, new=8192, chunk=2048),
 )  # fmt: skip
 
 TINY: tuple[Workload, ...] = (
-    Workload("tiny", "tiny", 4, 2, 16, (33, 1)),
-    Workload("tiny int8", "tiny", 4, 2, 16, (20, 3), page=8, dtype="int8"),
-    Workload("tiny fp8", "tiny", 4, 2, 16, (20, 3), page=8, dtype="fp8"),
+    Workload("tiny", "tiny", 2, 1, 16, (33, 1)),
+    Workload("tiny int8", "tiny", 2, 1, 16, (20,), page=8, dtype="int8"),
+    Workload("tiny fp8", "tiny", 2, 1, 16, (20,), page=8, dtype="fp8"),
     Workload("tiny prefill", "tiny", 2, 1, 16, (20,), new=20),
     Workload("tiny chunks", "tiny", 2, 1, 16, (20,), new=20, chunk=8),
 )
@@ -112,15 +109,12 @@ def chosen(words: list[str]) -> list[Workload]:
 
 
 def _by_numbers(word: str) -> Workload:
-    parts = word.split(",")
-    dtype = parts.pop() if parts[-1] in DTYPES else "bf16"
-    numbers = [int(part) for part in parts if part.isdecimal() and 0 < int(part) < 2**24]
-    if len(numbers) != len(parts) or len(numbers) not in (5, 6):
+    *sizes, last = word.split(",")
+    sizes, dtype = (sizes, last) if last in DTYPES else ([*sizes, last], "bf16")
+    if len(sizes) not in (5, 6) or not all(part.isdecimal() and 0 < int(part) < 2**24 for part in sizes):
         groups = ", ".join(dict.fromkeys(w.group for w in SHAPES))
         raise KernelError(
             f"--shape is {word!r:.60}, which is no shape: give a group ({groups}), a name that this command prints, or "
             "B,Hq,Hkv,D,L[,page[,dtype]], such as 32,32,8,128,4096,16,bf16."
         )
-    batch, q_heads, kv_heads, head_dim, length, *page = numbers
-    made = _even(word, "own", (batch, q_heads, kv_heads, head_dim, length), dtype=dtype)
-    return replace(made, page=page[0]) if page else made
+    return _even(word, "own", ",".join(sizes[:5]), page=int([*sizes, "16"][5]), dtype=dtype)

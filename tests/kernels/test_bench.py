@@ -145,10 +145,10 @@ def test_the_read_reduce_reads_everything_once() -> None:
 
 def test_the_summary_holds_ours_to_the_targets() -> None:
     """Made-up times, on a made-up H200."""
+    ours = {"name": "ours", "us": 100.0, "of_ceiling": 0.9, "tflops": 1.0, "launch_us": 1.0, "error": 0.0}
     shapes = [
-        {"name": w.name, "group": w.group, "floor_bytes": w.floor_bytes, "us": w.us, "share": w.share,
-         "tflops": w.tflops, "floor_us": 100.0, "rows": [{"name": "ours", "us": 100.0, "of_ceiling": 0.9, "tflops": 1.0,
-         "bytes_per_s": 1.0, "launch_us": 1.0, "error": 0.0}]} for w in SHAPES
+        {"name": w.name, "group": w.group, "floor_bytes": w.floor_bytes, "target": w.target, "floor_us": 100.0,
+         "rows": [ours | {"bytes_per_s": w.floor_bytes / 100e-6}]} for w in SHAPES
     ]  # fmt: skip
     done: dict[str, Any] = {"machine": {"card": "NVIDIA H200"}, "ceiling": {"bytes_per_s": 4e12}, "shapes": shapes}
     done["summary"] = found = summary(done)
@@ -196,7 +196,7 @@ class TestTuning:
 
 
 def test_the_order_of_a_timed_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock on a GPU that is made up: cold cache, a GPU that waits for the host, and events around the call alone."""
+    """On a GPU that is made up: cold cache, a GPU that waits for the host, and events around the call alone."""
     happened: list[str] = []
 
     class Event:
