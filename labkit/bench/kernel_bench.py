@@ -17,7 +17,6 @@ from labkit.bench.kernel_peers import Absent, Peer, peers
 from labkit.bench.kernel_shapes import Workload
 from labkit.bench.kernel_timing import Clock, machine, read_ceiling
 from labkit.errors import KernelError
-from labkit.paths import checkout
 from labkit.simulate.cost_model import CARDS
 from labkit.writing import write_atomically
 
@@ -153,16 +152,15 @@ def lines(done: dict[str, Any]) -> Iterable[str]:
         yield f"target of {name}: {'reached' if met else 'missed'}"
 
 
-def keep(done: dict[str, Any]) -> Path:
-    """Write the result to benchmarks/results/kernels-<card>.json.
+def keep(done: dict[str, Any], results: Path = Path(__file__).parents[2] / "benchmarks" / "results") -> Path:
+    """Write the result to kernels-<card>.json in a checkout's folder of results.
 
     Raises:
         KernelError: this is no checkout.
     """
-    root = checkout()
-    if root is None:
+    if not results.is_dir():
         raise KernelError("Results are kept in a checkout of the course, and this is an installed copy: use --json.")
-    card = re.sub(r"[^a-z0-9]+", "-", (done["machine"]["card"] or "none").lower()).strip("-")
-    file = root / "benchmarks" / "results" / f"kernels-{card}.json"
+    card = re.sub(r"[^a-z0-9]+", "-", done["machine"]["card"].lower()).strip("-")
+    file = results / f"kernels-{card}.json"
     write_atomically(file, json.dumps(done, indent=1) + "\n")
     return file

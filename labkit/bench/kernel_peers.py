@@ -7,6 +7,7 @@ where a peer makes something of them beforehand (`remade`), it is made again whe
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -136,6 +137,7 @@ def _compiled_flex(_workload: Workload, compiled: bool) -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
     if not compiled:
+        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
         return flex_attention
     torch.compiler.reset()
     return torch.compile(flex_attention, dynamic=False, fullgraph=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from kvkernels import tuned
 from kvkernels._triton import INTERPRETED
 from labkit.bench import kernel_tuning
 from labkit.bench.bench_commands import app
-from labkit.bench.kernel_bench import bench_workload, lines, summary, timed
+from labkit.bench.kernel_bench import bench_workload, keep, lines, summary, timed
 from labkit.bench.kernel_inputs import Inputs
 from labkit.bench.kernel_peers import Absent, Peer, peers
 from labkit.bench.kernel_shapes import SHAPES, TINY, Workload, chosen
@@ -161,8 +162,15 @@ def test_the_summary_holds_ours_to_the_targets() -> None:
     assert "targets" not in summary(done | {"machine": {"card": "NVIDIA A100"}})
 
 
+def test_a_result_is_kept_under_its_card(tmp_path: Path) -> None:
+    done = {"machine": {"card": "NVIDIA H200"}}
+    assert keep(done, tmp_path).name == "kernels-nvidia-h200.json"
+    with pytest.raises(KernelError, match="this is an installed copy: use --json"):
+        keep(done, tmp_path / "none")
+
+
 class TestTuning:
-    def test_the_fastest_that_is_right_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    def test_the_fastest_that_is_right_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         seen: list[tuned.Configuration] = []
 
         class Fake(Clock):
