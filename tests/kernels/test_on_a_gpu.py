@@ -120,3 +120,16 @@ def test_a_graph_replayed_over_other_contents(kernel: str, there: Callable[..., 
     for mine, other in zip(args, shorter.args, strict=True):
         mine.copy_(other)
     assert_close(replay().cpu(), dense(shorter), torch.bfloat16)
+
+
+def test_the_bench_times_ours_alone_and_as_a_graph() -> None:
+    from labkit.bench.kernel_bench import bench_workload
+    from labkit.bench.kernel_shapes import TINY
+    from labkit.bench.kernel_timing import Clock, gpu, machine
+
+    clock = Clock(gpu(), 3)
+    for workload in TINY:
+        rows = {row["name"]: row for row in bench_workload(clock, workload, 4e12)["rows"]}
+        for name in {"ours", "ours, as a CUDA graph", "gather + SDPA"} & set(rows):
+            assert rows[name].get("us", 0) > 0, rows[name]
+    assert machine(clock.device)["card"]
