@@ -25,7 +25,7 @@ from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
 from kvkernels.step7_cascade import cascade_decode
-from kvkernels.step8_one_launch import one_launch_decode
+from kvkernels.step8_one_launch import kept_counters, one_launch_decode
 from kvkernels.tuned import configuration
 
 ONE_LAUNCH_UP_TO = 8192
@@ -37,6 +37,13 @@ WORTH_A_STACK = 1024
 def multiprocessors(device: torch.device) -> int:
     """Of the GPU; 1 for the interpreter, which runs one program after another."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+def counters(q: Tensor, shape: Shape) -> Tensor | None:
+    """For step 8, those of the stream; None, for new ones, in the interpreter, and in a graph, which runs on any."""
+    if q.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        return None
+    return kept_counters(q.device, torch.cuda.current_stream(q.device).cuda_stream, shape.seqs, shape.kv_heads)
 
 
 class Choice(NamedTuple):
@@ -118,7 +125,7 @@ def decode(
         case "grouped_decode":
             return grouped_decode(q, k_cache, v_cache, *where, **tuned)
         case "one_launch_decode":
-            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, **tuned)
+            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, done=counters(q, shape), **tuned)
     return split_decode(q, k_cache, v_cache, *where, splits=splits, **tuned)
 
 

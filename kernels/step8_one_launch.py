@@ -62,6 +62,22 @@ def counters(q: Tensor, kv_heads: int) -> Tensor:
     return torch.zeros((q.shape[0], kv_heads), dtype=torch.int32, device=q.device)
 
 
+_KEPT: dict[tuple[torch.device, int], Tensor] = {}
+
+
+def kept_counters(device: torch.device, stream: int, seqs: int, kv_heads: int) -> Tensor:
+    """Counters that the launches of one stream use one after another: filling new ones would be a launch again.
+
+    Args:
+        stream: its number; launches of another stream may run at the same time, and get others.
+    """
+    size = seqs * kv_heads
+    kept = _KEPT.get((device, stream))
+    if kept is None or kept.numel() < size:
+        kept = _KEPT[device, stream] = torch.zeros(max(1024, size), dtype=torch.int32, device=device)
+    return kept[:size].view(seqs, kv_heads)
+
+
 def one_launch_decode(
     q: Tensor,
     k_cache: Tensor,

@@ -119,7 +119,7 @@ def kernels(
 
     In the same run: gather + SDPA, compiled FlexAttention over pages, varlen_attn where this torch's takes a block
     table, and our kernel in the sizes of vLLM's. The L2 cache is cold; the read ceiling of the card is measured. Exit 1
-    where a kernel of ours failed or was wrong. docs/kernels.md says how to run it; no figures of a GPU are recorded yet.
+    where a kernel of ours failed or was wrong. More in docs/kernels.md. No figures of a GPU are recorded yet.
     """
     from labkit.bench.kernel_shapes import TINY, chosen
 

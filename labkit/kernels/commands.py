@@ -15,15 +15,15 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 @app.callback()
 def kernels() -> None:
-    """The Triton kernels, and what a GPU's compiler makes of them, without a GPU.
-
-    On a GPU, `labkit bench kernels` times them; no figures of a GPU are recorded yet (docs/kernels.md).
-    """
+    """The Triton kernels, and what a GPU's compiler makes of them, without a GPU."""
 
 
 @app.command("list")
 def list_kernels(json: JSON = False) -> None:
-    """The ladder of kernels, and for which pages and GPUs each is claimed to compile."""
+    """The ladder of kernels, and for which pages and GPUs each is claimed to compile.
+
+    `labkit bench kernels` times them on a GPU (docs/kernels.md). No figures of a GPU are recorded yet.
+    """
     from labkit.kernels.catalog import ARCHITECTURES, ENTRIES
 
     rows: list[dict[str, Any]] = [

@@ -109,6 +109,22 @@ def test_the_counters_of_one_launch_are_zero_again(device: str) -> None:
         assert not done.any()
 
 
+def test_counters_are_kept_for_each_stream_and_grow(device: str) -> None:
+    from kvkernels.step8_one_launch import kept_counters
+
+    where = torch.device(device)
+    first = kept_counters(where, -1, 3, 2)
+    assert first.shape == (3, 2) and not first.any()
+    assert kept_counters(where, -1, 2, 4).data_ptr() == first.data_ptr()
+    assert kept_counters(where, -2, 3, 2).data_ptr() != first.data_ptr()
+    assert kept_counters(where, -1, 500, 8).shape == (500, 8)
+    case = make([20, 33])
+    done = kept_counters(where, -1, 2, 2)
+    for _ in range(2):
+        got = kvkernels.one_launch_decode(*(t.to(device) for t in case.args), splits=2, tile=16, done=done)
+        assert_close(got.cpu(), dense(case), torch.float32)
+
+
 class TestCascade:
     def test_shared_pages_are_found(self) -> None:
         tables = [[7, 8, 1], [7, 8, 2], [7, 9, 3], [4], [5, 6]]

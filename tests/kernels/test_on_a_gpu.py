@@ -51,6 +51,20 @@ def test_who_finishes_last_sees_the_states_of_all(there: Callable[..., Any]) -> 
     assert all(torch.equal(kvkernels.one_launch_decode(*args, splits=32), first) for _ in range(200))
 
 
+def test_launches_of_two_streams_do_not_share_counters(there: Callable[..., Any]) -> None:
+    args = there(*make([4000], **LLAMA).args)  # one that `decode` cuts and merges in one launch
+    first = kvkernels.decode(*args)
+    streams = [torch.cuda.Stream() for _ in range(2)]
+    torch.cuda.synchronize()
+    answers = []
+    for _ in range(100):
+        for stream in streams:
+            with torch.cuda.stream(stream):
+                answers.append(kvkernels.decode(*args))
+    torch.cuda.synchronize()
+    assert all(torch.equal(answer, first) for answer in answers)
+
+
 def test_offsets_beyond_32_bits(device: str) -> None:
     """The used pages lie behind 2**31 numbers of K."""
     page = 256 * 8 * 128
