@@ -6,24 +6,27 @@
     S > 1 and no context beyond 8,192      step 8: it is over so soon that a second launch would show
     S > 1 otherwise                        step 4
 
-S is `num_splits` of step 4: it cuts contexts where the batch alone does not fill the GPU. Step 1 and 2 are never taken:
-3 reads less wherever heads share, and as much where they do not.
+S is `num_splits` of step 4: it cuts contexts where the batch alone does not fill the GPU. Tile, warps and stages are
+those that were measured for such pages on such a GPU, where somebody has (`kernels/tuned.json`). Step 1 and 2 are never
+taken: 3 reads less wherever heads share, and as much where they do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from kvkernels.inputs import QUANTISED, check_decode, check_scales
+from kvkernels.host import SharedPrefix
+from kvkernels.inputs import QUANTISED, Shape, check_decode, check_scales
 from kvkernels.step3_grouped import constants, grouped_decode
 from kvkernels.step4_split import MAX_SPLITS, num_splits, split_decode
 from kvkernels.step5_quantized import quantized_decode
-from kvkernels.step7_cascade import SharedPrefix, cascade_decode
-from kvkernels.step8_one_launch import one_launch_decode
+from kvkernels.step7_cascade import cascade_decode
+from kvkernels.step8_one_launch import kept_counters, one_launch_decode
+from kvkernels.tuned import configuration
 
 ONE_LAUNCH_UP_TO = 8192
 """Tokens of the longest context for which the merge is done without a second launch."""
@@ -36,6 +39,22 @@ def multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
+def counters(q: Tensor, shape: Shape) -> Tensor | None:
+    """For step 8, those of the stream; None, for new ones, in the interpreter, and in a graph, which runs on any."""
+    if q.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        return None
+    return kept_counters(q.device, torch.cuda.current_stream(q.device).cuda_stream, shape.seqs, shape.kv_heads)
+
+
+class Choice(NamedTuple):
+    """A launcher of `kvkernels`, and how it is called."""
+
+    launcher: str
+    splits: int
+    tile: int
+    options: Mapping[str, Any]
+
+
 def choose(k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None, splits: int) -> str:
     """The name of the launcher that `decode` takes; see the rule above."""
     if k_cache.dtype in QUANTISED:
@@ -45,6 +64,16 @@ def choose(k_cache: Tensor, longest: int, groups: Sequence[SharedPrefix] | None,
     if splits == 1:
         return "grouped_decode"
     return "one_launch_decode" if longest <= ONE_LAUNCH_UP_TO else "split_decode"
+
+
+def chosen(
+    q: Tensor, k_cache: Tensor, shape: Shape, longest: int, groups: Sequence[SharedPrefix] | None = None
+) -> Choice:
+    """What `decode` does with a batch."""
+    best = configuration("decode", q, k_cache)
+    tile = constants(shape, best.tile)["TILE"]
+    splits = num_splits(shape, longest, tile, best.waves * multiprocessors(q.device))
+    return Choice(choose(k_cache, longest, groups, splits), splits, tile, best.options)
 
 
 def decode(
@@ -78,22 +107,29 @@ def decode(
     """
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate, quantised=None)
     longest = shape.max_blocks * shape.page if longest is None else longest
-    splits = num_splits(shape, longest, constants(shape)["TILE"], multiprocessors(q.device))
+    launcher, splits, tile, options = chosen(q, k_cache, shape, longest, groups)
     known: dict[str, Any] = {"scale": scale, "validate": False}  # looked at above
+    tuned: dict[str, Any] = known | {"tile": tile, "options": options}
     where = (block_tables, lengths)
-    match choose(k_cache, longest, groups, splits):
+    match launcher:
         case "quantized_decode":
             check_scales(k_cache, k_scale, v_scale)
             assert k_scale is not None
             assert v_scale is not None
-            return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **known)
+            return quantized_decode(q, k_cache, v_cache, k_scale, v_scale, *where, splits=splits, **tuned)
         case "cascade_decode":
             assert groups is not None
             each = min(splits, MAX_SPLITS // 2)  # prefix and suffix share the room for states
             known["validate"] = validate  # the groups have not been looked at
             return cascade_decode(q, k_cache, v_cache, *where, groups, splits=each, prefix_splits=each, **known)
         case "grouped_decode":
-            return grouped_decode(q, k_cache, v_cache, *where, **known)
+            return grouped_decode(q, k_cache, v_cache, *where, **tuned)
         case "one_launch_decode":
-            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, **known)
-    return split_decode(q, k_cache, v_cache, *where, splits=splits, **known)
+            return one_launch_decode(q, k_cache, v_cache, *where, splits=splits, done=counters(q, shape), **tuned)
+    return split_decode(q, k_cache, v_cache, *where, splits=splits, **tuned)
+
+
+def prefill_configuration(q: Tensor, k_cache: Tensor) -> dict[str, Any]:
+    """`rows`, `tile` and `options` for `kvkernels.prefill`, as measured for such pages on such a GPU."""
+    best = configuration("prefill", q, k_cache)
+    return {"rows": best.rows, "tile": best.tile, "options": best.options}

@@ -9,3 +9,9 @@ class KernelInputError(ValueError):
 
 class KernelPlatformError(RuntimeError):
     """This machine, or this release of Triton, cannot run the kernel."""
+
+
+def need(holds: bool, sentence: str) -> None:
+    """Raise `KernelInputError` with the sentence where something does not hold."""
+    if not holds:
+        raise KernelInputError(sentence)

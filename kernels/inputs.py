@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kvkernels._triton import INTERPRETED
-from kvkernels.errors import KernelInputError, KernelPlatformError
+from kvkernels.errors import KernelInputError, KernelPlatformError, need
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 QUANTISED = (torch.int8, torch.float8_e4m3fn)
@@ -38,12 +38,6 @@ class Shape(NamedTuple):
     def group(self) -> int:
         """Query heads that read the same K and V."""
         return self.q_heads // self.kv_heads
-
-
-def need(holds: bool, sentence: str) -> None:
-    """Raise `KernelInputError` with the sentence where something does not hold."""
-    if not holds:
-        raise KernelInputError(sentence)
 
 
 def power_of_2(n: int) -> int:

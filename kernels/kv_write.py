@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from kvkernels._triton import OPTIONS, tl, triton
+from kvkernels.host import LARGEST
 from kvkernels.inputs import FLOATS, check_pages, check_runs, check_scales, need, power_of_2
-from kvkernels.step5_quantized import LARGEST
 
 
 @triton.jit

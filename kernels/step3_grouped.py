@@ -18,6 +18,9 @@ the context (step 4), pages in 8 bits (step 5), a shared prefix (step 7). The gr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -135,12 +138,14 @@ def grouped_decode(
     *,
     scale: float | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, each byte of K and V read by one program.
 
     Args:
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
+        options: of the compiler: num_warps, num_stages, enable_fp_fusion.
         q, k_cache, v_cache, block_tables, lengths, scale, validate: as for `kvkernels.paged_decode`.
 
     Returns:
@@ -154,6 +159,6 @@ def grouped_decode(
     if shape.seqs:
         grouped_decode_kernel[(shape.seqs, shape.kv_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
-            **constants(shape, tile), **OPTIONS,
+            **constants(shape, tile), **options,
         )  # fmt: skip
     return out

@@ -14,6 +14,9 @@ gives it the weight 0; without that care it would be -inf - -inf, which is not a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -143,13 +146,14 @@ def split_decode(
     splits: int,
     scale: float | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, `splits` programs for each context.
 
     Args:
         splits: ranges of each context, 1 to 128; `num_splits` has a rule. 1 is step 3, without a merge.
-        q, k_cache, v_cache, block_tables, lengths, scale, tile, validate: as for `kvkernels.grouped_decode`.
+        q, k_cache, v_cache, block_tables, lengths, scale, tile, options, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
@@ -159,14 +163,15 @@ def split_decode(
     """
     need(1 <= splits <= MAX_SPLITS, f"A context can be cut into 1 to {MAX_SPLITS} ranges, not into {splits}.")
     if splits == 1:
-        return grouped_decode(q, k_cache, v_cache, block_tables, lengths, scale=scale, tile=tile, validate=validate)
+        known: dict[str, Any] = {"scale": scale, "tile": tile, "options": options, "validate": validate}
+        return grouped_decode(q, k_cache, v_cache, block_tables, lengths, **known)
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     out = torch.empty_like(q)
     if shape.seqs:
         acc, ml = scratch(q, splits)
         split_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             acc, ml, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
         )  # fmt: skip
         merge(out, acc, ml)
     return out

@@ -16,6 +16,9 @@ The kernel is step 4's; only what stands around the loop is new. The quantising 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,9 +26,6 @@ from kvkernels._triton import OPTIONS, tl, triton
 from kvkernels.inputs import check_decode, check_scales, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, store_group
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
-
-LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
-"""The largest number that each kind of page can hold."""
 
 
 @triton.jit
@@ -55,24 +55,6 @@ def quantized_decode_kernel(
         )
 
 
-def head_scales(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The scale of each KV head that just holds the numbers seen.
-
-    Args:
-        x: keys or values [tokens, kv_heads, head_dim], those that the scales are measured on.
-        dtype: torch.int8 or torch.float8_e4m3fn.
-
-    Returns:
-        float32 [kv_heads], positive. Larger numbers that come later are cut to the largest that fits.
-
-    Raises:
-        KernelInputError: another dtype, or no token to measure on.
-    """
-    need(dtype in LARGEST, f"Pages are quantised to int8 or float8_e4m3fn, not to {dtype}.")
-    need(x.dim() == 3 and len(x) > 0, f"Scales are measured on [tokens, kv_heads, head_dim]; got {list(x.shape)}.")
-    return x.float().abs().amax(dim=(0, 2)).clamp_min(1e-12) / LARGEST[dtype]
-
-
 def quantized_decode(
     q: Tensor,
     k_cache: Tensor,
@@ -85,6 +67,7 @@ def quantized_decode(
     splits: int = 1,
     scale: float | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """Attention of one query a sequence over pages of int8 or fp8.
@@ -94,7 +77,7 @@ def quantized_decode(
         k_cache, v_cache: [num_blocks, page, kv_heads, head_dim], int8 or float8_e4m3fn.
         k_scale, v_scale: float32 [kv_heads]; what a number in a page stands for is that number times the scale.
         splits: programs for each context, see `kvkernels.split_decode`.
-        block_tables, lengths, scale, tile, validate: as for `kvkernels.grouped_decode`.
+        block_tables, lengths, scale, tile, options, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
@@ -110,7 +93,7 @@ def quantized_decode(
         acc, ml = scratch(q, splits) if splits > 1 else (out, out)
         quantized_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, q, k_cache, v_cache, k_scale, v_scale, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
         )  # fmt: skip
         if splits > 1:
             merge(out, acc, ml)

@@ -19,6 +19,9 @@ takes weight and brings no value, as GPT-OSS has them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -142,6 +145,7 @@ def prefill(
     scale: float | None = None,
     rows: int | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """Causal attention of the newest tokens of each sequence over its pages.
@@ -160,6 +164,7 @@ def prefill(
         scale: factor on the scores; head_dim ** -0.5 by default.
         rows: rows of one program, 16 or more and at least the group, a power of two; by default what registers hold.
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
+        options: of the compiler: num_warps, num_stages, enable_fp_fusion.
         validate: look at page ids, lengths and starts; None looks on the CPU alone.
 
     Returns:
@@ -207,6 +212,6 @@ def prefill(
             Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim), PAGE=page,
             TILE=tile or tile_for(head_dim, rows), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
             CAPPED=softcap is not None, WINDOWED=window is not None, SINKS=sinks is not None,
-            **OPTIONS,
+            **options,
         )  # fmt: skip
     return out

@@ -10,19 +10,19 @@ puts the states together (cascade inference, FlashInfer, 2024; Hydragen, Juravsk
     suffix   programs (seq, kv_head, split)               -> the states after them
     merge    programs (seq x head)
 
-Who shares what is seen in the block tables: `share_groups` sorts the batch by its leading pages. That is work for the
-scheduler, once per change of the batch, on the host.
+Who shares what is seen in the block tables: `kvkernels.share_groups` sorts the batch by its leading pages. That is work
+for the scheduler, once per change of the batch, on the host.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kvkernels._triton import OPTIONS, tl, triton
+from kvkernels.host import SharedPrefix
 from kvkernels.inputs import check_decode, need, softmax_scale
 from kvkernels.step3_grouped import attend_range, constants, load_group, most_rows
 from kvkernels.step4_split import MAX_SPLITS, merge, scratch, split_bounds, store_state
@@ -83,50 +83,6 @@ def suffix_kernel(
         partial_acc, partial_ml, m, l, acc, seq, kv_head, ALL_SPLITS - SPLITS + split, ALL_SPLITS, Q_HEADS, GROUP,
         HEAD_DIM, HEAD_PAD, ROWS,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SharedPrefix:
-    """Requests of a batch with the same leading pages.
-
-    Attributes:
-        members: their places in the batch.
-        tokens: how many leading tokens they share, whole pages; 0 for those who share nothing worth a stack.
-    """
-
-    members: tuple[int, ...]
-    tokens: int
-
-
-def share_groups(tables: Sequence[Sequence[int]], lengths: Sequence[int], page: int) -> list[SharedPrefix]:
-    """Who of a batch shares a prefix with whom: requests whose first page is the same one.
-
-    Args:
-        tables: page ids of each request, in order.
-        lengths: tokens of each request; its last page may be part-filled, and only full ones are shared.
-        page: tokens per page.
-
-    Returns:
-        Each request in exactly one group, those who share nothing together in one with 0 tokens.
-    """
-    by_first: dict[int, list[int]] = {}
-    alone: list[int] = []
-    for i, (table, length) in enumerate(zip(tables, lengths, strict=True)):
-        if length >= page:
-            by_first.setdefault(table[0], []).append(i)
-        else:
-            alone.append(i)
-    groups = []
-    for members in by_first.values():
-        if len(members) == 1:
-            alone += members
-            continue
-        blocks = min(lengths[i] // page for i in members)
-        common = next(
-            (at for at in range(blocks) if any(tables[i][at] != tables[members[0]][at] for i in members)), blocks
-        )
-        groups.append(SharedPrefix(tuple(members), common * page))
-    return [*groups, SharedPrefix(tuple(sorted(alone)), 0)] if alone else groups
 
 
 def cascade_decode(

@@ -12,6 +12,9 @@ programs that counted before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -59,6 +62,22 @@ def counters(q: Tensor, kv_heads: int) -> Tensor:
     return torch.zeros((q.shape[0], kv_heads), dtype=torch.int32, device=q.device)
 
 
+_KEPT: dict[tuple[torch.device, int], Tensor] = {}
+
+
+def kept_counters(device: torch.device, stream: int, seqs: int, kv_heads: int) -> Tensor:
+    """Counters that the launches of one stream use one after another: filling new ones would be a launch again.
+
+    Args:
+        stream: its number; launches of another stream may run at the same time, and get others.
+    """
+    size = seqs * kv_heads
+    kept = _KEPT.get((device, stream))
+    if kept is None or kept.numel() < size:
+        kept = _KEPT[device, stream] = torch.zeros(max(1024, size), dtype=torch.int32, device=device)
+    return kept[:size].view(seqs, kv_heads)
+
+
 def one_launch_decode(
     q: Tensor,
     k_cache: Tensor,
@@ -70,6 +89,7 @@ def one_launch_decode(
     done: Tensor | None = None,
     scale: float | None = None,
     tile: int | None = None,
+    options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
 ) -> Tensor:
     """`kvkernels.split_decode` in one launch.
@@ -77,7 +97,8 @@ def one_launch_decode(
     Args:
         done: from `counters`, all 0, and all 0 again afterwards; made anew by default, which costs a launch. Launches
             that may run at the same time need their own.
-        q, k_cache, v_cache, block_tables, lengths, splits, scale, tile, validate: as for `kvkernels.split_decode`.
+        q, k_cache, v_cache, block_tables, lengths, splits, scale, tile, options, validate: as for
+            `kvkernels.split_decode`.
 
     Returns:
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
@@ -88,7 +109,8 @@ def one_launch_decode(
     """
     need(1 <= splits <= MAX_SPLITS, f"A context can be cut into 1 to {MAX_SPLITS} ranges, not into {splits}.")
     if splits == 1:
-        return grouped_decode(q, k_cache, v_cache, block_tables, lengths, scale=scale, tile=tile, validate=validate)
+        known: dict[str, Any] = {"scale": scale, "tile": tile, "options": options, "validate": validate}
+        return grouped_decode(q, k_cache, v_cache, block_tables, lengths, **known)
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     done = counters(q, shape.kv_heads) if done is None else done
     need(
@@ -102,6 +124,6 @@ def one_launch_decode(
         one_launch_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, done, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
             softmax_scale(scale, shape.head_dim), SPLITS=splits, SPLITS_PAD=power_of_2(splits),
-            **constants(shape, tile), **OPTIONS,
+            **constants(shape, tile), **options,
         )  # fmt: skip
     return out

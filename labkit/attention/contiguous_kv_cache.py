@@ -155,6 +155,8 @@ class ContiguousKVCache:
         """None: there are no pages, and a row is read as it is."""
         return None
 
+    prefill = decode
+
     def _refused(self, seq: str, wanted: int) -> bool:
         if self.log is not None:
             self.log.begin(f"{seq} wants {wanted} more slots -> no room")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from labkit.attention.plan import hidden_positions
+from labkit.attention.states import attend_part, finish
 
 if TYPE_CHECKING:
     from labkit.attention.kv_cache import KVCache
@@ -31,7 +32,7 @@ def attend(
 
     With a cache, the new K and V are written first and everything is then read back through it, so that a new
     token sees itself by the same way as its past. Without one, the tokens are one sequence from its beginning. Where
-    the cache has a way to `decode` in place, sequences that bring one token each take it.
+    the cache has a way to `decode` or to `prefill` in place, it is taken.
 
     Args:
         q: [tokens, q_heads, head_dim], rotary embedding applied.
@@ -50,7 +51,7 @@ def attend(
     cache.write(layer, plan, k, v)
     out = torch.empty_like(q)
     for part in plan.rectangles:
-        in_place = cache.decode(layer, part, q[part.tokens]) if part.num_new == 1 else None
+        in_place = (cache.decode if part.num_new == 1 else cache.prefill)(layer, part, q[part.tokens])
         if in_place is not None:
             out[part.tokens] = in_place
             continue
@@ -60,7 +61,16 @@ def attend(
     return out
 
 
-def grouped_attention(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
+def grouped_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    hidden: Tensor | None,
+    *,
+    scale: float | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> Tensor:
     """Attention of a rectangle of queries.
 
     The query heads that share a KV head are laid side by side as more queries of that one head. K and V are then
@@ -70,17 +80,36 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) ->
         q: [seqs, new, q_heads, head_dim].
         k, v: [seqs, context, kv_heads, head_dim].
         hidden: True where a query must not look, bool [seqs, new, context]; None hides nothing.
+        scale: factor on the scores; head_dim ** -0.5 by default.
+        softcap: scores become softcap * tanh(score / softcap).
+        sinks: [q_heads], one score per head that takes weight and brings no value.
 
     Returns:
-        [seqs, new, q_heads, head_dim].
+        [seqs, new, q_heads, head_dim]; zeros for a query from which all is hidden.
     """
     seqs, new, q_heads, head_dim = q.shape
     kv_heads = k.shape[2]
     group = q_heads // kv_heads
-    # Query head h reads KV head h // group, so the group is the inner of the two axes.
-    packed = q.unflatten(2, (kv_heads, group)).permute(0, 2, 3, 1, 4).reshape(seqs, kv_heads, group * new, head_dim)
-    visible = None
+    packed, keys, values = pack_groups(q, kv_heads), k.transpose(1, 2), v.transpose(1, 2)
     if hidden is not None:
-        visible = ~hidden[:, None, None].expand(seqs, 1, group, new, -1).reshape(seqs, 1, group * new, -1)
-    out = scaled_dot_product_attention(packed, k.transpose(1, 2), v.transpose(1, 2), attn_mask=visible)
-    return out.unflatten(2, (group, new)).permute(0, 3, 1, 2, 4).reshape(seqs, new, q_heads, head_dim)
+        hidden = hidden[:, None, None].expand(seqs, 1, group, new, -1).reshape(seqs, 1, group * new, -1)
+    if softcap is None and sinks is None:
+        visible = None if hidden is None else ~hidden
+        out = scaled_dot_product_attention(packed, keys, values, attn_mask=visible, scale=scale)
+    else:  # PyTorch's own has neither
+        scale = head_dim**-0.5 if scale is None else scale
+        state = attend_part(packed, keys, values, hidden, scale=scale, softcap=softcap)
+        a_row = None if sinks is None else sinks.view(kv_heads, group, 1).expand(-1, -1, new).flatten(1)
+        out = finish(state, a_row).to(q.dtype)
+    return unpack_groups(out, new)
+
+
+def pack_groups(q: Tensor, kv_heads: int) -> Tensor:
+    """Query heads of a group together: [seqs, new, q_heads, head_dim] to [seqs, kv_heads, group * new, head_dim]."""
+    # Query head h reads KV head h // group, so the group is the inner of the two axes.
+    return q.unflatten(2, (kv_heads, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3)
+
+
+def unpack_groups(out: Tensor, new: int) -> Tensor:
+    """The way back: [seqs, kv_heads, group * new, head_dim] to [seqs, new, q_heads, head_dim]."""
+    return out.unflatten(2, (-1, new)).permute(0, 3, 1, 2, 4).flatten(2, 3)

@@ -57,3 +57,7 @@ class KVCache(Protocol):
         q and the answer are [seqs, q_heads, head_dim].
         """
         ...
+
+    def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """The same of a rectangle with any number of new tokens: [num_seqs * num_new, q_heads, head_dim]."""
+        ...

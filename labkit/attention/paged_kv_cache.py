@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from labkit.attention.backend import kernels_for
 from labkit.attention.plan import AttentionPlan, Rectangle, group_by_new, hidden_positions, token_rows
 from labkit.engine import Parts, decode_attention, kv_cache_manager
 from labkit.observe.events import EventLog
@@ -32,6 +33,7 @@ class PagedKVCache:
         block_size: tokens per block.
         dtype, device: of the tensors.
         log: if given, everything that the manager does is recorded there.
+        kernels: whether Triton's kernels write and attend, see `labkit.attention.backend`; None where there is a GPU.
         parts: as for `labkit.engine.kv_cache_manager`. Without `prefix_cache`, nothing is kept of who has gone.
     """
 
@@ -46,6 +48,7 @@ class PagedKVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         log: EventLog | None = None,
+        kernels: bool | None = None,
         **parts: Any,
     ) -> None:
         used = parts.pop("parts", None) or Parts(parts.pop("yours", True))
@@ -61,6 +64,7 @@ class PagedKVCache:
         shape = (layers, self.num_blocks, self.block_size, kv_heads, head_dim)
         self.k = torch.zeros(shape, dtype=dtype, device=device)
         self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self._kernels = kernels_for(self.k, self.v, kernels)
 
     @property
     def num_bytes(self) -> int:
@@ -84,6 +88,9 @@ class PagedKVCache:
         else:
             served = manager.extend(seq, tokens)
         for source, own in manager.copies:
+            if self._kernels:
+                self._kernels.copy(source, own)
+                continue
             self.k[:, own] = self.k[:, source]
             self.v[:, own] = self.v[:, source]
         manager.copies.clear()
@@ -150,6 +157,9 @@ class PagedKVCache:
             # reach the next owner of its blocks.
             self.k[layer, plan.fresh] = 0
             self.v[layer, plan.fresh] = 0
+        if self._kernels:
+            self._kernels.write(layer, plan.slots, k, v)
+            return
         self.k[layer].flatten(0, 1).index_copy_(0, plan.slots, k)
         self.v[layer].flatten(0, 1).index_copy_(0, plan.slots, v)
 
@@ -163,8 +173,12 @@ class PagedKVCache:
         return self.k[layer].index_select(0, ids).view(shape), self.v[layer].index_select(0, ids).view(shape)
 
     def decode(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
-        """By your `paged_attention` (lesson 10), which reads the pages where they lie; None until it has passed."""
+        """By your `paged_attention` (lesson 10), which reads pages where they lie; as `prefill` until it has passed."""
         if self._decode_attention is None:
-            return None
+            return self.prefill(layer, rectangle, q)
         out: Tensor = self._decode_attention(q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths)
         return out
+
+    def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """By the kernels, where they are taken (`labkit.attention.backend`); None otherwise."""
+        return self._kernels.attend(layer, rectangle, q) if self._kernels else None

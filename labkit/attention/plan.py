@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -30,6 +31,12 @@ class Rectangle:
     """True where a query must not look, bool [num_seqs, num_new, context]; None if every query may look at all."""
     lengths: Tensor
     """Tokens of each sequence, the new ones included, int64 [num_seqs]."""
+
+    @cached_property
+    def for_kernels(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Block tables, lengths and where each sequence's new tokens begin, as kernels read them: int32, made once."""
+        starts = torch.arange(self.num_seqs + 1, dtype=torch.int32, device=self.where.device) * self.num_new
+        return self.where.int(), self.lengths.int(), starts
 
 
 @dataclass(frozen=True)

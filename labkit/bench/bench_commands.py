@@ -97,3 +97,49 @@ def simulate(
             f"{row['requests']:>10,} {'requests':33}{row['wall_us_a_request']:9,.0f}{row['cpu_us_a_request']:9,.0f}"
             f"{peak:>11}"
         )
+
+
+@app.command()
+def kernels(
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="A group, a name or B,Hq,Hkv,D,L[,page[,dtype]]; once or more. All without."),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Of which the median is taken.")] = 30,
+    tune: Annotated[bool, typer.Option("--tune", help="Measure kernels/tuned.json first (minutes).")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Keep the result in benchmarks/results/kernels-<card>.json.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tiny shapes once, without a clock and without a GPU.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Microseconds of the paged-attention kernels on this GPU, beside the bytes that a step cannot do without.
+
+    In the same run: gather + SDPA, compiled FlexAttention over pages, varlen_attn where this torch's takes a block
+    table, and our kernel in the sizes of vLLM's. The L2 cache is cold; the read ceiling of the card is measured. Exit 1
+    where a kernel of ours failed or was wrong. More in docs/kernels.md. No figures of a GPU are recorded yet.
+    """
+    from labkit.bench.kernel_shapes import TINY, chosen
+
+    workloads = list(TINY) if dry_run else chosen(shape or [])
+
+    from labkit.bench.kernel_bench import bench_kernels, keep, lines
+    from labkit.bench.kernel_timing import Clock, gpu
+    from labkit.bench.kernel_tuning import keep_rows, tune_rows
+
+    def say(what: str) -> None:
+        typer.echo(f"{what} ...", err=True)
+
+    clock = Clock.dry() if dry_run else Clock(gpu(), runs)
+    if tune:
+        found = tune_rows(workloads, clock, say, most=1 if dry_run else None)
+        if not dry_run:
+            say(f"{len(found)} rows kept in {keep_rows(found)}")
+    done = bench_kernels(workloads, clock, say)
+    if write and not dry_run:
+        say(f"kept in {keep(done)}")
+    typer.echo(json_module.dumps(done, indent=2) if json else "\n".join(lines(done)))
+    if any("absent" in shape["rows"][0] for shape in done["shapes"]):
+        raise typer.Exit(1)

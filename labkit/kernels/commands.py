@@ -20,7 +20,10 @@ def kernels() -> None:
 
 @app.command("list")
 def list_kernels(json: JSON = False) -> None:
-    """The ladder of kernels, and for which pages and GPUs each is claimed to compile."""
+    """The ladder of kernels, and for which pages and GPUs each is claimed to compile.
+
+    `labkit bench kernels` times them on a GPU (docs/kernels.md). No figures of a GPU are recorded yet.
+    """
     from labkit.kernels.catalog import ARCHITECTURES, ENTRIES
 
     rows: list[dict[str, Any]] = [

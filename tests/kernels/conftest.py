@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,31 @@ if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    import torch
+
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU here: on a machine with one, pytest tests/kernels runs this too")
+
+
 @pytest.fixture(scope="session")
 def device() -> str:
-    """Where kernels run: a GPU where there is one."""
+    """Where kernels run: compiled on a GPU where there is one, interpreted on the CPU otherwise."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(scope="session")
+def there(device: str) -> Callable[..., Any]:
+    """Tensors, one or several, on that device, strides and all."""
+    import torch
+
+    def move(*tensors: torch.Tensor) -> Any:
+        moved = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=device).copy_(t) for t in tensors]
+        return tuple(moved) if len(moved) > 1 else moved[0]
+
+    return move
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -108,6 +109,22 @@ def test_the_counters_of_one_launch_are_zero_again(device: str) -> None:
         assert not done.any()
 
 
+def test_counters_are_kept_for_each_stream_and_grow(device: str) -> None:
+    from kvkernels.step8_one_launch import kept_counters
+
+    where = torch.device(device)
+    first = kept_counters(where, -1, 3, 2)
+    assert first.shape == (3, 2) and not first.any()
+    assert kept_counters(where, -1, 2, 4).data_ptr() == first.data_ptr()
+    assert kept_counters(where, -2, 3, 2).data_ptr() != first.data_ptr()
+    assert kept_counters(where, -1, 500, 8).shape == (500, 8)
+    case = make([20, 33])
+    done = kept_counters(where, -1, 2, 2)
+    for _ in range(2):
+        got = kvkernels.one_launch_decode(*(t.to(device) for t in case.args), splits=2, tile=16, done=done)
+        assert_close(got.cpu(), dense(case), torch.float32)
+
+
 class TestCascade:
     def test_shared_pages_are_found(self) -> None:
         tables = [[7, 8, 1], [7, 8, 2], [7, 9, 3], [4], [5, 6]]
@@ -127,13 +144,13 @@ class TestCascade:
         got = kvkernels.cascade_decode(*args, groups, splits=2, prefix_splits=2, rows=16, tile=16)
         assert_close(got.cpu(), dense(case), dtype)
 
-    def test_groups_that_share_less_than_they_say_are_refused(self) -> None:
-        case = make([40, 50])
+    def test_groups_that_share_less_than_they_say_are_refused(self, there: Callable[..., Any]) -> None:
+        args = there(*make([40, 50]).args)
         wrong = [kvkernels.SharedPrefix((0, 1), 16)]
         with pytest.raises(kvkernels.KernelInputError, match=r"do not share 16 tokens"):
-            kvkernels.cascade_decode(*case.args, wrong, validate=True)
+            kvkernels.cascade_decode(*args, wrong, validate=True)
         with pytest.raises(kvkernels.KernelInputError, match="in one group, once"):
-            kvkernels.cascade_decode(*case.args, [kvkernels.SharedPrefix((0, 0), 0)])
+            kvkernels.cascade_decode(*args, [kvkernels.SharedPrefix((0, 0), 0)])
 
 
 class TestChoice:
@@ -164,19 +181,24 @@ class TestChoice:
 
         assert least <= num_splits(Shape(seqs, 32, 8, 128, 1, 16, 1), longest, 64, 132) <= most
 
-    def test_a_shared_prefix_on_a_wide_chip_has_room_for_all_its_states(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_shared_prefix_on_a_wide_chip_has_room_for_all_its_states(
+        self, monkeypatch: pytest.MonkeyPatch, there: Callable[..., Any]
+    ) -> None:
         from kvkernels import choose
 
         monkeypatch.setattr(choose, "multiprocessors", lambda device: 200)
         monkeypatch.setattr(choose, "WORTH_A_STACK", 1)
         case = make([1030, 1040], page=256, shared=4, q_heads=1, kv_heads=1, head_dim=16)
         groups = kvkernels.share_groups(case.block_tables.tolist(), case.lengths.tolist(), 256)
-        got = kvkernels.decode(*case.args, longest=100_000, groups=groups)
-        assert_close(got, dense(case), torch.float32)
+        got = kvkernels.decode(*there(*case.args), longest=100_000, groups=groups)
+        assert_close(got.cpu(), dense(case), torch.float32)
 
-    def test_groups_that_share_nothing_are_refused_here_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_groups_that_share_nothing_are_refused_here_too(
+        self, monkeypatch: pytest.MonkeyPatch, there: Callable[..., Any]
+    ) -> None:
         from kvkernels import choose
 
         monkeypatch.setattr(choose, "WORTH_A_STACK", 1)
         with pytest.raises(kvkernels.KernelInputError, match="do not share 16 tokens"):
-            kvkernels.decode(*make([40, 50]).args, groups=[kvkernels.SharedPrefix((0, 1), 16)], validate=True)
+            groups = [kvkernels.SharedPrefix((0, 1), 16)]
+            kvkernels.decode(*there(*make([40, 50]).args), groups=groups, validate=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from paged_cases import Case, assert_close, dense, make
@@ -112,27 +115,27 @@ NEW = (torch.zeros(2, 2, 64), torch.zeros(2, 2, 64))
         ([1, 2, 3], r"New keys have shape \[3, 2, 64\]"),
     ],
 )
-def test_a_write_out_of_place_is_refused(slots: list[int], says: str) -> None:
+def test_a_write_out_of_place_is_refused(slots: list[int], says: str, there: Callable[..., Any]) -> None:
     with pytest.raises(kvkernels.KernelInputError, match=says):
-        kvkernels.write_kv(*NEW, *PAGES, torch.tensor(slots), validate=True)
+        kvkernels.write_kv(*there(*NEW, *PAGES, torch.tensor(slots)), validate=True)
 
 
-def test_whole_numbers_are_no_keys() -> None:
+def test_whole_numbers_are_no_keys(there: Callable[..., Any]) -> None:
     new = [x.int() for x in NEW]
-    small, one = [c.to(torch.int8) for c in PAGES], torch.ones(2)
+    small, one = [c.to(torch.int8) for c in PAGES], there(torch.ones(2))
     with pytest.raises(kvkernels.KernelInputError, match=r"are torch.int32; kernels take float32"):
-        kvkernels.write_kv(*new, *small, torch.tensor([1, 2]), k_scale=one, v_scale=one)
+        kvkernels.write_kv(*there(*new, *small, torch.tensor([1, 2])), k_scale=one, v_scale=one)
 
 
-def test_pages_in_8_bits_need_their_scales() -> None:
+def test_pages_in_8_bits_need_their_scales(there: Callable[..., Any]) -> None:
     small = [c.to(torch.int8) for c in PAGES]
     with pytest.raises(kvkernels.KernelInputError, match="need k_scale, one number per KV head; it is missing"):
-        kvkernels.write_kv(*NEW, *small, torch.tensor([1, 2]))
+        kvkernels.write_kv(*there(*NEW, *small, torch.tensor([1, 2])))
     case = make([3])
     q, _, _, tables, lengths = case.args
     pages = torch.zeros(8, 16, 2, 64, dtype=torch.int8)
     with pytest.raises(kvkernels.KernelInputError, match=r"k_scale is float32 \[2\]"):
-        kvkernels.quantized_decode(q, pages, pages, torch.ones(3), torch.ones(2), tables, lengths)
+        kvkernels.quantized_decode(*there(q, pages, pages, torch.ones(3), torch.ones(2), tables, lengths))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,9 @@ def test_pages_in_8_bits_need_their_scales() -> None:
         ([[0, 2], [1, 2]], "written by one pair"),
     ],
 )
-def test_copies_that_depend_on_an_order_are_refused(pairs: list[list[int]], says: str) -> None:
+def test_copies_that_depend_on_an_order_are_refused(
+    pairs: list[list[int]], says: str, there: Callable[..., Any]
+) -> None:
     cache = torch.zeros(1, 5, 8, 2, 16)
     with pytest.raises(kvkernels.KernelInputError, match=says):
-        kvkernels.copy_blocks(cache, cache.clone(), torch.tensor(pairs), validate=True)
+        kvkernels.copy_blocks(*there(cache, cache, torch.tensor(pairs)), validate=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -86,7 +86,9 @@ def test_a_decode_step_is_a_prefill_of_one_token_each(device: str) -> None:
         ([1, 2], {}, r"number of query rows, 2, and never fall; these are \[0, 1, 3\]"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_sentence(new: list[int], how: dict[str, Any], says: str) -> None:
+def test_what_does_not_fit_is_refused_in_one_sentence(
+    new: list[int], how: dict[str, Any], says: str, there: Callable[..., Any]
+) -> None:
     case = make([1, 9], rows=4 if new == [2, 2] else 2)
     with pytest.raises(kvkernels.KernelInputError, match=says):
-        kvkernels.prefill(*case.args, starts_of(new, "cpu"), validate=True, **how)
+        kvkernels.prefill(*there(*case.args, starts_of(new, "cpu")), validate=True, **how)

@@ -29,7 +29,7 @@ RANK = {
     "serving": 5,
     "grading": 6,
     "bench": 6,
-    "kernels": 6,
+    "kernels": 5,
     "drills": 6,
     "mine": 6,
     "specs": 7,
