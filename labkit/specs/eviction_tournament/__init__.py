@@ -485,6 +485,7 @@ class OwnPolicy(Specification):
             new 3; begin 1; begin 1 2; end 0; end 0; request 1; request 7 8 9; request 1 2 3
             new 4; request 0 0; request 1 1; request 2 2; request 0 3; request 1 4; request 2 5; request 0 6; request \
               1 7; request 2 8; request 0 9; request 1 10; request 2 11
+            new 2; request 1; request 1; request 2; request 2; begin 1; request 3
             new 64; replay 64 900 400
         time-does-not-grow: At {LARGE // SMALL} times as many blocks an eviction and a hit take at most {SLOWER:g} \
           times as long.
