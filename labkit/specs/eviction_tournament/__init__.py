@@ -236,6 +236,7 @@ class Lru(Specification):
             new num_blocks=4; released 0; add 0; released 1; add 1; remove 0; hit 0; released 0; add 0; evict; evict
             new num_blocks=4; released 0; released 1; released 0; add 0; add 1; evict
             new num_blocks=4; released 1; released 0; released 1; released 0; add 1; add 0; evict
+            new num_blocks=4; released 0; released 1; released 1; released 0; add 0; add 1; evict
             new num_blocks=4; released 1; released 2; released 3 1; add 1; add 2; evict
             new num_blocks=4; released 1; released 2; released 1 3; add 1; add 2; evict
             new num_blocks=6; released 0; add 0; released 1; add 1; released 2; add 2; remove 0; released 0; add 0; \
