@@ -38,7 +38,7 @@ def test_attend_last_is_the_grouped_attention_that_serves() -> None:
 
 
 @pytest.mark.parametrize("edit", [("K[:, kv], V[:, kv]", "K[:, kv], V[:, h % K.shape[1]]"), ("h // group", "h % 3")])
-def test_where_the_keys_tell_no_heads_apart_only_the_values_are_said_to_come_from_another(edit: tuple[str, str]) -> None:
+def test_where_the_keys_tell_no_heads_apart_it_is_the_values_that_come_from_another(edit: tuple[str, str]) -> None:
     text, spec = solutions("02")["attend_last"], exercise("02", "attend_last").spec
     assert text.count(edit[0]) == 1
     source = Source(spec, text.replace(*edit), "<exercise attend_last>")
