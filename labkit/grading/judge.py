@@ -283,11 +283,15 @@ class Judge:
             run.referee.steps[-1].broken = True
             run.referee.steps[-1].seen = LIMIT_SEEN.get(run.limit.kind, "")
             run.referee.caption()
-        word = "timeout" if run.limit.kind == "endless-loop" else "error"
+        word, kind = "timeout" if run.limit.kind == "endless-loop" else "error", run.limit.kind
+        if word == "timeout" and run.ops and run.ops[-1].name in self.spec.long:
+            kind = "endless-run"
+            if run.referee.steps:
+                run.referee.steps[-1].seen = LIMIT_SEEN[kind]
         return self._verdict(
             word,
-            kind=run.limit.kind,
-            message=limit_message(run.limit.kind, self.spec.op_seconds),
+            kind=kind,
+            message=limit_message(kind, self.spec.op_seconds),
             counterexample=self.counterexample(run),
         )
 
@@ -329,6 +333,7 @@ class Judge:
 
 LIMIT_SEEN = {
     "endless-loop": "does not come back",
+    "endless-run": "does not come to its end",
     "memory": "runs out of memory",
     "output": "prints without end",
     "exit": "ends the program",
@@ -340,6 +345,9 @@ def limit_message(kind: str, seconds: float) -> str:
     return {
         "endless-loop": f"This call had not come back after {seconds:g} s: look for a loop whose condition never "
         "becomes false.",
+        "endless-run": f"This line stands for many calls, and they had not come to their end after {seconds:g} s: "
+        "look for what each call goes through that grows with every call, or for a loop whose condition never becomes "
+        "false.",
         "memory": "This call asked for more memory than the check allows: look for a list that grows in every round.",
         "output": "The code printed more than 100,000 characters: take the print out of the loop.",
         "exit": "The code ended the whole program (exit, quit or os._exit): return a value instead.",

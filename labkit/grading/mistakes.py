@@ -6,7 +6,9 @@ accepted. And they help the learner: a mistake that does the same as their code 
 A bank is a text file, `labkit/specs/LESSON/mistakes.diff`, that reads like a diff:
 
     diff RefCounts                                      the exercise that what follows is about
-    @@ counts-the-holders @@                            the rule that must reject it; `right` for right answers
+    @@ counts-the-holders @@                            the rule that must reject it; `right` for right answers, and
+                                                        `variant` for those whose makers make the same mistakes: what is
+                                                        below is an edit of them as well, wherever it fits
     counts-from-zero: Whoever asked for it holds it.    a name, and the sentence for whoever made the mistake
     ~ [block] = 1 => [block] = 0                        a piece of a line of the solution, and what stands in its place
     share-does-nothing: Nobody is told.
@@ -39,6 +41,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -128,6 +131,7 @@ def _bank(text: str, solutions: tuple[tuple[str, str], ...], where: str) -> Bank
     bare_lines = {exercise: bare(solution) for exercise, solution in solutions}
     found = Bank([], [])
     above: dict[tuple[str, str], list[str]] = {}
+    variants: dict[str, list[str]] = {}
     sentences: dict[tuple[str, str], str] = {}
     for entry in _entries(text, where):
         at = f"{where}/mistakes.diff, line {entry.line}, {entry.name}"
@@ -140,14 +144,22 @@ def _bank(text: str, solutions: tuple[tuple[str, str], ...], where: str) -> Bank
                 raise LessonError(f"{at}: there is no answer {entry.base!r} above it that it could be an edit of.")
         source = edited(lines, entry.body, entry.exercise, at)
         above.setdefault((entry.exercise, entry.name), source.splitlines())
-        if entry.rule == "right":
+        if entry.rule in ("right", "variant"):
             found.right.append(Right(entry.exercise, entry.name, source))
+            if entry.rule == "variant":
+                variants.setdefault(entry.exercise, []).append(entry.name)
             continue
         if entry.like and (entry.exercise, entry.like) not in sentences:
             raise LessonError(f"{at}: there is no mistake {entry.like!r} above it whose sentence it could share.")
         why = sentences[entry.exercise, entry.like] if entry.like else entry.why
         sentences[entry.exercise, entry.name] = why
         found.mistakes.append(Mistake(entry.exercise, entry.name, entry.rule, why, source, entry.like))
+        for variant in () if entry.base else variants.get(entry.exercise, ()):
+            with suppress(LessonError):  # its pieces do not stand there
+                twin = edited(above[entry.exercise, variant], entry.body, entry.exercise, at)
+                if twin != source:
+                    name, like = f"{entry.name}, {variant}", entry.like or entry.name
+                    found.mistakes.append(Mistake(entry.exercise, name, entry.rule, why, twin, like))
     return found
 
 

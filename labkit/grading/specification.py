@@ -45,6 +45,8 @@ FIRST_HINTS = {
     "recursion": "For which arguments does your function answer without calling itself, and does each call come nearer "
     "to them?",
     "endless-loop": "What does the condition of your loop read, and which line inside of the loop changes that?",
+    "endless-run": "What does each call go through, and how long is that after thousands of calls? And what ends each "
+    "of your loops?",
     "memory": "Which list or tensor grows with each round, and what ends the rounds?",
 }
 """First hints for code that has no answer which could break a rule, by the kind of the verdict."""

@@ -20,6 +20,7 @@ VerdictWord = Literal["pass", "fail", "error", "timeout", "missing", "machine"]
 WORDS = {
     "syntax": "not readable as Python",
     "endless-loop": "does not come back",
+    "endless-run": "does not come to its end",
     "memory": "runs out of memory",
     "output": "prints without end",
     "exit": "ended the program",

@@ -212,6 +212,21 @@ def test_an_answer_may_be_an_edit_of_any_answer_above_it() -> None:
     assert [m.why for m in found.mistakes] == ["Why.", "Why."]
 
 
+def test_a_mistake_is_an_edit_of_each_variant_as_well_where_it_fits() -> None:
+    text = (
+        "diff f\n@@ variant @@\na\n~ x + 1 => 1 + x\n@@ r @@\n"
+        "b: Why.\n~ return => return -\nc: Why else.\n~ x + => x -\nd = b\n+ return 0\n"
+    )
+    found = mistakes._bank(text, (("f", "def f(x):\n    return x + 1\n"),), "specs/here")
+    assert [right.name for right in found.right] == ["a"]
+    assert [(m.name, m.source.splitlines()[1].strip(), m.why, m.like) for m in found.mistakes] == [
+        ("b", "return - x + 1", "Why.", ""),
+        ("b, a", "return - 1 + x", "Why.", "b"),
+        ("c", "return x - 1", "Why else.", ""),
+        ("d", "return 0", "Why.", "b"),
+    ]
+
+
 # ----- break it -----------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,10 @@ from labkit.attention.decode_by_hand import attend_last, decode_cached, decode_f
 from labkit.attention.grouped import grouped_attention
 from labkit.attention.toy_model import ToyModel
 from labkit.cache.gate import Gate
+from labkit.grading.judge import Judge
+from labkit.grading.solutions import solutions
+from labkit.grading.source import Source
+from labkit.specs import exercise
 
 
 @pytest.mark.parametrize("heads", [(4, 2), (4, 1), (2, 2), (6, 3)])
@@ -31,6 +35,15 @@ def test_attend_last_is_the_grouped_attention_that_serves() -> None:
     q, K, V = (torch.randn(*s, generator=random, dtype=torch.float64) for s in ((6, 4), (5, 2, 4), (5, 2, 4)))
     served = grouped_attention(q[None, None], K[None], V[None], None)[0, 0]
     torch.testing.assert_close(attend_last(q, K, V), served)
+
+
+@pytest.mark.parametrize("edit", [("K[:, kv], V[:, kv]", "K[:, kv], V[:, h % K.shape[1]]"), ("h // group", "h % 3")])
+def test_where_the_keys_tell_no_heads_apart_it_is_the_values_that_come_from_another(edit: tuple[str, str]) -> None:
+    text, spec = solutions("02")["attend_last"], exercise("02", "attend_last").spec
+    assert text.count(edit[0]) == 1
+    source = Source(spec, text.replace(*edit), "<exercise attend_last>")
+    message = Judge(spec, source.namespace).verdict().message
+    assert message.endswith("query head 1 reads KV head 0. Yours takes its values from KV head 1.")
 
 
 def test_a_position_changes_what_is_computed() -> None:

@@ -63,3 +63,8 @@ def test_a_misspelt_attribute_is_told_with_the_one_that_was_meant_and_not_with_w
     assert "Is self._held meant?" in told("04", "CheckedPool", "not in self._held", "not in self._helt")
     assert "Is self.pool meant?" in told("06", "RefCounts", "self.pool.allocate", "self.pools.allocate")
     assert "meant" not in told("04", "CheckedPool", "not in self._held", "not in self._fre")
+
+
+def test_who_lets_a_request_in_without_room_is_told_what_says_that_there_is_none():
+    message = told("06", "append_cow", "        return None", "        return []")
+    assert message == "3 blocks are needed and 1 is free: no room, and None says so."

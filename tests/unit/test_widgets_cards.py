@@ -84,6 +84,7 @@ def test_whoever_has_written_nothing_is_asked_how_to_begin(fresh_home, kind, sta
         ("another-way-is-refused", "raised", "raises SchedulerError", "With which words may `how` be answered"),
         ("answers-stay-as-they-were", "changed-answer", "[1]", "Is what you return the same object"),
         (None, "endless-loop", None, "What does the condition of your loop read"),
+        (None, "endless-run", None, "What does each call go through, and how long is that"),
         (None, "syntax", None, "Four requests run"),
     ],
 )

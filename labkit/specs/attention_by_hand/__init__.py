@@ -132,6 +132,8 @@ class Attend(TensorSpecification):
     rules = rules_from(
         """
         one-mixture-of-values: The answer is one vector mixed from the rows of V, shape [dv].
+            ? Which shape has each tensor on the way, and along which axis do you multiply or add up? The answer has \
+              one number for each column of V.
             [1,0] [[1,0],[0,1],[-1,1]] [[1,0,4],[0,2,4],[3,1,-4]]
             [1,1] [[2,0],[0,-1]] [[5,1],[-1,3]]
             [1,2,1] [[0.5,0,1],[1,-1,0],[0,0.5,0.5]] [[6],[1],[2]]

@@ -264,7 +264,8 @@ class WasteByKind(FunctionSpecification):
             [] [[5,4]] 4
             [[0,4,2,3]] [[4,3],[20,1]] 0
         free-is-long-enough: free counts the slots of all holes in which the wanted run fits.
-            ? Of which kind is a hole that has exactly as many slots as are wanted?
+            ? Which holes are long enough, one of exactly the wanted length among them, and how many slots do they \
+              have in all, whoever takes some of them next?
             [] [[0,6]] 4
             [] [[0,6],[10,2],[20,9]] 6
             [] [[0,6],[10,8]] 1

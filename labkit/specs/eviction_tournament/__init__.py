@@ -236,6 +236,7 @@ class Lru(Specification):
             new num_blocks=4; released 0; add 0; released 1; add 1; remove 0; hit 0; released 0; add 0; evict; evict
             new num_blocks=4; released 0; released 1; released 0; add 0; add 1; evict
             new num_blocks=4; released 1; released 0; released 1; released 0; add 1; add 0; evict
+            new num_blocks=4; released 0; released 1; released 1; released 0; add 0; add 1; evict
             new num_blocks=4; released 1; released 2; released 3 1; add 1; add 2; evict
             new num_blocks=4; released 1; released 2; released 1 3; add 1; add 2; evict
             new num_blocks=6; released 0; add 0; released 1; add 1; released 2; add 2; remove 0; released 0; add 0; \
@@ -485,6 +486,7 @@ class OwnPolicy(Specification):
             new 3; begin 1; begin 1 2; end 0; end 0; request 1; request 7 8 9; request 1 2 3
             new 4; request 0 0; request 1 1; request 2 2; request 0 3; request 1 4; request 2 5; request 0 6; request \
               1 7; request 2 8; request 0 9; request 1 10; request 2 11
+            new 2; request 1; request 1; request 2; request 2; begin 1; request 3
             new 64; replay 64 900 400
         time-does-not-grow: At {LARGE // SMALL} times as many blocks an eviction and a hit take at most {SLOWER:g} \
           times as long.

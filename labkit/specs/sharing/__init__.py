@@ -18,7 +18,8 @@ class Counts(Specification):
     rules = rules_from(
         """
         only-recycle-returns-blocks: A block goes back to the pool when it is recycled, and never before.
-            ? Which of your methods talk to the pool? Which of them runs while somebody may still hold the block?
+            ? Which of your methods talk to the pool, and who names the blocks to them? Write down what your drop \
+              answers for a block that two tables hold.
             new 3; allocate 2; share 0; free 0 1
             new 3; allocate 2; drop 0 1
             new 4; allocate 3; share 0 1; share 0; free 0 1; free 0 1 2; free 0
@@ -134,7 +135,7 @@ class AppendCow(Specification):
             ? The table let go of one block and took another. Which two counts change, and by how much?
             new 5 2; prompt A 3; fork A B; fork A C; append B 1
         refused-means-unchanged: A request that is refused changes neither table nor pool.
-            ? How often do you ask the pool? What has happened when the second answer is None?
+            ? What have your lines changed, in the table and in the counts, by the time the pool answers None?
             new 3 2; prompt A 3; fork A B; append B 3
             new 2 2; prompt A 3; fork A B; append B 1
             new 3 2; prompt A 3; append A 6
@@ -155,7 +156,8 @@ class AppendCow(Specification):
             new 99 4; prompt A 301; fork A B; append B 90; append A 2; release A
             new 5 1; prompt A 2; fork A B; append B 1; append A 2
         refuses-only-without-room: The answer is None if, and only if, the pool has too few blocks for all of it.
-            ? Count by hand how many blocks this append needs, the copy included. How many do you ask for?
+            ? Count by hand how many blocks this append needs, the copy included. Does your answer say that there is \
+              room for just so many, and None where there is not?
             new 3 2; prompt A 3; fork A B; append B 1
             new 2 2; prompt A 3; append A 1; append A 0
             new 2 2; prompt A 3; fork A B; append B 0

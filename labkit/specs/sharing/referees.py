@@ -445,7 +445,8 @@ class AppendReferee(SharingReferee):
         if wanted > free:
             hold = choose(len(sharing), "holds", "hold")
             also = f", one for the copy of block {before[-1]} that {listed(sharing)} {hold} too," if copy else ""
-            if self.require(only, seen is None, expected=Words("None"), cause=f"{needs}{also} and {_free(free)}."):
+            cause = f"{needs}{also} and {_free(free)}: no room, and None says so."
+            if self.require(only, seen is None, expected=Words("None"), cause=cause):
                 self.note(f"right: {wanted} needed, {free or 'none'} free")
                 self._unchanged(seq, before, old, free, blocks, tokens)
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from labkit.grading.breakit import BreakIt
@@ -255,7 +256,7 @@ class AttendLast(FunctionSpecification):
         if rule in ("scores-as-in-lesson-01", "neighbours-share-a-kv-head"):
             if self.other_query(seen, expected, q, K, V) is not None:
                 return "one-mixture-per-query-head", None
-            if self.other_heads(seen, expected, q, K, V) is not None:
+            if self.other_heads(seen, expected, q, K, V):
                 return "neighbours-share-a-kv-head", None
         return rule, None
 
@@ -278,15 +279,15 @@ class AttendLast(FunctionSpecification):
                 return h, j
         return None
 
-    def other_heads(self, seen: Any, expected: Any, q: Tensor, K: Tensor, V: Tensor) -> tuple[int, int, int] | None:
-        """(h, k, v) where row h, the first wrong one, has its keys from KV head k and its values from KV head v."""
+    def other_heads(self, seen: Any, expected: Any, q: Tensor, K: Tensor, V: Tensor) -> list[tuple[int, int]]:
+        """(k, v) for all KV heads k and v from which the first wrong row may have its keys and its values."""
         h = self.first_wrong_row(seen, expected)
-        heads = range(K.shape[1])
-        for k, v in sorted(((k, v) for k in heads for v in heads), key=lambda pair: pair[0] != pair[1]):
-            row = self.oracle(q[h : h + 1], K[:, k : k + 1], V[:, v : v + 1])
-            if self.compare(seen[h : h + 1], row) is None:
-                return h, k, v
-        return None
+        pairs = sorted(product(range(K.shape[1]), repeat=2), key=lambda pair: pair[0] != pair[1])
+        return [
+            (k, v)
+            for k, v in pairs
+            if self.compare(seen[h : h + 1], self.oracle(q[h : h + 1], K[:, k : k + 1], V[:, v : v + 1])) is None
+        ]
 
     def first_wrong_row(self, seen: Any, expected: Any) -> int:
         return next((i for i in range(len(expected)) if self.compare(seen[i], expected[i]) is not None), 0)
@@ -313,9 +314,12 @@ class AttendLast(FunctionSpecification):
         if rule == "neighbours-share-a-kv-head":
             yours = "answers from elsewhere"
             if found := self.other_heads(seen, expected, *values):
-                _, k, v = found
-                apart = f"takes its keys from KV head {k} and its values from KV head {v}"
-                yours = f"reads KV head {k}" if k == v or n == 1 else apart
+                k, v = found[0]
+                yours = f"takes its keys from KV head {k} and its values from KV head {v}"
+                if len(found) > 1:  # the keys are alike
+                    yours = f"takes its values from KV head {v}"
+                elif k == v:
+                    yours = f"reads KV head {k}"
             return (
                 f"{heads} query heads over {plural(kv, 'KV head')} are groups of {heads // kv}: query head {h} "
                 f"reads KV head {h // (heads // kv)}. Yours {yours}."
