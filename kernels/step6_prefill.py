@@ -19,6 +19,8 @@ takes weight and brings no value, as GPT-OSS has them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -143,6 +145,7 @@ def prefill(
     rows: int | None = None,
     tile: int | None = None,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Causal attention of the newest tokens of each sequence over its pages.
 
@@ -161,6 +164,7 @@ def prefill(
         rows: rows of one program, 16 or more and at least the group, a power of two; by default what registers hold.
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
         validate: look at page ids, lengths and starts; None looks on the CPU alone.
+        kernel: another kernel with the same parameters in place of this file's.
 
     Returns:
         [tokens, q_heads, head_dim], dtype of q.
@@ -200,7 +204,7 @@ def prefill(
         per_program = rows // (q_heads // kv_heads)
         programs = (starts.diff() + per_program - 1) // per_program
         tiles = torch.nn.functional.pad(programs.cumsum(0), (1, 0)).to(torch.int32)
-        prefill_kernel[(tokens // per_program + seqs, kv_heads)](
+        (prefill_kernel if kernel is None else kernel)[(tokens // per_program + seqs, kv_heads)](
             out, q, k_cache, v_cache, k_scale if scaled else q, v_scale if scaled else q, q if sinks is None else sinks,
             block_tables, lengths, starts, tiles, seqs, block_tables.shape[1],
             head_dim**-0.5 if scale is None else scale, softcap or 0.0, window or 0,

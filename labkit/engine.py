@@ -349,12 +349,21 @@ def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Calla
     There is no reference here: until then the model gathers keys and values into a copy, which PyTorch attends faster
     than any loop over pages. Where yours raises, or answers what nobody can go on with, the run ends as a manager's.
     """
-    parts = parts or Parts(yours)
-    if not parts.is_yours("paged_attention"):
+    return _in_place(parts or Parts(yours), "paged_attention", "online_update")
+
+
+def prefill_attention(*, yours: bool = True, parts: Parts | None = None) -> Callable[..., Any] | None:
+    """Your `chunk_prefill` of lesson 14, once it has passed; None until then: as `decode_attention`, for many tokens."""
+    return _in_place(parts or Parts(yours), "chunk_prefill", "causal_window_mask", "gather_kv")
+
+
+def _in_place(parts: Parts, name: str, *others: str) -> Callable[..., Any] | None:
+    """The learner's attention called `name`, which calls `others`, and whose answer is looked at; None without it."""
+    if not parts.is_yours(name):
         return None
-    attention, _ = parts.part("paged_attention"), parts.part("online_update")
-    whose = {name: at for name, at in parts.yours.items() if name in ("paged_attention", "online_update")}
-    if "paged_attention" not in whose:  # it has passed once, and cannot be loaded any more
+    attention, _ = parts.part(name), [parts.part(other) for other in others]
+    whose = {part: at for part, at in parts.yours.items() if part in (name, *others)}
+    if name not in whose:  # it has passed once, and cannot be loaded any more
         return None
 
     @wraps(attention)
@@ -362,7 +371,7 @@ def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Calla
         out = attention(q, *where)
         kind = (getattr(out, "shape", None), getattr(out, "dtype", None))
         if kind != (q.shape, q.dtype):
-            raise PartError("paged_attention", f"answered {type(out).__name__} of {kind}, where {q.shape} is due")
+            raise PartError(name, f"answered {type(out).__name__} of {kind}, where {q.shape} is due")
         return out
 
     return _guarded(checked, whose, [])

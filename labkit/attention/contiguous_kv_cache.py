@@ -155,6 +155,10 @@ class ContiguousKVCache:
         """None: there are no pages, and a row is read as it is."""
         return None
 
+    def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """None, as `decode`."""
+        return None
+
     def _refused(self, seq: str, wanted: int) -> bool:
         if self.log is not None:
             self.log.begin(f"{seq} wants {wanted} more slots -> no room")

@@ -31,7 +31,7 @@ def attend(
 
     With a cache, the new K and V are written first and everything is then read back through it, so that a new
     token sees itself by the same way as its past. Without one, the tokens are one sequence from its beginning. Where
-    the cache has a way to `decode` in place, sequences that bring one token each take it.
+    the cache has a way to `decode` or `prefill` in place, they take it.
 
     Args:
         q: [tokens, q_heads, head_dim], rotary embedding applied.
@@ -50,7 +50,7 @@ def attend(
     cache.write(layer, plan, k, v)
     out = torch.empty_like(q)
     for part in plan.rectangles:
-        in_place = cache.decode(layer, part, q[part.tokens]) if part.num_new == 1 else None
+        in_place = (cache.decode if part.num_new == 1 else cache.prefill)(layer, part, q[part.tokens])
         if in_place is not None:
             out[part.tokens] = in_place
             continue

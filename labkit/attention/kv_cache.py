@@ -57,3 +57,7 @@ class KVCache(Protocol):
         q and the answer are [seqs, q_heads, head_dim].
         """
         ...
+
+    def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """The same where each sequence brings several new tokens; q and the answer have a row for each, in order."""
+        ...

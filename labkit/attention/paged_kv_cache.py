@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from labkit.attention.plan import AttentionPlan, Rectangle, group_by_new, hidden_positions, token_rows
-from labkit.engine import Parts, decode_attention, kv_cache_manager
+from labkit.engine import Parts, decode_attention, kv_cache_manager, prefill_attention
 from labkit.observe.events import EventLog
 
 
@@ -51,6 +51,7 @@ class PagedKVCache:
         used = parts.pop("parts", None) or Parts(parts.pop("yours", True))
         self.manager = kv_cache_manager(num_blocks, block_size, **{"prefix_cache": None} | parts, parts=used)
         self._decode_attention = decode_attention(parts=used)
+        self._prefill_attention = prefill_attention(parts=used)
         self.block_size = self.manager.block_size
         self.num_blocks = self.manager.num_blocks
         self.log = log
@@ -167,4 +168,14 @@ class PagedKVCache:
         if self._decode_attention is None:
             return None
         out: Tensor = self._decode_attention(q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths)
+        return out
+
+    def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
+        """By your `chunk_prefill` (lesson 14), which hides what is to come and nothing else; None until it has passed."""
+        if self._prefill_attention is None:
+            return None
+        starts = torch.arange(0, len(q) + 1, rectangle.num_new, device=q.device)
+        out: Tensor = self._prefill_attention(
+            q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths, starts
+        )
         return out
