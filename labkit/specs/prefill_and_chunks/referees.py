@@ -26,8 +26,8 @@ def dense_chunks(
 
     Args:
         wrong: `scale` (head_dim -> factor), `head` (query head, KV heads, group -> KV head), `block` (logical block,
-            table -> physical), `first` (length, new -> position of the chunk's first token), `window` (window -> the
-            one kept), `last` (position, length -> last key that is seen).
+            table -> physical), `first` (length, new -> position of the chunk's first token), `kept` (window -> the one
+            that is), `last` (position, length -> last key that is seen).
     """
     import torch
 
@@ -36,7 +36,7 @@ def dense_chunks(
         "head": lambda h, kv_heads, group: h // group,
         "block": lambda j, table: table[j],
         "first": lambda length, new: length - new,
-        "window": lambda width: width,
+        "kept": lambda width: width,
         "last": lambda position, length: position,
     }
     scale, head, block, first, kept, last = ((right | wrong)[name] for name in right)
@@ -64,9 +64,9 @@ WRONG: tuple[tuple[str, dict[str, Callable[..., Any]]], ...] = (
     ("scaled-by-root-d", {"scale": lambda d: 1 / d}),
     ("neighbours-share-a-kv-head", {"head": lambda h, kv_heads, group: h % kv_heads}),
     ("neighbours-share-a-kv-head", {"head": lambda h, kv_heads, group: 0}),
-    ("the-window-is-kept", {"window": lambda width: None}),
-    ("the-window-is-kept", {"window": lambda width: width and width + 1}),
-    ("the-window-is-kept", {"window": lambda width: max(1, width - 1) if width else None}),
+    ("the-window-is-kept", {"kept": lambda width: None}),
+    ("the-window-is-kept", {"kept": lambda width: width and width + 1}),
+    ("the-window-is-kept", {"kept": lambda width: max(1, width - 1) if width else None}),
 )
 """Each rule with what an answer would be that breaks it and nothing else."""
 
@@ -122,6 +122,7 @@ class ChunkSpecification(SizedSpecification):
         chunks = [[draw.randint(0, 5), draw.randint(0, 6)] for _ in range(sizes.pop("seqs"))]
         for chunk in chunks:
             chunk[0] += sum(chunk) == 0
+        chunks[0][0] = max(1, chunks[0][0])  # a step brings something
         return {**sizes, "chunks": chunks}
 
     def rule_for(self, **args: Any) -> str:
