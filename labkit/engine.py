@@ -353,7 +353,7 @@ def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Calla
 
 
 def prefill_attention(*, yours: bool = True, parts: Parts | None = None) -> Callable[..., Any] | None:
-    """Your `chunk_prefill` of lesson 14, once it has passed; None until then: as `decode_attention`, for many tokens."""
+    """Your `chunk_prefill` of lesson 14, once it has passed; None until then, as `decode_attention`."""
     return _in_place(parts or Parts(yours), "chunk_prefill", "causal_window_mask", "gather_kv")
 
 

@@ -25,7 +25,7 @@ def causal_window_mask(start: int, n: int, window: int | None = None) -> Tensor:
         window: a token sees this many, itself among them, 1 or more; None sees all that came before, too.
 
     Returns:
-        bool [n, start + n], True where the query of row i, which stands at position start + i, sees the key of column j.
+        bool [n, start + n], True where the query of row i, at position start + i, sees the key of column j.
     """
     query = torch.arange(start, start + n)[:, None]
     key = torch.arange(start + n)[None, :]

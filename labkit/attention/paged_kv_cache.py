@@ -171,7 +171,7 @@ class PagedKVCache:
         return out
 
     def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
-        """By your `chunk_prefill` (lesson 14), which hides what is to come and nothing else; None until it has passed."""
+        """By your `chunk_prefill` (lesson 14), with the mask of each chunk; None until it has passed."""
         if self._prefill_attention is None:
             return None
         starts = torch.arange(0, len(q) + 1, rectangle.num_new, device=q.device)

@@ -1,4 +1,4 @@
-"""ChunkPlay: a prompt that comes in chunks, its queries against its keys, and what each chunk reads, computes and hides."""
+"""ChunkPlay: a prompt that comes in chunks, queries against keys, and what each chunk reads, computes and hides."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class ChunkPlay(LabWidget):
         width = f"window of {self.window}" if self.window else "no window"
         end = self.answers[f"{self.chunk}/{self.window}"][-1]["total"]
         return (
-            f"ChunkPlay({TOKENS} tokens in chunks of {self.chunk}, {width}: {end['cells']} cells computed, {end['masked']} "
-            f"of them hidden, {end['past'] + end['own']} keys read)"
+            f"ChunkPlay({TOKENS} tokens in chunks of {self.chunk}, {width}: {end['cells']} cells computed, "
+            f"{end['masked']} of them hidden, {end['past'] + end['own']} keys read)"
         )
 
     def text_form(self) -> str:
@@ -67,7 +67,9 @@ class ChunkPlay(LabWidget):
         lines = [self.summary(), "o: a key of the same chunk, p: one of earlier pages, -: computed and hidden"]
         for chunk in chunks:
             for query in range(chunk["first"], chunk["stop"]):
-                lines.append(f"{query:3} " + "".join(_cell(chunk, query, key, self.window) for key in range(TOKENS)).rstrip())
+                lines.append(
+                    f"{query:3} " + "".join(_cell(chunk, query, key, self.window) for key in range(TOKENS)).rstrip()
+                )
         return "\n".join([*lines, *(chunk["say"] for chunk in chunks)])
 
 
@@ -119,5 +121,7 @@ def _sentence(chunk: dict[str, Any], number: int) -> str:
         said += f" Keys 0 to {chunk['from'] - 1} lie before every window and are not read."
     if chunk["stop"] == TOKENS:
         total = chunk["total"]
-        said += f" In all {total['past'] + total['own']} keys were read and {total['cells'] - total['masked']} cells seen."
+        said += (
+            f" In all {total['past'] + total['own']} keys were read and {total['cells'] - total['masked']} cells seen."
+        )
     return said

@@ -316,18 +316,18 @@ def fresh(begin, end):
     return tuple(with_own_rows(r, x, table, begin, end) for r, x in zip(rounded, exact))
 
 
-print(f"{'largest difference from':24}{'from pages':>12}{'fresh':>10}")
+print(f"{'apart from one chunk':24}{'from pages':>12}{'fresh':>10}")
 for name, cuts in CUTS.items():
     apart = [(in_chunks(cuts, way) - in_chunks([100], way)).abs().max() for way in (from_pages, fresh)]
-    print(f"{'one chunk: ' + name:24}{float(apart[0]):12.4f}{float(apart[1]):10.4f}")
-for name, way in (("from pages", from_pages), ("fresh", fresh)):
-    print(f"as one chunk, {name}, against exact: {float((in_chunks([100], way) - whole).abs().max()):.4f}")
+    print(f"{name:24}{float(apart[0]):12.4f}{float(apart[1]):10.4f}")
+error = float((in_chunks([100], from_pages) - whole).abs().max())
+print(f"what rounding to 8 bits costs, in any cut: {error:.4f}")
 
 # %% [markdown] id="after-quantized"
-# Fresh keys are the more exact ones, and the answer depends on the cut: the same prompt beside another load gets other
+# With fresh keys the rows are a little more exact, and they depend on the cut: the same prompt beside another load gets other
 # chunks and other numbers, which nobody can reproduce. So the kernels of this course quantise where they write, in
-# `kernels/kv_write.py`, and every chunk reads itself back from the pages. Then the same keys are seen in every cut, and the
-# price is a rounding that decode pays anyway.
+# `kernels/kv_write.py`, and every chunk reads itself back from the pages. Then the same keys are seen in every cut. The price
+# is the last line, a rounding that decode pays anyway.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: the wrong corner (5 minutes, difficulty 3, importance 4)
@@ -375,8 +375,10 @@ ops = [
 # them, in every layer. (Without the model a tiny one stands in, whose words mean nothing.)
 
 # %% id="live" tags=["nbval-ignore-output"]
+from labkit.engine import Parts
 from labkit.lesson import live_answer
 
+print("Prefill:", "yours" if Parts().is_yours("chunk_prefill") else "reference")
 live_answer("block_pool", "block_table", "attention")
 
 # %% [markdown] id="questions"

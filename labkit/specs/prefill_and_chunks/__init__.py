@@ -49,7 +49,7 @@ class WriteKV(PartsSpecification, KernelSpecification):
             2 2 2 32 1
             4 2 1 32 2 0
             2 4 2 32 3 1
-        padding-is-left-out: A token whose slot is below 0 is not written anywhere, and slot 0 is a slot like all others.
+        padding-is-left-out: A token whose slot is below 0 is not written anywhere; slot 0 is a slot like all others.
             ? What does the address of slot -1 come to, for a row of 8 numbers?
             1 2 2 32 1 -1
             2 2 2 32 -1 -1 0
@@ -68,9 +68,10 @@ class WriteKV(PartsSpecification, KernelSpecification):
         """
     )
     hints = (
-        "Take token 2 of four, 2 heads of 4 numbers, and slot 5. At which number does its row begin in k, and at which in "
-        "k_cache?",
-        "A row is KV_HEADS * HEAD_DIM numbers, in k and in a slot alike; number d of head h stands h * HEAD_DIM + d into it.",
+        "Take token 2 of four, 2 heads of 4 numbers, and slot 5. At which number does its row begin in k, and "
+        "at which in k_cache?",
+        "A row is KV_HEADS * HEAD_DIM numbers, in k and in a slot alike; number d of head h stands "
+        "h * HEAD_DIM + d into it.",
         "within = head[:, None] * ____ + d[None, :]\n"
         "there = (head < ____)[:, None] & (d < ____)[None, :]\n"
         "key = tl.load(k + token * ____ + within, mask=there)\n"
@@ -146,8 +147,8 @@ class WriteKV(PartsSpecification, KernelSpecification):
         given = self.decode(args)
         told = f", {args['bits']} bits" if args["bits"] == 8 else ""
         return (
-            f"k and v of shape {tuple(given['k'].shape)}, slots = {args['slots']}, {plural(given['num_blocks'], 'page')} of "
-            f"{args['page']}{told}"
+            f"k and v of shape {tuple(given['k'].shape)}, slots = {args['slots']}, "
+            f"{plural(given['num_blocks'], 'page')} of {args['page']}{told}"
         )
 
     def rule_for(self, **args: Any) -> str:
@@ -156,7 +157,8 @@ class WriteKV(PartsSpecification, KernelSpecification):
         return "eight-bits-are-scaled" if args["bits"] == 8 else "each-token-to-its-slot"
 
     def broken_part(self, part: str, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
-        if alike(seen[0], expected[1]) or alike(seen[1], expected[0]) or alike(seen[0], seen[1]):
+        crossed = alike(seen[0], expected[1]) or alike(seen[1], expected[0])
+        if crossed or (alike(seen[0], seen[1]) and (seen[0] != UNTOUCHED).any()):
             return "keys-and-values"
         i = self.parts.index(part)
         due, found = expected[i].flatten(0, 1), seen[i].flatten(0, 1)
@@ -188,7 +190,7 @@ class CausalWindowMask(SizedSpecification):
     # A witness: position of the chunk's first token, tokens of the chunk, window or null.
     rules = rules_from(
         """
-        a-row-per-query: The answer is a bool tensor with a row for each token of the chunk and a column for each key so far.
+        a-row-per-query: A bool tensor is due, with a row for each token of the chunk and a column for each key so far.
             0 1 null
             2 3 null
         nothing-later: No token sees a key that comes after it.
@@ -206,8 +208,7 @@ class CausalWindowMask(SizedSpecification):
             ? Is a token among those that it sees?
             0 2 1
             3 2 1
-        the-window-counts-itself: With a window each token sees that many keys, itself and the last before it, and fewer only \
-                at the beginning.
+        the-window-counts-itself: With a window each token sees that many keys, itself and the last before it.
             ? A token at position 7 with a window of 3: which three keys are they?
             0 4 2
             3 3 2
@@ -299,13 +300,12 @@ class ChunkPrefill(ChunkSpecification):
             ? Where the scores of a chunk are made, all of its keys are there. Which of them has a token not seen yet?
             4 1 1 2 null [[3,0]]
             2 1 1 2 null [[4,0]]
-        any-chunks-the-same-rows: However a prompt is cut into chunks, each of its tokens gets the same row, within 1e-6.
+        any-chunks-the-same-rows: However a prompt is cut, each of its tokens gets the same row, within 1e-6.
             ? At which position does the first token of this chunk stand, and by which two numbers do you know it?
             4 1 1 2 null [[2,3]]
             4 1 1 2 null [[1,4]]
             2 1 1 2 null [[3,5]]
-        each-sequence-its-own-rows: Rows starts[i] to starts[i + 1] - 1 of q are those of sequence i, over its own pages; \
-                there may be none.
+        each-sequence-its-own-rows: Rows starts[i] to starts[i + 1] - 1 of q are sequence i's, over its pages, maybe none.
             ? Which rows of q and of the output are those of sequence 1, where starts is [0, 2, 5]?
             4 1 1 2 null [2,0] [3,1]
             2 1 1 2 null [1,4] [0,3] [3,0]
@@ -318,7 +318,7 @@ class ChunkPrefill(ChunkSpecification):
             ? With 4 query heads and 2 KV heads, which two query heads read KV head 0?
             4 2 2 2 null [[2,1]]
             2 3 2 2 null [[2,2]]
-        the-window-is-kept: With a window each token sees that many keys, itself among them, in whichever chunk it comes.
+        the-window-is-kept: With a window each token sees that many keys, itself among them, in any chunk.
             ? Does the window go with the chunk, or with each of its tokens?
             4 1 1 2 2 [[4,0]]
             4 1 1 2 3 [[3,4]]
@@ -330,9 +330,10 @@ class ChunkPrefill(ChunkSpecification):
         """
     )
     hints = (
-        "A sequence has 7 tokens, 3 of them new. Which keys does its first new token see, and which rows of q are its own?",
-        "For each sequence: its rows are starts[i] to starts[i + 1], its chunk begins at length - new, and the mask of that "
-        "chunk hides what each row must not see before softmax is taken.",
+        "A sequence has 7 tokens, 3 of them new. Which keys does its first new token see, and which rows "
+        "of q are its own?",
+        "For each sequence: its rows are starts[i] to starts[i + 1], its chunk begins at length - new, and the mask of "
+        "that chunk hides what each row must not see before softmax is taken.",
         "rows = slice(int(starts[i]), int(starts[i + 1]))\nk, v = gather_kv(k_cache, v_cache, ____, ____)\n"
         "scores = torch.einsum('qhd,khd->hqk', q[rows], k) / ____\n"
         "seen = causal_window_mask(____, ____, window)\n"
@@ -364,11 +365,11 @@ class Prefill(ChunkSpecification, KernelSpecification):
         nothing-later: No token sees one that comes after it.
             ? A tile holds keys that only some of the program's rows see. What becomes of the scores of the others?
             4 1 1 16 null [[5,0]]
-        any-chunks-the-same-rows: However a prompt is cut into chunks, each of its tokens gets the same row, within 1e-4.
+        any-chunks-the-same-rows: However a prompt is cut, each of its tokens gets the same row, within 1e-4.
             ? How many tokens of the sequence came before this chunk, and where do you add them?
             4 1 1 16 null [[3,4]]
             4 1 1 16 null [[9,20]]
-        each-sequence-its-own-rows: Rows starts[i] to starts[i + 1] - 1 of q are those of sequence i, over its own pages.
+        each-sequence-its-own-rows: Rows starts[i] to starts[i + 1] - 1 of q are sequence i's, over its own pages.
             ? Which program of its sequence is this one, and which of the sequence's tokens does it begin with?
             4 1 1 16 null [3,1] [2,0]
             4 1 8 16 null [[3,2]]
@@ -386,8 +387,8 @@ class Prefill(ChunkSpecification, KernelSpecification):
     hints = (
         "A program with 16 rows and a group of 2 takes 8 tokens. Which token is its row 5, which query head, and which "
         "position has that token where 20 tokens came before the chunk?",
-        "Row r sees the keys up to past + token: a tile is loaded where a position is below `stop`, and a score counts where "
-        "its key's position is not beyond what the row sees.",
+        "Row r sees the keys up to past + token: a tile is loaded where a position is below `stop`, and a score counts "
+        "where its key's position is not beyond what the row sees.",
         "token = first_token + r // ____\nhead = kv_head * GROUP + r % ____\n"
         "block = tl.load(table + position // ____, mask=used, other=0).to(tl.int64)\n"
         "row = (block * PAGE + position % ____) * KV_HEADS + ____\n"
@@ -473,8 +474,8 @@ class BreakTheCorner(BreakIt):
     reference = "labkit.attention.chunked:chunk_prefill"
     example = '("chunk", "A", 4)'
     hints = (
-        "Three kinds of calls come to this code: a prompt at once, one token of a decode, and what else? Which of them did "
-        "its tests see?",
+        "Three kinds of calls come to this code: a prompt at once, one token of a decode, and what else? Which of them "
+        "did its tests see?",
         "is_causal lets row i see the keys 0 to i. That is right where row i is token i, and for a chunk it is not.",
         '[("chunk", "A", ____), ("chunk", "A", ____)]   # the second one of more than one token',
     )
@@ -485,10 +486,10 @@ LESSON = Lesson(
     title="Prefill and chunks",
     part="II. Attention kernels",
     minutes=70,
-    builds="Attention of many new tokens at once over pages, whole prompts or pieces of them, and the kernel that writes "
-    "their keys and values.",
-    symptom="Since the server computes long prompts in pieces, its answers to them are fluent and miss the point; short "
-    "prompts are answered as before.",
+    builds="Attention of many new tokens at once over pages, whole prompts or pieces of them, and the kernel that "
+    "writes their keys and values.",
+    symptom="Since the server computes long prompts in pieces, its answers to them are fluent and miss the point; "
+    "short prompts are answered as before.",
     exercises=(
         Exercise("write_kv", "To their slots", 10, 3, 4, WriteKV(), "kvkernels.kv_write:write_kv_kernel"),
         Exercise("causal_window_mask", "Who sees whom", 8, 2, 5, CausalWindowMask(),
@@ -499,6 +500,6 @@ LESSON = Lesson(
         Exercise("prefill", "A chunk in one kernel", 15, 4, 3, Prefill(), "kvkernels.step6_prefill:prefill_kernel",
                  stretch=True),
     ),
-    ending="I can say why many tokens at once cost little more than one, and why a chunk must know where it begins. I write "
-    "new keys and values to their slots, and I can cut a prompt anywhere and get the same rows.",
+    ending="I can say why many tokens at once cost little more than one, and why a chunk must know where it begins. I "
+    "write new keys and values to their slots, and I can cut a prompt anywhere and get the same rows.",
 )  # fmt: skip

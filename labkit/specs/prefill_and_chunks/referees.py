@@ -1,4 +1,4 @@
-"""Lesson 14: chunks of several sequences, right or with one thing wrong; who launches a write; and a prompt in chunks."""
+"""Lesson 14: chunks of several sequences, right or with one thing wrong; who launches a write; a prompt in chunks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAME_ROWS = "any-chunks-the-same-rows"
 
 
 def dense_chunks(
-    q: Any, k_cache: Any, v_cache: Any, tables: Any, lengths: Any, starts: Any, window: int | None, **wrong: Any
+    q: Any, k_cache: Any, v_cache: Any, tables: Any, lengths: Any, starts: Any, window: int | None = None, **wrong: Any
 ) -> Any:
     """Attention of chunks over gathered keys and values, token by token, right or with one thing wrong.
 
@@ -55,7 +55,7 @@ def dense_chunks(
     return out
 
 
-WRONG: tuple[tuple[str, dict[str, Callable[..., Any]]], ...] = (
+WRONG: tuple[tuple[str, dict[str, Any]], ...] = (
     (SAME_ROWS, {"first": lambda length, new: 0}),
     ("nothing-later", {"last": lambda position, length: length - 1}),
     ("nothing-later", {"last": lambda position, length: position + 1}),
@@ -163,10 +163,7 @@ class ChunkSpecification(SizedSpecification):
 
     def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
         row, h = next(
-            (r, h)
-            for r in range(len(seen))
-            for h in range(seen.shape[1])
-            if not self.same(seen[r, h], expected[r, h])
+            (r, h) for r in range(len(seen)) for h in range(seen.shape[1]) if not self.same(seen[r, h], expected[r, h])
         )
         ends = [*accumulate(new for new, _ in args["chunks"])]
         i = next(i for i, end in enumerate(ends) if row < end)
@@ -174,15 +171,15 @@ class ChunkSpecification(SizedSpecification):
         at = past + row - (ends[i] - new)
         low = max(0, at - args["window"] + 1) if args["window"] else 0
         return (
-            f"Row {row} of q, query head {h}, is token {at} of sequence {i}, {plural(past, 'token')} of which came before "
-            f"this chunk: it sees the keys {low} to {at} and gives {show(expected[row, h], 50)}; yours is "
+            f"Row {row} of q, query head {h}, is token {at} of sequence {i}, {plural(past, 'token')} of which came "
+            f"before this chunk: it sees the keys {low} to {at} and gives {show(expected[row, h], 50)}; yours is "
             f"{show(seen[row, h], 50)}."
         )
 
     def nan(self, seen: Any, **args: Any) -> str:
         return (
-            "NaN comes out, and NaN lies in every slot that holds no token of these sequences: one of them was read, or "
-            "a row sees no key at all."
+            "NaN comes out, and NaN lies in every slot that holds no token of these sequences: one of them was read, "
+            "or a row sees no key at all."
         )
 
 
@@ -191,7 +188,7 @@ class ChunkReferee(TensorReferee):
 
     def judge(self, rule: str, seen: Any, expected: Any, args: dict[str, Any]) -> None:
         super().judge(rule, seen, expected, args)
-        new, past = args["chunks"][0]
+        new = args["chunks"][0][0]
         if self.failures or self.thorough or len(args["chunks"]) > 1 or new < 2:
             return
         given = self.spec.decode(args)
@@ -255,8 +252,9 @@ class PromptReferee(Referee):
         self.lengths[seq] = past + n
         q = numbers(self.draw, n, self.KV_HEADS * self.GROUP, self.HEAD_DIM)
         where = (torch.tensor([table]), torch.tensor([past + n]), torch.tensor([0, n]))
-        expected = dense_chunks(q, *self.caches, *where, None)
-        seen = self.call(SAME_ROWS, f"chunk({seq}, {n})", self.implementation, q, *self.caches, *where)
+        k_cache, v_cache = self.caches
+        expected = dense_chunks(q, k_cache, v_cache, *where)
+        seen = self.call(SAME_ROWS, f"chunk({seq}, {n})", self.implementation, q, k_cache, v_cache, *where)
         self.steps[-1].seen = plural(n, "row")
         for row in range(n):
             cause = f"Token {past + row} of {seq} sees keys 0 to {past + row}, and its row was mixed from others."

@@ -101,7 +101,8 @@ def with_extras() -> str:
     sink = torch.full((2,), 9.0, device=device)
     lines = [f"{'':22}first numbers of the row of query head 0"]
     for name, more in (
-        ("plain", {}), ("window of 4", {"window": 4}), ("soft cap of 1", {"softcap": 1.0}), ("sink of 9", {"sinks": sink}),
+        ("plain", {}), ("window of 4", {"window": 4}), ("soft cap of 1", {"softcap": 1.0}),
+        ("sink of 9", {"sinks": sink}),
     ):  # fmt: skip
         out = kvkernels.prefill(
             q, k_cache.float(), v_cache.float(), tables.int(), *where, rows=16, tile=16, validate=False, kernel=prefill,
