@@ -37,7 +37,8 @@ from labkit.specs.prefill_and_chunks.scenes import work_of_a_chunk
 print("new tokens   operations (millions)   KiB moved   operations per byte")
 for new in (1, 4, 16, 64, 256, 1024):
     work = work_of_a_chunk(new, past=4096, q_heads=32, kv_heads=8, head_dim=128)
-    print(f"{new:10,}{work.operations / 1e6:24,.0f}{work.moved / 1024:12,.0f}{work.intensity:22,.0f}")
+    millions, kib = work.operations / 1e6, work.moved / 1024
+    print(f"{new:10,}{millions:24,.0f}{kib:12,.0f}{work.intensity:22,.0f}")
 
 # %% [markdown] id="after-intensity"
 # A GPU computes and moves bytes at the same time, and what takes longer decides. An H200 does about 206 operations for each
@@ -65,13 +66,13 @@ for new in (1, 4, 16, 64, 256, 1024):
 @triton.jit
 def write_kv(
     k_cache, v_cache, k, v, slots, k_scale, v_scale,
-    KV_HEADS: tl.constexpr, HEADS_PAD: tl.constexpr, HEAD_DIM: tl.constexpr, HEAD_PAD: tl.constexpr,
-    LIMIT: tl.constexpr, ROUND: tl.constexpr,
+    KV_HEADS: tl.constexpr, HEADS_PAD: tl.constexpr,
+    HEAD_DIM: tl.constexpr, HEAD_PAD: tl.constexpr, LIMIT: tl.constexpr, ROUND: tl.constexpr,
 ):  # fmt: skip
     """Write the new key and value of one token to its slot; the grid is (tokens,).
 
     Args:
-        k_cache, v_cache: pages, [num_blocks, page, KV_HEADS, HEAD_DIM], rows one behind the other.
+        k_cache, v_cache: pages, [num_blocks, page, KV_HEADS, HEAD_DIM].
         k, v: new rows, [tokens, KV_HEADS, HEAD_DIM].
         slots: int64 [tokens], page * page size + place in the page; below 0: write nothing.
         k_scale, v_scale: one number per KV head, read where LIMIT is above 0 alone.
@@ -123,10 +124,11 @@ from labkit.specs.prefill_and_chunks.scenes import pages_after_a_write
 print(pages_after_a_write(slots=[9, 10, -1, 2, 3, 0]))
 
 # %% [markdown] id="after-pages"
-# The picture shows which token lies in which slot after your kernel, or until it passes the course's, was launched. It
-# ran in Triton's interpreter, or on a GPU where there is one. A token is written once, by one program, so no two of them
-# meet. That the scale is applied on the way matters as soon as pages have 8 bits: the numbers never go to memory in 16 bits
-# only to be read and written again. Such a kernel, which does two jobs on one trip, is called **fused**.
+# The lines show which token lies in which slot after one launch of your kernel (of the course's, until yours has passed),
+# in Triton's interpreter, or on a GPU where there is one. Each slot is written by one program, so no two of them meet.
+#
+# Where pages have 8 bits, the scale is applied on the way: the numbers never go to memory in 16 bits only to be read and
+# written again. A kernel that does two jobs on one trip like this is called **fused**.
 
 # %% [markdown] id="about-mask"
 # ### Exercise: `causal_window_mask` (8 minutes, difficulty 2, importance 5)
@@ -265,9 +267,9 @@ def chunk_prefill(
 # ## Cut it anywhere
 #
 # A prompt of 100 tokens over pages of 16, as one chunk and in four other cuts. The sums of a row are made in another order in
-# another chunk, so in floating point the rows differ a little. How much they may is the bound: rounding errs by at most
-# $2^{-23}$ of a number in each of the 100 additions, so by 100 of these of the largest value. (This counts the mixture; the
-# scores add less.)
+# another chunk, so in floating point the rows differ a little. How much they may is the bound: each of the 100 additions of
+# a mixture errs by at most $2^{-23}$ of what it adds up, so all of them by 100 times that of the largest value. (Scores are
+# rounded too. That the differences stay far below the bound shows that this adds little here.)
 
 # %% id="any-chunks" tags=["nbval-ignore-output"]
 import torch
@@ -318,8 +320,8 @@ def fresh(begin, end):
 
 print(f"{'apart from one chunk':24}{'from pages':>12}{'fresh':>10}")
 for name, cuts in CUTS.items():
-    apart = [(in_chunks(cuts, way) - in_chunks([100], way)).abs().max() for way in (from_pages, fresh)]
-    print(f"{name:24}{float(apart[0]):12.4f}{float(apart[1]):10.4f}")
+    apart = [in_chunks(cuts, way) - in_chunks([100], way) for way in (from_pages, fresh)]
+    print(f"{name:24}{float(apart[0].abs().max()):12.4f}{float(apart[1].abs().max()):10.4f}")
 error = float((in_chunks([100], from_pages) - whole).abs().max())
 print(f"what rounding to 8 bits costs, in any cut: {error:.4f}")
 
@@ -406,9 +408,10 @@ finish("14")
 def prefill(
     out, q, k_cache, v_cache, k_scale, v_scale, sinks, block_tables, lengths, starts, tiles,
     seqs, max_blocks, scale, cap, window,
-    Q_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HEAD_DIM: tl.constexpr, HEAD_PAD: tl.constexpr,
-    PAGE: tl.constexpr, TILE: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    SCALED: tl.constexpr, CAPPED: tl.constexpr, WINDOWED: tl.constexpr, SINKS: tl.constexpr,
+    Q_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HEAD_DIM: tl.constexpr,
+    HEAD_PAD: tl.constexpr, PAGE: tl.constexpr, TILE: tl.constexpr, ROWS: tl.constexpr,
+    STEPS: tl.constexpr, SCALED: tl.constexpr, CAPPED: tl.constexpr, WINDOWED: tl.constexpr,
+    SINKS: tl.constexpr,
 ):  # fmt: skip
     """Attention of the new tokens of each sequence; the grid is (programs, KV_HEADS).
 
@@ -529,7 +532,7 @@ def prefill(
     #     for first in range(start, stop, TILE):
     #         position = first + tl.arange(0, TILE)
     #         used = ...
-    #         block = ...  # through the table; as int64, for what is multiplied with it is large
+    #         block = ...  # through the table, as int64: what it is multiplied to is large
     #         row = (block * PAGE + position % PAGE) * KV_HEADS + kv_head
     #         where = row[:, None] * HEAD_DIM + d[None, :]
     #         there = used[:, None] & in_head[None, :]
@@ -590,8 +593,8 @@ print(with_extras())
 #   Padding rows of a batch have the slot `PAD_SLOT_ID`, which is -1.
 # - How many tokens a step may compute is `--max-num-batched-tokens` there, and `--chunked-prefill-size` in **SGLang** (0.5.23).
 # - Prefill is where arithmetic decides. FlashInfer's post on its version 0.2 has prefill over pages of a single token at 90%
-#   of its kernel without pages, on an H100. No GPU was at hand when this lesson was written, so no figure of its own kernels
-#   stands here; `docs/kernels.md` says what was proved without one.
+#   of its kernel without pages, on an H100. The kernels of this lesson have not been measured on a GPU, so
+#   no figure of theirs stands here; `docs/kernels.md` says what is proved without one.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
@@ -612,5 +615,6 @@ predict("14", "verify")
 # \text{bytes} \approx 2 b H_{kv} D (P + n) + 2 b n H_q D.$$
 #
 # For $n = 1$ and a long past this is $2 H_q / (b H_{kv})$ operations per byte, whatever the model's width: 4 for the model
-# of the table. While $n$ is small beside $P$ each new token adds as much again, so intensity is $n$ times that. In the end the
-# queries and outputs, $2bnH_qD$ bytes, grow as fast as the operations, and intensity levels off near $P$.
+# of the table. While the second part of the bytes is small, intensity is $n$ times that, for the same keys serve all $n$
+# queries. Once $n H_q$ is large beside $P H_{kv}$, queries and outputs are most of the bytes and grow as fast as the
+# operations: then intensity follows the number of keys that a query sees, and no longer the number of queries.
