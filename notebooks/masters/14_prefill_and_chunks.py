@@ -588,13 +588,13 @@ print(with_extras())
 # ## In production
 #
 # - **vLLM** (0.33.0 read): `kernel_unified_attention` (`vllm/v1/attention/ops/triton_unified_attention.py`) is one kernel for
-#   decode and prefill. Its grid is `sum(Q) // BLOCK_Q + num_seqs` programs for each KV head, a few too many as here, and a
-#   program finds its sequence by binary search over the starts. `TILE_SIZE` is 32 keys for prefill and 16 for decode.
+#   decode and prefill. Its grid has one program more for each sequence than all queries together fill, a few too many as
+#   here, and a program finds its sequence by binary search over the starts. `TILE_SIZE` is 32 keys for prefill and 16 for decode.
 #   Padding rows of a batch have the slot `PAD_SLOT_ID`, which is -1.
 # - How many tokens a step may compute is `--max-num-batched-tokens` there, and `--chunked-prefill-size` in **SGLang** (0.5.23).
 # - Prefill is where arithmetic decides. FlashInfer's post on its version 0.2 has prefill over pages of a single token at 90%
 #   of its kernel without pages, on an H100. The kernels of this lesson have not been measured on a GPU, so
-#   no figure of theirs stands here; `docs/kernels.md` says what is proved without one.
+#   no figure of theirs stands here; the page on kernels in the course's documents says what is proved without one.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it
