@@ -286,7 +286,7 @@ class ChunkPrefill(ChunkSpecification):
     rules = rules_from(
         """
         a-row-for-each-query: q of shape [tokens, q_heads, head_dim] gives an output of the same shape.
-            2 1 2 2 null [2,0] [1,2]
+            2 1 2 2 null [2,0] [1,0]
         follows-the-table: Page j of a sequence is the block that entry j of its table names.
             ? Which number indexes the cache: the page's, or the table's entry?
             2 1 1 2 null [[2,2]]
