@@ -10,6 +10,8 @@ A slot below 0 stands for a token that is to be left out: padding of a batch who
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -60,6 +62,7 @@ def write_kv(
     k_scale: Tensor | None = None,
     v_scale: Tensor | None = None,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> None:
     """Write new keys and values to their slots.
 
@@ -69,6 +72,7 @@ def write_kv(
         slots: int64 [tokens], page * page size + position in the page; below 0: the token is left out.
         k_scale, v_scale: float32 [kv_heads], for pages in 8 bits alone.
         validate: look at the slots; None looks on the CPU alone.
+        kernel: another kernel with the same parameters in place of this file's.
 
     Raises:
         KernelInputError, KernelPlatformError: something does not fit, or a slot is not in the cache.
@@ -102,7 +106,7 @@ def write_kv(
         need(last < size, f"A slot is {last}, and the cache has slots 0 to {size - 1}.")
         used = slots[slots >= 0]
         need(len(used.unique()) == len(used), "A slot is named twice, and only one token can be kept there.")
-    write_kv_kernel[(len(slots),)](
+    (write_kv_kernel if kernel is None else kernel)[(len(slots),)](
         k_cache, v_cache, k, v, slots, k_scale if quantised else k, v_scale if quantised else v,
         KV_HEADS=kv_heads, HEADS_PAD=power_of_2(kv_heads), HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim),
         LIMIT=LARGEST.get(k_cache.dtype, 0.0), ROUND=k_cache.dtype == torch.int8, **OPTIONS,

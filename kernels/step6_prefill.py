@@ -147,6 +147,7 @@ def prefill(
     tile: int | None = None,
     options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Causal attention of the newest tokens of each sequence over its pages.
 
@@ -166,6 +167,7 @@ def prefill(
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
         options: of the compiler: num_warps, num_stages, enable_fp_fusion.
         validate: look at page ids, lengths and starts; None looks on the CPU alone.
+        kernel: another kernel with the same parameters in place of this file's.
 
     Returns:
         [tokens, q_heads, head_dim], dtype of q.
@@ -205,7 +207,7 @@ def prefill(
         per_program = rows // (q_heads // kv_heads)
         programs = (starts.diff() + per_program - 1) // per_program
         tiles = torch.nn.functional.pad(programs.cumsum(0), (1, 0)).to(torch.int32)
-        prefill_kernel[(tokens // per_program + seqs, kv_heads)](
+        (prefill_kernel if kernel is None else kernel)[(tokens // per_program + seqs, kv_heads)](
             out, q, k_cache, v_cache, k_scale if scaled else q, v_scale if scaled else q, q if sinks is None else sinks,
             block_tables, lengths, starts, tiles, seqs, block_tables.shape[1],
             head_dim**-0.5 if scale is None else scale, softcap or 0.0, window or 0,

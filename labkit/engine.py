@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, wraps
 from traceback import walk_tb
@@ -349,12 +349,39 @@ def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Calla
     There is no reference here: until then the model gathers keys and values into a copy, which PyTorch attends faster
     than any loop over pages. Where yours raises, or answers what nobody can go on with, the run ends as a manager's.
     """
-    parts = parts or Parts(yours)
-    if not parts.is_yours("paged_attention"):
+    return _in_place(parts or Parts(yours), "paged_attention", "online_update")
+
+
+def prefill_attention(*, yours: bool = True, parts: Parts | None = None) -> Callable[..., Any] | None:
+    """Your `chunk_prefill` of lesson 14, once it has passed; None until then, as `decode_attention`."""
+    return _in_place(parts or Parts(yours), "chunk_prefill", "causal_window_mask", "gather_kv")
+
+
+KERNELS = ("split_decode", "grouped_decode", "paged_decode", "prefill", "write_kv")
+"""Kernels of lessons 11 to 14, under the names of the launchers of `kvkernels` that take one."""
+
+
+def own_kernels(parts: Parts) -> dict[str, Any]:
+    """The learner's kernels that have passed, by the name of their launcher. They run where kernels run
+    (`labkit.attention.backend`): on a GPU, or in the interpreter where somebody asks for it.
+    """
+    known = exported()
+    found = {name: parts.part(name) for name in KERNELS if name in known and parts.is_yours(name)}
+    return {name: kernel for name, kernel in found.items() if name in parts.yours}
+
+
+def ended_by(parts: Parts, names: Iterable[str], call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that ends the run with a sentence where one of these parts of the learner's fails, as a manager's does."""
+    return _guarded(call, {name: parts.yours[name] for name in names}, [])
+
+
+def _in_place(parts: Parts, name: str, *others: str) -> Callable[..., Any] | None:
+    """The learner's attention called `name`, which calls `others`, and whose answer is looked at; None without it."""
+    if not parts.is_yours(name):
         return None
-    attention, _ = parts.part("paged_attention"), parts.part("online_update")
-    whose = {name: at for name, at in parts.yours.items() if name in ("paged_attention", "online_update")}
-    if "paged_attention" not in whose:  # it has passed once, and cannot be loaded any more
+    attention, _ = parts.part(name), [parts.part(other) for other in others]
+    whose = {part: at for part, at in parts.yours.items() if part in (name, *others)}
+    if name not in whose:  # it has passed once, and cannot be loaded any more
         return None
 
     @wraps(attention)
@@ -362,7 +389,7 @@ def decode_attention(*, yours: bool = True, parts: Parts | None = None) -> Calla
         out = attention(q, *where)
         kind = (getattr(out, "shape", None), getattr(out, "dtype", None))
         if kind != (q.shape, q.dtype):
-            raise PartError("paged_attention", f"answered {type(out).__name__} of {kind}, where {q.shape} is due")
+            raise PartError(name, f"answered {type(out).__name__} of {kind}, where {q.shape} is due")
         return out
 
     return _guarded(checked, whose, [])
@@ -428,7 +455,8 @@ def _guarded(call: Callable[..., Any], yours: dict[str, tuple[str, str]], over: 
             raise over[0]
         try:
             return call(*args, **kwargs)
-        except Exception as error:
+        except Exception as raised:
+            error = _of_the_kernel(raised)
             if isinstance(error, PartError) and error.__cause__:
                 raise  # the manager below has said already whose fault it was
             ended = _blame(error, yours)
@@ -438,6 +466,13 @@ def _guarded(call: Callable[..., Any], yours: dict[str, tuple[str, str]], over: 
             raise ended from error
 
     return made
+
+
+def _of_the_kernel(error: Exception) -> Exception:
+    """What a kernel raised itself: Triton's interpreter wraps it, and with it the line that it came from."""
+    while type(error).__name__ == "InterpreterError" and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
 
 
 def _blame(error: Exception, yours: dict[str, tuple[str, str]]) -> PartError | None:

@@ -5,13 +5,17 @@
                     test, or to see the engine run on kernels for a few tokens
     kernels=False   PyTorch
 
+Where kernels run, those that a learner has passed in lessons 11 to 14 take the place of the course's; of decodes the one
+of the latest lesson.
+
 PyTorch gathers pages into a copy and attends that (`PagedKVCache.read`, `labkit.attention.grouped`). The kernels read
 pages where they lie: `kvkernels.decode`, which chooses among them by a rule of its own, and `kvkernels.prefill`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,12 +24,15 @@ if TYPE_CHECKING:
     from labkit.attention.plan import Rectangle
 
 
-def kernels_for(k_cache: Tensor, v_cache: Tensor, kernels: bool | None = None) -> Kernels | None:
+def kernels_for(
+    k_cache: Tensor, v_cache: Tensor, kernels: bool | None = None, own: Mapping[str, Any] | None = None
+) -> Kernels | None:
     """The kernels, if the rule takes them for this cache; None for PyTorch.
 
     Args:
         k_cache, v_cache: [layers, num_blocks, page, kv_heads, head_dim].
         kernels: see the rule above.
+        own: a learner's kernels, by the name of their launcher (`labkit.engine.own_kernels`).
 
     Raises:
         ImportError: the kernels were asked for, and Triton has no build for this platform.
@@ -42,20 +49,33 @@ def kernels_for(k_cache: Tensor, v_cache: Tensor, kernels: bool | None = None) -
         if kernels:
             raise
         return None
-    return Kernels(k_cache, v_cache)
+    return Kernels(k_cache, v_cache, own or {})
+
+
+DECODES = ("split_decode", "grouped_decode", "paged_decode")
+"""Launchers that take another kernel, the latest lesson's first."""
 
 
 class Kernels:
-    """The kernels over one cache [layers, num_blocks, page, kv_heads, head_dim]."""
+    """The kernels over one cache [layers, num_blocks, page, kv_heads, head_dim].
 
-    def __init__(self, k_cache: Tensor, v_cache: Tensor) -> None:
-        self.k, self.v = k_cache, v_cache
+    Args:
+        own: see `kernels_for`.
+    """
+
+    def __init__(self, k_cache: Tensor, v_cache: Tensor, own: Mapping[str, Any]) -> None:
+        self.k, self.v, self.own = k_cache, v_cache, own
+
+    def owns(self, job: Literal["decode", "prefill"]) -> bool:
+        """Whether a learner's kernel does this."""
+        return job in self.own if job == "prefill" else any(name in self.own for name in DECODES)
 
     def write(self, layer: int, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """New keys and values [tokens, kv_heads, head_dim] of a layer to their slots, int64 [tokens]."""
         import kvkernels
 
-        kvkernels.write_kv(k.contiguous(), v.contiguous(), self.k[layer], self.v[layer], slots)
+        pages = self.k[layer], self.v[layer]
+        kvkernels.write_kv(k.contiguous(), v.contiguous(), *pages, slots, kernel=self.own.get("write_kv"))
 
     def copy(self, source: int, target: int) -> None:
         """One page over another, in every layer."""
@@ -72,7 +92,17 @@ class Kernels:
             return None
         tables, lengths, starts = rectangle.for_kernels
         q, pages = q.contiguous(), (self.k[layer], self.v[layer])
-        if rectangle.num_new == 1:
+        if rectangle.num_new > 1:
+            how = kvkernels.prefill_configuration(q, pages[0])
+            return kvkernels.prefill(q, *pages, tables, lengths, starts, kernel=self.own.get("prefill"), **how)
+        name = next((name for name in DECODES if name in self.own), None)
+        if name is None:
             return kvkernels.decode(q, *pages, tables, lengths, longest=rectangle.context)
-        how = kvkernels.prefill_configuration(q, pages[0])
-        return kvkernels.prefill(q, *pages, tables, lengths, starts, **how)
+        more: dict[str, Any] = {"kernel": self.own[name]}
+        if name == "split_decode":
+            from kvkernels.choose import chosen
+            from kvkernels.inputs import check_decode
+
+            shape = check_decode(q, *pages, tables, lengths)
+            more["splits"] = max(2, chosen(q, pages[0], shape, rectangle.context).splits)
+        return getattr(kvkernels, name)(q, *pages, tables, lengths, **more)

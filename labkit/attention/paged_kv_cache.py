@@ -13,7 +13,7 @@ from torch import Tensor
 
 from labkit.attention.backend import kernels_for
 from labkit.attention.plan import AttentionPlan, Rectangle, group_by_new, hidden_positions, token_rows
-from labkit.engine import Parts, decode_attention, kv_cache_manager
+from labkit.engine import Parts, decode_attention, ended_by, kv_cache_manager, own_kernels, prefill_attention
 from labkit.observe.events import EventLog
 
 
@@ -54,6 +54,7 @@ class PagedKVCache:
         used = parts.pop("parts", None) or Parts(parts.pop("yours", True))
         self.manager = kv_cache_manager(num_blocks, block_size, **{"prefix_cache": None} | parts, parts=used)
         self._decode_attention = decode_attention(parts=used)
+        self._prefill_attention = prefill_attention(parts=used)
         self.block_size = self.manager.block_size
         self.num_blocks = self.manager.num_blocks
         self.log = log
@@ -64,7 +65,11 @@ class PagedKVCache:
         shape = (layers, self.num_blocks, self.block_size, kv_heads, head_dim)
         self.k = torch.zeros(shape, dtype=dtype, device=device)
         self.v = torch.zeros(shape, dtype=dtype, device=device)
-        self._kernels = kernels_for(self.k, self.v, kernels)
+        own = own_kernels(used)
+        self._kernels = kernels_for(self.k, self.v, kernels, own)
+        if self._kernels and own:
+            self._kernels.attend = ended_by(used, own, self._kernels.attend)  # type: ignore[method-assign]
+            self._kernels.write = ended_by(used, own, self._kernels.write)  # type: ignore[method-assign]
 
     @property
     def num_bytes(self) -> int:
@@ -173,12 +178,23 @@ class PagedKVCache:
         return self.k[layer].index_select(0, ids).view(shape), self.v[layer].index_select(0, ids).view(shape)
 
     def decode(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
-        """By your `paged_attention` (lesson 10), which reads pages where they lie; as `prefill` until it has passed."""
-        if self._decode_attention is None:
-            return self.prefill(layer, rectangle, q)
+        """By your `paged_attention` (lesson 10), which reads pages where they lie; where kernels run, by your kernel of
+        lessons 11 to 13, or, where there is neither, the course's (`labkit.attention.backend`). Else None.
+        """
+        if self._decode_attention is None or (self._kernels and self._kernels.owns("decode")):
+            return self._by_kernels(layer, rectangle, q)
         out: Tensor = self._decode_attention(q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths)
         return out
 
     def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
-        """By the kernels, where they are taken (`labkit.attention.backend`); None otherwise."""
+        """By your `chunk_prefill` (lesson 14), with the mask of each chunk; where kernels run, as `decode`. Else None."""
+        if self._prefill_attention is None or (self._kernels and self._kernels.owns("prefill")):
+            return self._by_kernels(layer, rectangle, q)
+        starts = torch.arange(0, len(q) + 1, rectangle.num_new, device=q.device)
+        out: Tensor = self._prefill_attention(
+            q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths, starts
+        )
+        return out
+
+    def _by_kernels(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
         return self._kernels.attend(layer, rectangle, q) if self._kernels else None

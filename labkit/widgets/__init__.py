@@ -12,6 +12,7 @@ _MODULES = {
     "AttentionPlay": "attention_play",
     "BlockSizePlay": "block_size_play",
     "CheckReport": "check_report",
+    "ChunkPlay": "chunk_play",
     "DrillBoard": "drill_board",
     "EngineMap": "engine_map",
     "EvictionStrip": "eviction_strip",

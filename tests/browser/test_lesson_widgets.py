@@ -242,3 +242,29 @@ board
     expect(board).to_contain_text("Page 2 lies in block 5")
     assert browse.run_cell(page, "cell-1").locator(".jp-OutputArea-output").inner_text() == "3"
     browse.assert_clean(page)
+
+
+def test_a_prompt_in_chunks_steps_and_is_dragged_by_keyboard_in_both_themes(lab: Any, page: Any, browse: Any) -> None:
+    make = "from labkit.widgets import ChunkPlay\nboard = ChunkPlay(chunk=5, step=2)\nboard"
+    panel = browse.open_notebook(
+        page, lab, lab.write_notebook("chunks.ipynb", [make, "board.chunk, board.window, board.step"])
+    )
+    browse.run_all(page)
+    board = panel.locator(".lk-chunk-play")
+    expect(board).to_contain_text("Chunk 1 brings tokens 5 to 9 and reads 5 keys of earlier chunks and 5 of its own.")
+    drawn = {kind: board.locator(f".lkc-mask .lkc-{kind}").count() for kind in ("past", "own", "masked", "done")}
+    assert drawn == {"past": 25, "own": 15, "masked": 20, "done": 15}
+    for dark in (True, False):
+        browse.set_theme(page, dark)
+        browse.shoot(page, f"chunks-{'dark' if dark else 'light'}", board)
+    board.get_by_role("slider", name="window").focus()
+    page.keyboard.press("Home")
+    expect(board).to_contain_text("Keys 0 to 3 lie before every window and are not read.")
+    board.get_by_role("slider", name="tokens of a chunk").focus()
+    page.keyboard.press("End")
+    expect(board).to_contain_text("Chunk 0 brings tokens 0 to 15")
+    assert browse.run_cell(page, "cell-1").locator(".jp-OutputArea-output").inner_text() == "(16, 1, 1)"
+    board.get_by_role("slider", name="Step", exact=True).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(board).to_contain_text("No chunk has come yet")
+    browse.assert_clean(page)

@@ -118,6 +118,17 @@ WALKS = {
         untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
         passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
     ),
+    "14": Walk(
+        "chunk_prefill",
+        "mask-begins-at-zero",
+        play=(
+            ("Home", "No chunk has come yet"),
+            ("ArrowRight", "reads no key of earlier chunks and 5 of its own"),
+            ("End", "In all 46 keys were read and 136 cells seen"),
+        ),
+        untouched=(("pages-after", "left out: token 2"), ("live", "Prefill: reference")),
+        passed=(("through-the-quantizer", "50 + 50                   0.0000"), ("live", "Prefill: yours")),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",

@@ -230,6 +230,9 @@ ATTENTION = {
     "raises-below": ("online_update", "p @ v", "p @ vv", "NameError"),
     "other-shape": ("paged_attention", "return out", "return out[:1, :1]", "where torch.Size"),
     "nothing": ("paged_attention", "return out", "return None", "answered NoneType"),
+    "prefill-raises": ("chunk_prefill", "math.sqrt(q.shape[2])", "math.sqrt(d)", "NameError"),
+    "prefill-mask-raises": ("causal_window_mask", "key <= query", "key <= queries", "NameError"),
+    "prefill-nothing": ("chunk_prefill", "return out", "return None", "answered NoneType"),
 }
 
 
@@ -238,17 +241,18 @@ def test_attention_that_breaks_while_the_model_decodes_ends_the_run_with_one_sen
     from labkit.serving import load
 
     exercise, old, new, why = ATTENTION[case]
-    pass_all("10")
-    text = solutions("10")[exercise]
+    lesson = "14" if case.startswith("prefill") else "10"
+    pass_all(lesson)
+    text = solutions(lesson)[exercise]
     assert text.count(old) == 1
-    Progress().save_pass("10_paged_attention", exercise, text.replace(old, new))
+    Progress().save_pass(specs.resolve_key(lesson), exercise, text.replace(old, new))
     model = load("tiny")
     cache, said = model.paged_cache(16, 4), []
     for _ in range(2):
         with pytest.raises(PartError) as caught:
             model.generate("one two three", max_new_tokens=3, stop=False, cache=cache)
         said.append(str(caught.value))
-    assert said[0] == said[1] and said[0].startswith("Your ") and "of lesson 10 ended this run: " in said[0]
+    assert said[0] == said[1] and said[0].startswith("Your ") and f"of lesson {lesson} ended this run: " in said[0]
     assert why in said[0] and exercise in said[0]
     references = model.paged_cache(16, 4, parts=engine.Parts(yours=False))
     assert model.generate("one two three", max_new_tokens=3, cache=references).token_ids

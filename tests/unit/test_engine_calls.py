@@ -27,7 +27,7 @@ from labkit.scheduling.swap import SwapCost
 from labkit.widgets import Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "10", "16", "17", "18", "19", "20")
+LESSONS = ("04", "05", "06", "07", "08", "09", "10", "14", "16", "17", "18", "19", "20")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -37,6 +37,7 @@ STEP = {"plan_decodes", "plan_chunks", "step"}
 GATES = {"can_ever_fit", "watermark_gate", "full_sequence_gate", "latency_gate"}
 BOARD = {"thrash_alert"}
 ATTENTION = {"online_update", "paged_attention"}
+PREFILL = {"gather_kv", "causal_window_mask", "chunk_prefill"}
 GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
@@ -46,7 +47,8 @@ NO_ENGINE_CALLS = {
     "belady_victim": "it knows the future, which no engine does",
     "regret_rate": "it counts from a stream that is over; the meter hears each event, and a test holds them together",
     "MyPolicy": "it runs where it is sent: in the tournament, and in a manager that is given it",
-    "gather_kv": "it is the copy that `paged_attention` spares; until then the model gathers all sequences at once",
+    "write_kv": "it is a kernel, which a GPU is to launch; on the processor the interpreter would take minutes",
+    "prefill": "it is a kernel, as `write_kv`; on the processor `chunk_prefill` does what it does",
     "goodput": "the simulator counts each request when it ends, and forgets it; this is for runs whose lives were kept",
     "capacity_search": "it is handed whole simulations; it runs where lesson 20 looks for a size",
     "column_map": "it is asked about a file's header, by whoever brings the file, before `read_trace` opens it",
@@ -87,10 +89,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | PREFILL | {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
-    # What is called without a box of its own is called by the table, which has one, or looks from outside.
-    assert {id for id in called if not exercises[id].slot} == {"blocks_needed", "slot_of", "slot_mapping"} | BOARD
+    # What is called without a box of its own is called by table or attention, which have one, or looks from outside.
+    unboxed = {"blocks_needed", "slot_of", "slot_mapping"} | BOARD | PREFILL
+    assert {id for id in called if not exercises[id].slot} == unboxed
     assert not any(exercises[id].slot for id in NO_ENGINE_CALLS)
 
 
@@ -197,7 +200,7 @@ def test_the_model_answers_through_them(calls: Counter[str], kind: str | None, f
     cache = model.paged_cache(16, 4, prefix_cache=kind)
     for _ in range(2):
         assert model.generate("one two three", max_new_tokens=6, cache=cache).token_ids
-    assert (TABLES | ATTENTION | finds) <= set(
+    assert (TABLES | ATTENTION | PREFILL | finds) <= set(
         calls
     )  # each answers one prompt once, so there is nothing to fork or to copy
 
@@ -210,7 +213,7 @@ def test_what_it_answers_through_them_is_what_it_answers_without(calls: Counter[
         cache = model.paged_cache(16, 4, parts=parts)
         answers = model.generate_many(["one two", "three four five"], max_new_tokens=9, stop=False, cache=cache)
         said.append([answer.token_ids for answer in answers])
-    assert said[0] == said[1] and calls["paged_attention"]
+    assert said[0] == said[1] and calls["paged_attention"] and calls["chunk_prefill"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +222,7 @@ def test_what_it_answers_through_them_is_what_it_answers_without(calls: Counter[
         ("04", {"BlockPool"} | ATTENTION),
         ("05", {"BlockPool", "BlockTable", "slot_mapping", "slot_of"}),
         ("10", {"BlockPool", "BlockTable"} | ATTENTION),
+        ("14", {"BlockPool", "BlockTable"} | PREFILL),
     ],
 )
 def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
@@ -229,6 +233,6 @@ def test_the_live_answers_at_the_end_of_the_lessons_run_on_them(
     assert asked <= set(calls) and all(calls[name] > 3 for name in asked)
     told = capsys.readouterr().out
     assert "Block pool: yours" in told and ("Block table: yours" in told) == (lesson != "04")
-    assert ("Attention: yours" in told) == (lesson == "10")
+    assert ("Attention: yours" in told) == (lesson in ("10", "14")) and ("Prefill: yours" in told) == (lesson == "14")
     asked_in_00 = cell("00", "destination-live")
     assert all(question in told and f'"{question}"' in asked_in_00 for question in LIVE_QUESTIONS.values())
