@@ -18,6 +18,8 @@ the context (step 4), pages in 8 bits (step 5), a shared prefix (step 7). The gr
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -136,11 +138,13 @@ def grouped_decode(
     scale: float | None = None,
     tile: int | None = None,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, each byte of K and V read by one program.
 
     Args:
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
+        kernel: another kernel with the parameters of `grouped_decode_kernel`, in its place.
         q, k_cache, v_cache, block_tables, lengths, scale, validate: as for `kvkernels.paged_decode`.
 
     Returns:
@@ -152,7 +156,7 @@ def grouped_decode(
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     out = torch.empty_like(q)
     if shape.seqs:
-        grouped_decode_kernel[(shape.seqs, shape.kv_heads)](
+        (kernel or grouped_decode_kernel)[(shape.seqs, shape.kv_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
             **constants(shape, tile), **OPTIONS,
         )  # fmt: skip
