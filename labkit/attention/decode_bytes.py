@@ -1,4 +1,4 @@
-"""Bytes of a decode step's attention, predicted from its shapes: what it needs, and what two kinds of kernel ask for."""
+"""Bytes of a decode step's attention, from its shapes: what it needs, and what two kinds of kernel ask for."""
 
 from __future__ import annotations
 
