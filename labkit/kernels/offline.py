@@ -232,10 +232,8 @@ def inspect(
     return _in_its_own_process(list(rows), rows[0][0], each, timeout_s)
 
 
-def inspect_kernel(
-    kernel: Any, launcher: str, aligned: Sequence[bool] = (True,), dtype: str = "bf16", arch: str = "sm_90"
-) -> list[Compiled]:
-    """Compile one kernel, such as a learner's, as `launcher` of the matrix would launch it in the place of its own.
+def inspect_kernel(kernel: Any, launcher: str, aligned: Sequence[bool], arch: str = "sm_90") -> list[Compiled]:
+    """Compile one kernel, such as a learner's, as `launcher` would launch it over bf16 in the place of its own.
 
     Args:
         kernel: of a kernel file, or a `@triton.jit` function of a cell, whose text `linecache` knows.
@@ -244,11 +242,10 @@ def inspect_kernel(
     Raises:
         KernelError: the matrix has no such row; or the compiler refuses the kernel (its last words are told).
     """
-    check_row(launcher, dtype, arch)
+    check_row(launcher, "bf16", arch)
     module, name, file = kernel.fn.__module__, kernel.fn.__name__, kernel.fn.__code__.co_filename
     text = "" if module.startswith("kvkernels") else "".join(linecache.getlines(file))
-    rows = [[launcher, dtype, arch, module, name, text, one] for one in aligned]
-    return _in_its_own_process(rows, name, None, _TIMEOUT_S)
+    return _in_its_own_process([[launcher, "bf16", arch, module, name, text, one] for one in aligned], name)
 
 
 def _kernel_of(module: str, name: str, text: str) -> Any:
@@ -260,7 +257,9 @@ def _kernel_of(module: str, name: str, text: str) -> Any:
     return namespace[name]
 
 
-def _in_its_own_process(rows: list[Any], what: str, each: Any, timeout_s: float) -> list[Compiled]:
+def _in_its_own_process(
+    rows: list[Any], what: str, each: Callable[[Compiled], Any] | None = None, timeout_s: float = _TIMEOUT_S
+) -> list[Compiled]:
     command = [sys.executable, "-P", "-m", "labkit.kernels.offline", json.dumps(rows)]
     results: list[Compiled] = []
     with (

@@ -29,13 +29,6 @@ def recorded(version: str) -> dict[str, dict[str, int]]:
     return {name: dict(zip(FIELDS, row, strict=True)) for name, row in everything.get(version, {}).items()}
 
 
-def newest(row: str) -> tuple[str, dict[str, int]]:
-    """The last release of Triton that has figures of a row of `key`, and these figures."""
-    return max(
-        (version, recorded(version)[row]) for version in json.loads(FILE.read_text()) if row in recorded(version)
-    )
-
-
 def record(results: Sequence[Compiled]) -> Path:
     """Put figures in the place of those of the same release; other releases stay. Returns the file."""
     everything: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}

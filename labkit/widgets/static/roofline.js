@@ -51,10 +51,10 @@ function render({ model, el }) {
 
   const choose = (name, labels, spoken) => {
     const nodes = labels.map((label, i) => button(label, () => pick(name, i), { key: `${name}-${i}` }));
-    keys_(nodes, name);
+    arrows(nodes, name);
     return { nodes, root: h("div", { class: "lk-row", role: "group", "aria-label": spoken }, nodes) };
   };
-  function keys_(nodes, name) {
+  function arrows(nodes, name) {
     nodes.forEach((node, i) => {
       const go = (to) => () => {
         const next = (to + nodes.length) % nodes.length;
