@@ -141,7 +141,7 @@ class KernelReport(LabWidget):
             lines.append(
                 f"{k['label']}: {k['shared_bytes']:,} bytes shared, loads {loads}; "
                 f"{plural(k['programs'], 'program')} of {plural(k['warps'], 'warp')} on a multiprocessor "
-                f"({k['share']:.0%} of its warps), bound by {k['bound']}"
+                f"({int(100 * k['share'] + 0.5)}% of its warps), bound by {k['bound']}"
             )
         return "\n".join([*lines, self.say])
 

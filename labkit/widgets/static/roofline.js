@@ -6,7 +6,7 @@ function render({ model, el }) {
   const points = model.get("points");
   const says = model.get("says");
   const root = card(el, "roofline", model.get("title"));
-  const [WIDE, HIGH, LEFT, TOP, BELOW] = [720, 330, 74, 14, 44];
+  const [WIDE, HIGH, LEFT, TOP, BELOW] = [720, 330, 98, 14, 44];
   const log = Math.log10;
   const xs = [...points.map((p) => p.intensity), ...cards.map((c) => c.ridge)];
   const [x0, x1] = [Math.min(...xs) / 3, Math.max(...xs) * 4];
@@ -38,8 +38,8 @@ function render({ model, el }) {
     return node;
   });
   const ridge = svg("line", { class: "lkr-ridge" });
-  const ridgeText = svg("text", { class: "lkr-tick lkr-ridgetext", "text-anchor": "middle" });
-  const slope = svg("text", { class: "lkr-name" });
+  const ridgeText = svg("text", { class: "lkr-tick lkr-ridgetext" });
+  const slope = svg("text", { class: "lkr-name", "text-anchor": "end" });
   const flat = svg("text", { class: "lkr-name", "text-anchor": "end" });
   picture.append(ridge, ridgeText, slope, flat);
   const dots = points.map((p, i) => {
@@ -96,14 +96,14 @@ function render({ model, el }) {
     const c = cards[at];
     roofs.forEach((node, i) => node.classList.toggle("lkr-on", i === at));
     for (const [name, value] of [["x1", x(c.ridge)], ["x2", x(c.ridge)], ["y1", y(c.peak)], ["y2", HIGH - BELOW]]) ridge.setAttribute(name, value);
-    ridgeText.setAttribute("x", x(c.ridge));
-    ridgeText.setAttribute("y", HIGH - BELOW + 29);
+    ridgeText.setAttribute("x", x(c.ridge) + 6);
+    ridgeText.setAttribute("y", HIGH - BELOW - 8);
     ridgeText.textContent = `ridge ${c.ridge.toFixed(0)}`;
     flat.setAttribute("x", WIDE - 14);
-    flat.setAttribute("y", y(c.peak) + 16);
+    flat.setAttribute("y", y(c.peak) + 28);
     flat.textContent = `${(c.peak / 1e12).toFixed(0)} Tflop/s: its arithmetic`;
-    slope.setAttribute("x", x(c.ridge / 7) + 12);
-    slope.setAttribute("y", y((c.ridge / 7) * c.bandwidth) + 22);
+    slope.setAttribute("x", x(c.ridge / 4) - 8);
+    slope.setAttribute("y", y((c.ridge / 4) * c.bandwidth) - 8);
     slope.textContent = `${(c.bandwidth / 1e12).toFixed(2)} TB/s: its memory`;
     dots.forEach((node, i) => {
       const [px, py] = [x(points[i].intensity), y(best(c, points[i]))];
