@@ -243,7 +243,7 @@ class TileAddresses(KernelSpecification):
         table = show(self.decode(args)["block_table"][:-2], 60)
         return (
             f"{plural(args['length'], 'token')} in blocks {table}; pages of {args['page']}, tiles of {args['tile']}, "
-            f"{plural(args['kv_heads'], 'KV head')} of {args['head_dim']} numbers"
+            f"{plural(args['kv_heads'], 'KV head')} of {args['head_dim']} numbers; {UNTOUCHED}: not written"
         )
 
     def rule_for(self, **args: Any) -> str:
