@@ -36,7 +36,7 @@ class Roofline(LabWidget):
     Waterman and Patterson, 2009).
 
     Args:
-        works: what is placed, at most six.
+        works: what is placed, at most six: (name, bytes, flops).
         card: the card that is chosen at first; one of `labkit.simulate.cost_model.CARDS`.
         point: the point that is looked at first.
         title, subtitle: above the picture.
@@ -57,12 +57,13 @@ class Roofline(LabWidget):
 
     def __init__(
         self,
-        works: Sequence[Work],
+        works: Sequence[Work | tuple[str, int, int]],
         card: str = "H100",
         point: int = 0,
         title: str = "What a card can do at best",
         subtitle: str = "",
     ) -> None:
+        works = [Work(*work) for work in works]
         if card not in CARDS:
             raise LabkitError(f"There is no card {card!r}; choose one of {', '.join(CARDS)}.")
         if not 1 <= len(works) <= MOST:
@@ -83,7 +84,7 @@ class Roofline(LabWidget):
                 for c in CARDS.values()
             ],
             points=[w._asdict() | {"intensity": w.flops / w.bytes} for w in works],
-            says=[[_sentence(c, Work(*w)) for w in works] for c in CARDS.values()],
+            says=[[_sentence(c, w) for w in works] for c in CARDS.values()],
             card=list(CARDS).index(card),
             point=max(0, min(int(point), len(works) - 1)),
         )  # fmt: skip

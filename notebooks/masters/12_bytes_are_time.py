@@ -36,20 +36,10 @@ for card in (CARDS["H100"], CARDS["H200"]):
 # for them.
 
 # %% id="play-widget"
-from labkit.specs.bytes_are_time.scenes import prompt_work
+from labkit.specs.bytes_are_time.scenes import four_works
 from labkit.widgets import Roofline
-from labkit.widgets.roofline import Work
 
-prompt_bytes, prompt_flops = prompt_work(4096, *SERVER[1:4])
-Roofline(
-    [
-        Work("a decode, keys read per query head", bytes_of(*SERVER).per_query_head, flops),
-        Work("a decode, keys read per KV head", bytes_of(*SERVER).per_kv_head, flops),
-        Work("the same, one byte a number", bytes_of(*SERVER, kv_bytes=1).per_kv_head, flops),
-        Work("a prompt of 4,096 tokens", prompt_bytes, prompt_flops),
-    ],
-    title="Four pieces of attention under the roof of a card",
-)
+Roofline(four_works(), title="Four pieces of attention under the roof of a card")
 
 # %% [markdown] id="idea"
 # ## The slope and the roof
@@ -126,11 +116,11 @@ from labkit.specs.bytes_are_time.scenes import SMALL, count
 
 floor, per_query_head, per_kv_head = expected_bytes(*SMALL)
 counts = {}
-print(f"{'':15}predicted   counted   keys, values   queries, outputs   page ids   lengths")
+print(f"{'':14}  predicted  counted  keys, values  queries, outputs  page ids  lengths")
 for name, due in (("paged_decode", per_query_head), ("grouped_decode", per_kv_head)):
     c = counts[name] = count(name, SMALL)
-    print(f"{name:15}{due:9,}{c.bytes:10,}{c.kv:15,}{c.ends:19,}{c.ids:11,}{c.lengths:10,}")
-print(f"{'floor':15}{floor:9,}")
+    print(f"{name:14}{due:11,}{c.bytes:9,}{c.kv:14,}{c.ends:18,}{c.ids:10,}{c.lengths:9,}")
+print(f"{'floor':14}{floor:11,}")
 
 # %% [markdown] id="after-ledger"
 # Keys, values, queries and outputs are what you said, to the byte. What is over has two causes. Each program reads the
@@ -158,10 +148,10 @@ for page in (16, 4, 1):
     print(f"{page:4}{c.kv_sectors:15,}{c.id_sectors:11,}{c.loads:10}{size:11,}")
 
 # %% [markdown] id="after-p1"
-# The first column is the page size; the next two are bytes, counted in sectors. A row of keys is `head_dim` numbers in one
-# piece, 128 bytes here, so rows fill their sectors wherever their pages lie. What small pages do is in the last two columns.
-# A program asks for one page at a time and waits for it, and with small pages it asks for little each time. A memory that is
-# far away is kept busy only by much that is asked for at once: **bytes in flight**.
+# Keys, values and page ids are bytes, counted in sectors; hold the first against what you said. A row of keys is `head_dim`
+# numbers in one piece, 128 bytes here, in a page of any size. Then look at the last two columns. A program asks for one page
+# at a time and waits for it, and with small pages it asks for little each time. A memory that is far away is kept busy only
+# by much that is asked for at once: **bytes in flight**.
 
 # %% [markdown] id="about-tile-addresses"
 # ## A tile is not a page
@@ -275,7 +265,7 @@ print(f"{apart.kv / max(1, mine.kv):.0f} times less, with groups of {group} quer
 # multiprocessor could keep running fits on it: programs share its registers and its shared memory.
 
 # %% id="compiled" tags=["nbval-ignore-output"]
-from labkit.specs.bytes_are_time.scenes import two_ways
+from labkit.widgets.kernel_report import two_ways
 
 two_ways(grouped_decode, "grouped")
 
@@ -295,9 +285,9 @@ two_ways(grouped_decode, "grouped")
 small = decode_flops(SMALL.lengths, SMALL.q_heads, SMALL.head_dim)
 Roofline(
     [
-        Work("paged_decode, as counted", max(1, counts["paged_decode"].bytes), small),
-        Work("grouped_decode, as counted", max(1, mine.bytes), small),
-        Work("the floor", expected_bytes(*SMALL)[0], small),
+        ("paged_decode, as counted", max(1, counts["paged_decode"].bytes), small),
+        ("grouped_decode, as counted", max(1, mine.bytes), small),
+        ("the floor", expected_bytes(*SMALL)[0], small),
     ],
     card="H200", point=1, title="Two kernels and the floor",
 )

@@ -12,7 +12,7 @@ from labkit.errors import KernelError, LabkitError
 from labkit.kernels.ledger import floor_bytes
 from labkit.specs.bytes_are_time import scenes
 from labkit.widgets import KernelReport, Roofline
-from labkit.widgets.kernel_report import LIMITS, occupancy
+from labkit.widgets.kernel_report import LIMITS, occupancy, two_ways
 from labkit.widgets.roofline import Work
 
 pytestmark = pytest.mark.early
@@ -60,7 +60,7 @@ def test_without_triton_a_sentence_is_printed_and_nothing_is_counted(
 
 def test_where_nothing_compiles_the_recorded_figures_are_shown_and_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    report = scenes.two_ways(None, "grouped")
+    report = two_ways(None, "grouped")
     assert report.origin.startswith("Recorded with Triton 3.") and report.kernels[0]["registers"] > 0
     assert "widest 128 bits" in report.text_form()
 

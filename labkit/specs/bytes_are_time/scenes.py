@@ -1,4 +1,4 @@
-"""What only lesson 12 shows: one decode step on two cards, what launches ask of memory, and a kernel compiled two ways.
+"""What only lesson 12 shows: the works under the roof of a card, and what launches ask of memory.
 
 Bytes are counted in Triton's interpreter. Where kernels of this process are compiled, because there is a GPU, another
 process counts; where there is no Triton, one sentence says so and nothing is counted.
@@ -103,30 +103,18 @@ def prompt_work(tokens: int, q_heads: int, kv_heads: int, head_dim: int) -> tupl
     return 4 * tokens * (q_heads + kv_heads) * head_dim, 2 * q_heads * tokens * (tokens + 1) * head_dim
 
 
-def two_ways(kernel: Any, label: str) -> Any:
-    """A report on a grouped decode compiled for sm_90, over caches that are aligned and over caches that are not.
+def four_works() -> list[tuple[str, int, int]]:
+    """(name, bytes, flops) of the decode step of `SERVER`, asked for in three ways, and of a prompt."""
+    from labkit.attention.decode_bytes import decode_flops, expected_bytes
 
-    Where nothing can be compiled, the figures recorded for the course's own kernel.
-    """
-    from labkit.widgets import KernelReport
-
-    if sys.platform != "linux":
-        return KernelReport({"grouped_decode, recorded": _recorded()}, recorded=True)
-    from labkit.kernels.offline import inspect_kernel
-
-    print("Compiling it twice for sm_90 (some seconds).", flush=True)
-    aligned, shifted = inspect_kernel(kernel, "grouped_decode", (True, False))
-    return KernelReport({f"{label}, cache aligned": aligned, f"{label}, one number off": shifted})
-
-
-def _recorded() -> Any:
-    from labkit.kernels.offline import Compiled
-    from labkit.kernels.recorded import FILE, recorded
-
-    row, releases = "grouped_decode_kernel grouped_decode bf16 sm_90", json.loads(FILE.read_text())
-    release, figures = max((name, recorded(name)[row]) for name in releases if row in recorded(name))
-    return Compiled("grouped_decode", "bf16", "sm_90", "grouped_decode_kernel", spill_bytes=0, loads={}, warps=4,
-                    seconds=0.0, triton=release, **figures)  # fmt: skip
+    flops = decode_flops(SERVER.lengths, SERVER.q_heads, SERVER.head_dim)
+    asked, narrow = expected_bytes(*SERVER), expected_bytes(*SERVER, kv_bytes=1)
+    return [
+        ("a decode, keys read per query head", asked.per_query_head, flops),
+        ("a decode, keys read per KV head", asked.per_kv_head, flops),
+        ("the same, one byte a number", narrow.per_kv_head, flops),
+        ("a prompt of 4,096 tokens", *prompt_work(4096, *SERVER[1:4])),
+    ]
 
 
 if __name__ == "__main__":
