@@ -63,12 +63,12 @@ class Roofline(LabWidget):
         title: str = "What a card can do at best",
         subtitle: str = "",
     ) -> None:
-        works = [Work(*work) for work in works]
+        placed = [Work(*work) for work in works]
         if card not in CARDS:
             raise LabkitError(f"There is no card {card!r}; choose one of {', '.join(CARDS)}.")
-        if not 1 <= len(works) <= MOST:
-            raise LabkitError(f"{len(works)} kernels cannot be placed: give 1 to {MOST}.")
-        for work in works:
+        if not 1 <= len(placed) <= MOST:
+            raise LabkitError(f"{len(placed)} kernels cannot be placed: give 1 to {MOST}.")
+        for work in placed:
             if work.bytes < 1 or work.flops < 1:
                 raise LabkitError(
                     f"{work.name} has {work.bytes} bytes and {work.flops} operations; each must be 1 or more."
@@ -83,10 +83,10 @@ class Roofline(LabWidget):
                 }
                 for c in CARDS.values()
             ],
-            points=[w._asdict() | {"intensity": w.flops / w.bytes} for w in works],
-            says=[[_sentence(c, w) for w in works] for c in CARDS.values()],
+            points=[w._asdict() | {"intensity": w.flops / w.bytes} for w in placed],
+            says=[[_sentence(c, w) for w in placed] for c in CARDS.values()],
             card=list(CARDS).index(card),
-            point=max(0, min(int(point), len(works) - 1)),
+            point=max(0, min(int(point), len(placed) - 1)),
         )  # fmt: skip
 
     def summary(self) -> str:

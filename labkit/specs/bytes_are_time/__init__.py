@@ -451,7 +451,7 @@ class GroupedDecode(KernelSpecification):
             ("weights-are-powers-of-2", {"scale": lambda d: d**-0.5 * math.log2(math.e)}),
             ("weights-are-powers-of-2", {"scale": lambda d: math.log(2)}),
         ):
-            wrong = dense(*values.values(), **change)  # type: ignore[arg-type]
+            wrong = dense(*values.values(), **change)
             if alike(seen, wrong) and not alike(wrong, expected) and not bool(wrong.isnan().any()):
                 return name
         if rule == "over-all-its-tokens" and bool(seen.isnan().any()):

@@ -98,6 +98,16 @@ def count(launcher: str, case: Case, kernel: Any = None) -> Counted:
                    loads, programs)  # fmt: skip
 
 
+def grouped_kernel() -> Any:
+    """The learner's `grouped_decode`, or the course's own; None where there is no Triton, after a sentence."""
+    try:
+        from labkit.mine import grouped_decode
+    except ImportError as error:
+        print(error)
+        return None
+    return grouped_decode
+
+
 def prompt_work(tokens: int, q_heads: int, kv_heads: int, head_dim: int) -> tuple[int, int]:
     """(bytes, flops) of one layer's attention over a whole prompt: everything read and written once, two bytes each."""
     return 4 * tokens * (q_heads + kv_heads) * head_dim, 2 * q_heads * tokens * (tokens + 1) * head_dim

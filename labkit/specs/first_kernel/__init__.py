@@ -64,6 +64,8 @@ LESSON = Lesson(
     minutes=65,
     builds="A kernel.",
     symptom="x",
-    exercises=(Exercise("copy_masked", "A masked copy", 8, 2, 4, CopyMasked(), "kvkernels.first_steps:copy_masked"),),
+    exercises=(
+        Exercise("copy_masked", "A masked copy", 8, 2, 4, CopyMasked(), "kvkernels.first_steps:copy_masked"),
+    ),
     ending="x",
 )
