@@ -65,6 +65,20 @@ def test_where_nothing_compiles_the_recorded_figures_are_shown_and_called_so(mon
     assert "widest 128 bits" in report.text_form()
 
 
+@linux
+def test_a_kernel_that_does_not_compile_is_a_sentence_and_the_recorded_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuses(*_: object) -> None:
+        raise KernelError("Compiling mine failed: no such thing.")
+
+    monkeypatch.setattr("labkit.kernels.offline.inspect_kernel", refuses)
+    assert two_ways(object(), "grouped").origin.startswith("Recorded")
+    assert "Compiling mine failed" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "kvkernels.step3_grouped", None)
+    assert scenes.grouped_kernel() is None
+
+
 CELL = """
 helper = 4
 
