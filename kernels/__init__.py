@@ -12,6 +12,7 @@ from typing import Any
 _HOME = {
     "paged_decode": "step1_paged",
     "tiled_decode": "step2_tiled",
+    "tile_addresses": "step2_tiled",
     "grouped_decode": "step3_grouped",
     "split_decode": "step4_split",
     "quantized_decode": "step5_quantized",

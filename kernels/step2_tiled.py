@@ -30,6 +30,22 @@ from kvkernels.inputs import check_decode, power_of_2, softmax_scale
 
 
 @triton.jit
+def tile_addresses(
+    out, block_table, length, kv_head,
+    KV_HEADS: tl.constexpr, HEAD_DIM: tl.constexpr, PAGE: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """The idea alone: where the row of each position of one sequence begins in a cache, tile by tile.
+
+    out is int64 and holds `length` numbers; the grid is (cdiv(length, TILE),). PAGE is any number of tokens here.
+    """
+    position = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    used = position < length
+    block = tl.load(block_table + position // PAGE, mask=used, other=0).to(tl.int64)
+    row = (block * PAGE + position % PAGE) * KV_HEADS + kv_head
+    tl.store(out + position, row * HEAD_DIM, mask=used)
+
+
+@triton.jit
 def tiled_decode_kernel(
     out, q, k_cache, v_cache, block_tables, lengths, max_blocks, scale,
     Q_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HEAD_DIM: tl.constexpr, HEAD_PAD: tl.constexpr, PAGE: tl.constexpr,

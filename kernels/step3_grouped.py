@@ -140,12 +140,14 @@ def grouped_decode(
     tile: int | None = None,
     options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, each byte of K and V read by one program.
 
     Args:
         tile: positions per tile, a power of two, 16 or more; chosen from the shapes by default.
         options: of the compiler: num_warps, num_stages, enable_fp_fusion.
+        kernel: another kernel with the parameters of `grouped_decode_kernel`, in its place.
         q, k_cache, v_cache, block_tables, lengths, scale, validate: as for `kvkernels.paged_decode`.
 
     Returns:
@@ -157,7 +159,7 @@ def grouped_decode(
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     out = torch.empty_like(q)
     if shape.seqs:
-        grouped_decode_kernel[(shape.seqs, shape.kv_heads)](
+        (kernel or grouped_decode_kernel)[(shape.seqs, shape.kv_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
             **constants(shape, tile), **options,
         )  # fmt: skip

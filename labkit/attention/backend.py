@@ -5,7 +5,7 @@
                     test, or to see the engine run on kernels for a few tokens
     kernels=False   PyTorch
 
-Where kernels run, those that a learner has passed in lessons 11 to 14 take the place of the course's; of decodes the one
+Where kernels run, those that a learner has passed in lessons 11 to 14 take the place of the course's; of decodes that
 of the latest lesson.
 
 PyTorch gathers pages into a copy and attends that (`PagedKVCache.read`, `labkit.attention.grouped`). The kernels read

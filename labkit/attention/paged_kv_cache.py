@@ -187,7 +187,7 @@ class PagedKVCache:
         return out
 
     def prefill(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
-        """By your `chunk_prefill` (lesson 14), with the mask of each chunk; where kernels run, as `decode`. Else None."""
+        """By your `chunk_prefill` (lesson 14), with the mask of each chunk; by kernels where they run; else None."""
         if self._prefill_attention is None or (self._kernels and self._kernels.owns("prefill")):
             return self._by_kernels(layer, rectangle, q)
         starts = torch.arange(0, len(q) + 1, rectangle.num_new, device=q.device)

@@ -7,6 +7,7 @@ of a decode step of Llama 3 8B: 32 query heads, 8 KV heads, 128 numbers per head
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ class Entry:
     idea: str
     dtypes: tuple[str, ...]
     kernels: tuple[str, ...]
-    launch: Callable[[str], Any]
+    launch: Callable[..., Any]
 
     def supports(self, dtype: str, arch: str) -> bool:
         """fp8 (e4m3) needs compute capability 8.9; gfx942 has another fp8, which is not claimed."""
@@ -68,15 +69,22 @@ def _tensor(*shape: int, dtype: str | torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=kind, device="meta")
 
 
-def _inputs(dtype: str) -> tuple[Any, ...]:
-    """q, K, V, block tables and lengths of a decode step; q is bf16 where pages have 8 bits."""
+def _inputs(dtype: str, aligned: bool = True) -> tuple[Any, ...]:
+    """q, K, V, block tables and lengths of a decode step; q is bf16 where pages have 8 bits.
+
+    Args:
+        aligned: False for a cache that is cut out of memory one number behind its beginning.
+    """
     import torch
 
-    cache = (BLOCKS, PAGE, KV_HEADS, HEAD_DIM)
+    def cut(dtype: str) -> torch.Tensor:
+        shape = (BLOCKS, PAGE, KV_HEADS, HEAD_DIM)
+        return _tensor(math.prod(shape) + 1, dtype=dtype)[0 if aligned else 1 :][: math.prod(shape)].view(shape)
+
     return (
         _tensor(SEQS, Q_HEADS, HEAD_DIM, dtype="bf16" if dtype in ("int8", "fp8") else dtype),
-        _tensor(*cache, dtype=dtype),
-        _tensor(*cache, dtype=dtype),
+        cut(dtype),
+        cut(dtype),
         _tensor(SEQS, MAX_BLOCKS, dtype=torch.int32),
         _tensor(SEQS, dtype=torch.int32),
     )
@@ -88,11 +96,11 @@ def _scales(dtype: str) -> dict[str, Any]:
     return {"k_scale": _tensor(KV_HEADS, dtype="fp32"), "v_scale": _tensor(KV_HEADS, dtype="fp32")}
 
 
-def _decode(name: str, **more: Any) -> Callable[[str], Any]:
-    def launch(dtype: str) -> Any:
+def _decode(name: str, **more: Any) -> Callable[..., Any]:
+    def launch(dtype: str, aligned: bool = True, **given: Any) -> Any:
         import kvkernels
 
-        return getattr(kvkernels, name)(*_inputs(dtype), **more)
+        return getattr(kvkernels, name)(*_inputs(dtype, aligned), **more, **given)
 
     return launch
 

@@ -11,7 +11,9 @@ labkit.kernels.offline`, which answers one JSON line per kernel.
 
 from __future__ import annotations
 
+import importlib
 import json
+import linecache
 import os
 import re
 import subprocess
@@ -19,13 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import KernelError
+from labkit.grading.definitions import split
+from labkit.grading.source import compile_kept, fresh_module
 from labkit.kernels.catalog import ARCHITECTURES, DTYPES, entry
 
 _SPILLS = re.compile(r"\b(?:STL|LDL)(?:\.[A-Z0-9]+)*\b")
@@ -45,6 +50,7 @@ class Compiled:
         spill_bytes: of a thread's memory that registers spill to, 0 where nothing spills.
         shared_bytes: of shared memory per program.
         widest_load_bits: the widest load from global memory.
+        loads: how many instructions load from global memory, by their bits.
         warps: per program, of 32 threads (64 on gfx942).
         seconds: that compiling took.
         triton: the version that compiled.
@@ -58,6 +64,7 @@ class Compiled:
     spill_bytes: int
     shared_bytes: int
     widest_load_bits: int
+    loads: dict[str, int]
     warps: int
     seconds: float
     triton: str
@@ -123,7 +130,9 @@ def source_of(launch: Launch) -> Any:
             constants[name] = value
             continue
         signature[name] = mangle_type(value)
-        if hasattr(value, "data_ptr") or (type(value) is int and value % 16 == 0):
+        if hasattr(value, "data_ptr"):
+            value = value.storage_offset() * value.element_size()  # memory itself begins at multiples of 16
+        if type(value) is int and value % 16 == 0:
             attrs[(at,)] = [["tt.divisibility", 16]]
     return ASTSource(launch.function, signature, constants, attrs)
 
@@ -145,7 +154,7 @@ def compile_launch(launch: Launch, arch: str) -> dict[str, Any]:
     }
 
 
-def _of_nvidia(cubin: bytes) -> dict[str, int]:
+def _of_nvidia(cubin: bytes) -> dict[str, Any]:
     import triton
 
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -162,8 +171,13 @@ def _of_nvidia(cubin: bytes) -> dict[str, int]:
     return {
         "registers": int(registers[1]),
         "spill_bytes": max(int(stack[1]), 4 * spills),
-        "widest_load_bits": max((_bits(load) for load in _LOADS.findall(code)), default=0),
+        **_widths(map(_bits, _LOADS.findall(code))),
     }
+
+
+def _widths(bits: Iterable[int]) -> dict[str, Any]:
+    counted = Counter(bits)
+    return {"widest_load_bits": max(counted, default=0), "loads": {str(b): n for b, n in sorted(counted.items())}}
 
 
 def _bits(load: str) -> int:
@@ -172,7 +186,7 @@ def _bits(load: str) -> int:
     return numbers[0] if numbers else 32
 
 
-def _of_amd(text: str) -> dict[str, int]:
+def _of_amd(text: str) -> dict[str, Any]:
     def number(name: str) -> int:
         found = re.search(rf"\.{name}:\s*(\d+)", text)
         if not found:
@@ -184,7 +198,7 @@ def _of_amd(text: str) -> dict[str, int]:
     return {
         "registers": number("vgpr_count"),
         "spill_bytes": max(4 * number("vgpr_spill_count"), number("private_segment_fixed_size")),
-        "widest_load_bits": max(widths, default=0),
+        **_widths(widths),
     }
 
 
@@ -192,10 +206,10 @@ def _output(*command: str | Path) -> str:
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
 
 
-def compiled_here(name: str, dtype: str, archs: Sequence[str]) -> Iterator[Compiled]:
+def compiled_here(name: str, dtype: str, archs: Sequence[str], **given: Any) -> Iterator[Compiled]:
     """Each function that a launch of the catalog starts, compiled; in a process whose Triton compiles."""
     with caught_launches() as launches:
-        entry(name).launch(dtype)
+        entry(name).launch(dtype, **given)
     for arch in archs:
         for launch in launches:
             yield Compiled(name=name, dtype=dtype, arch=arch, **compile_launch(launch, arch))
@@ -215,7 +229,38 @@ def inspect(
     """
     for name, dtype, arch in rows:
         check_row(name, dtype, arch)
-    command = [sys.executable, "-P", "-m", "labkit.kernels.offline", json.dumps(list(rows))]
+    return _in_its_own_process(list(rows), rows[0][0], each, timeout_s)
+
+
+def inspect_kernel(kernel: Any, launcher: str, aligned: Sequence[bool], arch: str = "sm_90") -> list[Compiled]:
+    """Compile one kernel, such as a learner's, as `launcher` would launch it over bf16 in the place of its own.
+
+    Args:
+        kernel: of a kernel file, or a `@triton.jit` function of a cell, whose text `linecache` knows.
+        aligned: False for caches that begin one number behind a multiple of 16 bytes; one result for each.
+
+    Raises:
+        KernelError: the matrix has no such row; or the compiler refuses the kernel (its last words are told).
+    """
+    check_row(launcher, "bf16", arch)
+    module, name, file = kernel.fn.__module__, kernel.fn.__name__, kernel.fn.__code__.co_filename
+    text = "" if module.startswith("kvkernels") else "".join(linecache.getlines(file))
+    return _in_its_own_process([[launcher, "bf16", arch, module, name, text, one] for one in aligned], name)
+
+
+def _kernel_of(module: str, name: str, text: str) -> Any:
+    if not text:
+        return getattr(importlib.import_module(module), name)
+    prelude, namespace = "from kvkernels import tl, triton", fresh_module()
+    exec(prelude, namespace)
+    exec(compile_kept(text, split(text, prelude), "<kernel>"), namespace)
+    return namespace[name]
+
+
+def _in_its_own_process(
+    rows: list[Any], what: str, each: Callable[[Compiled], Any] | None = None, timeout_s: float = _TIMEOUT_S
+) -> list[Compiled]:
+    command = [sys.executable, "-P", "-m", "labkit.kernels.offline", json.dumps(rows)]
     results: list[Compiled] = []
     with (
         tempfile.TemporaryFile("w+") as complaints,
@@ -242,7 +287,7 @@ def inspect(
         complaints.seek(0)
         lines = complaints.read().strip().splitlines()
     if process.returncode or not results:
-        raise KernelError(f"Compiling {rows[0][0]} failed: {lines[-1] if lines else 'the compiler said nothing'}")
+        raise KernelError(f"Compiling {what} failed: {lines[-1] if lines else 'the compiler said nothing'}")
     return results
 
 
@@ -269,9 +314,10 @@ def whole_matrix() -> list[tuple[str, str, str]]:
             if known.supports(dtype, arch)]  # fmt: skip
 
 
-def _main(rows: list[list[str]]) -> None:
-    for name, dtype, arch in rows:
-        for compiled in compiled_here(name, dtype, [arch]):
+def _main(rows: list[list[Any]]) -> None:
+    for name, dtype, arch, *given in rows:
+        more = {"kernel": _kernel_of(*given[:3]), "aligned": given[3]} if given else {}
+        for compiled in compiled_here(name, dtype, [arch], **more):
             print(json.dumps(asdict(compiled)), flush=True)
 
 

@@ -26,6 +26,7 @@ KEYS = (
     "09_eviction_tournament",
     "10_paged_attention",
     "11_first_kernel",
+    "12_bytes_are_time",
     "14_prefill_and_chunks",
     "16_continuous_batching",
     "17_admission_control",

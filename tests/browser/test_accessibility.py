@@ -22,6 +22,11 @@ import test_photographs as scene
 from labkit.lesson import finish, save_point
 from labkit.specs.paged_attention.scenes import one_request
 from labkit.widgets import *
+from labkit.kernels.offline import Compiled
+from labkit.widgets.roofline import Work
+
+wide = Compiled("n", "bf16", "sm_90", "k", 118, 0, 39168, 128, {{"32": 4, "128": 33}}, 4, 1.0, "3.7.1")
+narrow = Compiled("n", "bf16", "sm_90", "k", 255, 572, 22528, 128, {{"16": 128, "32": 50}}, 4, 1.0, "3.7.1")
 
 def asked(lesson, mode="lesson"):
     quiz = QuizWidget(lesson, mode=mode, seed=3)
@@ -46,6 +51,7 @@ WIDGETS = (
     "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
     "OnlineSoftmax(*one_request(), step=2)", "ChunkPlay(chunk=5, window=3, step=2)",
+    "Roofline([Work('thin', 9, 9), Work('thick', 1, 9999)])", "KernelReport({'wide': wide, 'narrow': narrow})",
     "StormBoard(scene.windows(60))",
     "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
 )  # fmt: skip

@@ -118,6 +118,13 @@ WALKS = {
         untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
         passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
     ),
+    "12": Walk(
+        "tile_addresses",
+        "one-page-per-tile",
+        play=(("", "a decode, keys read per query head: 2.15 GB"), ("", "memory is what it waits for")),
+        untouched=(("ledger", "418,336"), ("page-curve", "16,640"), ("compiled", "registers of a thread")),
+        passed=(("group-bytes", "4 times less"),),
+    ),
     "14": Walk(
         "chunk_prefill",
         "mask-begins-at-zero",
