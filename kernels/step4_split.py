@@ -14,6 +14,8 @@ gives it the weight 0; without that care it would be -inf - -inf, which is not a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -144,11 +146,13 @@ def split_decode(
     scale: float | None = None,
     tile: int | None = None,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, `splits` programs for each context.
 
     Args:
         splits: ranges of each context, 1 to 128; `num_splits` has a rule. 1 is step 3, without a merge.
+        kernel: another kernel with the same parameters in place of this file's; what it leaves is merged here.
         q, k_cache, v_cache, block_tables, lengths, scale, tile, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
@@ -164,7 +168,7 @@ def split_decode(
     out = torch.empty_like(q)
     if shape.seqs:
         acc, ml = scratch(q, splits)
-        split_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
+        (kernel or split_decode_kernel)[(shape.seqs, shape.kv_heads, splits)](
             acc, ml, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
             softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **OPTIONS,
         )  # fmt: skip

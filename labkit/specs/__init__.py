@@ -26,6 +26,7 @@ KEYS = (
     "09_eviction_tournament",
     "10_paged_attention",
     "11_first_kernel",
+    "13_one_long_request",
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",

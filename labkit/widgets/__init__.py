@@ -27,6 +27,7 @@ _MODULES = {
     "QuizWidget": "quiz",
     "RadixTree": "radix_tree",
     "RequestTimeline": "request_timeline",
+    "SplitView": "split_view",
     "Storm": "storm",
     "StormBoard": "storm_board",
     "TokenCost": "token_cost",
