@@ -1,4 +1,4 @@
-"""SplitView: the programs of a decode step over the multiprocessors of a card, in waves, by numbers that can be dragged."""
+"""SplitView: the programs of a decode step over the multiprocessors of a card, in waves."""
 
 from __future__ import annotations
 

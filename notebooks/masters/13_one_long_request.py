@@ -229,10 +229,10 @@ save_point("13")
 # %% id="waves"
 from labkit.attention.split import pages_in_a_row
 
+print("ranges   programs   waves   pages in a row")
 for splits in (1, 8, 16, 17, 33):
-    n = pages_in_a_row(8, 8_192, 132, splits)
-    print(f"{splits:2} ranges: {8 * splits:3} programs, {-(-8 * splits // 132)} wave(s),"
-          f" {n:5,} pages in a row")
+    waves, n = -(-8 * splits // 132), pages_in_a_row(8, 8_192, 132, splits)
+    print(f"{splits:6} {8 * splits:10} {waves:7} {n:16,}")
 
 # %% [markdown] id="after-waves"
 # In 17 ranges four programs are too many for one wave: they begin when all the others have ended, and everybody waits for
@@ -280,7 +280,8 @@ from labkit.simulate.cost_model import CARDS
 
 chip = CARDS["H100"].multiprocessors
 print("people   tokens   ranges   idle in wave 1   pages in a row   merge adds to the bytes")
-for people, tokens in ((1, 131_072), (1, 4_096), (1, 100), (4, 32_768), (16, 8_192), (64, 2_048)):
+crowds = (1, 131_072), (1, 4_096), (1, 100), (4, 32_768), (16, 8_192), (64, 2_048)
+for people, tokens in crowds:
     programs, pages = 8 * people, -(-tokens // 16)
     s = choose_splits(programs, pages, chip)
     idle = max(0, chip - programs * s) / chip
@@ -431,13 +432,13 @@ try:
 except ImportError as error:  # no build of Triton for this platform
     print(error)
 else:
-    from labkit.mine import split_decode
+    from labkit import mine
     from labkit.specs.one_long_request.scenes import long_and_short
 
     case = long_and_short("cpu" if INTERPRETED else "cuda")
     one = kvkernels.grouped_decode(*case)
     for splits in (2, 4, 7):
-        out = kvkernels.split_decode(*case, splits=splits, kernel=split_decode)
+        out = kvkernels.split_decode(*case, splits=splits, kernel=mine.split_decode)
         same = torch.allclose(out, one, rtol=1e-4, atol=1e-4)
         print(f"{splits} ranges, {2 * 2 * splits:2} programs for 4: same output {same}")
 
@@ -460,20 +461,21 @@ DrillBoard("a-long-letter")
 # vLLM 0.33.0 and SGLang 0.5.23 were read.
 #
 # - **vLLM**, `kernel_unified_attention` in `vllm/v1/attention/ops/triton_unified_attention.py`: the third axis of its grid is
-#   your split. There are **16 segments**, and it is used below `128 // Hkv` sequences, for decodes; a second kernel merges,
-#   with a program per token and query head.
+#   your split. There are 16 segments, used for decodes of fewer sequences than 128 divided by the number of KV heads; a
+#   second kernel merges, with a program per token and query head.
 # - **SGLang**'s Triton decode has a number of splits for each sequence, and keeps partial outputs divided, with their lse,
-#   as `merge_partials` takes them.
-# - **FlashAttention-3** (`num_splits_heuristic`) cuts nothing where the programs fill 0.8 of the multiprocessors or a
-#   context has at most 4 tiles; else it takes the fewest splits that reach 85% of the best use of the last wave. That is
-#   `num_splits` in `kernels/step4_split.py`; the cell below puts it beside your rule.
+#   as your merge takes them.
+# - **FlashAttention-3** cuts nothing where the programs fill 0.8 of the multiprocessors or a context has at most 4 tiles;
+#   else it takes the fewest splits whose waves are within 85% of the best use of the chip. The kernels of this course have
+#   that rule (kernels/step4_split.py); the cell below puts it beside yours. They part in the last row: 112 programs leave
+#   20 multiprocessors idle, and FlashAttention-3 lets them be.
 # - **The merge is used more often than split.** A prefix that many requests share is attended once and merged with each
-#   one's own rest (cascade, `kernels/step7_cascade.py`); a context that several GPUs hold is attended by each and merged
-#   over the network. Everywhere both sides must mean the same logarithm: FlashInfer's kernels hand out base 2, most merges
-#   take base e. vLLM pull requests 47079 and 52796 mend one place each.
+#   one's own rest (kernels/step7_cascade.py); a context that several GPUs hold is attended by each and merged over the
+#   network. Everywhere both sides must mean the same logarithm: FlashInfer's kernels hand out base 2, most merges take base
+#   e. vLLM pull requests 47079 and 52796 mend one place each.
 # - **Nothing and nothing is nothing:** flashinfer issue 4051 has NaN from merging two empty states, vLLM pull request 39148
 #   the same in a Triton merge.
-# - Helping with the bytes is another matter: 8-bit pages halve them (lesson 15), and several GPUs share the KV heads.
+# - The bytes stay. Pages in 8 bits halve them (lesson 15), and several GPUs share the KV heads.
 
 # %% id="two-rules"
 try:

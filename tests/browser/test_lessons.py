@@ -118,6 +118,13 @@ WALKS = {
         untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
         passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
     ),
+    "13": Walk(
+        "merge_partials",
+        "nan-times-zero",
+        play=(("", "8,192 pages one after another"),),
+        untouched=(("symptom-numbers", "16,400                 87"), ("use-split-decode", "same output True")),
+        passed=(("any-split", "37 of them empty; as in one range: True"), ("use-choose-splits", "256 ->    16")),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",

@@ -30,8 +30,8 @@ SAID = {
 }
 CLAIMS = {
     "01": "True", "02": "False", "03": "Too broad", "04": "Too broad", "05": "True", "06": "False", "07": "Too broad",
-    "08": "True", "09": "False", "10": "True", "16": "False", "17": "True", "18": "False", "19": "Too broad",
-    "20": "Too broad",
+    "08": "True", "09": "False", "10": "True", "13": "True", "16": "False", "17": "True", "18": "False",
+    "19": "Too broad", "20": "Too broad",
 }  # fmt: skip
 LESSONS = [lesson.number for lesson in specs.lessons() if lesson.number != "00"]
 PICTURES = dict.fromkeys(LESSONS, "play-widget") | {"00": "destination-picture", "01": "play"}
