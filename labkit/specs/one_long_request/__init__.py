@@ -14,7 +14,7 @@ from typing import Any
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import Mismatch
 from labkit.grading.display import show
-from labkit.grading.functions import FunctionSpecification, answer_of
+from labkit.grading.functions import FunctionSpecification, answer_of, row
 from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
@@ -88,8 +88,6 @@ class MergePartials(PartsSpecification):
     exercise = "merge_partials"
     parts = ("out", "lse")
     referee = MergeReferee
-    roundings = 16.0
-    """How many roundings of the largest number may lie between two groupings."""
     # A witness: lse of each range and row, null where the range is empty; then the outputs, NaN for an empty range.
     rules = rules_from(
         """
@@ -160,10 +158,13 @@ class MergePartials(PartsSpecification):
 
     def numbers(self, draw: random.Random, **sizes: Any) -> dict[str, Any]:
         splits, rows, dv = (sizes[name] for name in ("splits", "rows_", "dv"))
-        one = lambda: None if draw.random() < 0.25 else draw.randint(-20, 20) / 10 * sizes["size"]  # noqa: E731
+
+        def one() -> float | None:
+            return None if draw.random() < 0.25 else draw.randint(-20, 20) / 10 * sizes["size"]
+
         return {
             "lses": [[one() for _ in range(rows)] for _ in range(splits)],
-            "outs": [[[draw.randint(-20, 20) / 10 for _ in range(dv)] for _ in range(rows)] for _ in range(splits)],
+            "outs": [[row(draw, dv) for _ in range(rows)] for _ in range(splits)],
         }
 
     def rule_for(self, lses: list[Any], outs: list[Any]) -> str:
