@@ -37,7 +37,7 @@ for blocks in (8_200, 12_300, 16_400):
 # step started a program for each sequence and head; with the heads of a group together (lesson 12) it is one for each
 # sequence and **KV head**. Each column below is a multiprocessor, each box a program, as high as the pages that it reads.
 #
-# Drag *ranges* to 16, then one further. Then let 16 people be there, and drag it again. Watch the bold number: the pages
+# Drag *ranges* to 16, then one further. Then let there be 16 sequences, and drag it again. Watch the bold number: the pages
 # that the busiest multiprocessor reads one after another.
 
 # %% id="play-widget"
@@ -342,9 +342,8 @@ ops = [
 # END STUB
 
 # %% [markdown] id="after-break-it"
-# Who tests with lengths that are powers of two and with keys that are alike tests the one case in which every base gives
-# the same weights. SGLang's issue measures the other one: 3,072 tokens found and 64 new ones, and the new ones, which are
-# the question, got 0.37% of the attention where 2.03% was theirs.
+# SGLang's issue measures how wrong it is, with 3,072 tokens found and 64 new ones: the new ones, which are the question,
+# got 0.37% of the attention where 2.03% was theirs. The fold *In production* says where such places were mended.
 
 # %% [markdown] id="questions"
 # ## Questions
@@ -468,7 +467,8 @@ DrillBoard("a-long-letter")
 # - **The merge is used more often than split.** A prefix that many requests share is attended once and merged with each
 #   one's own rest (kernels/step7_cascade.py); a context that several GPUs hold is attended by each and merged over the
 #   network. Everywhere both sides must mean the same logarithm: FlashInfer's kernels hand out base 2, most merges take base
-#   e. vLLM pull requests 47079 and 52796 mend one place each.
+#   e. vLLM pull requests 47079 and 52796 mend one place each. A test whose ranges are equally long and whose keys are alike
+#   cannot see it.
 # - **Nothing and nothing is nothing:** flashinfer issue 4051 has NaN from merging two empty states, vLLM pull request 39148
 #   the same in a Triton merge.
 # - The bytes stay. Pages in 8 bits halve them (lesson 15), and several GPUs share the KV heads.
