@@ -71,20 +71,25 @@ def answer_for(choice: dict[str, Any]) -> dict[str, Any]:
     """What follows from a choice: counts to draw, and words. `for` repeats the choice that it answers."""
     seqs, kv_heads, tokens, splits = (int(choice[name]) for name in ("seqs", "kv_heads", "tokens", "splits"))
     chip, pages = CARDS[choice["card"]].multiprocessors, -(-tokens // PAGE)
-    whole, programs = seqs * kv_heads, seqs * kv_heads * splits
-    row, uncut = (pages_in_a_row(whole, pages, chip, s) for s in (splits, 1))
+    longest = -(-pages // splits)
+    used = -(-pages // longest)  # ranges that are not empty: the programs of the others are over at once
+    whole, programs = seqs * kv_heads, seqs * kv_heads * used
+    waves = -(-programs // chip)
+    row, uncut = waves * longest, pages_in_a_row(whole, pages, chip, 1)
     without = max(0, chip - programs)
     added = state_bytes(seqs, GROUP * kv_heads, HEAD_DIM, splits)
     share = added / (seqs * tokens * kv_heads * 2 * HEAD_DIM * NUMBER)
     idle = 1 - whole * pages / (chip * row)
     best = choose_splits(whole, pages, chip)
-    waves = -(-programs // chip)
+    count = plural(programs, "program")
+    if used < splits:
+        count += f" (and {whole * (splits - used):,} with nothing to read)"
     return {
         "for": dict(choice), "multiprocessors": chip, "programs": programs, "waves": waves, "without": without,
-        "longest": -(-pages // splits), "uncut": uncut, "row": f"{row:,}", "count": plural(programs, "program"),
+        "longest": longest, "scale": max(uncut, row), "row": f"{row:,}", "count": count,
         "rounds": plural(waves, "wave"), "idle": f"{idle:.0%}",
         "states": f"{size_text(added)}, {share:.1%} of the keys and values" if added else "none",
         "compare": f"In one range each: {uncut:,} pages in a row. By the rule of this lesson: {plural(best, 'range')}.",
-        "say": f"{plural(programs, 'program')} in {plural(waves, 'wave')}, {row:,} pages in a row, {without} of {chip} "
+        "say": f"{count} in {plural(waves, 'wave')}, {row:,} pages in a row, {without} of {chip} "
         f"multiprocessors without a program",
     }  # fmt: skip

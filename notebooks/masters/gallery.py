@@ -679,9 +679,6 @@ SplitView()
 # %% id="split-view-two-waves"
 SplitView(splits=17)
 
-# %% id="split-view-many-waves"
-SplitView(seqs=64, kv_heads=16, tokens=128, splits=128, card="L4")
-
 # %% id="split-view-full"
 SplitView(seqs=16, tokens=8192, splits=2, card="A100")
 

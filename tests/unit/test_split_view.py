@@ -26,6 +26,12 @@ def test_one_long_request_leaves_most_of_the_chip_idle_and_ranges_fill_it():
     )
 
 
+def test_ranges_without_a_page_are_no_waves():
+    view = SplitView(seqs=64, kv_heads=16, tokens=128, splits=128, card="L4").answer
+    assert (view["row"], view["scale"], view["idle"]) == ("142", 144, "1%")
+    assert view["count"] == "8,192 programs (and 122,880 with nothing to read)"
+
+
 @pytest.mark.parametrize("wrong", [{"splits": 0}, {"card": "A0"}, {"tokens": 1000}])
 def test_it_refuses_what_is_not_offered(wrong: dict):
     with pytest.raises(LabkitError, match="choose one of"):

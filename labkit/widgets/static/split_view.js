@@ -85,9 +85,9 @@ function render({ model, el }) {
   }
 
   function draw(answer) {
-    const { multiprocessors, programs, waves, longest, uncut } = answer;
+    const { multiprocessors, programs, waves, longest, scale } = answer;
     const width = SV_WIDE / multiprocessors;
-    const each = (SV_HIGH * longest) / uncut;
+    const each = (SV_HIGH * longest) / scale;
     const seam = each > 4 ? 1.5 : 0; // seams closer than this would be a grey blur
     const last = programs - (waves - 1) * multiprocessors;
     const nodes = [svg("path", { class: "lk-idle", d: boxes(multiprocessors, 0, width, Math.min(SV_HIGH, each * waves), 1.5, 0) })];
