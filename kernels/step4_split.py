@@ -148,11 +148,13 @@ def split_decode(
     tile: int | None = None,
     options: Mapping[str, Any] = OPTIONS,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages, `splits` programs for each context.
 
     Args:
         splits: ranges of each context, 1 to 128; `num_splits` has a rule. 1 is step 3, without a merge.
+        kernel: another kernel with the same parameters in place of this file's; what it leaves is merged here.
         q, k_cache, v_cache, block_tables, lengths, scale, tile, options, validate: as for `kvkernels.grouped_decode`.
 
     Returns:
@@ -169,7 +171,7 @@ def split_decode(
     out = torch.empty_like(q)
     if shape.seqs:
         acc, ml = scratch(q, splits)
-        split_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
+        (kernel or split_decode_kernel)[(shape.seqs, shape.kv_heads, splits)](
             acc, ml, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
             softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
         )  # fmt: skip

@@ -7,8 +7,11 @@ own, with the line it came from.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import numpy as np
 
 from labkit.kernels.ledger import Ledger, ledger
 
@@ -26,7 +29,9 @@ def watched(keep: bool = True) -> Iterator[Ledger]:
     """
     from triton.runtime.errors import InterpreterError
 
-    with ledger(keep) as book:
+    # numpy warns of each NaN that the interpreter meets; whoever looks at the answer sees it.
+    with np.errstate(all="ignore"), warnings.catch_warnings(), ledger(keep) as book:
+        warnings.simplefilter("ignore", RuntimeWarning)
         try:
             yield book
         except InterpreterError as error:

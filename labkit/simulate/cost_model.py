@@ -32,6 +32,7 @@ class Card:
         memory_bytes: its memory.
         host_bytes_per_s: to the memory of the host, in one direction.
         source: where the figures are from.
+        multiprocessors: of the GPU, as the white papers of its architecture count them (NVIDIA: Ampere, Ada, Hopper).
     """
 
     name: str
@@ -40,15 +41,16 @@ class Card:
     memory_bytes: int
     host_bytes_per_s: float
     source: str
+    multiprocessors: int
 
 
 CARDS = {
     card.name: card
     for card in (
-        Card("L4", 121e12, 300e9, 24 * 10**9, 32e9, "NVIDIA L4 data sheet, dense"),
-        Card("A100", 312e12, 2.039e12, 80 * 10**9, 32e9, "NVIDIA A100 80GB SXM data sheet"),
-        Card("H100", 989e12, 3.35e12, 80 * 10**9, 64e9, "NVIDIA H100 SXM data sheet, dense"),
-        Card("H200", 989e12, 4.8e12, 141 * 10**9, 64e9, "NVIDIA H200 SXM data sheet, dense"),
+        Card("L4", 121e12, 300e9, 24 * 10**9, 32e9, "NVIDIA L4 data sheet, dense", 58),
+        Card("A100", 312e12, 2.039e12, 80 * 10**9, 32e9, "NVIDIA A100 80GB SXM data sheet", 108),
+        Card("H100", 989e12, 3.35e12, 80 * 10**9, 64e9, "NVIDIA H100 SXM data sheet, dense", 132),
+        Card("H200", 989e12, 4.8e12, 141 * 10**9, 64e9, "NVIDIA H200 SXM data sheet, dense", 132),
     )
 }
 

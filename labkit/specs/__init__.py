@@ -27,6 +27,7 @@ KEYS = (
     "10_paged_attention",
     "11_first_kernel",
     "12_bytes_are_time",
+    "13_one_long_request",
     "14_prefill_and_chunks",
     "16_continuous_batching",
     "17_admission_control",

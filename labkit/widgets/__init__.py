@@ -30,6 +30,7 @@ _MODULES = {
     "RadixTree": "radix_tree",
     "RequestTimeline": "request_timeline",
     "Roofline": "roofline",
+    "SplitView": "split_view",
     "Storm": "storm",
     "StormBoard": "storm_board",
     "TokenCost": "token_cost",

@@ -668,6 +668,20 @@ TokenCost(model="Llama-3.1-70B", gpu_gib=80)
 # %% id="token-cost-uneven"
 TokenCost(model="Falcon-7B", gpus=2)
 
+# %% [markdown] id="split-view"
+# ## Programs over multiprocessors
+
+# %% id="split-view-one-long"
+from labkit.widgets import SplitView
+
+SplitView()
+
+# %% id="split-view-two-waves"
+SplitView(splits=17)
+
+# %% id="split-view-full"
+SplitView(seqs=16, tokens=8192, splits=2, card="A100")
+
 # %% [markdown] id="tournament-board"
 # ## Tournament board
 #

@@ -268,3 +268,32 @@ def test_a_prompt_in_chunks_steps_and_is_dragged_by_keyboard_in_both_themes(lab:
     page.keyboard.press("ArrowLeft")
     expect(board).to_contain_text("No chunk has come yet")
     browse.assert_clean(page)
+
+
+def test_programs_over_multiprocessors_follow_keys_and_pointer_in_both_themes(lab: Any, page: Any, browse: Any) -> None:
+    make = "from labkit.widgets import SplitView\nview = SplitView()\nview"
+    panel = browse.open_notebook(
+        page, lab, lab.write_notebook("split.ipynb", [make, "view.choice['splits'], view.answer['row']"])
+    )
+    browse.run_all(page)
+    view = panel.locator(".lk-split-view")
+    expect(view).to_contain_text("8 programs in 1 wave")
+    ranges = view.get_by_role("slider", name="ranges of each context")
+    ranges.focus()
+    for _ in range(15):
+        page.keyboard.press("ArrowRight")
+    expect(ranges).to_have_text("16")
+    expect(view).to_contain_text("512 pages one after another; 3% of the chip")
+    page.keyboard.press("ArrowUp")
+    expect(view).to_contain_text("136 programs in 2 waves")
+    assert "(17, '964')" in browse.run_cell(page, "cell-1").locator(".jp-OutputArea-output").inner_text()
+    drag(page, view.get_by_role("slider", name="sequences", exact=True), 14 * 3)
+    expect(view).to_contain_text("4 sequences of 131,072 tokens")
+    view.get_by_role("combobox", name="card").select_option("L4")
+    expect(view).to_contain_text("with its 58 multiprocessors")
+    for dark in (True, False):
+        browse.set_theme(page, dark)
+        for width, height in ((1100, 700), (1400, 900)):
+            page.set_viewport_size({"width": width, "height": height})
+            browse.shoot(page, f"split-view-{'dark' if dark else 'light'}-{width}", view)
+    browse.assert_clean(page)

@@ -125,6 +125,13 @@ WALKS = {
         untouched=(("ledger", "418,336"), ("page-curve", "16,640"), ("compiled", "registers of a thread")),
         passed=(("group-bytes", "4 times less"),),
     ),
+    "13": Walk(
+        "merge_partials",
+        "nan-times-zero",
+        play=(("", "8,192 pages one after another"),),
+        untouched=(("symptom-numbers", "16,400                 87"), ("use-split-decode", "same output True")),
+        passed=(("any-split", "37 of them empty; as in one range: True"), ("use-choose-splits", "256 ->    16")),
+    ),
     "14": Walk(
         "chunk_prefill",
         "mask-begins-at-zero",

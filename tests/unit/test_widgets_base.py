@@ -112,7 +112,7 @@ board = TournamentBoard(lambda trace, sizes: {"Belady": {
 verdict = {"lesson": "04_block_pool", "exercise": "BlockPool", "verdict": "pass", "kind": ""}
 for widget in (PageTable(log), MemoryMap(("m", log)), RadixTree(tree), EvictionStrip([Eviction(1, 0, "x", 3)]), board,
                TokenCost(), BlockSizePlay([5]), AttentionPlay(), QuizWidget("04"), CheckReport(verdict), EngineMap(),
-               OpeningCard("04"), ProgressOverview()):
+               OpeningCard("04"), ProgressOverview(), SplitView()):
     data, _ = widget._repr_mimebundle_()
     assert "image/png" not in data and data["text/plain"]
 print(sorted({"matplotlib", "PIL"} & {name.split(".")[0] for name in sys.modules}))
