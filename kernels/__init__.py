@@ -25,6 +25,7 @@ _HOME = {
     "copy_blocks": "block_copy",
     "decode": "choose",
     "copy_masked": "first_steps",
+    "quantized_scores": "quantized_page",
     "tl": "_triton",
     "triton": "_triton",
     "KernelInputError": "errors",

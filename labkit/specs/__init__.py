@@ -26,6 +26,7 @@ KEYS = (
     "09_eviction_tournament",
     "10_paged_attention",
     "11_first_kernel",
+    "15_smaller_pages",
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",
