@@ -1,7 +1,7 @@
 """Keys and values in 8 bits, with one scale for each KV head; what lesson 15 builds.
 
-What is kept is x / scale, rounded to int8 (-127 ... 127) or to fp8 (e4m3: 3 bits of fraction, up to 448); what is read is
-that times the scale. `kvkernels.write_kv` does the same on the way into the pages, with scales that were measured before.
+What is kept is x / scale, rounded to int8 (-127 ... 127) or to fp8 (e4m3: 3 bits of fraction, up to 448); what is read
+is that times the scale. `kvkernels.write_kv` does the same on the way into the pages, with scales measured before.
 """
 
 from __future__ import annotations

@@ -107,6 +107,6 @@ def _answer(quantize: Callable[..., Any] | None, format: str, scope: str, larges
     say = (
         f"{format}, one scale for {whose}: {top:g} / {holds:g} = {float(scale):.4f}. The worst of the other seven: "
         f"{NUMBERS[worst]:g} is kept as {float(kept[worst]):g} and read as {float(read[worst]):.4f}, off by "
-        f"{float(off[worst]):.4f}. {'4 bytes' if format == '4 bits' else '8 bytes'} for the eight numbers, 16 in bfloat16."
+        f"{float(off[worst]):.4f}. {4 if format == '4 bits' else 8} bytes for the eight numbers, 16 in bfloat16."
     ).replace("-", "\u2212")
     return {"scale": float(scale), "kept": kept.tolist(), "read": read.tolist(), "worst": worst, "say": say}

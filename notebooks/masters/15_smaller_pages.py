@@ -25,7 +25,8 @@ for name, size in (("16 bits", 2), ("8 bits", 1)):
     token = kv_bytes_per_token(shape, size)
     requests = plan.max_concurrency(tokens)
     ms = 1000 * int(requests) * tokens * token / card.bytes_per_s
-    print(f"{name:10} {token / 1024:11.0f} {plan.num_blocks:7,} {requests:9.1f} {ms:20.1f}")
+    print(f"{name:10} {token / 1024:11.0f} {plan.num_blocks:7,}"
+          f" {requests:9.1f} {ms:20.1f}")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -157,7 +158,7 @@ for dtype in (torch.int8, torch.float8_e4m3fn):
 # Here are keys of the model, over a paragraph of text: the head in which the largest number stands out least from the
 # median one, and the head in which it stands out most. (The first token is left out: many models put their largest keys
 # there. Without the model a tiny one stands in, whose heads are random numbers.) Lower is better, and further left is
-# smaller.
+# smaller; the three of one byte are drawn beside each other.
 
 # %% id="real-heads" tags=["nbval-ignore-output"]
 from labkit.serving import load
@@ -341,14 +342,14 @@ for times in (1, 1.5, 2, 4):
 # %% id="pressure"
 from labkit.specs.eviction_tournament.eviction_scenes import come_back
 
-print(f"{'prompts':>7} {'blocks wanted':>14} {'regret, 64 blocks':>18} {'regret, 128 blocks':>19}")
+print("prompts  blocks wanted  regret, 64 blocks  regret, 128 blocks")
 for prompts in (15, 20, 30, 60, 100):
     shares = [come_back(prompts=prompts, blocks=blocks).regret for blocks in (64, 128)]
     print(f"{prompts:7} {4 * prompts:14} {shares[0]:18.0%} {shares[1]:19.0%}")
 
 # %% [markdown] id="after-pressure"
-# Between 64 and 128 wanted blocks the cure is complete. Beyond 128 regret is back, and it grows as it did before: smaller
-# pages move the cliff by their factor and no further. What lessons 17 and 18 do about too many requests is needed as ever.
+# Between 64 and 128 wanted blocks the cure is complete. Beyond 128 regret is back: smaller pages
+# move the cliff by their factor and no further. What lessons 17 and 18 do about too many requests is needed as ever.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: whose scale is it (5 minutes, difficulty 3, importance 4)
@@ -407,8 +408,8 @@ finish("15")
 # ## In production
 #
 # - **vLLM** (0.33.0 read) takes `--kv-cache-dtype`. `fp8` has one scale per tensor, K and V apart; without scales in the
-#   checkpoint it is 1. The kinds *per token and head*, of int8 and of fp8, measure a scale at each write and keep it beside
-#   the page (pull request 38378, March 2026): nothing is ever cut, and four bytes are added per token, head and K or V. Its
+#   checkpoint it is 1. The kinds *per token and head*, of int8 and of fp8, measure a scale at each write and keep it for
+#   that token (pull request 38378, March 2026): nothing is ever cut, and the scales take room of their own. Its
 #   `kernel_unified_attention` multiplies by them as you did; a tile has 32 tokens there where KV has one byte.
 # - **Scales of somebody else.** A runtime for one GPU measured its fp8 scales in its first forward pass. That was the
 #   warm-up, on made-up tokens; within 30 tokens the answers of Llama 3.2 3B ended in a loop (imp pull request 89, May 2026).

@@ -118,6 +118,13 @@ WALKS = {
         untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
         passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
     ),
+    "15": Walk(
+        "quantize_heads",
+        "truncates",
+        play=(("", "int8, one scale for this head: 1 / 127"),),
+        untouched=(("use-quantized-scores", "5,120 bytes"), ("reveal-p1", "7.7 times")),
+        passed=(("reveal-p1", "7.7 times"),),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",

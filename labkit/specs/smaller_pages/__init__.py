@@ -170,8 +170,8 @@ class QuantizedScores(KernelSpecification):
         """
     )
     hints = (
-        "For one number the key is k8 * k_scale. Write the sum of q * k8 * k_scale over the numbers of a head: what can "
-        "be put before the sum?",
+        "For one number the key is k8 * k_scale. Write the sum of q * k8 * k_scale over the numbers of a head: what "
+        "can be put before the sum?",
         "A program has one page and one query head: its block, its KV head, PAGE rows of HEAD_DIM bytes. The sum over "
         "the HEAD_DIM axis, in float32, times k_scale of the KV head and times scale, is the score.",
         "row = (block * PAGE + tl.arange(0, PAGE)) * KV_HEADS + ____\n"
@@ -317,7 +317,7 @@ class QuantizeOrEvict(FunctionSpecification):
     """Whether a cache that is too small is better kept in 8 bits."""
 
     exercise = "quantize_or_evict"
-    # A witness: blocks wanted and that fit, regret, seconds to compute a block and to convert one, error, error allowed.
+    # A witness: blocks wanted, blocks that fit, regret, seconds to compute and to convert one, error, error allowed.
     rules = rules_from(
         """
         one-of-three: The answer is "keep", "quantize" or "evict".

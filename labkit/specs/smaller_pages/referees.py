@@ -46,7 +46,7 @@ class QuantizeReferee(TensorReferee):
             cause = f"The pages are {kinds[0]} and the scales {kinds[1]}; {right[0]} and {right[1]} are due."
             return "dtypes-as-asked", Words(" and ".join(kinds)), Words(" and ".join(right)), cause
         x = self.spec.decode(args)["x"].float()
-        return self._scales(seen[1], expected[1], x, args) or self._numbers(*seen, x, args)
+        return self._scales(seen[1], expected[1], x, args) or self._numbers(seen[0], seen[1], x, args)
 
     def _scales(self, seen: Any, due: Any, x: Any, args: dict[str, Any]) -> tuple[str, Any, Any, str] | None:
         import torch
@@ -111,7 +111,8 @@ class BlocksReferee(Referee):
     def _begin(self) -> None:
         if not hasattr(self, "blocks"):
             self.blocks = self.implementation()
-            self.free, self.made = [], 0
+            self.free: list[int] = []
+            self.made = 0
             self.held: dict[str, list[tuple[int, Any]]] = {}
 
     def do_write(self, seq: str, size: int) -> None:

@@ -25,7 +25,7 @@ function render({ model, el }) {
     inputs.forEach((input) => shield(input));
     return {
       inputs,
-      node: h("fieldset", { class: "lkq-choice" }, h("legend", { class: "lk-sub", text: legend }),
+      node: h("fieldset", { class: "lkqp-choice" }, h("legend", { class: "lk-sub", text: legend }),
         h("div", { class: "lk-segments" }, inputs.map((input, i) => h("label", { class: "lk-segment" }, input, h("span", { text: words[i] }))))),
     };
   };
@@ -36,14 +36,14 @@ function render({ model, el }) {
   // ---- the whole head
   const far = model.get("neighbour") + 1;
   const whole = (x) => 10 + ((QP_WIDE - 20) * (x + 2)) / (far + 2);
-  const ruler = svg("svg", { class: "lkq-line", viewBox: `0 0 ${QP_WIDE} 58` });
-  ruler.append(svg("line", { class: "lkq-axis", x1: 0, x2: QP_WIDE, y1: 30, y2: 30 }));
-  for (const x of [0, 4, 8, 12, 16, 20, 24]) ruler.append(svg("line", { class: "lkq-mark", x1: whole(x), x2: whole(x), y1: 26, y2: 34 }), svg("text", { class: "lkq-text", x: whole(x), y: 50, "text-anchor": "middle" }, String(x)));
-  for (const x of numbers) ruler.append(svg("circle", { class: "lkq-dot", cx: whole(x), cy: 30, r: 4 }));
-  const reach = svg("line", { class: "lkq-reach", y1: 12, y2: 40 });
-  const reachText = svg("text", { class: "lkq-text", y: 12, "text-anchor": "end" });
-  const handle = svg("g", { class: "lkq-handle", role: "slider", tabindex: 0, "data-key": "largest", "aria-label": "the eighth number", "aria-valuemin": 0, "aria-valuemax": largests.length - 1 },
-    svg("circle", { r: 13, class: "lkq-grip" }), svg("circle", { r: 7, class: "lkq-outlier" }));
+  const ruler = svg("svg", { class: "lkqp-line", viewBox: `0 0 ${QP_WIDE} 58` });
+  ruler.append(svg("line", { class: "lkqp-axis", x1: 0, x2: QP_WIDE, y1: 30, y2: 30 }));
+  for (const x of [0, 4, 8, 12, 16, 20, 24]) ruler.append(svg("line", { class: "lkqp-mark", x1: whole(x), x2: whole(x), y1: 26, y2: 34 }), svg("text", { class: "lkqp-text", x: whole(x), y: 50, "text-anchor": "middle" }, String(x)));
+  for (const x of numbers) ruler.append(svg("circle", { class: "lkqp-dot", cx: whole(x), cy: 30, r: 4 }));
+  const reach = svg("line", { class: "lkqp-reach", y1: 12, y2: 40 });
+  const reachText = svg("text", { class: "lkqp-text", y: 12, "text-anchor": "end" });
+  const handle = svg("g", { class: "lkqp-handle", role: "slider", tabindex: 0, "data-key": "largest", "aria-label": "the eighth number", "aria-valuemin": 0, "aria-valuemax": largests.length - 1 },
+    svg("circle", { r: 13, class: "lkqp-grip" }), svg("circle", { r: 7, class: "lkqp-outlier" }));
   ruler.append(reach, reachText, handle);
   keys(handle, {
     ArrowRight: () => move(at() + 1), ArrowUp: () => move(at() + 1), ArrowLeft: () => move(at() - 1),
@@ -68,18 +68,18 @@ function render({ model, el }) {
 
   // ---- the seven, enlarged
   const near = (x) => 10 + ((QP_WIDE - 20) * (x + 1)) / 2;
-  const lens = svg("svg", { class: "lkq-line", viewBox: `0 0 ${QP_WIDE} 104`, role: "img" });
-  const table = h("table", { class: "lkq-table" });
+  const lens = svg("svg", { class: "lkqp-line", viewBox: `0 0 ${QP_WIDE} 104`, role: "img" });
+  const table = h("table", { class: "lkqp-table" });
 
   root.append(
     h("h3", { text: "Eight numbers of a head in 8 bits" }),
     h("p", { class: "lk-sub", text: `Drag the large dot sideways, or select it and use the arrow keys. Another head goes up to ${model.get("neighbour")}.` }),
-    h("div", { class: "lkq-choices" }, format.node, scope.node),
-    h("p", { class: "lk-sub lkq-head", text: "The head, and how far its scale reaches" }), ruler,
-    h("p", { class: "lk-sub lkq-head lkq-legend" }, "The seven small ones, enlarged:", h("i", { class: "lkq-key lkq-key-dot" }), "the number", h("i", { class: "lkq-key lkq-key-read" }), "what is read", h("i", { class: "lkq-key lkq-key-tick" }), "what a page can hold"),
-    lens, h("div", { class: "lkq-scroll" }, table),
+    h("div", { class: "lkqp-choices" }, format.node, scope.node),
+    h("p", { class: "lk-sub lkqp-head", text: "The head, and how far its scale reaches" }), ruler,
+    h("p", { class: "lk-sub lkqp-head lkqp-legend" }, "The seven small ones, enlarged:", h("i", { class: "lkqp-key lkqp-key-dot" }), "the number", h("i", { class: "lkqp-key lkqp-key-read" }), "what is read", h("i", { class: "lkqp-key lkqp-key-tick" }), "what a page can hold"),
+    lens, h("div", { class: "lkqp-scroll" }, table),
   );
-  const told = h("p", { class: "lk-well lkq-say" });
+  const told = h("p", { class: "lk-well lkqp-say" });
   root.append(told);
 
   function show() {
@@ -101,22 +101,22 @@ function render({ model, el }) {
 
     const ticks = levels.flatMap((level) => (level ? [level, -level] : [0])).map((level) => level * answer.scale).filter((x) => Math.abs(x) <= 1.0001);
     lens.replaceChildren(
-      svg("path", { class: "lkq-tick", d: ticks.map((x) => `M${near(x).toFixed(1)} 40V62`).join("") }),
-      svg("line", { class: "lkq-axis", x1: 0, x2: QP_WIDE, y1: 51, y2: 51 }),
+      svg("path", { class: "lkqp-tick", d: ticks.map((x) => `M${near(x).toFixed(1)} 40V62`).join("") }),
+      svg("line", { class: "lkqp-axis", x1: 0, x2: QP_WIDE, y1: 51, y2: 51 }),
     );
     numbers.forEach((x, i) => {
       const read = answer.read[i];
       lens.append(
-        svg("path", { class: `lkq-moved ${i === answer.worst ? "lkq-worst" : ""}`, d: `M${near(x)} 22L${near(read)} 80` }),
-        svg("circle", { class: "lkq-dot", cx: near(x), cy: 22, r: 5 }),
-        svg("path", { class: "lkq-read", d: `M${near(read)} 73l7 7-7 7-7-7z` }),
-        svg("text", { class: "lkq-text", x: near(x), y: 11, "text-anchor": x > 0.9 ? "end" : "middle" }, minus(x, 2)),
+        svg("path", { class: `lkqp-moved ${i === answer.worst ? "lkqp-worst" : ""}`, d: `M${near(x)} 22L${near(read)} 80` }),
+        svg("circle", { class: "lkqp-dot", cx: near(x), cy: 22, r: 5 }),
+        svg("path", { class: "lkqp-read", d: `M${near(read)} 73l7 7-7 7-7-7z` }),
+        svg("text", { class: "lkqp-text", x: near(x), y: 11, "text-anchor": x > 0.9 ? "end" : "middle" }, minus(x, 2)),
       );
     });
     lens.setAttribute("aria-label", answer.say);
 
     const all = [...numbers, largest];
-    const row = (name, cells) => h("tr", {}, h("th", { scope: "row", text: name }), cells.map((text, i) => h("td", { class: i === answer.worst ? "lkq-bad" : "", text })));
+    const row = (name, cells) => h("tr", {}, h("th", { scope: "row", text: name }), cells.map((text, i) => h("td", { class: i === answer.worst ? "lkqp-bad" : "", text })));
     table.replaceChildren(h("tbody", {},
       row("number", all.map((x) => minus(x, 2))),
       row("kept", answer.kept.map((x) => String(x).replace("-", "−"))),
