@@ -6,14 +6,14 @@ from typing import Literal
 
 
 def quantize_or_evict(
-    wanted: int, fit: int, regret: float, compute_s: float, convert_s: float, error: float, allowed: float
+    wanted: int, fit: int, again: float, compute_s: float, convert_s: float, error: float, allowed: float
 ) -> Literal["keep", "quantize", "evict"]:
     """What to do with the blocks of a prefix cache that is kept in 16 bits.
 
     Args:
         wanted: blocks that the requests come back for, in one round of them.
         fit: blocks of 16 bits that the memory has room for; of 8 bits it has room for twice as many.
-        regret: share of what is evicted that is wanted again within the round, 0 to 1.
+        again: share of what is evicted that is wanted again within the round, 0 to 1.
         compute_s: seconds to compute a block again.
         convert_s: seconds to bring a block that is there from 16 bits to 8.
         error, allowed: that of 8 bits, as measured, and the most that the answers can bear.
@@ -26,6 +26,6 @@ def quantize_or_evict(
         return "keep"
     if error > allowed:
         return "evict"
-    evicting = (wanted - fit) * regret * compute_s
-    quantizing = fit * convert_s + max(0, wanted - 2 * fit) * regret * compute_s
+    evicting = (wanted - fit) * again * compute_s
+    quantizing = fit * convert_s + max(0, wanted - 2 * fit) * again * compute_s
     return "quantize" if quantizing < evicting else "evict"

@@ -31,7 +31,8 @@ for name, size in (("16 bits", 2), ("8 bits", 1)):
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Eight numbers of one head, and below them all that 8 bits can keep. Drag the last number to the right, or select it and
+# Twice the requests in the same memory, and read in the same time. What it costs shows on eight numbers of one head, with
+# all that 8 bits can keep below them. Drag the last number to the right, or select it and
 # use the arrow keys. Watch the step of the grid, and how far the *other* seven are read beside what they were. Then choose
 # e4m3, and then one scale for all heads.
 
@@ -73,7 +74,7 @@ for dtype in (torch.bfloat16, torch.int8, torch.float8_e4m3fn):
 # is a 16th. bfloat16 has the same kind of steps, 16 times as fine.
 #
 # Who shares a scale? Heads differ: one may go up to 2 and its neighbour to 30. With **one scale per KV head** each has the
-# step that it needs. The price is four bytes for each head and layer, once, since the scales are measured once and kept: a
+# step that it needs. The price is four bytes for each head and layer, for K and for V, since scales are measured once and kept: a
 # token is quantised when it is written and never touched again. That is what lets its page be shared, hashed and found.
 # The other side of it is that a number that comes later may be larger than the scale was measured for. It is then **cut** to
 # the largest there is. If nobody does that, 200 becomes -56 in int8, and 500 NaN in e4m3.
@@ -241,7 +242,7 @@ for kind in ("int8", "float8_e4m3fn"):
 # Without a GPU this ran in Triton's interpreter, where a ledger counts the bytes that each program asks for (on a GPU the
 # list is empty). 20 tokens of 64 numbers for 4 query heads are 5,120 bytes, one each: in bfloat16 it would be twice that. The
 # scales are 4 bytes a program. How much faster a decode step becomes, no machine at hand could measure for this course; the
-# most it can be is the share of the step that was spent on reading keys and values.
+# most that can be won is half of the time that the step spends on reading keys and values.
 #
 # The other half of a step in 8 bits is the **fused write**: `kvkernels.write_kv` quantises new keys and values on their way
 # into their slots. They are in registers there anyhow, so the numbers of 16 bits never go to memory to be read again.
@@ -262,22 +263,24 @@ for kind, same, text in answers(lm, "What is a page table?", quantize_heads):
 # %% [markdown] id="after-answers"
 # Greedy text is a hard judge: where two tokens are nearly as likely, a small error swaps them, and from there on the texts
 # differ, though the second may be as good. An engine is judged on a benchmark of its task, with and without. A figure of
-# others: on Qwen2 7B, whose keys have large outliers, e4m3 with all scales at 1 had a perplexity of 34.84, and with scales
-# measured on the first input one of 22.62 (vLLM pull request 11906, January 2025).
+# others: on Qwen2 7B, whose numbers outgrow e4m3, an 8-bit cache had a perplexity of 34.84 (lower is better) without scales,
+# and of 22.62 with scales measured on the first input (vLLM pull request 11906, January 2025).
 
 # %% [markdown] id="about-quantize-or-evict"
 # ## When it beats evicting
 #
 # Now the symptom. In one round of requests, `wanted` blocks are asked for, and `fit` have room in 16 bits. What is wanted
-# and does not fit is evicted; of what is evicted, the share `regret` is wanted again and must be computed again. So evicting
+# and does not fit is evicted; of what is evicted, the share `again` is wanted again and must be computed again. So evicting
 # costs, each round,
 #
-# $$(wanted - fit) \cdot regret \cdot compute.$$
+# $$(wanted - fit) \cdot again \cdot compute.$$
+#
+# (Regret, as lesson 09 defined it, counts the same blocks as a share of all that were asked for.)
 #
 # In 8 bits twice as many fit. What stands in memory has to be converted once, and only what is wanted *beyond* twice as many
 # is evicted:
 #
-# $$fit \cdot convert + \max(0,\; wanted - 2\,fit) \cdot regret \cdot compute.$$
+# $$fit \cdot convert + \max(0,\; wanted - 2\,fit) \cdot again \cdot compute.$$
 #
 # Time is one side. The other is the error, which no time pays for: either it is no more than the answers can bear, or the
 # matter is closed. And where nothing is gained, exact pages stay.
@@ -287,7 +290,7 @@ for kind, same, text in answers(lm, "What is a page table?", quantize_heads):
 # %% id="ex-quantize-or-evict"
 # %%exercise quantize_or_evict
 def quantize_or_evict(
-    wanted: int, fit: int, regret: float, compute_s: float, convert_s: float,
+    wanted: int, fit: int, again: float, compute_s: float, convert_s: float,
     error: float, allowed: float,
 ) -> str:
     """What to do with the blocks of a prefix cache that is kept in 16 bits.
@@ -295,7 +298,7 @@ def quantize_or_evict(
     Args:
         wanted: blocks that one round of requests asks for.
         fit: blocks of 16 bits that the memory has room for, all of them in use.
-        regret: share of what is evicted that is wanted again, 0 to 1.
+        again: share of what is evicted that is wanted again, 0 to 1.
         compute_s: seconds to compute a block again.
         convert_s: seconds to bring a block from 16 bits to 8.
         error, allowed: that of 8 bits, as measured, and the most that the answers bear.
@@ -309,8 +312,8 @@ def quantize_or_evict(
         return "keep"
     if error > allowed:
         return "evict"
-    evicting = (wanted - fit) * regret * compute_s
-    quantizing = fit * convert_s + max(0, wanted - 2 * fit) * regret * compute_s
+    evicting = (wanted - fit) * again * compute_s
+    quantizing = fit * convert_s + max(0, wanted - 2 * fit) * again * compute_s
     return "quantize" if quantizing < evicting else "evict"
     # END SOLUTION
 
@@ -324,7 +327,7 @@ compute_s = block * (cost.token_s + context * cost.pair_s)
 convert_s = block * 1.5 * cost.context_s  # two bytes are read and one is written, per number
 print(f"{shape.name} on one {card.name}: a block is computed in {1000 * compute_s:.1f} ms "
       f"and converted in {1000 * convert_s:.3f} ms")
-print(f"{'wanted, of what fits':22}" + "".join(f"{f'regret {r:.1%}':>14}"
+print(f"{'wanted, of what fits':22}" + "".join(f"{f'again {r:.1%}':>14}"
                                               for r in (0, 0.005, 0.02, 0.2)))
 for times in (1, 1.5, 2, 4):
     row = [quantize_or_evict(int(1000 * times), 1000, r, compute_s, convert_s, 0.004, 0.01)
@@ -332,8 +335,8 @@ for times in (1, 1.5, 2, 4):
     print(f"{times:22}" + "".join(f"{answer:>14}" for answer in row))
 
 # %% [markdown] id="after-quantize-or-evict"
-# A cache that evicts what nobody wants again is healthy, and 8 bits would bring it an error for nothing. From a small regret
-# on they pay: converting a block is cheap beside computing it. (The error here is that of int8, half a step of 1/127 of the
+# A cache that evicts what nobody wants again is healthy, and 8 bits would bring it an error for nothing. From a small share
+# that comes again they pay: converting a block is cheap beside computing it. (The error here is that of int8, half a step of 1/127 of the
 # head's largest number; what is *allowed* comes out of a benchmark, and no formula gives it.)
 #
 # The table does not say what is left at four times as much. The next cell does: prompts of four blocks that come back in
@@ -407,7 +410,7 @@ finish("15")
 # %% [markdown] id="in-production" tags=["fold"]
 # ## In production
 #
-# - **vLLM** (0.33.0 read) takes `--kv-cache-dtype`. `fp8` has one scale per tensor, K and V apart; without scales in the
+# - **vLLM** (0.33.0 read) takes `--kv-cache-dtype`. Its fp8 has one scale per tensor, K and V apart; without scales in the
 #   checkpoint it is 1. The kinds *per token and head*, of int8 and of fp8, measure a scale at each write and keep it for
 #   that token (pull request 38378, March 2026): nothing is ever cut, and the scales take room of their own. Its
 #   `kernel_unified_attention` multiplies by them as you did; a tile has 32 tokens there where KV has one byte.

@@ -10,7 +10,7 @@ import torch
 
 from labkit.attention.head_scales import quantize_heads
 from labkit.errors import LabkitError
-from labkit.serving.tiny import tiny_model
+from labkit.serving import load
 from labkit.specs.smaller_pages import scenes
 from labkit.specs.smaller_pages.referees import half_step
 from labkit.widgets import QuantPlay
@@ -59,7 +59,7 @@ def test_what_a_given_scale_does_not_reach_is_cut():
 
 
 def test_the_scenes_run_on_the_tiny_model_too():
-    model = tiny_model()
+    model = load("tiny", quiet=True)
     calm, wild = scenes.two_heads(model)
     assert calm[2].shape == wild[2].shape and torch.isfinite(calm[2]).all()
     told = list(scenes.answers(model, "What is a page table?", quantize_heads, tokens=4))

@@ -317,7 +317,7 @@ class QuantizeOrEvict(FunctionSpecification):
     """Whether a cache that is too small is better kept in 8 bits."""
 
     exercise = "quantize_or_evict"
-    # A witness: blocks wanted, blocks that fit, regret, seconds to compute and to convert one, error, error allowed.
+    # A witness: blocks wanted, blocks that fit, share wanted again, s to compute and to convert one, error, allowed.
     rules = rules_from(
         """
         one-of-three: The answer is "keep", "quantize" or "evict".
@@ -359,13 +359,13 @@ class QuantizeOrEvict(FunctionSpecification):
     )
     hints = (
         "Write down what each way costs in one round: which blocks are computed again, and what is spent once?",
-        "Evicting computes (wanted - fit) * regret blocks again. Quantising converts fit blocks, and computes "
-        "(wanted - 2 * fit) * regret blocks again, where that is more than nothing.",
+        "Evicting computes (wanted - fit) * again blocks again. Quantising converts fit blocks, and computes "
+        "(wanted - 2 * fit) * again blocks again, where that is more than nothing.",
         'if wanted <= ____:\n    return "keep"\nif error > ____:\n    return "evict"\n'
-        "evicting = ____ * regret * compute_s\nquantizing = fit * convert_s + max(0, ____) * regret * compute_s\n"
+        "evicting = ____ * again * compute_s\nquantizing = fit * convert_s + max(0, ____) * again * compute_s\n"
         'return "quantize" if ____ else "evict"',
     )
-    search = {"wanted": (1, 30), "fit": (1, 12), "regret": [0, 0.25, 0.5, 1], "compute_s": [1, 2, 4],
+    search = {"wanted": (1, 30), "fit": (1, 12), "again": [0, 0.25, 0.5, 1], "compute_s": [1, 2, 4],
               "convert_s": [0, 0.25, 0.5, 1, 2], "error": [0, 1, 2], "allowed": [1, 2]}  # fmt: skip
 
     def rule_for(self, **args: Any) -> str:
@@ -399,10 +399,10 @@ class QuantizeOrEvict(FunctionSpecification):
         return f"Evicting costs {evict:g} s in a round, and quantising {quantize:g} s."
 
 
-def _costs(wanted: int, fit: int, regret: float, compute_s: float, convert_s: float, **_: Any) -> tuple[float, float]:
+def _costs(wanted: int, fit: int, again: float, compute_s: float, convert_s: float, **_: Any) -> tuple[float, float]:
     """Seconds of a round, evicting and quantising."""
-    again = regret * compute_s
-    return (wanted - fit) * again, fit * convert_s + max(0, wanted - 2 * fit) * again
+    each = again * compute_s
+    return (wanted - fit) * each, fit * convert_s + max(0, wanted - 2 * fit) * each
 
 
 class Blocks(Specification):
