@@ -10,7 +10,7 @@ import traitlets
 from labkit.errors import LabkitError
 from labkit.widgets.base import LabWidget
 
-NUMBERS = (0.05, 0.32, -0.71, 0.94, -0.18, 0.5, -0.43)
+NUMBERS = (-0.71, -0.43, -0.18, 0.05, 0.32, 0.5, 0.94)
 """The seven that stay where they are."""
 LARGEST = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """What the eighth can be."""

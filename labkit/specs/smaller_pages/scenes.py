@@ -35,7 +35,7 @@ def two_heads(model: LoadedModel) -> Heads:
 
     ids = model.prompt_ids(TEXT)
     cache = model.paged_cache(-(-(len(ids) + 1) // 16), 16, parts=Parts(yours=False))
-    setattr(cache, "drop", lambda seq: None)  # noqa: B010
+    cache.drop = lambda seq: None  # type: ignore[method-assign]
     model.generate_many([ids], max_new_tokens=1, stop=False, cache=cache)
     slots = cache.manager.slots("A", 1, len(ids))
     keys = cache.k.flatten(1, 2)[:, slots]  # layers, tokens, heads, numbers
@@ -52,7 +52,7 @@ def formats(quantize: Quantize) -> dict[str, tuple[float, Callable[[Tensor], Ten
 
     def read(x: Tensor, dtype: torch.dtype, scale: Tensor | None = None) -> Tensor:
         pages, scale = quantize(x, dtype, scale)
-        return pages.float() * scale[:, None]  # type: ignore[index]
+        return pages.float() * scale[:, None]
 
     def tops(x: Tensor) -> Tensor:
         return x.abs().amax(dim=(0, 2)).clamp_min(1e-12)

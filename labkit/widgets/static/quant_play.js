@@ -36,9 +36,9 @@ function render({ model, el }) {
   // ---- the whole head
   const far = model.get("neighbour") + 1;
   const whole = (x) => 10 + ((QP_WIDE - 20) * (x + 2)) / (far + 2);
-  const ruler = svg("svg", { class: "lkqp-line", viewBox: `0 0 ${QP_WIDE} 58` });
+  const ruler = svg("svg", { class: "lkqp-line", viewBox: `0 0 ${QP_WIDE} 62` });
   ruler.append(svg("line", { class: "lkqp-axis", x1: 0, x2: QP_WIDE, y1: 30, y2: 30 }));
-  for (const x of [0, 4, 8, 12, 16, 20, 24]) ruler.append(svg("line", { class: "lkqp-mark", x1: whole(x), x2: whole(x), y1: 26, y2: 34 }), svg("text", { class: "lkqp-text", x: whole(x), y: 50, "text-anchor": "middle" }, String(x)));
+  for (const x of [0, 4, 8, 12, 16, 20, 24]) ruler.append(svg("line", { class: "lkqp-mark", x1: whole(x), x2: whole(x), y1: 26, y2: 34 }), svg("text", { class: "lkqp-text", x: whole(x), y: 57, "text-anchor": "middle" }, String(x)));
   for (const x of numbers) ruler.append(svg("circle", { class: "lkqp-dot", cx: whole(x), cy: 30, r: 4 }));
   const reach = svg("line", { class: "lkqp-reach", y1: 12, y2: 40 });
   const reachText = svg("text", { class: "lkqp-text", y: 12, "text-anchor": "end" });
