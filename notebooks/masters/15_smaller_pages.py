@@ -19,7 +19,7 @@ from labkit.simulate.cost_model import CARDS
 
 shape, card, tokens = shape_of("Llama-3.1-8B"), CARDS["L4"], 4096
 print(f"{shape.name} on one {card.name}, requests of {tokens:,} tokens")
-print(f"{'':10} {'KiB a token':>11} {'blocks':>7} {'requests':>9} {'ms to read them all':>20}")
+print("           KiB a token  blocks  requests  ms to read them all")
 for name, size in (("16 bits", 2), ("8 bits", 1)):
     plan = start_up(shape, card.memory_bytes, activation_peak_bytes=2 * GiB, bytes_per_value=size)
     token = kv_bytes_per_token(shape, size)

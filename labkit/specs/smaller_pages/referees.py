@@ -98,7 +98,9 @@ class QuantizeReferee(TensorReferee):
             cause += f"which reaches as far as {largest * s:.4g}; what lies beyond is cut to {largest:g}, sign kept."
         else:
             cause += f"so it is read as {k * s:.4g}; half a step is {near:.4g} there."
-        return rule, pages, self.spec.right(args)[0], cause
+        # Of two numbers that are equally near, the learner's is as right as ours.
+        due = bad.float() * self.spec.right(args)[0].float() + (~bad).float() * kept.nan_to_num()
+        return rule, pages, due.to(pages.dtype), cause
 
 
 class BlocksReferee(Referee):
