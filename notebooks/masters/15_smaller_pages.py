@@ -21,7 +21,9 @@ shape, card, tokens = shape_of("Llama-3.1-8B"), CARDS["L4"], 4096
 print(f"{shape.name} on one {card.name}, requests of {tokens:,} tokens")
 print("           KiB a token  blocks  requests  ms to read them all")
 for name, size in (("16 bits", 2), ("8 bits", 1)):
-    plan = start_up(shape, card.memory_bytes, activation_peak_bytes=2 * GiB, bytes_per_value=size)
+    plan = start_up(
+        shape, card.memory_bytes, activation_peak_bytes=2 * GiB, bytes_per_value=size
+    )
     token = kv_bytes_per_token(shape, size)
     requests = plan.max_concurrency(tokens)
     ms = 1000 * int(requests) * tokens * token / card.bytes_per_s
@@ -149,9 +151,8 @@ for dtype in (torch.int8, torch.float8_e4m3fn):
     print(f"{str(dtype)[6:]:16} {off[0]:10.4f} {off[1]:11.4f}   {off[1] / off[0]:4.1f} times")
 
 # %% [markdown] id="after-p1"
-# An **outlier** is a number far larger than its neighbours, and it makes the neighbours pay: with int8 they all have its
-# step. With e4m3 each number has a step of its own size, so the outlier costs the others next to nothing; but without an
-# outlier, int8 has the finer grid. Which of the two is better is a question about the heads of your model.
+# An **outlier** is a number far larger than its neighbours. Hold your answer against the last column; then go back to the
+# picture, drag the outlier under both kinds of page, and look at which steps change. Compare the first column too.
 
 # %% [markdown] id="about-heads"
 # ## Two heads of a model
@@ -167,6 +168,11 @@ from labkit.specs.smaller_pages.scenes import error_against_bytes
 
 lm = load()
 error_against_bytes(lm, quantize_heads)
+
+# %% [markdown] id="after-heads"
+# With int8 all numbers of a head have the step of its outlier, and pay for it. With e4m3 each has a step of its own size, so
+# an outlier costs the others next to nothing; where there is none, int8 has the finer grid. Which of the two is better is a
+# question about the heads of your model.
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -258,7 +264,7 @@ for kind in ("int8", "float8_e4m3fn"):
 from labkit.specs.smaller_pages.scenes import answers
 
 for kind, same, text in answers(lm, "What is a page table?", quantize_heads):
-    print(f"{kind:30} {same:3} tokens the same   {' '.join(text.split())[:58]}", flush=True)
+    print(f"{kind:29} {same:3} tokens the same   {' '.join(text.split())[:30]}", flush=True)
 
 # %% [markdown] id="after-answers"
 # Greedy text is a hard judge: where two tokens are nearly as likely, a small error swaps them, and from there on the texts

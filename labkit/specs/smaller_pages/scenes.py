@@ -74,7 +74,7 @@ def error_against_bytes(model: LoadedModel, quantize: Quantize) -> Figure:
 
     theme.use_mpl()
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
-    panels = zip(axes, ("without outliers", "with outliers"), two_heads(model), strict=True)
+    panels = zip(axes, ("smallest outliers", "largest outliers"), two_heads(model), strict=True)
     for axis, name, (layer, head, x) in panels:
         own = x[:, head]
         ratio = float(own.abs().max() / own.abs().median())
