@@ -27,6 +27,7 @@ _HOME = {
     "decode": "choose",
     "prefill_configuration": "choose",
     "copy_masked": "first_steps",
+    "quantized_scores": "quantized_page",
     "tl": "_triton",
     "triton": "_triton",
     "KernelInputError": "errors",

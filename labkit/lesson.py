@@ -8,6 +8,8 @@ Importing this is cheap; widgets are loaded when they are shown.
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -21,7 +23,11 @@ def start(name: str) -> Any:
     exercise_magic.register(lesson.key)
     if lesson.exercises:
         checks = [exercise.spec for exercise in lesson.exercises]
-        runner.warm(torch=any(s.needs_torch for s in checks), triton=any(s.needs_triton for s in checks))
+        kernels = any(s.needs_triton for s in checks)
+        runner.warm(torch=any(s.needs_torch for s in checks), triton=kernels)
+        if kernels and find_spec("triton"):
+            # Here, before some part of torch imports Triton: at its first import it decides how kernels are run.
+            import_module("kvkernels._triton")
     return OpeningCard(lesson.number)
 
 

@@ -29,6 +29,7 @@ KEYS = (
     "12_bytes_are_time",
     "13_one_long_request",
     "14_prefill_and_chunks",
+    "15_smaller_pages",
     "16_continuous_batching",
     "17_admission_control",
     "18_preemption",

@@ -26,6 +26,7 @@ _MODULES = {
     "PagePlay": "page_play",
     "PageTable": "page_table",
     "ProgressOverview": "progress_overview",
+    "QuantPlay": "quant_play",
     "QuizWidget": "quiz",
     "RadixTree": "radix_tree",
     "RequestTimeline": "request_timeline",

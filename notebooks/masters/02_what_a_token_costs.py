@@ -583,8 +583,7 @@ for gib in (16, 24, 48, 80):
 #   limit of 262,144. A request between the two is accepted and never starts, and all others wait behind it. A door that
 #   counted windowed layers and a gate that did not is vLLM-Ascend pull request 9543 (May 2026): DeepSeek-V4-Flash requests
 #   beyond 32k tokens hung while the cache was nearly empty, 5,703 blocks counted against 5,011 free.
-# - `--kv-cache-dtype fp8` halves what a token costs. What it costs in accuracy is the subject of lesson 15, which is still
-#   to come.
+# - `--kv-cache-dtype fp8` halves what a token costs. What it costs in accuracy is the subject of lesson 15.
 # - vLLM's `vllm:cache_config_info` and SGLang's `sglang:token_usage` are where a dashboard finds these numbers again.
 
 # %% [markdown] id="verify-it" tags=["fold"]

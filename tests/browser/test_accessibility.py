@@ -52,7 +52,7 @@ WIDGETS = (
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
     "OnlineSoftmax(*one_request(), step=2)", "ChunkPlay(chunk=5, window=3, step=2)",
     "Roofline([Work('thin', 9, 9), Work('thick', 1, 9999)])", "KernelReport({'wide': wide, 'narrow': narrow})",
-    "SplitView(splits=17)",
+    "SplitView(splits=17)", "QuantPlay(largest=8.0)",
     "StormBoard(scene.windows(60))",
     "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
 )  # fmt: skip

@@ -297,3 +297,35 @@ def test_programs_over_multiprocessors_follow_keys_and_pointer_in_both_themes(la
             page.set_viewport_size({"width": width, "height": height})
             browse.shoot(page, f"split-view-{'dark' if dark else 'light'}-{width}", view)
     browse.assert_clean(page)
+
+
+def test_an_outlier_is_dragged_by_keyboard_and_mouse_and_the_others_pay(lab: Any, page: Any, browse: Any) -> None:
+    make = "from labkit.widgets import QuantPlay\nplay = QuantPlay()\nplay"
+    panel = browse.open_notebook(page, lab, lab.write_notebook("quant.ipynb", [make, "play"]))
+    browse.run_all(page)
+    board = panel.locator(".lk-quant-play").first
+    handle = board.get_by_role("slider", name="the eighth number")
+    expect(board).to_contain_text("1 / 127 = 0.0079")
+    handle.focus()
+    page.keyboard.press("End")
+    expect(board).to_contain_text("16 / 127 = 0.1260")
+    assert handle.get_attribute("aria-valuetext") == "16"
+    page.keyboard.press("ArrowLeft")
+    expect(board).to_contain_text("12 / 127 = 0.0945")
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 60, box["y"] + 10)
+    page.mouse.up()
+    expect(board).not_to_contain_text("12 / 127")
+    board.get_by_role("radio", name="e4m3").check(force=True)
+    expect(board).to_contain_text("/ 448")
+    board.get_by_role("radio", name="one for all heads").check(force=True)
+    expect(board).to_contain_text("e4m3, one scale for all heads: 24 / 448")
+    assert "one scale for all heads" in browse.run_cell(page, "cell-1").inner_text()
+    for width, height in ((1100, 700), (1400, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        for dark in (True, False):
+            browse.set_theme(page, dark)
+            browse.shoot(page, f"quant-{width}-{'dark' if dark else 'light'}", board)
+    browse.assert_clean(page)

@@ -143,6 +143,13 @@ WALKS = {
         untouched=(("pages-after", "left out: token 2"), ("live", "Prefill: reference")),
         passed=(("through-the-quantizer", "50 + 50                   0.0000"), ("live", "Prefill: yours")),
     ),
+    "15": Walk(
+        "quantize_heads",
+        "truncates",
+        play=(("", "int8, one scale for this head: 1 / 127"),),
+        untouched=(("use-quantized-scores", "5,120 bytes"), ("reveal-p1", "7.7 times")),
+        passed=(("reveal-p1", "7.7 times"),),
+    ),
     "16": Walk(
         "step",
         "waits-for-the-whole-batch",
