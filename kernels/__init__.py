@@ -25,6 +25,8 @@ _HOME = {
     "copy_blocks": "block_copy",
     "decode": "choose",
     "copy_masked": "first_steps",
+    "gather_page": "first_steps",
+    "page_scores": "first_steps",
     "tl": "_triton",
     "triton": "_triton",
     "KernelInputError": "errors",

@@ -9,6 +9,7 @@ from typing import Any
 from labkit.errors import KernelError
 from labkit.grading.display import Words
 from labkit.grading.referee import StopSequence, Unjudgeable
+from labkit.grading.specification import GENERAL
 from labkit.specs.attention_by_hand.referees import TensorReferee
 from labkit.specs.paged_attention.referees import SizedSpecification
 
@@ -59,7 +60,8 @@ class KernelReferee(TensorReferee):
         except StopSequence as stop:
             for failure in self.failures:
                 if isinstance(stop.__cause__, KernelError):
-                    failure.rule, failure.kind, failure.cause = self.spec.inside, "address", str(stop.__cause__)
+                    inside = self.spec.rule_outside(**(self._op.args if self._op else {}))
+                    failure.rule, failure.kind, failure.cause = inside, "address", str(stop.__cause__)
                     failure.seen, failure.expected = "an address of nobody", None
             raise
 
@@ -85,6 +87,7 @@ class KernelSpecification(SizedSpecification):
     examples = 10
     op_seconds = 8.0
     tolerance = 1e-4
+    stay = GENERAL[0].name
     inside = "stays-inside-its-tensors"
     """The rule that an address outside of all tensors of the launch breaks."""
 
@@ -98,6 +101,10 @@ class KernelSpecification(SizedSpecification):
     def oracle(self, **inputs: Any) -> Any:
         """What `launch` returns for a right kernel, computed in PyTorch."""
         raise NotImplementedError
+
+    def rule_outside(self, **args: Any) -> str:
+        """The rule that such an address breaks, in a launch of these sizes."""
+        return self.inside
 
     def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
         """(rule, what was seen, cause) where a launch has looked at what it must not; None where all is right.
