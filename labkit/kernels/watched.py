@@ -39,6 +39,22 @@ def watched(keep: bool = True) -> Iterator[Ledger]:
             raise _first(error) from None
 
 
+GUARD = 1024
+"""Numbers before and after a guarded tensor that belong to nobody."""
+
+
+def guarded(tensor: Any, around: float = 0) -> Any:
+    """The same tensor with nobody's memory around it, so that a step too far is not one into another tensor.
+
+    Args:
+        around: what stands in that memory.
+    """
+    larger = tensor.new_full((tensor.numel() + 2 * GUARD,), around)
+    alone = larger[GUARD : GUARD + tensor.numel()].view(tensor.shape)
+    alone.copy_(tensor)
+    return alone
+
+
 def _first(error: BaseException) -> BaseException:
     """What was raised first: a kernel that calls another one wraps an error twice."""
     from triton.runtime.errors import InterpreterError

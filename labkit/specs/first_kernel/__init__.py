@@ -92,7 +92,7 @@ class PagedKernel(KernelSpecification):
         tables, lengths = self.owned(values)
         caches = {name: values[name] for name in self.cached}
         wrong = not_its_slots(launches[-1], caches, tables, lengths, self.sequence_of)
-        return wrong and ("only-slots-with-a-token", *wrong)
+        return wrong and ("only-slots-with-a-token" if wrong[0] else "follows-the-table", *wrong[1:])
 
     def owned(self, values: Mapping[str, Any]) -> tuple[list[list[int]], list[int]]:
         """The table and the length of each sequence."""
@@ -142,7 +142,8 @@ class GatherPage(PagedKernel):
         "Token t lies in slot t % PAGE of block table[t // PAGE], and its numbers begin at (block * PAGE + slot) * "
         "HEAD_DIM. The mask has a row per slot: on, where there is such a token.",
         "block = tl.load(block_table + ____).to(tl.int64)\ntoken = page * PAGE + slot\nused = (token < ____)[:, None]\n"
-        "source = (____ * PAGE + slot)[:, None] * HEAD_DIM + d[None, :]\ntarget = ____[:, None] * HEAD_DIM + d[None, :]",
+        "source = (____ * PAGE + slot)[:, None] * HEAD_DIM + d[None, :]\n"
+        "target = ____[:, None] * HEAD_DIM + d[None, :]",
     )
     search = {"page": [1, 2, 4], "head_dim": [1, 2, 4], "length": (1, 10), "far": [0]}
 
@@ -187,7 +188,9 @@ class GatherPage(PagedKernel):
         cache, size = self.decode(args)["cache"], args["page"]
         rows = [t for t in range(args["length"]) if not _alike(seen[t], expected[t])]
         slots = [(seen[t], cache[:, t % size]) for t in rows if t >= size]
-        if len(slots) == len(rows) and all(any(_alike(row, other) for other in others) for row, others in slots):
+        straight = cache.flatten(0, 1)[: args["length"]]
+        from_others = len(slots) == len(rows) and all(any(_alike(row, o) for o in others) for row, others in slots)
+        if from_others or _alike(seen, straight):
             return "follows-the-table", None
         return super().accuse(rule, mismatch, seen, expected, call, **args)
 
@@ -238,7 +241,8 @@ class PageScores(PagedKernel):
         """
     )
     hints = (
-        "Program (h, j) has one query and one page. What shape has the tile of keys, and along which axis is it summed?",
+        "Program (h, j) has one query and one page. What shape has the tile of keys, and along which axis is it "
+        "summed?",
         "The key of token t for query head h begins at ((block * PAGE + slot) * KV_HEADS + h // GROUP) * HEAD_DIM. "
         "What lanes from HEAD_DIM on bring in must be 0, or the sum is none.",
         "query = tl.load(q + ____ + d, mask=in_head, other=____).to(tl.float32)\n"
@@ -261,7 +265,12 @@ class PageScores(PagedKernel):
         q = numbers(random.Random(1), kv_heads * group, head_dim)
         dtype, size = (torch.float16, 300.0) if half else (torch.float32, 1.0)  # 300 * 300 is no float16
         table = tables[0].int()
-        return {"q": (q * size).to(dtype), "k_cache": (k_cache * size).to(dtype), "block_table": table, "length": length}
+        return {
+            "q": (q * size).to(dtype),
+            "k_cache": (k_cache * size).to(dtype),
+            "block_table": table,
+            "length": length,
+        }
 
     def setup_line(self, **args: Any) -> str:
         values = self.decode(args)
@@ -302,9 +311,8 @@ class PageScores(PagedKernel):
     def accuse(
         self, rule: str, mismatch: Mismatch, seen: Any, expected: Any, call: Any, **args: Any
     ) -> tuple[str, dict[str, Any] | None]:
-        if mismatch.kind == "nan" and not args["half"]:
-            idle = _power_of_2(args["head_dim"]) > args["head_dim"]
-            return "idle-lanes-count-nothing" if idle else "only-slots-with-a-token", None
+        if mismatch.kind == "nan" and not args["half"] and _power_of_2(args["head_dim"]) > args["head_dim"]:
+            return "idle-lanes-count-nothing", None
         return super().accuse(rule, mismatch, seen, expected, call, **args)
 
     def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
@@ -362,13 +370,14 @@ class PagedDecode(PagedKernel):
         """
     )
     hints = (
-        "The loop is lesson 10's: one page after the other, and a state of three. What does a program know at its start, "
-        "and what must it look up for each page?",
-        "Two of your own kernels stand in the loop: gather_page's address of a slot, with the row of the table in front, "
-        "and page_scores' masked sum. What is left is online_update with exp2.",
+        "The loop is lesson 10's: one page after the other, and a state of three. What does a program know at its "
+        "start, and what must it look up for each page?",
+        "Two of your own kernels stand in the loop: gather_page's address of a slot, with the row of the table in "
+        "front, and page_scores' masked sum. What is left is online_update with exp2.",
         "block = tl.load(block_tables + seq * ____ + first // ____).to(tl.int64)\nused = first + slot < ____\n"
         "score = tl.where(used, tl.sum(query[None, :] * keys, 1) * scale, ____)\nnew_m = tl.maximum(m, ____)\n"
-        "old = tl.exp2(____)\np = tl.exp2(____)\nl = l * ____ + tl.sum(p, 0)\nacc = acc * ____ + tl.sum(p[:, None] * values, 0)",
+        "old = tl.exp2(____)\np = tl.exp2(____)\nl = l * ____ + tl.sum(p, 0)\n"
+        "acc = acc * ____ + tl.sum(p[:, None] * values, 0)",
     )
     search = {
         "page": [1, 2, 4], "kv_heads": (1, 2), "group": (1, 2), "head_dim": (1, 4), "size": [1, 1, 5000],
@@ -416,6 +425,12 @@ class PagedDecode(PagedKernel):
 
     def sequence_of(self, program: tuple[int, int, int]) -> int:
         return program[0]
+
+    def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
+        rule, *told = super().looked(launches, **args) or ("", "", "")
+        if rule == "follows-the-table" and len(args["lengths"]) > 1:
+            rule = "each-sequence-by-itself"
+        return (rule, told[0], told[1]) if rule else None
 
     def rule_for(self, **args: Any) -> str:
         if args["size"] > 1:
@@ -542,6 +557,7 @@ LESSON = Lesson(
         Exercise("paged_decode", "The whole loop", 15, 4, 4, PagedDecode(),
                  "kvkernels.step1_paged:paged_decode_kernel", stretch=True),
     ),
-    ending="I can write a kernel: which program does what, at which addresses, and which lanes are off. I can tell from "
-    "a picture of its addresses whether it follows the block table, and I know why a wrong one may go unseen for weeks.",
+    ending="I can write a kernel: which program does what, at which addresses, and which lanes are off. I can tell "
+    "from a picture of its addresses whether it follows the block table, and I know why a wrong one may go unseen for "
+    "weeks.",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from labkit.grading.language import Op
 from labkit.grading.referee import Illegal, Referee
 from labkit.specs.first_kernel.referees import untouched
 from labkit.specs.paged_attention.referees import alike, numbers
+from labkit.words import blocks, plural
 
 ADDRESSED = 2**31
 """So many numbers have an offset of 32 bits, one of which is the sign."""
@@ -23,8 +24,8 @@ def not_its_slots(
     tables: Sequence[Sequence[int]],
     lengths: Sequence[int],
     sequence_of: Callable[[tuple[int, int, int]], int],
-) -> tuple[str, str] | None:
-    """(what was read, cause) for the first access to a slot that holds no token of the program's sequence.
+) -> tuple[bool, str, str] | None:
+    """The first access to a slot that holds no token of the program's sequence: in its blocks or not, what, and why.
 
     Args:
         launch: `labkit.kernels.ledger.LaunchTraffic`, its accesses kept.
@@ -42,12 +43,17 @@ def not_its_slots(
         wrong = next((int(offset) for offset in access.offsets if offset // row not in owned), None)
         if wrong is not None:
             block, slot = divmod(wrong // row, page)
-            what = f"slot {slot} of block {block}"
+            what, own = f"slot {slot} of block {block}", any(block == place // page for place in owned)
             program = ", ".join(map(str, access.program))
             does = "writes" if access.store else "reads"
-            return what, (
-                f"Program ({program}) {does} {what} of {access.argument}, which holds no token of the sequence: it has "
-                f"{length} in pages of {page}, {length - (length - 1) // page * page} of them in the last."
+            has = plural(length, "token")
+            why = f"of its {has} in pages of {page}, {length - (length - 1) // page * page} lie in the last"
+            if not own:
+                why = f"its {has} lie in {blocks(sorted({place // page for place in owned}))}"
+            return (
+                own,
+                what,
+                f"Program ({program}) {does} {what} of {access.argument}, which is not the sequence's: {why}.",
             )
     return None
 
