@@ -39,6 +39,13 @@ def can_launch() -> bool:
     if find_spec("triton") is None:
         print(NO_TRITON)
         return False
+    from kvkernels.errors import KernelPlatformError
+
+    try:
+        import kvkernels._triton  # noqa: F401  (before whoever imports Triton without asking for the interpreter)
+    except KernelPlatformError as error:
+        print(error)
+        return False
     return True
 
 

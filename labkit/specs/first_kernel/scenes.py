@@ -91,6 +91,28 @@ def _newest(name: str) -> tuple[Recording, str]:
     return record(engine.part(name), scene), "yours" if engine.Parts().is_yours(name) else "the reference"
 
 
+def launch_seconds(kernel: Any, heads: int, times: int = 3) -> float:
+    """How long a launch of `page_scores` takes with so many query heads over three pages, where kernels run here."""
+    from time import perf_counter
+
+    import torch
+
+    from kvkernels._triton import INTERPRETED
+
+    scene, device = four_heads(), "cpu" if INTERPRETED else "cuda"
+    inputs = {name: value.to(device) if hasattr(value, "to") else value for name, value in scene.arguments.items()}
+    inputs |= {"out": torch.zeros(heads, LENGTH, device=device), "q": torch.ones(heads, 3, device=device)}
+    constants = {**scene.constants, "GROUP": max(1, heads // 2)}
+    taken = []
+    for _ in range(times + 1):  # the first compiles, where kernels are compiled
+        began = perf_counter()
+        kernel[(heads, 3)](**inputs, **constants)
+        if not INTERPRETED:
+            torch.cuda.synchronize()
+        taken.append(perf_counter() - began)
+    return min(taken[1:])
+
+
 def decode_with(model: LoadedModel, kernel: Any, prompt: str, tokens: int = 2) -> None:
     """Let the model go on with a prompt, its decode steps attended by `paged_decode` of step 1 with this kernel.
 
