@@ -12,7 +12,6 @@ import inspect
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -28,22 +27,14 @@ PRELOAD = ("labkit.grading.job", "torch", "kvkernels._triton")
 SECONDS = 6.0
 """Processor time of a launch."""
 
-NO_TRITON = (
-    "Triton has no build for this platform, so no kernel runs here: use Linux, or WSL on Windows; the pictures of the "
-    "solved notebook show what would be seen."
-)
-
 
 def can_launch() -> bool:
     """Whether kernels can be launched on this machine; where they cannot, one sentence says why."""
-    if find_spec("triton") is None:
-        print(NO_TRITON)
-        return False
     from kvkernels.errors import KernelPlatformError
 
     try:
         import kvkernels._triton  # noqa: F401  (before whoever imports Triton without asking for the interpreter)
-    except KernelPlatformError as error:
+    except (ImportError, KernelPlatformError) as error:
         print(error)
         return False
     return True

@@ -5,8 +5,8 @@
 # start it dies with *an illegal memory access was encountered*. It is started again, and dies again, each time when many
 # requests are there. The line that the error names is another one every time, and there is nothing wrong with it.
 #
-# That is pull request 47671 of vLLM, of July 2026. A kernel multiplied the number of a page by the numbers that a page
-# holds, 480 tokens of 576 each. The cell below counts what its authors wrote down.
+# Pull request 47671 of vLLM, of July 2026, mended such a kernel. It multiplied the number of a page by how many numbers a
+# page holds, 480 tokens of 576 each. The cell below computes what its description says of a pool of 90 GB.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -16,8 +16,7 @@ start("11")
 # %% id="symptom-numbers"
 per_page = 480 * 576
 print(f"pages in a pool of 90 GB, 2 bytes a number   {90 * 10**9 // (2 * per_page):8,}")
-print(f"pages before a product has run over 2**31    {2**31 // per_page:8,}")
-print(f"pages before it died, as they wrote          {7_767:8,}")
+print(f"pages whose numbers are counted in 31 bits   {2**31 // per_page:8,}")
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -42,8 +41,8 @@ picture("gather_page", step=1)
 #
 # A program computes on many numbers in one go. `tl.arange(0, BLOCK)` is the vector 0, 1, ... BLOCK - 1, and every entry of
 # such a vector is a **lane**. `BLOCK: tl.constexpr` is a constant: it is known when the kernel is compiled, as the size of
-# every vector must be. And that size is a **power of two**, because the compiler deals lanes out evenly to threads, whose
-# number is one. The kernel below writes down who did what.
+# every vector must be. And that size is a **power of two**: the compiler deals lanes out to threads, which come in powers of
+# two, and each of them gets as many. The kernel below writes down who did what.
 
 # %% id="who"
 from labkit.kernels.recording import can_launch
@@ -113,18 +112,19 @@ if can_launch():
 
     from kvkernels import triton
     from kvkernels._triton import INTERPRETED
-    from labkit.mine import copy_masked
+    from labkit import mine
 
     device = "cpu" if INTERPRETED else "cuda"
     src = torch.arange(10.0, device=device)
     out = torch.full((12,), -1.0, device=device)
-    copy_masked[(triton.cdiv(10, 4),)](out, src, 10, BLOCK=4)
+    mine.copy_masked[(triton.cdiv(10, 4),)](out, src, 10, BLOCK=4)
     print(out.tolist())
 
 # %% id="picture-copy-masked"
 from labkit.specs.first_kernel.scenes import picture
 
-picture("copy_masked", subtitle="The numbers of src, four per program. Two lanes of program 2 are off.")
+picture("copy_masked",
+        subtitle="The numbers of src, four per program. Two lanes of program 2 are off.")
 
 # %% [markdown] id="about-pictures"
 # This picture and those below are drawn from **your** kernel as it stands in the notebook, also before it passes: a wrong
@@ -308,17 +308,17 @@ picture("page_scores", subtitle="Two KV heads in each slot: the upper half is KV
 from labkit.kernels.recording import can_launch
 
 if can_launch():
-    from labkit.mine import page_scores
+    from labkit import mine
     from labkit.specs.first_kernel.scenes import launch_seconds
 
     for heads in (1, 2, 4, 8):
-        seconds = launch_seconds(page_scores, heads)
+        seconds = launch_seconds(mine.page_scores, heads)
         print(f"{heads * 3:3} programs   {1000 * seconds:7.1f} ms")
 
 # %% [markdown] id="after-times"
-# In the interpreter twice the programs take about twice the time. A card as an H100 has 132 multiprocessors, each of which
-# keeps several programs at once, so there a few dozen programs take as long as one, and what counts is how many there are
-# to keep it busy. No GPU was at hand when this course was made: it claims no time for one.
+# In the interpreter twice the programs take about twice the time. An H100 has 132 multiprocessors (NVIDIA's data sheet),
+# and each keeps several programs at once: there a few dozen programs start together, and what counts is whether there are
+# enough of them to keep all busy. Lesson 13 is about that. No GPU was at hand to measure it, so no figure of one stands here.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: a larger card (5 minutes, difficulty 3, importance 5)
@@ -370,11 +370,11 @@ ops = [
 from labkit.kernels.recording import can_launch
 
 if can_launch():
-    from labkit.mine import paged_decode
+    from labkit import mine
     from labkit.serving import load
     from labkit.specs.first_kernel.scenes import decode_with
 
-    decode_with(load(), paged_decode, "The capital of France is")
+    decode_with(load(), mine.paged_decode, "The capital of France is")
 
 # %% [markdown] id="questions"
 # ## Questions

@@ -20,6 +20,8 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_photographs as scene
 from labkit.lesson import finish, save_point
+from labkit.kernels.ledger import Access, LaunchTraffic
+from labkit.kernels.recording import Paged
 from labkit.specs.paged_attention.scenes import one_request
 from labkit.widgets import *
 
@@ -31,6 +33,13 @@ def asked(lesson, mode="lesson"):
         if question is not quiz.questions[-1]:
             quiz.reveal(question["id"])
     return quiz
+
+def wrong_addresses():
+    import numpy
+    reads = [Access((p, 0, 0), "cache", numpy.arange(16) + 16 * b, False) for p, b in enumerate((4, 1, 5))]
+    past = Access((2, 0, 0), "cache", numpy.array([999]), False)
+    paged = Paged("cache", 8, 4, 4, (4, 1, 6), 10)
+    return AddressPicture(LaunchTraffic("k", (3,), accesses=reads), paged, outside=past, sentence="It went too far.")
 
 def hinted():
     texts = iter(["Which one?", "It is the smallest.", "n = ____"])
@@ -45,7 +54,7 @@ WIDGETS = (
     "PageTable(scene.pool(48))", "PageTable(scene.wrong_pool())", 'MemoryMap(("First fit", scene.slots()), step=3)',
     "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
-    "OnlineSoftmax(*one_request(), step=2)",
+    "OnlineSoftmax(*one_request(), step=2)", "wrong_addresses()",
     "StormBoard(scene.windows(60))",
     "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
 )  # fmt: skip

@@ -23,6 +23,7 @@ SAID = {
     "06": ("5 blocks", "one copy", "never copies"),
     "07": ("last block again", "whole block"),
     "09": ("nothing, in", "none of them"),
+    "11": ("somebody else", "behind src"),
     "16": ("a fifth",),
     "17": ("within one per cent", "times as long", "stay about"),
     "18": ("hundred",),
@@ -30,7 +31,7 @@ SAID = {
 }
 CLAIMS = {
     "01": "True", "02": "False", "03": "Too broad", "04": "Too broad", "05": "True", "06": "False", "07": "Too broad",
-    "08": "True", "09": "False", "10": "True", "16": "False", "17": "True", "18": "False", "19": "Too broad",
+    "08": "True", "09": "False", "10": "True", "11": "Too broad", "16": "False", "17": "True", "18": "False", "19": "Too broad",
     "20": "Too broad",
 }  # fmt: skip
 LESSONS = [lesson.number for lesson in specs.lessons() if lesson.number != "00"]

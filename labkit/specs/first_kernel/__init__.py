@@ -533,6 +533,13 @@ class BreakTheOffsets(BreakIt):
         '[("Cache", 2**21, 16, 128), ("gather", ____)]',
     )
 
+    def judge(self, judge: Any, namespace: Mapping[str, Any], stored: list[Op]) -> Any:
+        try:
+            import kvkernels._triton  # noqa: F401
+        except ImportError as error:  # no Triton on this platform
+            return self._error(str(error))
+        return super().judge(judge, namespace, stored)
+
     def why_it_stands(self, ops: list[Op]) -> str:
         if any(op.name == "gather" for op in ops):
             per_block = ops[0].args["page"] * ops[0].args["head_dim"]

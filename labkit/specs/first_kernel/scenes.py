@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from labkit.kernels.recording import NO_TRITON, Paged, Recording, Scene, can_launch, record
+from labkit.kernels.recording import Paged, Recording, Scene, can_launch, record
 
 if TYPE_CHECKING:
     from labkit.serving.loaded import LoadedModel
@@ -152,5 +152,3 @@ def decode_with(model: LoadedModel, kernel: Any, prompt: str, tokens: int = 2) -
     where = "Triton's interpreter" if INTERPRETED else "the GPU"
     print(f"{seconds:.1f} s in {where}; the same tokens as PyTorch: {chosen[0].token_ids == chosen[1].token_ids}")
 
-
-__all__ = ["NO_TRITON", "can_launch", "decode_with", "picture", "record"]
