@@ -29,6 +29,7 @@ from labkit.words import plural
 SECTOR = 32
 """Bytes that memory moves at least."""
 
+_NEAR = 1 << 24  # bytes
 _BACKED: dict[int, tuple[int, int]] = {}  # first address of a tensor -> where it has memory (`larger_than_memory`)
 
 
@@ -123,9 +124,12 @@ class _Launch:
     def __init__(self, traffic: LaunchTraffic, tensors: dict[str, Any], keep: bool) -> None:
         self.traffic = traffic
         self.keep = keep
+        self.large = ""  # the one that is larger than memory
         spans = []
         for name, tensor in tensors.items():
             start = tensor.data_ptr()
+            if start in _BACKED:
+                self.large = name
             start, stop = _BACKED.get(start, (start, start + _span_bytes(tensor)))
             spans.append((start, stop, tensor.element_size(), name))
         # Of tensors that overlap, the smallest says most.
@@ -158,7 +162,9 @@ class _Launch:
         where = ", ".join(str(number) for number in program)
         if not self.spans:
             return OutsideError(f"Program ({where}) {does} memory, and no tensor was handed to the kernel.")
-        start, stop, item, name = min(self.spans, key=lambda s: max(s[0] - address, address - s[1]))
+        # Whose it was meant to be: of the nearest, or, far from all, of the one that reaches so far.
+        near, span = min((max(span[0] - address, address - span[1]), span) for span in self.spans)
+        start, stop, item, name = next((s for s in self.spans if s[3] == self.large and near > _NEAR), span)
         far = (start - address) // item if address < start else (address - stop) // item
         side = "before the beginning" if address < start else "past the end"
         return OutsideError(

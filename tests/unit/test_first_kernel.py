@@ -1,7 +1,12 @@
-"""The picture of a launch's addresses, and the worker that makes the recording whatever the kernel does."""
+"""Lesson 11: the picture of a launch, the worker that records it whatever the kernel does, the model on a kernel."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -115,3 +120,48 @@ def test_what_is_no_kernel_or_too_large_to_draw_is_refused():
     with pytest.raises(LabkitError, match="nothing to draw"):
         AddressPicture.of(Recording("k", sentence="It fell."))
     assert len(AddressPicture.of(recorded(copy_masked, scenes.ten_numbers), step=1).steps) == 3
+
+
+def test_the_kernel_as_it_stands_is_drawn_and_the_reference_for_a_stub(monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    shell = SimpleNamespace(user_ns={"gather_page": one_too_far, "copy_masked": a_stub, "page_scores": 7})
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    board = scenes.picture("gather_page")
+    assert board.title == "gather_page: your kernel, as it stands" and board.steps[-1]["wrong"]
+    for stub in ("copy_masked", "page_scores"):
+        board = scenes.picture(stub, step=1)
+        assert board.title == f"{stub}: the reference" and board.step == 1 and not any(s["wrong"] for s in board.steps)
+    monkeypatch.setattr(scenes, "record", lambda *_: Recording("gather_page", sentence="It fell."))
+    assert scenes.picture("gather_page") is None and capsys.readouterr().out == "It fell.\n"
+
+
+def test_a_model_decodes_through_a_kernel_as_pytorch_does(capsys: Any):
+    from kvkernels.step1_paged import paged_decode_kernel
+    from labkit.serving import load
+
+    launched = []
+
+    class Spy:
+        def __getitem__(self, grid: Any) -> Any:
+            launched.append(grid)
+            return paged_decode_kernel[grid]
+
+    model = load("tiny")
+    scenes.decode_with(model, Spy(), "A page", tokens=1)
+    assert launched == [(1, model.config.num_attention_heads)] * model.config.num_hidden_layers
+    assert capsys.readouterr().out.rstrip().endswith("the same tokens as PyTorch: True")
+
+
+def test_without_triton_one_sentence_is_said_and_the_check_says_it_too(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\nfind = PathFinder.find_spec\n"
+        "PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] == 'triton' else find(name, *rest)\n"
+    )
+    code = (
+        "from labkit.grading.runner import check; from labkit.grading.solutions import solutions\n"
+        "from labkit.specs.first_kernel.scenes import picture; print(picture('gather_page'))\n"
+        "for name in ('gather_page', 'break_offsets'): print(check('11', name, solutions('11')[name]).message)\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    said = done.stdout.strip().splitlines()
+    assert said[1] == "None" and all("Triton has no build for this platform" in said[i] for i in (0, 2, 3))
