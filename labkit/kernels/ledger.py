@@ -29,7 +29,7 @@ from labkit.words import plural
 SECTOR = 32
 """Bytes that memory moves at least."""
 
-_NEAR = 1 << 24  # bytes
+_NEAR = 1 << 16  # bytes; whose address was meant further off, nobody can say
 _BACKED: dict[int, tuple[int, int]] = {}  # first address of a tensor -> where it has memory (`larger_than_memory`)
 
 
@@ -37,7 +37,8 @@ class OutsideError(KernelError):
     """An address lies in none of the tensors of its launch.
 
     Attributes:
-        access: what was tried; the one offset is counted from the beginning of the nearest tensor.
+        access: what was tried: the one offset is counted from the beginning of the nearest tensor; without an argument
+            it is the address, far from all.
     """
 
     def __init__(self, message: str, access: Access | None = None) -> None:
@@ -164,6 +165,11 @@ class _Launch:
             return OutsideError(f"Program ({where}) {does} memory, and no tensor was handed to the kernel.")
         # Whose it was meant to be: of the nearest, or, far from all, of the one that reaches so far.
         near, span = min((max(span[0] - address, address - span[1]), span) for span in self.spans)
+        if near > _NEAR and not self.large:
+            return OutsideError(
+                f"Program ({where}) {does} an address that is far from every tensor of the launch: an offset is wrong.",
+                Access(program, "", np.array([address]), store),
+            )
         start, stop, item, name = next((s for s in self.spans if s[3] == self.large and near > _NEAR), span)
         far = (start - address) // item if address < start else (address - stop) // item
         side = "before the beginning" if address < start else "past the end"

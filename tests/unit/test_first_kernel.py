@@ -96,7 +96,7 @@ def test_a_kernel_that_ends_its_process_ends_the_worker_alone():
         "process's. The notebook goes on."
     )
     watched = recorded(wild_read, scenes.ten_numbers)
-    assert not watched.crash and watched.sentence.startswith("Program (0, 0, 0) reads") and watched.outside
+    assert not watched.crash and "far from every tensor" in watched.sentence and watched.outside
 
 
 @pytest.mark.parametrize(

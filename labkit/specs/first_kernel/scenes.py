@@ -151,4 +151,3 @@ def decode_with(model: LoadedModel, kernel: Any, prompt: str, tokens: int = 2) -
     print(f"\n{model.name}: {prompt}{chosen[0].text}")
     where = "Triton's interpreter" if INTERPRETED else "the GPU"
     print(f"{seconds:.1f} s in {where}; the same tokens as PyTorch: {chosen[0].token_ids == chosen[1].token_ids}")
-

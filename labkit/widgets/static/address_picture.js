@@ -61,13 +61,14 @@ function render({ model, el }) {
     model.save_changes();
     draw();
   } });
+  const token = words.slot === "slot" ? "token" : words.slot;
   const key = (kind, text) => h("span", { class: "lkap-key" }, h("i", { class: `lkap-swatch lkap-${kind}` }), text);
   root.append(
     h("h3", { text: model.get("title") }),
     h("p", { class: "lk-sub", text: model.get("subtitle") }),
     stage,
-    h("p", { class: "lk-sub lkap-legend" }, key("touched", "touched"), key("token", "a token, not touched"),
-      blocks.some((block) => block.slots.includes("empty")) ? key("empty", "no token") : "", blocks.some((block) => block.page === null) ? key("other", "another\u2019s") : "", key("wrong", "not the request\u2019s")),
+    h("p", { class: "lk-sub lkap-legend" }, key("touched", "touched"), key("token", `a ${token}, not touched`),
+      blocks.some((block) => block.slots.includes("empty")) ? key("empty", `no ${token}`) : "", blocks.some((block) => block.page === null) ? key("other", "another\u2019s") : "", key("wrong", "not the request\u2019s")),
     say,
     tip,
     bar.root,
