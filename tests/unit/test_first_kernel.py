@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("triton")
+pytest.importorskip("kvkernels._triton", exc_type=ImportError)
 from kvkernels import copy_masked, gather_page, page_scores, tl, triton
 from labkit.errors import KernelError, LabkitError
 from labkit.kernels.ledger import LaunchTraffic
