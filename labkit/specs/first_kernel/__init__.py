@@ -428,7 +428,7 @@ class PagedDecode(PagedKernel):
 
     def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
         rule, *told = super().looked(launches, **args) or ("", "", "")
-        if rule == "follows-the-table" and len(args["lengths"]) > 1:
+        if rule and len(args["lengths"]) > 1:
             rule = "each-sequence-by-itself"
         return (rule, told[0], told[1]) if rule else None
 
