@@ -124,6 +124,8 @@ def decode_with(model: LoadedModel, kernel: Any, prompt: str, tokens: int = 2) -
     """
     from time import perf_counter
 
+    from torch.nn.functional import pad
+
     from kvkernels import paged_decode
     from kvkernels._triton import INTERPRETED
     from labkit.engine import Parts
@@ -134,8 +136,10 @@ def decode_with(model: LoadedModel, kernel: Any, prompt: str, tokens: int = 2) -
         if calls[0] % layers == 0:
             print(f"token {calls[0] // layers + 2}, through {layers} layers: ", end="", flush=True)
         calls[0] += 1
-        inputs = [t.to(device) for t in (q, k_cache, v_cache, tables.int(), lengths.int())]
-        out = paged_decode(*inputs, kernel=kernel)
+        head_dim = q.shape[-1]
+        wider = (0, max(0, 16 - head_dim))  # the heads of the tiny stand-in are smaller than a kernel takes
+        inputs = [*(pad(t, wider) for t in (q, k_cache, v_cache)), tables.int(), lengths.int()]
+        out = paged_decode(*(t.to(device) for t in inputs), scale=head_dim**-0.5, kernel=kernel)[..., :head_dim]
         print("." if calls[0] % layers else ".\n", end="", flush=True)
         return out.to(q.device)
 
