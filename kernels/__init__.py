@@ -28,6 +28,8 @@ _HOME = {
     "prefill_configuration": "choose",
     "copy_masked": "first_steps",
     "quantized_scores": "quantized_page",
+    "gather_page": "first_steps",
+    "page_scores": "first_steps",
     "tl": "_triton",
     "triton": "_triton",
     "KernelInputError": "errors",

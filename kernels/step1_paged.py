@@ -20,6 +20,8 @@ that is asked for at once; and a batch of one keeps only q_heads programs busy. 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -81,6 +83,7 @@ def paged_decode(
     *,
     scale: float | None = None,
     validate: bool | None = None,
+    kernel: Any = None,
 ) -> Tensor:
     """Attention of one query a sequence over its pages.
 
@@ -91,6 +94,7 @@ def paged_decode(
         lengths: tokens of each sequence, int32 [seqs].
         scale: factor on the scores; head_dim ** -0.5 by default.
         validate: look at page ids and lengths; None looks on the CPU alone.
+        kernel: another kernel with the same parameters in place of this file's.
 
     Returns:
         [seqs, q_heads, head_dim], dtype of q; zeros where a length is 0.
@@ -101,7 +105,7 @@ def paged_decode(
     shape = check_decode(q, k_cache, v_cache, block_tables, lengths, validate=validate)
     out = torch.empty_like(q)
     if shape.seqs:
-        paged_decode_kernel[(shape.seqs, shape.q_heads)](
+        (kernel or paged_decode_kernel)[(shape.seqs, shape.q_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
             Q_HEADS=shape.q_heads, KV_HEADS=shape.kv_heads, HEAD_DIM=shape.head_dim,
             HEAD_PAD=power_of_2(shape.head_dim), PAGE=shape.page, **OPTIONS,

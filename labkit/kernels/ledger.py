@@ -24,9 +24,26 @@ from typing import Any
 import numpy as np
 
 from labkit.errors import KernelError
+from labkit.words import plural
 
 SECTOR = 32
 """Bytes that memory moves at least."""
+
+_NEAR = 1 << 16  # bytes; whose address was meant further off, nobody can say
+_BACKED: dict[int, tuple[int, int]] = {}  # first address of a tensor -> where it has memory (`larger_than_memory`)
+
+
+class OutsideError(KernelError):
+    """An address lies in none of the tensors of its launch.
+
+    Attributes:
+        access: what was tried: the one offset is counted from the beginning of the nearest tensor; without an argument
+            it is the address, far from all.
+    """
+
+    def __init__(self, message: str, access: Access | None = None) -> None:
+        super().__init__(message)
+        self.access = access
 
 
 @dataclass
@@ -108,10 +125,14 @@ class _Launch:
     def __init__(self, traffic: LaunchTraffic, tensors: dict[str, Any], keep: bool) -> None:
         self.traffic = traffic
         self.keep = keep
+        self.large = ""  # the one that is larger than memory
         spans = []
         for name, tensor in tensors.items():
             start = tensor.data_ptr()
-            spans.append((start, start + _span_bytes(tensor), tensor.element_size(), name))
+            if start in _BACKED:
+                self.large = name
+            start, stop = _BACKED.get(start, (start, start + _span_bytes(tensor)))
+            spans.append((start, stop, tensor.element_size(), name))
         # Of tensors that overlap, the smallest says most.
         self.spans = sorted(spans, key=lambda span: span[1] - span[0])
 
@@ -135,19 +156,27 @@ class _Launch:
             if self.keep:
                 self.traffic.accesses.append(Access(program, name, (mine - start) // item, store))
         if len(left):
-            raise KernelError(self._outside(program, int(left[0]), store))
+            raise self._outside(program, int(left[0]), store)
 
-    def _outside(self, program: tuple[int, int, int], address: int, store: bool) -> str:
+    def _outside(self, program: tuple[int, int, int], address: int, store: bool) -> OutsideError:
         does = "writes" if store else "reads"
         where = ", ".join(str(number) for number in program)
         if not self.spans:
-            return f"Program ({where}) {does} memory, and no tensor was handed to the kernel."
-        start, stop, item, name = min(self.spans, key=lambda s: max(s[0] - address, address - s[1]))
+            return OutsideError(f"Program ({where}) {does} memory, and no tensor was handed to the kernel.")
+        # Whose it was meant to be: of the nearest, or, far from all, of the one that reaches so far.
+        near, span = min((max(span[0] - address, address - span[1]), span) for span in self.spans)
+        if near > _NEAR and not self.large:
+            return OutsideError(
+                f"Program ({where}) {does} an address that is far from every tensor of the launch: an offset is wrong.",
+                Access(program, "", np.array([address]), store),
+            )
+        start, stop, item, name = next((s for s in self.spans if s[3] == self.large and near > _NEAR), span)
         far = (start - address) // item if address < start else (address - stop) // item
         side = "before the beginning" if address < start else "past the end"
-        return (
-            f"Program ({where}) {does} {far + (address >= stop):,} numbers {side} of {name}: a mask is missing, or an "
-            "offset is wrong."
+        return OutsideError(
+            f"Program ({where}) {does} {plural(far + (address >= stop), 'number')} {side} of {name}: a mask is "
+            "missing, or an offset is wrong.",
+            Access(program, name, np.array([(address - start) // item]), store),
         )
 
 
@@ -225,6 +254,31 @@ def ledger(keep: bool = False) -> Iterator[Ledger]:
         for name, function in kept.items():
             setattr(InterpreterBuilder, name, function)
         GridExecutor._init_args_hst, GridExecutor.__call__ = init, call
+
+
+@contextmanager
+def larger_than_memory(tensor: Any, blocks: int) -> Iterator[Any]:
+    """The same memory as the last blocks of a tensor that begins `blocks` blocks earlier: its ids are large numbers.
+
+    So offsets beyond 32 bits can be tried on any machine. Before its last blocks that tensor has no memory: it is for
+    launches under a ledger, which ends one that looks there.
+
+    Args:
+        tensor: float32 on the CPU, its numbers one behind the other; a block is one entry of its first axis.
+        blocks: how many are missing in front.
+    """
+    import ctypes
+
+    import torch
+
+    item, count = tensor.element_size(), blocks * tensor[0].numel() + tensor.numel()
+    start = tensor.data_ptr() - blocks * tensor[0].numel() * item
+    view = np.ctypeslib.as_array((ctypes.c_float * count).from_address(start))
+    _BACKED[start] = (tensor.data_ptr(), tensor.data_ptr() + tensor.numel() * item)
+    try:
+        yield torch.from_numpy(view).view(-1, *tensor.shape[1:])
+    finally:
+        del _BACKED[start]
 
 
 def floor_bytes(

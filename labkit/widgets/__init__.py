@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "AddressPicture": "address_picture",
     "AttentionPlay": "attention_play",
     "BlockSizePlay": "block_size_play",
     "CheckReport": "check_report",

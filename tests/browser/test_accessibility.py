@@ -20,6 +20,8 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_photographs as scene
 from labkit.lesson import finish, save_point
+from labkit.kernels.ledger import Access, LaunchTraffic
+from labkit.kernels.recording import Paged
 from labkit.specs.paged_attention.scenes import one_request
 from labkit.widgets import *
 from labkit.kernels.offline import Compiled
@@ -37,6 +39,13 @@ def asked(lesson, mode="lesson"):
             quiz.reveal(question["id"])
     return quiz
 
+def wrong_addresses():
+    import numpy
+    reads = [Access((p, 0, 0), "cache", numpy.arange(16) + 16 * b, False) for p, b in enumerate((4, 1, 5))]
+    past = Access((2, 0, 0), "cache", numpy.array([999]), False)
+    paged = Paged("cache", 8, 4, 4, (4, 1, 6), 10)
+    return AddressPicture(LaunchTraffic("k", (3,), accesses=reads), paged, outside=past, sentence="It went too far.")
+
 def hinted():
     texts = iter(["Which one?", "It is the smallest.", "n = ____"])
     report = CheckReport(scene.report().verdict, hints=3, on_hint=lambda: next(texts), on_solution=lambda: "n = 1")
@@ -52,7 +61,7 @@ WIDGETS = (
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
     "OnlineSoftmax(*one_request(), step=2)", "ChunkPlay(chunk=5, window=3, step=2)",
     "Roofline([Work('thin', 9, 9), Work('thick', 1, 9999)])", "KernelReport({'wide': wide, 'narrow': narrow})",
-    "SplitView(splits=17)", "QuantPlay(largest=8.0)",
+    "SplitView(splits=17)", "wrong_addresses()", "QuantPlay(largest=8.0)",
     "StormBoard(scene.windows(60))",
     "OwnWork()", 'DrillBoard("a-dozen-preemptions", seed=4711)',
 )  # fmt: skip

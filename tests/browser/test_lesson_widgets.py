@@ -329,3 +329,49 @@ def test_an_outlier_is_dragged_by_keyboard_and_mouse_and_the_others_pay(lab: Any
             browse.set_theme(page, dark)
             browse.shoot(page, f"quant-{width}-{'dark' if dark else 'light'}", board)
     browse.assert_clean(page)
+
+
+def test_addresses_step_and_are_walked_by_keyboard_in_both_themes(lab: Any, page: Any, browse: Any) -> None:
+    make = """
+from labkit.kernels.recording import can_launch, record
+from labkit.widgets import AddressPicture
+can_launch()
+from kvkernels import tl, triton
+
+@triton.jit
+def wrong(out, cache, block_table, length, HEAD_DIM: tl.constexpr, PAGE: tl.constexpr):
+    page = tl.program_id(0)
+    block = tl.load(block_table + page).to(tl.int64) + page // 2 * 2
+    lane = tl.arange(0, PAGE * HEAD_DIM)
+    tl.load(cache + (block - page % 2 * 3) * PAGE * HEAD_DIM + lane)
+
+board = AddressPicture.of(record(wrong, "labkit.specs.first_kernel.scenes:one_request"), step=0, title="Addresses")
+board
+"""
+    panel = browse.open_notebook(page, lab, lab.write_notebook("addresses.ipynb", [make, "board.step"]))
+    browse.run_all(page)
+    board = panel.locator(".lk-address-picture")
+    expect(board).to_contain_text("Nothing has run yet.")
+    slider = board.get_by_role("slider", name="Step", exact=True)
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(board.locator(".lkap-say")).to_have_text(
+        "Program 0 reads 32 numbers of cache: slots 0 to 3 of block 4, page 0."
+    )
+    page.keyboard.press("End")
+    expect(board.locator(".lkap-say.lkap-bad")).to_contain_text("Program (1, 0, 0) reads")
+    board.locator(".lkap-stage").focus()
+    expect(board).to_have_class(re.compile("lk-walks"))
+    page.keyboard.press("ArrowRight")
+    expect(board.locator(".lkap-tip")).to_contain_text("Program 0, block 0: not touched.")
+    for width, height in ((1100, 700), (1400, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        for dark in (True, False):
+            browse.set_theme(page, dark)
+            browse.shoot(page, f"addresses-{'dark' if dark else 'light'}-{width}", board)
+    page.keyboard.press("Escape")
+    expect(slider).to_be_focused()
+    page.keyboard.press("Home")
+    expect(board).to_contain_text("Nothing has run yet.")
+    assert browse.run_cell(page, "cell-1").locator(".jp-OutputArea-output").inner_text() == "0"
+    browse.assert_clean(page)

@@ -118,6 +118,21 @@ WALKS = {
         untouched=(("both-ways", "100 tokens: 38,400"), ("live", "Attention: reference")),
         passed=(("both-ways", "same output: True"), ("live", "Attention: yours")),
     ),
+    "11": Walk(
+        "gather_page",
+        "logical-as-physical",
+        play=(
+            ("Home", "Nothing has run yet"),
+            ("ArrowRight", "slots 0 to 3 of block 4, page 0"),
+            ("End", "slots 0 to 1 of block 6, page 2"),
+        ),
+        untouched=(
+            ("wild-read", "ended by SIGSEGV"),
+            ("picture-gather-page", "gather_page: the reference"),
+            ("live", "the same tokens as PyTorch: True"),
+        ),
+        passed=(("picture-gather-page", "gather_page: your kernel"), ("live", "the same tokens as PyTorch: True")),
+    ),
     "12": Walk(
         "tile_addresses",
         "one-page-per-tile",

@@ -11,6 +11,7 @@ from paged_cases import make
 
 import kvkernels
 from kvkernels._triton import INTERPRETED, tl, triton
+from labkit.errors import KernelError
 from labkit.kernels.ledger import SECTOR, Ledger, Traffic, floor_bytes, ledger
 
 pytestmark = pytest.mark.skipif(not INTERPRETED, reason="bytes are counted in the interpreter")
@@ -122,7 +123,7 @@ def before(out, x, N: tl.constexpr):
 
 def test_an_address_that_leads_nowhere_is_a_sentence_and_no_crash() -> None:
     x, out = torch.zeros(2, 16)
-    with ledger(), pytest.raises(Exception, match=r"Program \(0, 0, 0\) reads \d+ numbers past the end of x"):
+    with ledger(), pytest.raises(Exception, match=r"Program \(0, 0, 0\) reads 1 number past the end of x"):
         past_the_end[(1,)](torch.zeros(16), x.clone(), N=16)
     with ledger(), pytest.raises(Exception, match=r"writes \d+ numbers before the beginning of out"):
         before[(1,)](out.clone(), torch.zeros(16), N=16)
@@ -148,3 +149,41 @@ def test_a_closed_ledger_leaves_the_interpreter_as_it_was() -> None:
         pass
     after = [getattr(InterpreterBuilder, n) for n in names] + [GridExecutor.__call__, GridExecutor._init_args_hst]
     assert before_it == after
+
+
+@triton.jit
+def lanes_that_are_off(out, x, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    tl.store(out + lane, tl.load(x + lane, mask=lane < n))
+
+
+def test_a_lane_that_is_off_and_has_no_other_brings_in_nan_while_watched():
+    from labkit.kernels.watched import watched
+
+    out = torch.zeros(4)
+    with watched():
+        lanes_that_are_off[(1,)](out, torch.ones(4), 3, BLOCK=4)
+    assert out[:3].tolist() == [1, 1, 1] and out[3].isnan()
+    lanes_that_are_off[(1,)](out, torch.ones(4), 3, BLOCK=4)
+    assert out.tolist() == [1, 1, 1, 0]
+
+
+@triton.jit
+def one_block(out, x, block, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+    at = block + tl.zeros([BLOCK], tl.int64 if WIDE else tl.int32)
+    tl.store(out + tl.arange(0, BLOCK), tl.load(x + at * BLOCK + tl.arange(0, BLOCK)))
+
+
+def test_a_tensor_larger_than_memory_has_its_last_blocks_and_no_others():
+    from labkit.kernels.ledger import larger_than_memory
+    from labkit.kernels.watched import watched
+
+    own, out, skipped = torch.arange(8.0).view(2, 4), torch.zeros(4), 2**29
+    with larger_than_memory(own, skipped) as large:
+        assert large.shape == (skipped + 2, 4)
+        with watched():
+            one_block[(1,)](out, large, skipped + 1, True, BLOCK=4)
+        assert out.tolist() == [4, 5, 6, 7]
+        for block, wide in ((skipped + 1, False), (skipped - 1, True)):
+            with pytest.raises(KernelError, match="before the beginning of x"), watched():
+                one_block[(1,)](out, large, block, wide, BLOCK=4)

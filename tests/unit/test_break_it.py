@@ -14,6 +14,7 @@ CUT = [("start", "ab"), ("start", "a")]
 SCHEDULER = [("Scheduler", 9, 4, 9)]
 SEVEN = [("Server", 7), ("come", "A", 4, 1)]
 CLIENT = [("Client", 2), ("due", 3, 2)]
+LARGE = [("Cache", 2**21, 16, 128)]
 USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
 
 
@@ -69,6 +70,15 @@ USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
     ("13 break_two_logarithms", [("Request", 32), ("decode", 1)], "fail", "A single range has all the weight"),
     ("13 break_two_logarithms", [("Request", 32), ("decode", 4)], "fail", "change one argument of operation"),
     ("13 break_two_logarithms", [("Request", 8), ("prefer", 0), ("decode", 2)], "pass", "2 are enough"),
+    ("11 break_offsets", [("gather", 3)], "error", 'begin with ("Cache", 4, 16, 128)'),
+    ("11 break_offsets", [*LARGE, *LARGE], "error", "there is one only"),
+    ("11 break_offsets", [("Cache", 4, 24, 128)], "error", "no power of two"),
+    ("11 break_offsets", [("Cache", 4, 2**10, 2**10)], "error", "1,048,576 numbers per page"),
+    ("11 break_offsets", [("Cache", 2**22, 16, 128)], "error", "give at most 4,294,967,296"),
+    ("11 break_offsets", [*LARGE, ("gather", 2**21)], "error", "asks for block 2,097,152 of 2,097,152"),
+    ("11 break_offsets", LARGE, "fail", "Nothing is gathered"),
+    ("11 break_offsets", [*LARGE, ("gather", 2**20 - 1)], "fail", "The largest offset was 2,147,483,647"),
+    ("11 break_offsets", [*LARGE, ("gather", 3), ("gather", 2**20)], "pass", "2 are enough"),
     ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
     ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
     ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),
