@@ -107,8 +107,8 @@ PageTable(log, step=0, title="The same three answers, step by step",
 
 # %% [markdown] id="does-not"
 # And three things that paging does **not** do. It does not help when the conversations that run at once need more memory
-# than there is (lesson 18). It does not help one very long request, which needs all its blocks anyway (lesson 13, which is
-# still to come). And it does not replace the decision whom to let in (lesson 17).
+# than there is (lesson 18). It does not help one very long request, which needs all its blocks anyway (lesson 13). And it
+# does not replace the decision whom to let in (lesson 17).
 
 # %% [markdown] id="about-storm"
 # ## A storm
@@ -149,8 +149,8 @@ print(*compared(few, many).split(", "), sep="\n")
 # lesson 04, and it will be the one that you wrote.
 #
 # Three paths lead through the course. **Storms** leads to the diagnosis of a server that thrashes, **kernels** to the code
-# on the GPU, and **whole** is everything. You can change the path at any time. Not all of it is written: lessons 11 to 15
-# (the kernels) and lesson 21 (your engine serves a real model) are still to come. The path of storms is complete.
+# on the GPU, and **whole** is everything. You can change the path at any time. One lesson is not written: 21, in which your
+# engine serves a real model, is still to come.
 
 # %% id="map"
 from labkit.widgets import EngineMap
@@ -203,7 +203,7 @@ quiz("placement")
 # ## The ten questions at the end
 #
 # These ten sum the course up. Open them now to see where it leads, and leave them for later: you can answer them as often
-# as you like, and what each answer says names the lesson that shows it. (Lessons 10 to 15 are still to come.)
+# as you like, and what each answer says names the lesson that shows it.
 
 # %% id="final"
 quiz("final")

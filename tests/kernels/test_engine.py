@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,13 @@ import pytest
 import torch
 
 import kvkernels
+from labkit import engine, specs
 from labkit.attention import PagedKVCache
 from labkit.attention.backend import kernels_for
+from labkit.errors import PartError
+from labkit.grading import source
+from labkit.grading.progress import Progress
+from labkit.grading.solutions import solutions
 from labkit.serving import load
 from labkit.serving.loaded import LoadedModel
 from labkit.serving.model import LanguageModel
@@ -48,6 +54,66 @@ def test_a_model_writes_the_same_with_kernels(model: LoadedModel, monkeypatch: p
     assert called == []
     assert [g.token_ids for g in with_kernels] == [g.token_ids for g in without]
     assert all(len(g.token_ids) == 4 for g in with_kernels)
+
+
+LESSONS = {"paged_decode": "11", "grouped_decode": "12", "split_decode": "13", "prefill": "14", "write_kv": "14"}
+
+
+def passed(monkeypatch: pytest.MonkeyPatch, *names: str, breaks: bool = False) -> Counter[str]:
+    """The solutions of these kernels have passed, and count their launches."""
+    launches: Counter[str] = Counter()
+    load = source.load_passed
+
+    class Counted:
+        def __init__(self, name: str, kernel: Any) -> None:
+            self._name, self._kernel = name, kernel
+
+        def __getitem__(self, grid: Any) -> Any:
+            launches[self._name] += 1
+            return self._kernel[grid]
+
+    monkeypatch.setattr(source, "load_passed", lambda spec, *rest: Counted(spec.exercise, load(spec, *rest)))
+    monkeypatch.setattr(engine.Parts, "_loaded", {})
+    for name in names:
+        text = solutions(LESSONS[name])[name]
+        if breaks:
+            text = text.replace("tl.program_id(0)", "tl.program_id(0).nothing")
+        Progress().save_pass(specs.resolve_key(LESSONS[name]), name, text)
+    return launches
+
+
+@pytest.mark.parametrize(
+    ("names", "launched"),
+    [
+        (("paged_decode",), {"paged_decode"}),
+        (("paged_decode", "grouped_decode"), {"grouped_decode"}),
+        (("grouped_decode", "split_decode"), {"split_decode"}),
+        (("prefill", "write_kv"), {"prefill", "write_kv"}),
+    ],
+)
+def test_a_learner_s_kernels_take_the_place_of_the_course_s(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], launched: set[str]
+) -> None:
+    due = model.generate_many(PROMPTS, cache=cache(model, False), max_new_tokens=3, stop=False)
+    launches = passed(monkeypatch, *names)
+    memory = model.paged_cache(8, 8, kernels=True)
+    answers = model.generate_many(PROMPTS, cache=memory, max_new_tokens=3, stop=False)
+    assert set(launches) == launched
+    assert [g.token_ids for g in answers] == [g.token_ids for g in due]
+
+
+def test_on_the_processor_they_wait_for_who_asks(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = passed(monkeypatch, "paged_decode", "write_kv")
+    assert model.generate(PROMPTS[0], cache=model.paged_cache(8, 8, kernels=False), max_new_tokens=2).token_ids
+    assert not launches
+
+
+def test_a_learner_s_kernel_that_fails_ends_the_run_with_a_sentence(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed(monkeypatch, "paged_decode", breaks=True)
+    with pytest.raises(PartError, match=r"Your paged_decode of lesson 11 ended this run: .*AttributeError.*nothing"):
+        model.generate_many(PROMPTS, cache=model.paged_cache(8, 8, kernels=True), max_new_tokens=3, stop=False)
 
 
 def test_a_block_is_copied_before_two_write_in_it(device: str) -> None:

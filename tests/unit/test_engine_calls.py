@@ -1,8 +1,9 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 10 and 16 to 20 that names a part the solution has passed, and counts its calls. It
+For each exercise of lessons 04 to 20 that names a part the solution has passed, and counts its calls. It
 must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
-by the play cells of the later lessons; and by the model's `generate`.
+by the play cells of the later lessons; and by the model's `generate`. That kernels are launched, where kernels run, is
+held by `tests/kernels/test_engine.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from labkit.scheduling.swap import SwapCost
 from labkit.widgets import Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "10", "14", "16", "17", "18", "19", "20")
+LESSONS = ("04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -38,6 +39,7 @@ GATES = {"can_ever_fit", "watermark_gate", "full_sequence_gate", "latency_gate"}
 BOARD = {"thrash_alert"}
 ATTENTION = {"online_update", "paged_attention"}
 PREFILL = {"gather_kv", "causal_window_mask", "chunk_prefill"}
+KERNELS = set(engine.KERNELS)
 GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
@@ -47,8 +49,17 @@ NO_ENGINE_CALLS = {
     "belady_victim": "it knows the future, which no engine does",
     "regret_rate": "it counts from a stream that is over; the meter hears each event, and a test holds them together",
     "MyPolicy": "it runs where it is sent: in the tournament, and in a manager that is given it",
-    "write_kv": "it is a kernel, which a GPU is to launch; on the processor the interpreter would take minutes",
-    "prefill": "it is a kernel, as `write_kv`; on the processor `chunk_prefill` does what it does",
+    "copy_masked": "it is the first kernel there is, and nobody needs a copy",
+    "gather_page": "it copies pages, and a kernel that follows the table needs no copy",
+    "page_scores": "`paged_decode` does what it does, and goes on",
+    "expected_bytes": "it predicts what a kernel reads; the kernel reads it",
+    "tile_addresses": "`grouped_decode` computes these addresses for itself",
+    "split_ranges": "`split_decode` computes its range for itself",
+    "merge_partials": "it is the merge in PyTorch; the kernel of the course merges what `split_decode` leaves",
+    "choose_splits": "it counts pages; `kvkernels` has a rule of its own, which knows tiles and what was measured",
+    "quantize_heads": "the model's pages have 16 bits or 32; lesson 15 lets it answer over pages of 8",
+    "quantized_scores": "as `quantize_heads`",
+    "quantize_or_evict": "it decides how a cache is set up, before there is one",
     "goodput": "the simulator counts each request when it ends, and forgets it; this is for runs whose lives were kept",
     "capacity_search": "it is handed whole simulations; it runs where lesson 20 looks for a size",
     "column_map": "it is asked about a file's header, by whoever brings the file, before `read_trace` opens it",
@@ -71,6 +82,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     def load_counted(spec: Any, text: str, name: str) -> Any:
         made = load(spec, text, name)
+        if hasattr(made, "fn"):
+            return made  # a kernel
         if not isinstance(made, type):
             return counted(spec.exercise, made)
         for attribute, value in list(vars(made).items()):
@@ -89,10 +102,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | PREFILL | {"LRU"}
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | PREFILL | KERNELS
+    called |= {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
     # What is called without a box of its own is called by table or attention, which have one, or looks from outside.
-    unboxed = {"blocks_needed", "slot_of", "slot_mapping"} | BOARD | PREFILL
+    unboxed = {"blocks_needed", "slot_of", "slot_mapping"} | BOARD | PREFILL | KERNELS
     assert {id for id in called if not exercises[id].slot} == unboxed
     assert not any(exercises[id].slot for id in NO_ENGINE_CALLS)
 
