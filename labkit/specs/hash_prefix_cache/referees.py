@@ -238,7 +238,7 @@ class QueueReferee(ClassReferee):
         """Each block is held by those that have it in their table."""
         for block in blocks:
             seen, due = self.mine.refs.count(block), len(self.holders(block))
-            what = f"Block {block} is held by {listed(self.holders(block))}."
+            what = f"Block {block} is held by {listed(self.holders(block))}; the count says {show(seen, 20)}."
             self.hold("counts-the-holders", seen == due, f"refs.count({block})", seen, due, what)
 
     def holders(self, block: int) -> list[str]:

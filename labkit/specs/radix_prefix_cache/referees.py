@@ -275,6 +275,15 @@ class MatchReferee(TreeReferee):
         self.steps[-1].seen = told
         what = f"The third part is {show(blocks, 40)}; a list of blocks is due."
         self.hold("never-a-wrong-block", isinstance(blocks, list), what, "wrong-type", **shown)
+        owners = (one for one in (self.mine, *nodes_below(self.mine)) if one.blocks is blocks)
+        whose = next(map(self.tree.place, owners), "")
+        what = f"The answer is the list of {whose} itself: what anybody adds to it is added to the tree."
+        self.hold("changes-nothing", not whose, what)
+        changed = self.tree.changed(self.before)
+        self.hold("changes-nothing", not changed, f"Looking changed the tree: {changed}")
+        none = [block for block in blocks if whole(block) is None]
+        what = f"{show(none[:1])[1:-1]} stands where the id of a block is due, which is a whole number."
+        self.hold("never-a-wrong-block", not none, what, "wrong-type", **shown)
         agree = 0
         while agree < min(len(blocks), len(hit)) and whole(blocks[agree]) == hit[agree]:
             agree += 1
@@ -282,11 +291,6 @@ class MatchReferee(TreeReferee):
         block = show(next(iter(blocks[agree:]), None), 20)
         what = f"Block {block} is handed out for the page {page}, and what lies in it was computed from other tokens."
         self.hold("never-a-wrong-block", agree == len(blocks), what, **shown)
-        blocks += [-1, -1]  # whoever asked goes on with the list: it must not be the tree's own
-        changed = Tree(self.mine, self.size).changed(self.before)
-        del blocks[-2:]
-        what = "Looking changed the tree, or the answer is a list of the tree's own, to which the caller has added: "
-        self.hold("changes-nothing", not changed, what + changed)
         known = f"{plural(len(hit), 'page')} of the prompt {choose(len(hit), 'is', 'are')} in the tree"
         what = f"{known}, and {plural(agree, 'page')} {choose(agree, 'was', 'were')} found."
         self.hold("finds-all-that-agrees", agree == len(hit), what, **shown)
