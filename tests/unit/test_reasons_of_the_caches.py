@@ -49,6 +49,15 @@ def test_a_look_is_told_what_it_did_and_nothing_else(edit: tuple[str, str], rule
     assert (seen.verdict, seen.rule, seen.message) == ("fail", rule, said)
 
 
+@pytest.mark.parametrize(("lesson", "exercise", "edit", "entry"), [
+    ("07", "allocate_prompt", ("return blocks, len", "return [blocks], len"), "[0, 1, 2]"),
+    ("08", "evict_leaf", ("return evicted", "return [evicted]"), "[78, 41]"),
+])  # fmt: skip
+def test_a_list_among_the_blocks_is_told_as_such(lesson: str, exercise: str, edit: tuple[str, str], entry: str) -> None:
+    seen = verdict(lesson, exercise, edit)
+    assert seen.message == f"{entry} stands where the id of a block is due, which is a whole number."
+
+
 def test_a_block_whose_count_is_wrong_is_told_with_its_count() -> None:
     seen = verdict("07", "register_release", ("self.refs.drop(blocks[::-1])", "blocks[::-1]"))
     assert seen.rule == "counts-the-holders"

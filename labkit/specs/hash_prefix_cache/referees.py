@@ -14,7 +14,7 @@ from typing import Any
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.ref_counts import CheckedRefCounts, checked_twin
 from labkit.grading.classes import ClassReferee
-from labkit.grading.compare import whole
+from labkit.grading.compare import no_block, whole
 from labkit.grading.display import Words, show
 from labkit.grading.functions import spelled
 from labkit.grading.language import Op
@@ -383,6 +383,7 @@ class PromptReferee(QueueReferee):
         rule = "answers-blocks-and-cached-tokens"
         blocks = [id for block in seen[0] if (id := whole(block)) is not None] if pair else []
         what = "The answer is a pair: the list of blocks, and how many tokens of the prompt are cached."
+        what = no_block(seen[0]) or what if pair else what
         self.insist(rule, pair and len(blocks) == len(seen[0]), "(blocks, cached tokens)", what, "wrong-type")
         # A block that was evicted for the rest may come back as a fresh one, at the very same place.
         n = len(all_cached)

@@ -14,7 +14,7 @@ from typing import Any
 from labkit.cache import radix_tree
 from labkit.cache.radix_node import RadixNode
 from labkit.errors import CacheError
-from labkit.grading.compare import kind_of, whole
+from labkit.grading.compare import kind_of, no_block, whole
 from labkit.grading.display import Words, shorten, show
 from labkit.grading.functions import spelled
 from labkit.grading.language import Op
@@ -281,9 +281,7 @@ class MatchReferee(TreeReferee):
         self.hold("changes-nothing", not whose, what)
         changed = self.tree.changed(self.before)
         self.hold("changes-nothing", not changed, f"Looking changed the tree: {changed}")
-        none = [block for block in blocks if whole(block) is None]
-        what = f"{show(none[:1])[1:-1]} stands where the id of a block is due, which is a whole number."
-        self.hold("never-a-wrong-block", not none, what, "wrong-type", **shown)
+        self.hold("never-a-wrong-block", not no_block(blocks), no_block(blocks), "wrong-type", **shown)
         agree = 0
         while agree < min(len(blocks), len(hit)) and whole(blocks[agree]) == hit[agree]:
             agree += 1
@@ -375,7 +373,7 @@ class EvictReferee(TreeReferee):
         what = f"The leaf has the blocks {show(blocks, 60)}, and up to {n} of them go, from the end."
         if sorted(map(str, seen)) == sorted(map(str, due)):
             what = "The right blocks, but the last page's block comes first: it is let go of first."
-        self.hold("last-pages-first", [*map(whole, seen)] == due, what, seen=seen, expected=due)
+        self.hold("last-pages-first", [*map(whole, seen)] == due, no_block(seen) or what, seen=seen, expected=due)
         gone = [prefix for prefix in self.before.pages if prefix not in self.due.pages]
         found = [word(prefix) for prefix in gone if self.tree.find(prefix) is not None]
         stale = f"A block that went is somebody else's soon, and {found[0]} still leads to it." if found else ""
