@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,12 @@ def whole(value: Any) -> int | None:
         except TypeError:
             return None
     return None
+
+
+def no_block(blocks: Iterable[Any]) -> str:
+    """A sentence about the first of these that cannot be the id of a block; "" where all can."""
+    wrong = [block for block in blocks if whole(block) is None]
+    return f"{show(wrong[0], 40)} stands where the id of a block is due, which is a whole number." if wrong else ""
 
 
 def _float(value: Any) -> float | None:

@@ -68,3 +68,12 @@ def test_a_misspelt_attribute_is_told_with_the_one_that_was_meant_and_not_with_w
 def test_who_lets_a_request_in_without_room_is_told_what_says_that_there_is_none():
     message = told("06", "append_cow", "        return None", "        return []")
     assert message == "3 blocks are needed and 1 is free: no room, and None says so."
+
+
+def test_a_fork_that_differs_from_its_parent_is_told_what_each_of_them_says():
+    assert told("06", "fork", "list(table.blocks)", "table.blocks[::-1]") == (
+        "A has its tokens in blocks [0, 1]; B lists [1, 0]."
+    )
+    assert told("06", "fork", "child.num_tokens = table.num_tokens", "pass") == (
+        "A has 3 tokens, and B.num_tokens is 0."
+    )

@@ -36,6 +36,34 @@ def test_an_entry_the_wrong_way_round_is_the_learner_s_and_told_as_such(edit: tu
     assert seen.counterexample is not None and seen.counterexample.replay
 
 
+@pytest.mark.parametrize(("edit", "rule", "said"), [
+    (("0, []", "0, root.blocks"), "changes-nothing",
+     "The answer is the list of the root itself: what anybody adds to it is added to the tree."),
+    (("node = child", "node = child; node.last_used += 1"), "changes-nothing",
+     "Looking changed the tree: last_used of the node of 'aabb' is 1 and should be 0."),
+    (("blocks += child.blocks[:pages]", "blocks.append(child.blocks[:pages])"), "never-a-wrong-block",
+     "[4] stands where the id of a block is due, which is a whole number."),
+])  # fmt: skip
+def test_a_look_is_told_what_it_did_and_nothing_else(edit: tuple[str, str], rule: str, said: str) -> None:
+    seen = verdict("08", "match", edit)
+    assert (seen.verdict, seen.rule, seen.message) == ("fail", rule, said)
+
+
+@pytest.mark.parametrize(("lesson", "exercise", "edit", "entry"), [
+    ("07", "allocate_prompt", ("return blocks, len", "return [blocks], len"), "[0, 1, 2]"),
+    ("08", "evict_leaf", ("return evicted", "return [evicted]"), "[78, 41]"),
+])  # fmt: skip
+def test_a_list_among_the_blocks_is_told_as_such(lesson: str, exercise: str, edit: tuple[str, str], entry: str) -> None:
+    seen = verdict(lesson, exercise, edit)
+    assert seen.message == f"{entry} stands where the id of a block is due, which is a whole number."
+
+
+def test_a_block_whose_count_is_wrong_is_told_with_its_count() -> None:
+    seen = verdict("07", "register_release", ("self.refs.drop(blocks[::-1])", "blocks[::-1]"))
+    assert seen.rule == "counts-the-holders"
+    assert seen.message == "Block 0 is held by nobody; the count says 1."
+
+
 def test_nothing_is_said_to_have_been_registered_that_was_not() -> None:
     seen = verdict("07", "allocate_prompt", ("cache.register(hashes, blocks)", "pass"))
     assert seen.message.endswith("It is full, and the full blocks of the prompt are registered.")

@@ -14,7 +14,7 @@ from typing import Any
 from labkit.cache.block_pool import BlockPool
 from labkit.cache.ref_counts import CheckedRefCounts, checked_twin
 from labkit.grading.classes import ClassReferee
-from labkit.grading.compare import whole
+from labkit.grading.compare import no_block, whole
 from labkit.grading.display import Words, show
 from labkit.grading.functions import spelled
 from labkit.grading.language import Op
@@ -238,7 +238,7 @@ class QueueReferee(ClassReferee):
         """Each block is held by those that have it in their table."""
         for block in blocks:
             seen, due = self.mine.refs.count(block), len(self.holders(block))
-            what = f"Block {block} is held by {listed(self.holders(block))}."
+            what = f"Block {block} is held by {listed(self.holders(block))}; the count says {show(seen, 20)}."
             self.hold("counts-the-holders", seen == due, f"refs.count({block})", seen, due, what)
 
     def holders(self, block: int) -> list[str]:
@@ -383,6 +383,7 @@ class PromptReferee(QueueReferee):
         rule = "answers-blocks-and-cached-tokens"
         blocks = [id for block in seen[0] if (id := whole(block)) is not None] if pair else []
         what = "The answer is a pair: the list of blocks, and how many tokens of the prompt are cached."
+        what = no_block(seen[0]) or what if pair else what
         self.insist(rule, pair and len(blocks) == len(seen[0]), "(blocks, cached tokens)", what, "wrong-type")
         # A block that was evicted for the rest may come back as a fresh one, at the very same place.
         n = len(all_cached)

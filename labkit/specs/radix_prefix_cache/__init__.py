@@ -45,7 +45,7 @@ class Match(_Tree):
             new 2; plant aabb; match aaddaabb
             new 2; plant aabb; plant aabbcc; match aacc
         changes-nothing: Looking leaves the tree as it was, and the list of blocks is the caller's own.
-            ? Which list does `blocks += ...` add to: one of yours, or one that belongs to a node?
+            ? Which line of yours writes into a node, or adds to a list that belongs to a node?
             new 2; plant aabb; plant aacc; match aabb; match aabb
             new 2; plant aabb; match aabb
             new 2; plant aabbcc; lock aabbcc; match aabbcc

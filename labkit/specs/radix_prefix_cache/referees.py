@@ -14,7 +14,7 @@ from typing import Any
 from labkit.cache import radix_tree
 from labkit.cache.radix_node import RadixNode
 from labkit.errors import CacheError
-from labkit.grading.compare import kind_of, whole
+from labkit.grading.compare import kind_of, no_block, whole
 from labkit.grading.display import Words, shorten, show
 from labkit.grading.functions import spelled
 from labkit.grading.language import Op
@@ -275,6 +275,13 @@ class MatchReferee(TreeReferee):
         self.steps[-1].seen = told
         what = f"The third part is {show(blocks, 40)}; a list of blocks is due."
         self.hold("never-a-wrong-block", isinstance(blocks, list), what, "wrong-type", **shown)
+        owners = (one for one in (self.mine, *nodes_below(self.mine)) if one.blocks is blocks)
+        whose = next(map(self.tree.place, owners), "")
+        what = f"The answer is the list of {whose} itself: what anybody adds to it is added to the tree."
+        self.hold("changes-nothing", not whose, what)
+        changed = self.tree.changed(self.before)
+        self.hold("changes-nothing", not changed, f"Looking changed the tree: {changed}")
+        self.hold("never-a-wrong-block", not no_block(blocks), no_block(blocks), "wrong-type", **shown)
         agree = 0
         while agree < min(len(blocks), len(hit)) and whole(blocks[agree]) == hit[agree]:
             agree += 1
@@ -282,11 +289,6 @@ class MatchReferee(TreeReferee):
         block = show(next(iter(blocks[agree:]), None), 20)
         what = f"Block {block} is handed out for the page {page}, and what lies in it was computed from other tokens."
         self.hold("never-a-wrong-block", agree == len(blocks), what, **shown)
-        blocks += [-1, -1]  # whoever asked goes on with the list: it must not be the tree's own
-        changed = Tree(self.mine, self.size).changed(self.before)
-        del blocks[-2:]
-        what = "Looking changed the tree, or the answer is a list of the tree's own, to which the caller has added: "
-        self.hold("changes-nothing", not changed, what + changed)
         known = f"{plural(len(hit), 'page')} of the prompt {choose(len(hit), 'is', 'are')} in the tree"
         what = f"{known}, and {plural(agree, 'page')} {choose(agree, 'was', 'were')} found."
         self.hold("finds-all-that-agrees", agree == len(hit), what, **shown)
@@ -371,7 +373,7 @@ class EvictReferee(TreeReferee):
         what = f"The leaf has the blocks {show(blocks, 60)}, and up to {n} of them go, from the end."
         if sorted(map(str, seen)) == sorted(map(str, due)):
             what = "The right blocks, but the last page's block comes first: it is let go of first."
-        self.hold("last-pages-first", [*map(whole, seen)] == due, what, seen=seen, expected=due)
+        self.hold("last-pages-first", [*map(whole, seen)] == due, no_block(seen) or what, seen=seen, expected=due)
         gone = [prefix for prefix in self.before.pages if prefix not in self.due.pages]
         found = [word(prefix) for prefix in gone if self.tree.find(prefix) is not None]
         stale = f"A block that went is somebody else's soon, and {found[0]} still leads to it." if found else ""

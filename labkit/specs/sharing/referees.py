@@ -375,7 +375,7 @@ class ForkReferee(SharingReferee):
         if took < 0:
             cause = "fork gave blocks back to the pool that the parent still holds."
         self.observe("nothing-is-copied", "refs.num_free", self.refs.num_free, free, cause)
-        others = f"{seq} has its tokens in blocks {blocks}, and so has {child}."
+        others = f"{seq} has its tokens in blocks {blocks}; {child} lists {show(theirs, 60)}."
         self.require(same, bool(took) or [whole(b) for b in theirs] == blocks, expected=due, cause=others)
         pool = (
             "The child's pool is another object than the parent's: what it takes and returns there is not counted here."
@@ -384,8 +384,9 @@ class ForkReferee(SharingReferee):
         self.require(same, its_own, expected=Words("the pool of the parent"), cause=pool)
         left = f"Forking {seq} may change nothing about {seq}."
         size = "The blocks are the same, so is their size."
-        has = f"{seq} has {plural(tokens, 'token')}, and so has {child}."
-        self.observe(same, f"{child}.num_tokens", self.read(same, table, "num_tokens"), tokens, has)
+        counted = self.read(same, table, "num_tokens")
+        has = f"{seq} has {plural(tokens, 'token')}, and {child}.num_tokens is {show(counted, 20)}."
+        self.observe(same, f"{child}.num_tokens", counted, tokens, has)
         self.observe(same, f"{child}.block_size", self.read(same, table, "block_size"), self.block_size, size)
         self.observe(stays, f"{seq}.blocks", list(parent.blocks), blocks, left)
         self.observe(stays, f"{seq}.num_tokens", parent.num_tokens, tokens, left)
