@@ -198,7 +198,8 @@ def _print(report: dict[str, Any]) -> None:
             typer.echo(f"           {q['message']}")
         for said in q["feedback"]:
             if said["chosen"]:
-                cell = f" (lesson {q['lesson']}, cell {said['cell']})" if said.get("cell") else ""
+                lesson = q["lesson"] or report["lesson"][:2]
+                cell = f" (lesson {lesson}, cell {said['cell']})" if said.get("cell") else ""
                 typer.echo(f"           {said['text']}: {said['say']}{cell}")
     for entry in report["unknown"]:
         typer.echo(f"unknown    {entry['message']}")

@@ -1,9 +1,9 @@
 # %% [markdown] id="symptom"
 # # 13. The one very long request
 #
-# Somebody drops a whole code base into the prompt. It is night, the GPU is theirs alone, and three quarters of the KV cache
-# are free. Still each token takes long, and the tools show a chip that mostly stands still. The operator moves the model
-# to a card with twice the memory and the same bandwidth, as helped with the crowd at noon. Nothing changes.
+# Somebody drops a whole code base into the prompt. It is night, the GPU is theirs alone, and half of the KV cache is
+# free. Still each token takes long, and the tools show a chip that mostly stands still. The operator moves the model
+# to a card with twice the memory and the same bandwidth, which had helped with the crowd at noon. Nothing changes.
 #
 # The cell below serves both on more and more blocks, in simulation: the one request of 131,072 tokens, and a crowd of 400
 # chats that all come at once.
@@ -24,11 +24,12 @@ for blocks in (8_200, 12_300, 16_400):
 
 # %% [markdown] id="after-symptom"
 # **Paging packs more requests into the same memory, and that is all it does for speed.** Whoever is alone has nobody to be
-# packed with: the request takes the same 8,192 blocks in each row and reads each of them for every token. This is the second
-# of the three limits of paging that this course shows. (Lesson 17 has another: it does not replace admission control; and
-# in lesson 19 you see it fail to remove pressure when all contexts together exceed memory.)
+# packed with: the request takes the same 8,192 blocks in each row and reads each of them for every token. This is one of the
+# three limits of paging that this course shows. (Lesson 17 has another: it does not replace admission control; and in
+# lesson 19 you see it fail to remove pressure when all contexts together exceed memory.)
 #
-# And the simulation is kind. It charges the bytes that are read as if the whole chip read them. Look at who does.
+# A step of the simulation has a fixed part, and reads all weights and the context at 0.6 of the data sheet's bandwidth.
+# That is kind. It charges the bytes as if the whole chip read them. Look at who does.
 
 # %% [markdown] id="play"
 # ## Look before you read
@@ -123,7 +124,7 @@ for length in (131_072, 1_000, 40):
 # \text{lse} = \text{top} + \log \sum_j w_j .$$
 #
 # *Top* is the largest of the lses, subtracted so that no exponential overflows. An **empty range** has the weight 0, so its
-# lse is $-\infty$. Its program has nothing to write as an output, so what stands there is whatever stood there before.
+# lse is $-\infty$. Its program has no output to hand on, so what stands in its place may be anything.
 
 # %% [markdown] id="about-predict"
 # ## One prediction first
@@ -164,13 +165,13 @@ def merge_partials(outs: Tensor, lses: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         outs: the output of each range, [splits, rows, dv]. That of an empty range may be
             anything, NaN too.
-        lses: log of the sum of exp(score) in each range, [splits, rows]; -inf where the
-            range is empty.
+        lses: log of the sum of exp(score) in each range, [splits, rows], dtype of outs;
+            -inf where the range is empty.
 
     Returns:
         (out, lse), [rows, dv] and [rows]: what one range over all of it gives. Where all
         ranges of a row are empty, its out is 0 and its lse -inf. New tensors, dtype of
-        those passed in.
+        outs.
     """
     # BEGIN SOLUTION
     top = lses.amax(dim=0)
@@ -208,9 +209,12 @@ for splits in (1, 3, 16, 100):
 # had counted, the answer would have been NaN.
 #
 # Merging costs bytes. In a kernel every range leaves head_dim + 2 numbers of four bytes for each query head (the kernel of
-# this course keeps $m$, $\ell$ and the undivided sum; the fold at the end says why), and the merge reads them again:
+# this course keeps $m$, $\ell$ and the undivided sum; the fold at the end says why), and the merge reads them again. For $B$
+# sequences with $H_q$ query heads of $D$ numbers, cut into $S > 1$ ranges, that is
 #
-# $$8 \cdot B \cdot H_q \cdot S \cdot (D + 2) \text{ bytes.}$$
+# $$8 \cdot B \cdot H_q \cdot S \cdot (D + 2) \text{ bytes;}$$
+#
+# in one range there is nothing to merge.
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -230,21 +234,22 @@ save_point("13")
 from labkit.attention.split import pages_in_a_row
 
 print("ranges   programs   waves   pages in a row")
-for splits in (1, 8, 16, 17, 33):
+least = min(range(1, 2_049), key=lambda splits: pages_in_a_row(8, 8_192, 132, splits))
+for splits in (1, 8, 15, 16, 17, 33, least):
     waves, n = -(-8 * splits // 132), pages_in_a_row(8, 8_192, 132, splits)
     print(f"{splits:6} {8 * splits:10} {waves:7} {n:16,}")
 
 # %% [markdown] id="after-waves"
 # In 17 ranges four programs are too many for one wave: they begin when all the others have ended, and everybody waits for
-# them. More ranges are not always better, and few are enough to come close to the best. Few are better than many, too:
-# each leaves a state behind, which the merge has to read.
+# them. More ranges are not always better. The last row has the least count that there is, and 16 ranges come close to it
+# with far fewer states, which the merge has to read.
 
 # %% [markdown] id="about-choose-splits"
 # ### Exercise: `choose_splits` (8 minutes, difficulty 3, importance 4)
 #
-# How many ranges, by a rule that counts. No range is to have fewer than **four pages**: a shorter one has been read before
-# the second launch, that of the merge, has begun. Of those numbers of ranges that this allows, take the smallest whose
-# count of pages in a row is **at most a tenth above** the least count.
+# How many ranges, by a rule that counts. On average a range is to have at least **four pages**, so there are pages // 4 of
+# them at most: a shorter one has been read before the second launch, that of the merge, has begun. Of those numbers of
+# ranges take the smallest whose count of pages in a row is **at most a tenth above** the least count.
 
 # %% id="ex-choose-splits"
 # %%exercise choose_splits
@@ -292,9 +297,9 @@ for people, tokens in crowds:
 
 # %% [markdown] id="after-choose-splits"
 # The rule finds by itself **when not to split**. A chip that is full stays as it is: more programs would read the same pages
-# in more waves, and leave states behind for nothing. A context of 100 tokens is over before a second launch begins. In
-# between, the long request gains most, and its states are next to nothing beside what it reads; for a context of 4,096
-# tokens they are already some per cent of it.
+# in more waves, and leave states behind for nothing. A context of 100 tokens is over before a second launch begins. A
+# single request of 4,096 tokens gains as much as the long one, but there the states are already some per cent of what is
+# read; for the long one they are next to nothing.
 #
 # What it cannot find is memory bandwidth. Once enough multiprocessors read to keep the memory busy, more of them do not make
 # it faster. No GPU was at hand to measure where that is; FlashInfer's post of February 2024 tells of close to all
@@ -309,7 +314,7 @@ for people, tokens in crowds:
 # became of them (vLLM pull request 52796; SGLang issue 40903 tells of the same):
 #
 # ```python
-# def attend_range(scores, values):  # the kernel: a GPU computes powers of 2
+# def part_of(scores, values):  # the kernel: a GPU computes powers of 2
 #     s = scores * math.log2(math.e)
 #     m = s.amax(dim=1, keepdim=True)
 #     p = torch.exp2(s - m)
@@ -317,13 +322,13 @@ for people, tokens in crowds:
 #     return p @ values / l, (m + torch.log2(l))[:, 0]
 #
 # def split_attention(scores, values, ranges):
-#     parts = [attend_range(scores[:, a:b], values[a:b]) for a, b in ranges]
+#     parts = [part_of(scores[:, a:b], values[a:b]) for a, b in ranges]
 #     outs, lses = (torch.stack(each) for each in zip(*parts))
 #     return merge_partials(outs, lses)[0]
 # ```
 #
-# `merge_partials` is yours. Convict `split_attention`. `("Request", 32)` makes a context of 32 tokens in pages of 4, whose
-# keys all have the score 0, and comes first; `("prefer", 5)` adds 1 to the score of position 5; `("decode", 4)` cuts it
+# `merge_partials` is yours. Convict `split_attention`. `("Request", 32)` makes a context of 32 tokens (64 at most) in pages of 4,
+# whose keys all have the score 0 and whose values are their positions, and comes first; `("prefer", 5)` adds 1 to the score of position 5; `("decode", 4)` cuts it
 # into 4 ranges with `split_ranges` and compares the output with that of one range. The shortest list wins.
 
 # %% id="ex-break-it"
@@ -380,7 +385,7 @@ def split_decode(
         partial_acc: to write, float32 [seqs, Q_HEADS, SPLITS, HEAD_DIM].
         partial_ml: to write, float32 [seqs, Q_HEADS, SPLITS, 2]: m, then l.
         q: [seqs, Q_HEADS, HEAD_DIM]; k_cache, v_cache: [blocks, PAGE, KV_HEADS, HEAD_DIM].
-        block_tables: int32 [seqs, max_blocks]; lengths: int32 [seqs].
+        block_tables: int32 [seqs, max_blocks]; lengths: int32 [seqs], 0 or more.
         scale: on the scores.
         HEAD_PAD, ROWS: HEAD_DIM and the query heads of a group, rounded up to what fits.
 
@@ -462,8 +467,8 @@ DrillBoard("a-long-letter")
 #   as your merge takes them.
 # - **FlashAttention-3** cuts nothing where the programs fill 0.8 of the multiprocessors or a context has at most 4 tiles;
 #   else it takes the fewest splits whose waves are within 85% of the best use of the chip. The kernels of this course have
-#   that rule (kernels/step4_split.py); the cell below puts it beside yours. They part in the last row: 112 programs leave
-#   20 multiprocessors idle, and FlashAttention-3 lets them be.
+#   that rule (kernels/step4_split.py); the cell below puts it beside yours. They nearly agree but for the last row: 112
+#   programs leave 20 multiprocessors idle, and FlashAttention-3 lets them be.
 # - **The merge is used more often than split.** A prefix that many requests share is attended once and merged with each
 #   one's own rest (kernels/step7_cascade.py); a context that several GPUs hold is attended by each and merged over the
 #   network. Everywhere both sides must mean the same logarithm: FlashInfer's kernels hand out base 2, most merges take base
