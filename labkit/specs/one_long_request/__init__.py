@@ -516,5 +516,5 @@ LESSON = Lesson(
                  "kvkernels.step4_split:split_decode_kernel", stretch=True),
     ),
     ending="I can say why a single long request leaves a GPU idle, and why more blocks do nothing for it. I cut its "
-    "context among as many programs as are worth it, and merge what they found without an error, empty ranges included.",
+    "context among as many programs as are worth it, and merge what they found without an error, also of empty ranges.",
 )  # fmt: skip
