@@ -155,7 +155,6 @@ def _ended(name: str, outcome: host.Outcome) -> str:
 
 def launch_job(job: dict[str, Any], session: Session) -> dict[str, Any]:
     """What the worker does: run the text, launch the kernel on its scene, and tell of it as JSON-able data."""
-    from labkit.grading.display import error_text
     from labkit.grading.source import compile_text
 
     scene: Scene = _load(job["scene"])()
@@ -177,7 +176,7 @@ def launch_job(job: dict[str, Any], session: Session) -> dict[str, Any]:
             f"{error.name} is no name in {job['name']}: a kernel stands for itself, with tl and triton."
         )
     except Exception as error:
-        answer["sentence"] = f"{job['name']} raised {type(error).__name__}: {error_text(error, 200)}"
+        answer["sentence"] = f"{job['name']} raised {type(error).__name__}: {_said_by(error, 200)}"
     if launches:
         answer["launch"] = {"grid": list(scene.grid), "accesses": [_row(a) for a in launches[-1].accesses]}
     return answer
@@ -209,3 +208,11 @@ def _row(access: Access) -> list[Any]:
 def _access(row: Sequence[Any]) -> Access:
     x, y, z = row[0]
     return Access((x, y, z), row[1], np.array(row[2], dtype=np.int64), bool(row[3]))
+
+
+def _said_by(error: BaseException, limit: int) -> str:
+    """The message of an exception, cut; "" where even asking for it fails."""
+    try:
+        return str(error)[:limit]
+    except Exception:
+        return ""

@@ -156,3 +156,23 @@ def _range(numbers: list[int]) -> str:
     if numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 1:
         return f"{numbers[0]} to {numbers[-1]}"
     return ", ".join(map(str, numbers))
+
+
+def picture(name: str, **options: Any) -> AddressPicture | None:
+    """The addresses of lesson 11's kernel called `name`, as it stands in this notebook (`scenes.newest`).
+
+    Where there is nothing to draw, a sentence is printed.
+
+    Args:
+        options: of `AddressPicture`.
+    """
+    from labkit.kernels.recording import can_launch
+    from labkit.specs.first_kernel.scenes import newest
+
+    if not can_launch():
+        return None
+    recording, whose = newest(name)
+    if recording.launch is None:
+        print(recording.sentence)
+        return None
+    return AddressPicture.of(recording, **{"title": f"{name}: {whose}"} | options)

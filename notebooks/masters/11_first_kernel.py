@@ -6,7 +6,8 @@
 # requests are there. The line that the error names is another one every time, and there is nothing wrong with it.
 #
 # Pull request 47671 of vLLM, of July 2026, mended such a kernel. It multiplied the number of a page by how many numbers a
-# page holds, 480 tokens of 576 each. The cell below computes what its description says of a pool of 90 GB.
+# page holds, 480 tokens of 576 each. The cell below computes two figures of its description: the pages
+# in a pool of 90 GB, and those whose numbers an int32 can count.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start
@@ -16,17 +17,18 @@ start("11")
 # %% id="symptom-numbers"
 per_page = 480 * 576
 print(f"pages in a pool of 90 GB, 2 bytes a number   {90 * 10**9 // (2 * per_page):8,}")
-print(f"pages whose numbers are counted in 31 bits   {2**31 // per_page:8,}")
+print(f"pages whose numbers an int32 can count       {2**31 // per_page:8,}")
 
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# A request of ten tokens lies in blocks 4, 1 and 6 of a cache of eight; its last page is half full. Somebody copies it out
-# with a kernel: three **programs**, a row each, and each looks into one page. Step with the arrow keys, then press Tab until
-# the picture has a frame and walk through it. Which program finds its page where? Which slots does nobody touch?
+# A request of ten tokens lies in blocks 4, 1 and 6 of a cache of eight; its last page is half full. A kernel, a function on a
+# GPU, copies it out. It is started three times, as three **programs**, a row of the picture each, and each copies one page.
+# Step with the arrow keys, then press Tab until the picture has a frame and walk through it with them. In which block does
+# each program find its page? Which slots does nobody touch?
 
 # %% id="play-widget"
-from labkit.specs.first_kernel.scenes import picture
+from labkit.widgets.address_picture import picture
 
 picture("gather_page", step=1)
 
@@ -35,14 +37,14 @@ picture("gather_page", step=1)
 #
 # A GPU runs thousands of threads at once, and what runs on it is a **kernel**: one function, started many times. In
 # Triton each start is a **program**. All programs run the same text over the same arguments. What tells them apart is a
-# number, `tl.program_id(0)`: 0, 1, 2 and so on. How many there are says whoever launches, in square brackets between the
+# number, `tl.program_id(0)`: 0, 1, 2 and so on. Whoever launches the kernel says how many, in square brackets between the
 # name and the arguments. That is the **grid**: `kernel[(3,)](...)` starts three programs, `kernel[(4, 3)](...)` starts
-# twelve, which have a `program_id(0)` from 0 to 3 and a `program_id(1)` from 0 to 2. Their order is nobody's promise.
+# twelve, which have a `program_id(0)` from 0 to 3 and a `program_id(1)` from 0 to 2. Nothing promises an order.
 #
 # A program computes on many numbers in one go. `tl.arange(0, BLOCK)` is the vector 0, 1, ... BLOCK - 1, and every entry of
 # such a vector is a **lane**. `BLOCK: tl.constexpr` is a constant: it is known when the kernel is compiled, as the size of
 # every vector must be. And that size is a **power of two**: the compiler deals lanes out to threads, which come in powers of
-# two, and each of them gets as many. The kernel below writes down who did what.
+# two, and each thread gets the same number. The kernel below writes down who did what.
 
 # %% id="who"
 from labkit.kernels.recording import can_launch
@@ -66,7 +68,7 @@ if can_launch():
     print(out.tolist())
 
 # %% [markdown] id="pointers"
-# `out` is a tensor outside of the kernel, and inside it is a **pointer**: the address of the tensor's first number. It
+# Outside of the kernel `out` is a tensor; inside, it is a **pointer**: the address of the tensor's first number. It
 # knows a dtype, and neither shape nor length. `out + 5` is the address of the sixth number, `out + lane` is a vector of
 # addresses, `tl.load` brings in what stands there, and `tl.store` writes. Nobody looks whether an address is one of the
 # tensor's. A tensor of several axes is rows behind rows, and you compute: in `[tokens, HEAD_DIM]`, number `d` of token `t`
@@ -74,17 +76,18 @@ if can_launch():
 #
 # Ten numbers in blocks of four make three programs, and the last has two lanes too many. A **mask**, one truth value per
 # lane, turns them off: `tl.load(src + at, mask=at < n)` asks for no address where it is false. What stands in a lane that
-# was off is left open, unless the load says so: `other=0.0`.
+# was off is left open, unless the load says so: `other=0.0`. A pointer has no `[]`: `tl.load(table + j)` is entry j. How many
+# programs ten numbers need, rounded up, is `triton.cdiv(10, 4)`.
 #
 # **Where this runs.** Here a kernel is run by Triton's *interpreter*: program after program, each line in NumPy, so you can
-# see all of it, and it is slow. Where there is a GPU the same cell compiles the kernel, and all programs that fit run at
+# see all of it (`print` works inside, and a report echoes it), and it is slow. Where there is a GPU the same cell compiles the kernel, and all programs that fit run at
 # once. The checks always take the interpreter, which watches every address before it is followed.
 
 # %% [markdown] id="about-copy-masked"
 # ### Exercise: `copy_masked` (8 minutes, difficulty 2, importance 4)
 #
-# `tl` and `triton` are imported for the cell. In the check the tensors end where they end, and what lies around them is
-# nobody's.
+# `tl` and `triton` are imported for the cell. In the check nothing before or behind the tensors may be read
+# or written.
 
 # %% id="ex-copy-masked"
 # %%exercise copy_masked
@@ -121,7 +124,7 @@ if can_launch():
     print(out.tolist())
 
 # %% id="picture-copy-masked"
-from labkit.specs.first_kernel.scenes import picture
+from labkit.widgets.address_picture import picture
 
 picture("copy_masked",
         subtitle="The numbers of src, four per program. Two lanes of program 2 are off.")
@@ -152,8 +155,8 @@ if can_launch():
 #
 # ## One prediction first
 #
-# An address need not lie far outside. The kernel of the question has no mask: `at` is computed as in your copy, and then
-# comes `tl.store(out + at, tl.load(src + at))`.
+# The kernel of the question has no mask: `at` is computed as in your copy, and then comes
+# `tl.store(out + at, tl.load(src + at))`.
 
 # %% id="predict-p1"
 predict("11", "p1")
@@ -178,11 +181,11 @@ if can_launch():
     memory[:10] = torch.arange(10.0)
     out = torch.zeros(12, device=device)
     copy_unmasked[(3,)](out, memory[:10], BLOCK=4)
-    print("the ten numbers of src  ", out[:10].tolist())
-    print("behind them             ", out[10:].tolist())
+    print("out, the first ten  ", out[:10].tolist())
+    print("out, what follows   ", out[10:].tolist())
 
 # %% [markdown] id="after-p1"
-# No error says so, and whoever looks at the ten numbers finds them right. A server's memory is one large piece that it cuts
+# An address need not lie far outside. No error says so, and whoever looks at the ten numbers finds them right. A server's memory is one large piece that it cuts
 # itself, so most wrong addresses are like this one. They are found by looking at addresses and not at results.
 
 # %% [markdown] id="about-gather-page"
@@ -190,7 +193,8 @@ if can_launch():
 #
 # The kernel of the first picture. Two things are new. The address of a page is *looked up*: the program loads an entry of
 # the table and computes with it. And the tile has two axes: `slot[:, None]` is a column, `d[None, :]` is a row, and what is
-# computed of both has a lane for each pair. A mask of one column or row is spread over the other axis.
+# computed of both has a lane for each pair. A mask of rows needs `[:, None]` as well, and is spread over the
+# other axis.
 #
 # An id out of the table has 32 bits, as everything has that `tl.arange` and `tl.program_id` give. `.to(tl.int64)` makes it
 # wider, and with it all that is computed from it. In the check NaN lies in every slot without a token, the pages lie in no
@@ -225,7 +229,7 @@ def gather_page(out, cache, block_table, length, HEAD_DIM: tl.constexpr, PAGE: t
 
 
 # %% id="picture-gather-page"
-from labkit.specs.first_kernel.scenes import picture
+from labkit.widgets.address_picture import picture
 
 picture("gather_page")
 
@@ -266,7 +270,8 @@ def page_scores(
     Args:
         out: pointer to float32 [q_heads, length].
         q: pointer to [q_heads, HEAD_DIM].
-        k_cache: pointer to [num_blocks, PAGE, KV_HEADS, HEAD_DIM], dtype of q.
+        k_cache: pointer to [num_blocks, PAGE, KV_HEADS, HEAD_DIM], dtype of q; any
+            number of blocks.
         block_table: pointer to int32 block ids, page 0 first.
         length: tokens of the sequence, 1 or more.
         scale: factor on every score.
@@ -294,7 +299,7 @@ def page_scores(
 
 
 # %% id="picture-page-scores"
-from labkit.specs.first_kernel.scenes import picture
+from labkit.widgets.address_picture import picture
 
 picture("page_scores", subtitle="Two KV heads in each slot: the upper half is KV head 0.")
 
@@ -341,7 +346,7 @@ if can_launch():
 #
 # Convict it. `("Cache", 512, 16, 128)` makes a cache of 512 blocks with pages of 16 tokens of 128 numbers, and comes first;
 # `("gather", 511)` copies the page in block 511. Only the pages that you gather are really made, so the cache may have up to
-# 2**32 numbers. The shortest list wins.
+# 2**32 numbers; pages and heads are powers of two here, unlike those of the symptom. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_offsets
@@ -363,7 +368,7 @@ ops = [
 #
 # The whole decode step in one kernel is the stretch exercise at the end. The cell below lets the model go on with a
 # sentence, every layer attended by that kernel: yours if it has passed, step 1 of the course's ladder if not. Each dot is a
-# layer: one launch of nine programs. PyTorch answers beside it. (Without the model a tiny one stands in, whose words mean
+# layer: one launch of nine programs, one per query head. That takes some seconds per token. PyTorch answers beside it. (Without the model a tiny one stands in, whose words mean
 # nothing.)
 
 # %% id="live" tags=["nbval-ignore-output"]
@@ -394,7 +399,8 @@ finish("11")
 # A program for each sequence and query head follows the table, page after page, with the online softmax of lesson 10: all
 # that your two kernels do, and three numbers of state. Fill what is `...` and take the first line out. Exponentials are
 # powers of two here, which is what a GPU computes: $e^x = 2^{x \log_2 e}$, and the factor is in `scale` already. A sequence
-# without a token gives zeros.
+# without a token gives zeros. Beside `tl.sum(x, 1)` you need `tl.max(x, 0)`, the largest along an axis, `tl.maximum(a, b)`, the
+# larger of two, `tl.exp2(x)`, and `tl.where(condition, a, b)`.
 
 # %% id="ex-paged-decode"
 # %%exercise paged_decode
@@ -424,9 +430,9 @@ def paged_decode(
     head = tl.program_id(1)
     kv_head = head // (Q_HEADS // KV_HEADS)
     length = tl.load(lengths + seq)
+    slot = tl.arange(0, PAGE)
     d = tl.arange(0, HEAD_PAD)
     in_head = d < HEAD_DIM
-    slot = tl.arange(0, PAGE)
     mine = (seq * Q_HEADS + head) * HEAD_DIM + d
     query = tl.load(q + mine, mask=in_head, other=0.0).to(tl.float32)
 
@@ -458,9 +464,9 @@ def paged_decode(
     # head = tl.program_id(1)
     # kv_head = ...
     # length = tl.load(lengths + seq)
+    # slot = tl.arange(0, PAGE)
     # d = tl.arange(0, HEAD_PAD)
     # in_head = d < HEAD_DIM
-    # slot = tl.arange(0, PAGE)
     # mine = (seq * Q_HEADS + head) * HEAD_DIM + d
     # query = tl.load(q + mine, mask=in_head, other=0.0).to(tl.float32)
     #

@@ -24,6 +24,8 @@ SAID = {
     "07": ("last block again", "whole block"),
     "09": ("nothing, in", "none of them"),
     "12": ("exactly", "as many", "the same sectors", "times"),
+    "11": ("somebody else", "behind src"),
+    "15": ("eight", "hardly", "costs the others"),
     "16": ("a fifth",),
     "17": ("within one per cent", "times as long", "stay about"),
     "18": ("hundred",),

@@ -18,6 +18,7 @@ from labkit.kernels.ledger import LaunchTraffic
 from labkit.kernels.recording import Paged, Recording, record
 from labkit.specs.first_kernel import scenes
 from labkit.widgets import AddressPicture
+from labkit.widgets.address_picture import picture
 
 
 def recorded(kernel: Any, scene: Any, **how: Any) -> Recording:
@@ -125,13 +126,13 @@ def test_what_is_no_kernel_or_too_large_to_draw_is_refused():
 def test_the_kernel_as_it_stands_is_drawn_and_the_reference_for_a_stub(monkeypatch: pytest.MonkeyPatch, capsys: Any):
     shell = SimpleNamespace(user_ns={"gather_page": one_too_far, "copy_masked": a_stub, "page_scores": 7})
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    board = scenes.picture("gather_page")
+    board = picture("gather_page")
     assert board.title == "gather_page: your kernel, as it stands" and board.steps[-1]["wrong"]
     for stub in ("copy_masked", "page_scores"):
-        board = scenes.picture(stub, step=1)
+        board = picture(stub, step=1)
         assert board.title == f"{stub}: the reference" and board.step == 1 and not any(s["wrong"] for s in board.steps)
     monkeypatch.setattr(scenes, "record", lambda *_: Recording("gather_page", sentence="It fell."))
-    assert scenes.picture("gather_page") is None and capsys.readouterr().out == "It fell.\n"
+    assert picture("gather_page") is None and capsys.readouterr().out == "It fell.\n"
 
 
 def test_a_model_decodes_through_a_kernel_as_pytorch_does(capsys: Any):
@@ -158,7 +159,7 @@ def test_without_triton_one_sentence_is_said_and_the_check_says_it_too(tmp_path:
     )
     code = (
         "from labkit.grading.runner import check; from labkit.grading.solutions import solutions\n"
-        "from labkit.specs.first_kernel.scenes import picture; print(picture('gather_page'))\n"
+        "from labkit.widgets.address_picture import picture; print(picture('gather_page'))\n"
         "for name in ('gather_page', 'break_offsets'): print(check('11', name, solutions('11')[name]).message)\n"
     )
     env = os.environ | {"PYTHONPATH": str(tmp_path)}

@@ -7,8 +7,8 @@ holds no token. torch is imported only where tensors are made.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from labkit.grading.breakit import BreakIt
@@ -166,14 +166,10 @@ class GatherPage(PagedKernel):
         )
 
     def launch(self, kernel: Any, cache: Any, block_table: Any, length: int, skip: int) -> Any:
-        from labkit.kernels.ledger import larger_than_memory
-
         page, head_dim = cache.shape[1:]
         out = untouched(length, head_dim)
-        if skip:
-            block_table = untouched(len(block_table), dtype=block_table.dtype).copy_(block_table + skip)
-        with larger_than_memory(cache, skip) if skip else nullcontext(cache) as whole:
-            kernel[(-(-length // page),)](out, whole, block_table, length, HEAD_DIM=head_dim, PAGE=page)
+        with _far(skip, block_table, cache) as (block_table, cache):
+            kernel[(-(-length // page),)](out, cache, block_table, length, HEAD_DIM=head_dim, PAGE=page)
         return out
 
     def oracle(self, cache: Any, block_table: Any, length: int, skip: int) -> Any:
@@ -210,34 +206,38 @@ class PageScores(PagedKernel):
     exercise = "page_scores"
     cached = ("k_cache",)
     tolerance = 2e-4
-    # A witness: tokens per page, KV heads, query heads for each, numbers of a head, tokens, whether pages are float16.
+    # A witness: tokens per page, KV heads, query heads for each, numbers of a head, tokens, whether pages are float16,
+    # whether its blocks lie beyond 2**31.
     rules = rules_from(
         """
         scores-of-its-page: out[h, t] is scale times the product of query h and the key of token t.
-            2 1 1 2 2 0
-            2 1 2 2 4 0
-            4 1 1 16 40 0
+            2 1 1 2 2 0 0
+            2 1 2 2 4 0 0
+            4 1 1 16 40 0 0
         follows-the-table: Page j of the sequence is the block that entry j of its table names.
             ? Which number says in which block the keys of page 1 lie?
-            2 1 1 2 6 0
+            2 1 1 2 6 0 0
         neighbours-share-a-kv-head: Query head h reads KV head h // GROUP.
             ? With 4 query heads and 2 KV heads, which two query heads read KV head 0? Where does its key lie in a slot?
-            2 2 2 2 2 0
-            2 3 2 4 5 0
+            2 2 2 2 2 0 0
+            2 3 2 4 5 0 0
         only-slots-with-a-token: No slot of the cache is read that holds no token of the sequence.
             ? How many tokens lie in the last page, and which of its lanes may ask for a key?
-            4 1 1 2 1 0
-            4 1 1 2 6 0
+            4 1 1 2 1 0 0
+            4 1 1 2 6 0 0
         idle-lanes-count-nothing: Lanes from HEAD_DIM on add nothing to a score: they belong to no number of the head.
             ? A head of 3 numbers has 4 lanes. What stands in the fourth, after your loads?
-            2 1 1 3 2 0
-            4 2 1 5 4 0
+            2 1 1 3 2 0 0
+            4 2 1 5 4 0 0
         computed-in-float32: Products and sums are made in float32, whatever the pages hold.
             ? Which dtype has what a load brings in, and which one has the product of two such numbers?
-            2 1 1 4 2 1
+            2 1 1 4 2 1 0
+        offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
+            ? An id of the table is an int32, and so is what it is multiplied by. How large can their product be?
+            4 2 1 8 6 0 1
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which of your loads and stores has no mask, or one for other lanes?
-            4 1 2 2 3 0
+            4 1 2 2 3 0 0
         """
     )
     hints = (
@@ -252,15 +252,16 @@ class PageScores(PagedKernel):
     )
     search = {
         "page": [1, 2, 4], "kv_heads": (1, 2), "group": (1, 2), "head_dim": (1, 5), "length": (1, 7), "half": [0],
+        "far": [0],
     }  # fmt: skip
 
-    def sized(self, page: int, kv_heads: int, group: int, head_dim: int, length: int, half: int) -> None:
+    def sized(self, page: int, kv_heads: int, group: int, head_dim: int, length: int, half: int, far: int) -> None:
         """One sequence of so many tokens, one query per head."""
 
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        page, kv_heads, group, head_dim, length, half = (args[name] for name in self.parameters())
+        page, kv_heads, group, head_dim, length, half, far = (args[name] for name in self.parameters())
         k_cache, _, tables = pages([length], page, kv_heads, head_dim)
         q = numbers(random.Random(1), kv_heads * group, head_dim)
         dtype, size = (torch.float16, 300.0) if half else (torch.float32, 1.0)  # 300 * 300 is no float16
@@ -270,30 +271,36 @@ class PageScores(PagedKernel):
             "k_cache": (k_cache * size).to(dtype),
             "block_table": table,
             "length": length,
+            "skip": ADDRESSED // (page * kv_heads * head_dim) if far else 0,
         }
 
     def setup_line(self, **args: Any) -> str:
         values = self.decode(args)
-        table = values["block_table"][: -(-args["length"] // args["page"])]
+        table = values["block_table"][: -(-args["length"] // args["page"])] + values["skip"]
+        blocks, *rest = values["k_cache"].shape
         return (
-            f"q {list(values['q'].shape)}, k_cache {list(values['k_cache'].shape)} of {str(values['q'].dtype)[6:]}, "
+            f"q {list(values['q'].shape)}, k_cache {[blocks + values['skip'], *rest]} of {str(values['q'].dtype)[6:]}, "
             f"block_table {show(table, 60)}, length {args['length']}"
         )
 
-    def launch(self, kernel: Any, q: Any, k_cache: Any, block_table: Any, length: int) -> Any:
+    def launch(self, kernel: Any, q: Any, k_cache: Any, block_table: Any, length: int, skip: int) -> Any:
         (q_heads, head_dim), (page, kv_heads) = q.shape, k_cache.shape[1:3]
         out = untouched(q_heads, length)
-        kernel[(q_heads, -(-length // page))](
-            out, q, k_cache, block_table, length, head_dim**-0.5, GROUP=q_heads // kv_heads, KV_HEADS=kv_heads,
-            HEAD_DIM=head_dim, HEAD_PAD=_power_of_2(head_dim), PAGE=page,
-        )  # fmt: skip
+        with _far(skip, block_table, k_cache) as (block_table, k_cache):
+            kernel[(q_heads, -(-length // page))](
+                out, q, k_cache, block_table, length, head_dim**-0.5, GROUP=q_heads // kv_heads, KV_HEADS=kv_heads,
+                HEAD_DIM=head_dim, HEAD_PAD=_power_of_2(head_dim), PAGE=page,
+            )  # fmt: skip
         return out
 
-    def oracle(self, q: Any, k_cache: Any, block_table: Any, length: int) -> Any:
+    def rule_outside(self, **args: Any) -> str:
+        return "offsets-have-64-bits" if args.get("far") else self.inside
+
+    def oracle(self, q: Any, k_cache: Any, block_table: Any, length: int, skip: int) -> Any:
         return _scores(q, k_cache, block_table, length)
 
     def broken(self, rule: str, seen: Any, expected: Any, call: Any, **args: Any) -> str:
-        values = self.decode(args)
+        values = {name: value for name, value in self.decode(args).items() if name != "skip"}
         wrong = (
             ("follows-the-table", {"block_table": values["block_table"].new_tensor(range(len(values["block_table"])))}),
             ("neighbours-share-a-kv-head", {"head": lambda h, kv_heads, group: h % kv_heads}),
@@ -334,39 +341,42 @@ class PagedDecode(PagedKernel):
     tolerance = 2e-4
     op_seconds = 12.0
     examples = 4
-    # A witness: tokens per page, KV heads, query heads for each, numbers of a head, size of the queries, tokens of each
-    # sequence.
+    # A witness: tokens per page, KV heads, query heads for each, numbers of a head, size of the queries, whether blocks
+    # lie beyond 2**31, tokens of each sequence.
     rules = rules_from(
         """
         over-all-its-tokens: The weights run over all tokens of the sequence, in whichever page they lie, and sum to 1.
             ? What is handed from one page to the next, and which of it changes when a larger score comes?
-            2 1 1 2 1 2
-            2 1 1 2 1 6
-            2 1 1 4 1 8
+            2 1 1 2 1 0 2
+            2 1 1 2 1 0 6
+            2 1 1 4 1 0 8
         follows-the-table: Page j of a sequence is the block that entry j of its row of the table names.
             ? Which entry of which row names the page that holds token `first`?
-            2 1 1 2 1 4
+            2 1 1 2 1 0 4
         neighbours-share-a-kv-head: Query head h reads KV head h // (Q_HEADS // KV_HEADS).
             ? With 4 query heads and 2 KV heads, which two query heads read KV head 0?
-            2 2 2 2 1 2
+            2 2 2 2 1 0 2
         only-slots-with-a-token: No slot is read that holds no token of the sequence.
             ? Which lanes of the last page have a token? What is the score of the others, and their weight?
-            4 1 1 2 1 1
-            4 1 1 2 1 5
+            4 1 1 2 1 0 1
+            4 1 1 2 1 0 5
         idle-lanes-count-nothing: Lanes from HEAD_DIM on add nothing to a score and are not written.
             ? A head of 3 numbers has 4 lanes. What stands in the fourth, after your loads?
-            2 1 2 3 1 3
+            2 1 2 3 1 0 3
         each-sequence-by-itself: Each sequence has its own row of the table and its own length; one without a token \
                 gives zeros.
             ? How far is it from one row of the table to the next?
-            2 1 1 2 1 3 1
-            2 1 1 2 1 0 2
+            2 1 1 2 1 0 3 1
+            2 1 1 2 1 0 0 2
         any-size-of-score: Scores of any size leave the output finite and right.
             ? What is subtracted from a score before its exponential is taken?
-            2 1 1 2 5000 4
+            2 1 1 2 5000 0 4
+        offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
+            ? An id of the table is an int32, and so is what it is multiplied by. How large can their product be?
+            4 1 1 8 1 1 5
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which of your loads and stores has no mask, or one for other lanes?
-            4 1 2 3 1 3
+            4 1 2 3 1 0 3
         """
     )
     hints = (
@@ -381,22 +391,25 @@ class PagedDecode(PagedKernel):
     )
     search = {
         "page": [1, 2, 4], "kv_heads": (1, 2), "group": (1, 2), "head_dim": (1, 4), "size": [1, 1, 5000],
-        "lengths": [(0, 5), 2],
+        "far": [0], "lengths": [(0, 5), 2],
     }  # fmt: skip
 
-    def sized(self, page: int, kv_heads: int, group: int, head_dim: int, size: float, lengths: list[int]) -> None:
+    def sized(
+        self, page: int, kv_heads: int, group: int, head_dim: int, size: float, far: int, lengths: list[int]
+    ) -> None:
         """Sequences of so many tokens, one query per head each."""
 
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        page, kv_heads, group, head_dim, size, lengths = (args[name] for name in self.parameters())
+        page, kv_heads, group, head_dim, size, far, lengths = (args[name] for name in self.parameters())
         lengths = lengths or [1]
         k_cache, v_cache, tables = pages(lengths, page, kv_heads, head_dim)
         q = numbers(random.Random(1), len(lengths), kv_heads * group, head_dim) * size
         return {
             "q": q.float(), "k_cache": k_cache.float(), "v_cache": v_cache.float(), "block_tables": tables.int(),
             "lengths": torch.tensor(lengths, dtype=torch.int32),
+            "skip": ADDRESSED // (page * kv_heads * head_dim) if far else 0,
         }  # fmt: skip
 
     def setup_line(self, **args: Any) -> str:
@@ -406,18 +419,24 @@ class PagedDecode(PagedKernel):
             f"{show(values['block_tables'], 90)}, lengths {show(values['lengths'], 60)}"
         )
 
-    def launch(self, kernel: Any, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any) -> Any:
+    def launch(
+        self, kernel: Any, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any, skip: int
+    ) -> Any:
         from kvkernels.inputs import softmax_scale
 
         (seqs, q_heads, head_dim), (page, kv_heads) = q.shape, k_cache.shape[1:3]
         out = untouched(*q.shape)
-        kernel[(seqs, q_heads)](
-            out, q, k_cache, v_cache, block_tables, lengths, block_tables.shape[1], softmax_scale(None, head_dim),
-            Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=_power_of_2(head_dim), PAGE=page,
-        )  # fmt: skip
+        with _far(skip, block_tables, k_cache, v_cache) as (block_tables, k_cache, v_cache):
+            kernel[(seqs, q_heads)](
+                out, q, k_cache, v_cache, block_tables, lengths, block_tables.shape[1], softmax_scale(None, head_dim),
+                Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=_power_of_2(head_dim), PAGE=page,
+            )  # fmt: skip
         return out
 
-    def oracle(self, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any) -> Any:
+    def rule_outside(self, **args: Any) -> str:
+        return "offsets-have-64-bits" if args.get("far") else self.inside
+
+    def oracle(self, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any, skip: int) -> Any:
         return _dense((q, k_cache, v_cache, block_tables, lengths))
 
     def owned(self, values: Mapping[str, Any]) -> tuple[list[list[int]], list[int]]:
@@ -438,7 +457,7 @@ class PagedDecode(PagedKernel):
         return "each-sequence-by-itself" if len(args["lengths"]) > 1 else "over-all-its-tokens"
 
     def broken(self, rule: str, seen: Any, expected: Any, call: Any, **args: Any) -> str:
-        values = self.decode(args).values()
+        values = [*self.decode(args).values()][:-1]
         wrong: tuple[tuple[str, dict[str, Any]], ...] = (
             ("follows-the-table", {"block": lambda j, table: j}),
             ("neighbours-share-a-kv-head", {"head": lambda h, kv_heads, group: h % kv_heads}),
@@ -468,6 +487,18 @@ class PagedDecode(PagedKernel):
             f"Program ({i}, {h}), whose sequence has {args['lengths'][i]} tokens in pages of {args['page']}, gives "
             f"{show(seen[i, h], 60)} where {show(expected[i, h], 60)} is due."
         )
+
+
+@contextmanager
+def _far(skip: int, table: Any, *caches: Any) -> Iterator[tuple[Any, ...]]:
+    """Table and caches as they are, or, with `skip`, so many blocks further back in caches larger than memory."""
+    from labkit.kernels.ledger import larger_than_memory
+
+    with ExitStack() as stack:
+        if skip:
+            table = untouched(*table.shape, dtype=table.dtype).copy_(table + skip)
+            caches = tuple(stack.enter_context(larger_than_memory(cache, skip)) for cache in caches)
+        yield (table, *caches)
 
 
 def _power_of_2(n: int) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from labkit.kernels.recording import Paged, Recording, Scene, can_launch, record
+from labkit.kernels.recording import Paged, Recording, Scene, record
 
 if TYPE_CHECKING:
     from labkit.serving.loaded import LoadedModel
-    from labkit.widgets import AddressPicture
 
 HERE = "labkit.specs.first_kernel.scenes"
 TABLE, PAGE, LENGTH = (4, 1, 6), 4, 10
@@ -57,26 +56,11 @@ def four_heads() -> Scene:
 SCENES = {"copy_masked": ten_numbers, "gather_page": one_request, "page_scores": four_heads}
 
 
-def picture(name: str, **options: Any) -> AddressPicture | None:
-    """The addresses of the kernel called `name` as it stands in this notebook, passed or not, on its scene.
+def newest(name: str) -> tuple[Recording, str]:
+    """A launch of the kernel called `name` as it stands in this notebook, passed or not, on its scene, and whose it is.
 
-    While it is a stub the reference is launched. Where there is nothing to draw, a sentence is printed.
-
-    Args:
-        options: of `AddressPicture`.
+    While it is a stub the reference is launched.
     """
-    from labkit.widgets import AddressPicture
-
-    if not can_launch():
-        return None
-    recording, whose = _newest(name)
-    if recording.launch is None:
-        print(recording.sentence)
-        return None
-    return AddressPicture.of(recording, **{"title": f"{name}: {whose}"} | options)
-
-
-def _newest(name: str) -> tuple[Recording, str]:
     from IPython import get_ipython
 
     from labkit import engine

@@ -43,11 +43,11 @@ def pages(lengths: list[int], block_size: int, kv_heads: int, head_dim: int, see
     draw.shuffle(owned)
     if owned == [0]:
         owned, spare = [1], 0
-    elif owned[0] == 0:
+    elif owned and owned[0] == 0:
         owned.reverse()
     shape = (sum(counts) + 1, block_size, kv_heads, head_dim)
     caches = [torch.full(shape, math.nan, dtype=torch.float64) for _ in "kv"]
-    tables = torch.full((len(lengths), max(counts) + 2), NOWHERE)
+    tables = torch.full((len(lengths), max(counts, default=0) + 2), NOWHERE)
     for i, (length, count) in enumerate(zip(lengths, counts, strict=True)):
         mine, owned = owned[:count], owned[count:]
         tables[i, : count + 1] = torch.tensor([*mine, spare])
