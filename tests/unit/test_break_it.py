@@ -154,6 +154,7 @@ STALE = [("QueuePrefixCache", 2), ("request", "a"), ("request", "a"), ("finish",
      "change one argument of operation 4, and it falls"),
     ("07 break_stale_hash", [*STALE[:3], ("request", "a"), ("finish", 1)][:3], ""),
     ("07 break_stale_hash", [("QueuePrefixCache", 2), ("request", "a"), ("finish", 0), ("request", "a")], ""),
+    ("12 break_addresses", [("Cache", 1000, 544, 2, 256), ("read", 999, 0, 0)], ""),
 ])  # fmt: skip
 def test_a_list_that_one_change_would_mend_is_told_where(exercise: str, ops: list[tuple], words: str) -> None:
     spec = specs.exercise(*exercise.split()).spec
