@@ -125,12 +125,12 @@ class _Launch:
     def __init__(self, traffic: LaunchTraffic, tensors: dict[str, Any], keep: bool) -> None:
         self.traffic = traffic
         self.keep = keep
-        self.large = ""  # the one that is larger than memory
+        self.large = ""  # the first one that is larger than memory
         spans = []
         for name, tensor in tensors.items():
             start = tensor.data_ptr()
             if start in _BACKED:
-                self.large = name
+                self.large = self.large or name
             start, stop = _BACKED.get(start, (start, start + _span_bytes(tensor)))
             spans.append((start, stop, tensor.element_size(), name))
         # Of tensors that overlap, the smallest says most.

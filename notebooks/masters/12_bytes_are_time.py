@@ -2,8 +2,8 @@
 # # 12. Bytes are time
 #
 # A server decodes, and its GPU is called 100% busy all day. Somebody profiles a step and finds that the arithmetic units
-# have next to nothing to do. The card is then exchanged for one with not a single operation per second more, and attention
-# takes a good quarter less time.
+# have next to nothing to do. The card is then replaced by one that computes no faster, and attention takes a good quarter
+# less time.
 #
 # The cell below computes what one layer's attention costs in a step that decodes 32 conversations of 4,096 tokens, with the
 # heads of Llama-3.1-8B. It takes the figures of the two data sheets for granted; nothing in this lesson was measured on a
@@ -58,8 +58,9 @@ Roofline(four_works(), title="Four pieces of attention under the roof of a card"
 #
 # $$\text{intensity} = 2G / b \quad\text{flop per byte}.$$
 #
-# However long the context is, and however many sequences there are: both sides grow alike. No card has its ridge anywhere
-# near. So time is bytes, and a kernel is judged by how many it asks for beyond the **floor**, everything once.
+# However long the context is, and however many sequences there are: both sides grow alike. With groups of 4 to 8 no card
+# here has its ridge anywhere near. So time is bytes, and a kernel is judged by how many it asks for beyond the **floor**,
+# everything once.
 
 # %% id="any-length"
 ridge = CARDS["H100"].flops_per_s / CARDS["H100"].bytes_per_s
@@ -79,7 +80,8 @@ def expected_bytes(lengths, q_heads, kv_heads, head_dim, page, kv_bytes=2, q_byt
     """Bytes that one layer's attention reads and writes in a decode step, counted three ways.
 
     Args:
-        lengths: tokens of each sequence, a list; a sequence may have 0.
+        lengths: tokens of each sequence, a list; a sequence may have 0: its query and output
+            are still moved.
         q_heads, kv_heads: heads of the queries, and of keys and values.
         head_dim: numbers in a query, a key, a value, an output.
         page: tokens of a page. An entry of the block table has 4 bytes.
@@ -92,6 +94,10 @@ def expected_bytes(lengths, q_heads, kv_heads, head_dim, page, kv_bytes=2, q_byt
             values, and the page ids of its sequence, for itself.
         per_kv_head: one program for each sequence and KV head does, for its whole group.
         Lengths are left out: a handful of bytes.
+
+    Example:
+        5 tokens in pages of 4, with 4 query heads on 2 KV heads of 8 numbers: the floor is
+        320 (keys and values) + 128 (queries and outputs) + 8 (page ids) = 456 bytes.
     """
     # BEGIN SOLUTION
     token = 2 * head_dim * kv_bytes
@@ -108,7 +114,8 @@ def expected_bytes(lengths, q_heads, kv_heads, head_dim, page, kv_bytes=2, q_byt
 # %% [markdown] id="about-counting"
 # Now the count. The **ledger** wraps every load and store of Triton's interpreter and adds up what its lanes ask for,
 # argument by argument. The shape is a small one: three sequences, 8 query heads on 2 KV heads. `paged_decode` is the kernel
-# of lesson 11, page by page; `grouped_decode` serves a group in one program. Both come from the course's own ladder.
+# of lesson 11, page by page; `grouped_decode` serves a group in one program. Both come from the course's own ladder. The
+# last four columns add up to what was counted.
 
 # %% id="ledger"
 from labkit.mine import expected_bytes
@@ -123,11 +130,11 @@ for name, due in (("paged_decode", per_query_head), ("grouped_decode", per_kv_he
 print(f"{'floor':14}{floor:11,}")
 
 # %% [markdown] id="after-ledger"
-# Keys, values, queries and outputs are what you said, to the byte. What is over has two causes. Each program reads the
+# Keys, values, queries and outputs are what you said, to the byte. The excess has two causes. Each program reads the
 # length of its sequence, which the prediction left out. And `grouped_decode` asks for more page ids than there are pages:
-# there each *token* of a tile looks its page up, and neighbours on one page ask for the same word. Why that is worth it is
-# what comes next; what it costs is small, because memory does not move words. It moves **sectors** of 32 bytes, and
-# neighbours that ask for the same word share one.
+# there each *token* of a tile looks its page up, and neighbours on one page ask for the same word. Why that is worth it
+# comes next. It costs little, because memory does not move words: it moves **sectors** of 32 bytes, and neighbours that ask
+# for the same word share one.
 
 # %% [markdown] id="about-predict"
 # ## One prediction first
@@ -148,10 +155,10 @@ for page in (16, 4, 1):
     print(f"{page:4}{c.kv_sectors:15,}{c.id_sectors:11,}{c.loads:10}{size:11,}")
 
 # %% [markdown] id="after-p1"
-# Keys, values and page ids are bytes, counted in sectors; hold the first against what you said. A row of keys is `head_dim`
-# numbers in one piece, 128 bytes here, in a page of any size. Then look at the last two columns. A program asks for one page
-# at a time and waits for it, and with small pages it asks for little each time. A memory that is far away is kept busy only
-# by much that is asked for at once: **bytes in flight**.
+# The first two columns are bytes, in whole sectors. Compare the first with your prediction: a row of keys is `head_dim`
+# numbers in one piece, 128 bytes here, in a page of any size. The page ids rose, since more pages are looked up. Then look
+# at the last two columns. A program asks for one page at a time and waits for it, and with small pages it asks for little
+# each time. A memory that is far away is kept busy only by much that is asked for at once: **bytes in flight**.
 
 # %% [markdown] id="about-tile-addresses"
 # ## A tile is not a page
@@ -205,8 +212,9 @@ def tile_addresses(
 
 
 # %% [markdown] id="about-page-curve"
-# `tiled_decode` is lesson 11's loop with your addresses in it. The same sequence once more, over pages of several sizes, by
-# both kernels. Bytes are counted in sectors, keys, values and page ids together, for each program.
+# `tiled_decode` is lesson 11's loop with addresses like yours in it, in tiles of 64 positions; it is the course's. The same
+# sequence once more, over pages of several sizes, by both kernels. Bytes are counted in sectors, keys, values and page ids
+# together, for each program.
 
 # %% id="page-curve"
 print("page   kernel          bytes of sectors   loads of keys   bytes in each")
@@ -237,8 +245,8 @@ save_point("12")
 # The ledger has shown the other half already. With a program per query head, the heads of a group ask for the same keys
 # again and again; a cache between them and memory may help, and a kernel should not have to hope for that. With a program
 # per KV head the queries of a group are the rows of one matrix, and each tile of keys meets all of them in one product:
-# bytes of K and V divided by the size of the group. Tensor cores take 16 rows at least, so a group of 4 rides with 12 rows
-# of zeros. That arithmetic is free: left of the ridge there is plenty of it.
+# bytes of K and V divided by the size of the group. Tensor cores, the units that multiply matrices, take 16 rows at least,
+# so a group of 4 rides with 12 rows of zeros. That arithmetic is free: left of the ridge there is plenty of it.
 #
 # Writing this kernel is the stretch exercise at the end. Below it runs already, yours or the course's.
 
@@ -256,14 +264,17 @@ print(f"{apart.kv / max(1, mine.kv):.0f} times less, with groups of {group} quer
 # %% [markdown] id="about-compiled"
 # ## What the compiler made of it
 #
-# Triton compiles for a GPU that is elsewhere, so what becomes of a kernel can be read here. Each of a program's threads keeps
-# its numbers in **registers**, of which it has 255; what does not fit is **spilled** to memory and read back, bytes that no
-# prediction had. And a thread loads up to 128 bits at once, 8 numbers of 16 bits, if the compiler knows that they begin at a
-# multiple of 16 bytes.
+# Triton compiles for a GPU that is elsewhere, so what becomes of a kernel can be read here. The report shows three things:
+#
+# - **Registers** hold the numbers of a thread, which has 255 of them. What does not fit is **spilled** to memory and read
+#   back, bytes that no prediction had.
+# - **Wide loads**: a thread loads up to 128 bits at once, 8 numbers of 16 bits, if the compiler knows that they begin at a
+#   multiple of 16 bytes.
+# - **Occupancy** is how much of what a multiprocessor could keep running fits on it, counted in warps (a warp is 32 threads
+#   that go in step). Programs share its registers and its **shared memory**, a small memory inside the multiprocessor.
 #
 # The cell compiles the grouped kernel twice for an H100 (`sm_90`), with caches as an allocator makes them, and with caches
-# that begin one number later, as one does that was cut out of a larger tensor. **Occupancy** is how much of what a
-# multiprocessor could keep running fits on it: programs share its registers and its shared memory.
+# that begin one number later, as one does that was cut out of a larger tensor.
 
 # %% id="compiled" tags=["nbval-ignore-output"]
 from labkit.widgets.kernel_report import two_ways
@@ -272,15 +283,17 @@ two_ways(grouped_decode, "grouped")
 
 # %% [markdown] id="after-compiled"
 # One number of misalignment, and the loads of keys and values come a number at a time. Each takes an instruction, an address
-# and a register; the registers run out. The bytes that are asked for are the same in both columns, and so is the roof. What
-# differs is whether the kernel can get near it. (Where there is no Linux, the report shows figures that were recorded.)
+# and a register; the registers run out. The bytes of keys and values are the same in both columns, and so is the roof; what
+# is spilled comes on top. What differs is whether the kernel can get near the roof. (Where there is no Linux, the report
+# shows figures that were recorded.)
 
 # %% [markdown] id="about-placed"
 # ## Your kernel under the roof
 #
 # Bytes from the ledger, operations from the shape, the roof from the data sheet: this is where the kernels lie at best. Where
 # they do lie only a GPU tells. None was at hand when this was written, so no measured point is drawn. The shape is tiny:
-# read the operations per byte, and not the nanoseconds.
+# read the operations per byte, and not the nanoseconds. `grouped_decode` asks for hardly more than the floor, so its B lies
+# under the C of the floor.
 
 # %% id="placed"
 small = decode_flops(SMALL.lengths, SMALL.q_heads, SMALL.head_dim)
@@ -296,7 +309,7 @@ Roofline(
 # %% [markdown] id="about-break-it"
 # ### Break it: wide too late (5 minutes, difficulty 3, importance 4)
 #
-# A model with large pages, 480 tokens and one head of 576 numbers, has been answering well for months. It moves to a card
+# A model with large pages, 544 tokens and two heads of 256 numbers, has been answering well for months. It moves to a card
 # with more memory, and on quiet days all is well there too. When the server is full, requests die of an illegal memory access,
 # and the error names a kernel that has nothing to do with it. In another server nothing dies, and some answers are wrong.
 # The kernel finds its rows like this, and there is a cast to 64 bits in it:
@@ -314,21 +327,21 @@ Roofline(
 #     tl.store(out + position, (row * HEAD_DIM).to(tl.int64), mask=used)
 # ```
 
-# Convict it. `("Cache", 1000, 480, 1, 576)` is a cache of 1,000 blocks, 480 slots, 1 KV head and 576 numbers, and comes first;
-# `("read", 999, 479, 0)` asks where the row of block 999, slot 479, head 0 begins. No memory is taken for it, so the cache may
+# Convict it. `("Cache", 1000, 544, 2, 256)` is a cache of 1,000 blocks, 544 slots, 2 KV heads of 256 numbers, and comes first;
+# `("read", 999, 0, 0)` asks where the row of block 999, slot 0, head 0 begins. No memory is taken for it, so the cache may
 # be as large as you like. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_addresses
 # BEGIN SOLUTION
 ops = [
-    ("Cache", 8000, 480, 1, 576),
-    ("read", 7768, 0, 0),
+    ("Cache", 8000, 544, 2, 256),
+    ("read", 7711, 0, 0),
 ]
 # END SOLUTION
 # BEGIN STUB
 # ops = [
-#     ("Cache", 1000, 480, 1, 576),
+#     ("Cache", 1000, 544, 2, 256),
 #     ("read", 999, 0, 0),
 # ]
 # END STUB
@@ -349,8 +362,9 @@ finish("12")
 #
 # Lesson 10's state of rows, your tile, and one product for all rows of a group: `tl.dot(a, b)` is a matrix product, and
 # `tl.trans` turns a matrix over. `scale` brings $\log_2 e$ along, since a GPU computes powers of 2: the weight of a score is
-# `tl.exp2`. Rows beyond the group and positions beyond the end stand for nothing. Three places are left blank: which heads
-# the rows are, the body of the loop, and the last line but one. Once it has passed, the cells above run on it.
+# `tl.exp2`. A matrix product takes both sides in one dtype: weights are float32, so they are cast to that of the values
+# first. Rows beyond the group and positions beyond the end stand for nothing. Three places are left blank: which heads the
+# rows are, the body of the loop, and the last line but one. Once it has passed, the cells above run on it.
 
 # %% id="ex-grouped-decode"
 # %%exercise grouped_decode
@@ -364,7 +378,9 @@ def grouped_decode(
 
     Args:
         out, q: pointers to [seqs, Q_HEADS, HEAD_DIM].
-        k_cache, v_cache: pointers to [num_blocks, PAGE, KV_HEADS, HEAD_DIM].
+        k_cache, v_cache: pointers to [num_blocks, PAGE, KV_HEADS, HEAD_DIM], which may have
+            more numbers than 32 bits can count. They and q may be float16: both sides of
+            tl.dot need one dtype.
         block_tables: pointer to block ids, int32 [seqs, max_blocks].
         lengths: pointer to the tokens of each sequence, int32 [seqs]; 0 is allowed.
         scale: log2(e) / sqrt(head_dim).

@@ -79,6 +79,11 @@ USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
     ("11 break_offsets", LARGE, "fail", "Nothing is gathered"),
     ("11 break_offsets", [*LARGE, ("gather", 2**20 - 1)], "fail", "The largest offset was 2,147,483,647"),
     ("11 break_offsets", [*LARGE, ("gather", 3), ("gather", 2**20)], "pass", "2 are enough"),
+    ("12 break_addresses", [("read", 999, 0, 0)], "error", 'begin with ("Cache", 1000, 544, 2, 256)'),
+    ("12 break_addresses", [("Cache", 1000, 544, 2, 256)], "fail", "Nothing is read"),
+    ("12 break_addresses", [("Cache", 8000, 544, 2, 256), ("read", 7710, 0, 0)], "fail",
+     "begins at number 2,147,450,880"),
+    ("12 break_addresses", [("Cache", 8000, 544, 2, 256), ("read", 7710, 543, 1)], "pass", "No shorter sequence"),
     ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
     ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
     ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),
@@ -149,6 +154,7 @@ STALE = [("QueuePrefixCache", 2), ("request", "a"), ("request", "a"), ("finish",
      "change one argument of operation 4, and it falls"),
     ("07 break_stale_hash", [*STALE[:3], ("request", "a"), ("finish", 1)][:3], ""),
     ("07 break_stale_hash", [("QueuePrefixCache", 2), ("request", "a"), ("finish", 0), ("request", "a")], ""),
+    ("12 break_addresses", [("Cache", 1000, 544, 2, 256), ("read", 999, 0, 0)], ""),
 ])  # fmt: skip
 def test_a_list_that_one_change_would_mend_is_told_where(exercise: str, ops: list[tuple], words: str) -> None:
     spec = specs.exercise(*exercise.split()).spec

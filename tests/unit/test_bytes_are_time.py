@@ -10,6 +10,7 @@ import pytest
 from labkit.attention.decode_bytes import decode_flops, expected_bytes
 from labkit.errors import KernelError, LabkitError
 from labkit.kernels.ledger import floor_bytes
+from labkit.specs.attention_by_hand.referees import plain_words
 from labkit.specs.bytes_are_time import scenes
 from labkit.widgets import KernelReport, Roofline
 from labkit.widgets.kernel_report import LIMITS, occupancy, two_ways
@@ -166,3 +167,9 @@ def test_a_point_waits_for_memory_left_of_the_ridge_and_for_arithmetic_right_of_
 def test_the_roofline_refuses_what_it_cannot_place(works: list[Work], card: str, says: str) -> None:
     with pytest.raises(LabkitError, match=says):
         Roofline(works, card=card)
+
+
+def test_two_dtypes_in_a_product_of_triton_are_told_in_its_terms() -> None:
+    assert "tl.dot takes both sides" in plain_words(
+        AssertionError("Both operands must be same dtype. Got fp32 and fp16")
+    )

@@ -20,6 +20,7 @@ COARSE = 1e-3
 PLAIN = {
     "expected reduction dim": "A largest or smallest was asked for where there are no numbers: some row sees no key at "
     "all.",
+    "both operands must be same dtype": "tl.dot takes both sides in one dtype: cast one of them with .to(...) first.",
     "same dtype": "Tensors of two dtypes meet: torch.tensor([...]) and torch.zeros(...) make float32 unless told "
     "otherwise, and what was passed in is float64.",
     "return_types": "max with a dim gives two tensors, the largest values and where they stand; only the first can be "
@@ -37,7 +38,7 @@ PLAIN = {
     "only integers, slices": "An index is a float: / makes one, and // a whole number.",
     "except in dimension": "The matrices put below each other have different widths.",
 }
-"""Pieces of torch's messages (2.13) and what each means here."""
+"""Pieces of torch's messages (2.13) and of Triton's, and what each means here; the first that fits is said."""
 
 
 def plain_words(error: BaseException) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import Mismatch, whole
 from labkit.grading.display import show
 from labkit.grading.functions import FunctionSpecification, answer_of
-from labkit.grading.language import rules_from
+from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
 from labkit.specs.bytes_are_time.referees import AddressReferee
+from labkit.specs.first_kernel.cache import ADDRESSED
 from labkit.specs.first_kernel.referees import UNTOUCHED, KernelSpecification, untouched
 from labkit.specs.paged_attention.referees import alike, dense, numbers, pages
 from labkit.words import plural
@@ -322,15 +324,30 @@ class BreakTheAddresses(BreakIt):
     prelude = "import torch"
     needs_torch = needs_triton = True
     renamed = {"Cache": "new"}
-    example = '("Cache", 1000, 16, 8, 128)'
+    example = '("Cache", 1000, 544, 2, 256)'
     largest = 4_000_000
     without = {"read": "Nothing is read, so no address has been computed."}
     hints = (
         "Follow the types: what does the block table hold, and which of the products below is still of that type?",
         "A whole number of 32 bits goes up to 2**31 - 1 = 2,147,483,647 and begins again at -2**31. The product counts "
         "numbers, not bytes.",
-        '[("Cache", ____, 480, 1, 576), ("read", ____, 0, 0)]   # block * 480 * 576 must pass 2**31',
+        '[("Cache", ____, 544, 2, 256), ("read", ____, 0, 0)]   # block * 544 * 2 * 256 must pass 2**31',
     )
+
+    def why_it_stands(self, ops: list[Op]) -> str:
+        reads = [op.args for op in ops if op.name == "read"]
+        if not reads:
+            return super().why_it_stands(ops)
+        page, kv_heads, head_dim = (ops[0].args[name] for name in ("page", "kv_heads", "head_dim"))
+        most = max(((at["block"] * page + at["slot"]) * kv_heads + at["kv_head"]) * head_dim for at in reads)
+        return (
+            f"The wrong kernel found every row. The furthest begins at number {most:,}, and 32 bits count up to "
+            f"{2**31 - 1:,}."
+        )
+
+    def near_miss(self, ops: list[Op]) -> str:
+        """Nothing: a block further behind needs a larger cache as well, and that is no change of one argument."""
+        return ""
 
 
 class GroupedDecode(KernelSpecification):
@@ -339,47 +356,54 @@ class GroupedDecode(KernelSpecification):
     exercise = "grouped_decode"
     tolerance = 1e-3
     examples = 3
-    # A witness: page, KV heads, query heads for each, head_dim, size of the queries, tokens of each sequence.
+    # A witness: page, KV heads, query heads for each, head_dim, size of the queries, whether the
+    # tensors are float16, whether its blocks are far behind in a large cache, tokens of each sequence.
     rules = rules_from(
         """
         every-output-is-written: Each query head of each sequence gets its output, and nothing else is written.
-            2 1 2 16 1 1 2
+            2 1 2 16 1 0 0 1 2
         stays-inside-its-tensors: No address outside of the tensors of the launch is followed.
             ? Which loads and stores have lanes that stand for nothing: rows beyond the group, positions beyond the end?
-            4 1 2 16 1 5
+            4 1 2 16 1 0 0 5
         follows-the-table: The block of a position is the entry position // PAGE of its sequence's row of the table.
             ? What are the first three lines of your loop in `tile_addresses`?
-            4 1 1 16 1 16
-            2 1 1 16 1 7 5
+            4 1 1 16 1 0 0 16
+            2 1 1 16 1 0 0 7 5
         own-slots-only: No slot is read that holds no token of the sequence.
             ? Which mask hides the last slots of the last page, in the load and in the scores?
-            4 1 1 16 1 5
-            8 2 2 16 1 3
+            4 1 1 16 1 0 0 5
+            8 2 2 16 1 0 0 3
         over-all-its-tokens: The weights run over all tokens of a sequence, tile after tile, and sum to 1.
             ? What of the state is multiplied by which factor when a tile brings a larger maximum?
-            16 1 1 16 1 40
-            4 1 2 16 3 18
+            16 1 1 16 1 0 0 40
+            4 1 2 16 3 0 0 18
         rows-are-the-heads-of-the-group: Row r of program (seq, kv_head) is query head kv_head * GROUP + r.
             ? With 4 query heads and 2 KV heads, which query heads are the rows of program (0, 1)?
-            4 2 2 16 1 6
-            4 3 2 16 1 2 3
+            4 2 2 16 1 0 0 6
+            4 3 2 16 1 0 0 2 3
         weights-are-powers-of-2: Scores are multiplied by scale, which brings log2(e) along: a weight is 2 to its score.
             ? scale is log2(e) / sqrt(head_dim). What is 2 to the power of x * log2(e)?
-            4 1 1 16 1 3
+            4 1 1 16 1 0 0 3
         each-sequence-by-itself: Sequences of different lengths are each attended over their own pages.
             ? Which of your addresses contain `seq`, and by what is it multiplied there?
-            4 1 1 16 1 9 5
-            4 1 2 16 1 7 5
+            4 1 1 16 1 0 0 9 5
+            4 1 2 16 1 0 0 7 5
         any-size-of-score: Scores of any size leave the output finite and right.
             ? What is subtracted from a score before the power of 2 is taken?
-            4 1 1 16 3000 5
-            16 1 1 16 3000 40
+            4 1 1 16 3000 0 0 5
+            16 1 1 16 3000 0 0 40
         an-empty-sequence-is-zeros: A sequence of no token gets zeros.
             ? What is l after no tile at all, and what is acc / l then?
-            4 1 2 16 1 3 0
+            4 1 2 16 1 0 0 3 0
         keys-and-values-are-asked-for-once: Each key and value of a KV head is asked for by one lane of one program.
             ? How many bytes of K has the sequence, and how many did the ledger count?
-            4 2 3 16 1 6
+            4 2 3 16 1 0 0 6
+        one-dtype-for-a-product: Queries and caches in float16 are attended too: both sides of a product have one dtype.
+            ? The weights are float32. Which dtype have the values, and which dtype has each side of the other product?
+            4 1 2 16 1 1 0 1
+        offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
+            ? What did you do in `tile_addresses` so that a product with a block id has 64 bits?
+            4 1 2 16 1 0 1 6
         """
     )
     hints = (
@@ -393,21 +417,26 @@ class GroupedDecode(KernelSpecification):
         'acc = acc * ____ + tl.dot(p.to(values.dtype), ____, input_precision="ieee")',
     )
     search = {
-        "page": [2, 4, 16], "kv_heads": (1, 2), "group": (1, 3), "head_dim": [16], "size": [1], "lengths": [(1, 20), 2]
+        "page": [2, 4, 16], "kv_heads": (1, 2), "group": (1, 3), "head_dim": [16], "size": [1], "half": [0],
+        "far": [0], "lengths": [(1, 20), 2],
     }  # fmt: skip
 
-    def sized(self, page: int, kv_heads: int, group: int, head_dim: int, size: float, lengths: list[int]) -> None:
+    def sized(
+        self, page: int, kv_heads: int, group: int, head_dim: int, size: float, half: int, far: int, lengths: list[int]
+    ) -> None:
         """Sequences of so many tokens, one query each."""
 
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        page, kv_heads, group, head_dim, size, lengths = (args[name] for name in self.parameters())
+        page, kv_heads, group, head_dim, size, half, far, lengths = (args[name] for name in self.parameters())
+        dtype = torch.float16 if half else torch.float32
         k, v, tables = pages(lengths, page, kv_heads, head_dim)
         q = numbers(random.Random(1), len(lengths), kv_heads * group, head_dim) * size
         return {
-            "q": q.float(), "k_cache": k.float(), "v_cache": v.float(), "block_tables": tables.int(),
+            "q": q.to(dtype), "k_cache": k.to(dtype), "v_cache": v.to(dtype), "block_tables": tables.int(),
             "lengths": torch.tensor(lengths, dtype=torch.int32),
+            "skip": ADDRESSED // (page * kv_heads * head_dim) if far else 0,
         }  # fmt: skip
 
     def setup_line(self, **args: Any) -> str:
@@ -415,25 +444,39 @@ class GroupedDecode(KernelSpecification):
         return (
             f"{lengths} tokens in pages of {args['page']}; {plural(args['kv_heads'], 'KV head')}, "
             f"{plural(args['group'], 'query head')} each"
+            + (", all in float16" if args["half"] else "")
+            + (f"; {self.decode(args)['skip']:,} blocks lie before theirs" if args["far"] else "")
         )
 
-    def launch(self, kernel: Any, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any) -> Any:
+    def launch(
+        self, kernel: Any, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any, skip: int
+    ) -> Any:
         from kvkernels.inputs import Shape, softmax_scale
         from kvkernels.step3_grouped import constants
+        from labkit.kernels.ledger import larger_than_memory
 
         (seqs, q_heads, head_dim), (blocks, page, kv_heads, _) = q.shape, k_cache.shape
         shape = Shape(seqs, q_heads, kv_heads, head_dim, blocks, page, block_tables.shape[1])
         out = untouched(*q.shape)
-        kernel[(seqs, kv_heads)](
-            out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(None, head_dim),
-            **constants(shape, tile=16),
-        )  # fmt: skip
+        with ExitStack() as far:
+            if skip:
+                block_tables = untouched(*block_tables.shape, dtype=block_tables.dtype).copy_(block_tables + skip)
+                k_cache, v_cache = (far.enter_context(larger_than_memory(own, skip)) for own in (k_cache, v_cache))
+            kernel[(seqs, kv_heads)](
+                out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(None, head_dim),
+                **constants(shape, tile=16),
+            )  # fmt: skip
         return out
 
-    def oracle(self, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any) -> Any:
+    def oracle(self, q: Any, k_cache: Any, v_cache: Any, block_tables: Any, lengths: Any, skip: int) -> Any:
         return dense(q.double(), k_cache.double(), v_cache.double(), block_tables, lengths).float()
 
+    def rule_outside(self, **args: Any) -> str:
+        return "offsets-have-64-bits" if args.get("far") else self.inside
+
     def rule_for(self, **args: Any) -> str:
+        if args["half"] or args["far"]:
+            return "one-dtype-for-a-product" if args["half"] else "offsets-have-64-bits"
         if args["size"] > 100:
             return "any-size-of-score"
         if 0 in args["lengths"]:
@@ -443,7 +486,7 @@ class GroupedDecode(KernelSpecification):
     def broken(self, rule: str, seen: Any, expected: Any, call: Callable[..., Any], **args: Any) -> str:
         if bool((seen == UNTOUCHED).any()):
             return "every-output-is-written"
-        values = self.decode(args)
+        *values, _ = self.decode(args).values()
         for name, change in (
             ("follows-the-table", {"block": lambda j, table: j}),
             ("rows-are-the-heads-of-the-group", {"head": lambda h, kv_heads, group: h % kv_heads}),
@@ -451,7 +494,7 @@ class GroupedDecode(KernelSpecification):
             ("weights-are-powers-of-2", {"scale": lambda d: d**-0.5 * math.log2(math.e)}),
             ("weights-are-powers-of-2", {"scale": lambda d: math.log(2)}),
         ):
-            wrong = dense(*values.values(), **change)
+            wrong = dense(*values, **change)
             if alike(seen, wrong) and not alike(wrong, expected) and not bool(wrong.isnan().any()):
                 return name
         if rule == "over-all-its-tokens" and bool(seen.isnan().any()):
@@ -475,7 +518,7 @@ class GroupedDecode(KernelSpecification):
         )
 
     def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
-        due = sum(args["lengths"]) * args["kv_heads"] * args["head_dim"] * 4
+        due = sum(args["lengths"]) * args["kv_heads"] * args["head_dim"] * (2 if args["half"] else 4)
         for name in ("k_cache", "v_cache"):
             asked = sum(launch.of(name).read for launch in launches)
             if name in launches[0].arguments and asked != due:
