@@ -393,7 +393,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from labkit.mine import causal_window_mask
 
 # Equal scores, and value j is 1 in place j alone: what comes out are the weights.
-weights = scaled_dot_product_attention(torch.zeros(3, 7), torch.zeros(7, 7), torch.eye(7), is_causal=True)
+nothing, places = torch.zeros(7, 7), torch.eye(7)
+weights = scaled_dot_product_attention(nothing[:3], nothing, places, is_causal=True)
 print(f"{'is_causal':18}due")
 for rows in zip((weights > 0).tolist(), causal_window_mask(4, 3).tolist()):
     print("    ".join(" ".join("x" if seen else "." for seen in row) + " " for row in rows))
