@@ -16,7 +16,7 @@ start("14")
 #
 # A prompt of 16 tokens that comes in pieces, called **chunks**. A row is a token that asks, a column a key that it may see.
 # Step through the chunks, then drag the two dotted numbers. Watch which columns a chunk takes from pages that earlier chunks
-# have written, and how many cells are computed only to be hidden.
+# have written, and how many cells are computed only to be hidden: keys come in whole tiles, here of one page.
 
 # %% id="play-widget"
 from labkit.widgets import ChunkPlay
@@ -54,9 +54,10 @@ for new in (1, 4, 16, 64, 256, 1024):
 # %% [markdown] id="about-write-kv"
 # ### Exercise: `write_kv` (10 minutes, difficulty 3, importance 4)
 #
-# Before anybody attends, the new tokens' keys and values go to the pages. Where, `slots` says, one number per token as in
-# lesson 05: page x page size + place in the page. The tokens of a step belong to several sequences, so their slots lie
-# anywhere. Where a step must have a fixed number of rows, those that stand for nobody have slot -1.
+# Before anybody attends, the new tokens' keys and values go to the pages. `slots` says where: one number per token, as in
+# lesson 05, page x page size + place in the page. The tokens of a step belong to several sequences, so their slots lie
+# anywhere, in a large cache so far behind that an offset needs 64 bits (lesson 11). A step that a GPU recorded once and replays (a CUDA
+# graph) has a fixed number of rows; those that stand for nobody have slot -1.
 #
 # One program writes one token: all heads of its K and of its V. In `k` and in a slot alike the heads of a token lie one behind
 # the other. The lines on 8 bits are given; they do nothing where `LIMIT` is 0, and lesson 15 is about them.
@@ -75,9 +76,9 @@ def write_kv(
         k_cache, v_cache: pages, [num_blocks, page, KV_HEADS, HEAD_DIM].
         k, v: new rows, [tokens, KV_HEADS, HEAD_DIM].
         slots: int64 [tokens], page * page size + place in the page; below 0: write nothing.
-        k_scale, v_scale: one number per KV head, read where LIMIT is above 0 alone.
+        k_scale, v_scale: one number per KV head, read only where LIMIT > 0.
         HEADS_PAD, HEAD_PAD: KV_HEADS and HEAD_DIM, up to a power of two.
-        LIMIT: 0; 127 where pages are int8. ROUND: whether they need whole numbers.
+        LIMIT: 0; 127 where pages are int8. ROUND: whether to round to whole numbers, for int8.
     """
     # BEGIN SOLUTION
     token = tl.program_id(0)
@@ -134,8 +135,8 @@ print(pages_after_a_write(slots=[9, 10, -1, 2, 3, 0]))
 # ### Exercise: `causal_window_mask` (8 minutes, difficulty 2, importance 5)
 #
 # Now every new token has its key in the pages, the later ones of its chunk too. A token must see itself and what came before,
-# and nothing that comes after. In lesson 01 the mask was a square. A chunk that begins at position `start` takes some rows
-# out of that square, with all their columns.
+# and nothing that comes after. In lesson 01 the mask was a square. A chunk of n tokens that begins at position `start` takes
+# rows `start` to `start + n - 1` of that square, and the columns up to its own last token.
 #
 # Some models let each token see a **sliding window** only: the last `window` tokens, itself among them.
 
@@ -167,8 +168,7 @@ def causal_window_mask(start: int, n: int, window: int | None = None) -> Tensor:
 # %% [markdown] id="about-predict"
 # ## One prediction first
 #
-# However a prompt is cut, the same cells of its mask are True. But a chunk reads every key that one of its rows sees, and
-# keys of earlier chunks are read again.
+# However a prompt is cut, the same cells of its mask are True. A chunk reads once each key that one of its rows sees.
 
 # %% id="predict-p1"
 predict("14", "p1")
@@ -183,9 +183,10 @@ for size in (1000, 500, 250):
     print(f"chunks of {size:5,}: {cells:,} cells seen, keys read: {keys:,}")
 
 # %% [markdown] id="after-p1"
-# The arithmetic is the same, the reading grows with the number of chunks. While a chunk has a few hundred tokens its
-# arithmetic takes longer than its reading, as the first table shows, so the price is small; with chunks of a few tokens it
-# is not. Who decides how large a chunk is, and who waits meanwhile, is a question for lesson 16.
+# The arithmetic is the same. The reading grows with the number of chunks, for each of them reads the keys of earlier ones
+# again. While a chunk has a few hundred tokens its arithmetic takes longer than its reading, as the first table shows, so
+# the price is small; with chunks of a few tokens it is not. Who decides how large a chunk is, and who waits meanwhile, is a
+# question for lesson 16.
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -201,9 +202,10 @@ save_point("14")
 # ### Exercise: `chunk_prefill` (12 minutes, difficulty 4, importance 5)
 #
 # Attention of the new tokens of several sequences. Their keys and values are written already, so earlier tokens and new
-# ones are read by the same way, through the table. Your `gather_kv`, `online_update` and `causal_window_mask` are imported
-# for the cell. A gather is right here: one copy of the keys serves all rows of the chunk. In the check NaN lies in every slot
-# that holds no token of these sequences, and chunks come once more in two pieces, whose rows must be the same within 1e-6.
+# ones are read in the same way, through the table. You have the parts: `gather_kv` of lesson 10 and `causal_window_mask`,
+# which are imported for the cell, and the softmax of lesson 01, over all keys of a sequence at once. A gather is right here:
+# one copy of the keys serves all rows of the chunk. In the check NaN lies in every slot that holds no token of these
+# sequences, and chunks come once more in two pieces, whose rows must be the same within 1e-6.
 
 # %% id="ex-chunk-prefill"
 # %%exercise chunk_prefill
@@ -266,10 +268,14 @@ def chunk_prefill(
 # %% [markdown] id="about-any-chunks"
 # ## Cut it anywhere
 #
-# A prompt of 100 tokens over pages of 16, as one chunk and in four other cuts. The sums of a row are made in another order in
-# another chunk, so in floating point the rows differ a little. How much they may is the bound: each of the 100 additions of
-# a mixture errs by at most $2^{-23}$ of what it adds up, so all of them by 100 times that of the largest value. (Scores are
-# rounded too. That the differences stay far below the bound shows that this adds little here.)
+# In a step that mixes chunks and decode, a decode is a chunk of one token. All rows get their positions in the same way: a
+# sequence with `new` of its `length` tokens in the step goes on at position `length - new`.
+#
+# Here comes a prompt of 100 tokens over pages of 16, as one chunk and in four other cuts. The sums of a row are made in
+# another order in another chunk, so in floating point the rows differ a little (or not at all, where the order happens to
+# be the same). The cell prints a bound for that: the mixture of a row is at most 100 additions, and each of them rounds by at
+# most $2^{-23}$ of the largest value. (Scores are rounded too. That the differences stay far below the bound shows that
+# this adds little here.)
 
 # %% id="any-chunks" tags=["nbval-ignore-output"]
 import torch
@@ -318,7 +324,7 @@ def fresh(begin, end):
     return tuple(with_own_rows(r, x, table, begin, end) for r, x in zip(rounded, exact))
 
 
-print(f"{'apart from one chunk':24}{'from pages':>12}{'fresh':>10}")
+print(f"{'difference from one chunk':25}{'from pages':>11}{'fresh':>10}")
 for name, cuts in CUTS.items():
     apart = [in_chunks(cuts, way) - in_chunks([100], way) for way in (from_pages, fresh)]
     print(f"{name:24}{float(apart[0].abs().max()):12.4f}{float(apart[1].abs().max()):10.4f}")
@@ -326,7 +332,7 @@ error = float((in_chunks([100], from_pages) - whole).abs().max())
 print(f"what rounding to 8 bits costs, in any cut: {error:.4f}")
 
 # %% [markdown] id="after-quantized"
-# With fresh keys the rows are a little more exact, and they depend on the cut: the same prompt beside another load gets other
+# With fresh keys the rows depend on the cut: the same prompt beside another load gets other
 # chunks and other numbers, which nobody can reproduce. So the kernels of this course quantise where they write, in
 # `kernels/kv_write.py`, and every chunk reads itself back from the pages. Then the same keys are seen in every cut. The price
 # is the last line, a rounding that decode pays anyway.
@@ -346,14 +352,14 @@ print(f"what rounding to 8 bits costs, in any cut: {error:.4f}")
 #         k, v = gather_kv(k_cache, v_cache, block_tables[i], length)
 #         k, v = (x.repeat_interleave(group, dim=1).transpose(0, 1) for x in (k, v))
 #         queries = q[rows].transpose(0, 1)
-#         many = queries.shape[1] > 1  # one token sees everything, and needs no mask
+#         many = queries.shape[1] > 1  # a decode step needs no mask
 #         attended = scaled_dot_product_attention(queries, k, v, is_causal=many)
 #         out[rows] = attended.transpose(0, 1)
 #     return out
 # ```
 #
-# Convict it. `("chunk", "A", 4)` brings the next 4 tokens of A: they are written, and the function is called for them. The
-# shortest list wins.
+# Convict it. `("chunk", "A", 4)` brings the next 4 tokens of A, 1 to 64 at a time: they are written, and the function is
+# called for them. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_corner
@@ -365,10 +371,33 @@ ops = [
 # END SOLUTION
 # BEGIN STUB
 # ops = [
-#     ("chunk", "A", 4),
 #     ("chunk", "A", 1),
 # ]
 # END STUB
+
+# %% [markdown] id="after-break-it" tags=["fold"]
+# ### Once it has fallen
+
+# %% [markdown] id="after-break-it-text"
+# `is_causal` draws its diagonal from the upper left corner: row i sees the keys 0 to i, however many keys there are. That is
+# right while there are as many queries as keys, in a prompt at once. In the later chunks of a prompt there are fewer: their
+# rows see the first few keys of the prompt and not their own, so the answers at the top knew how the prompt began and
+# missed what it asks at its end. One token alone got no mask, and sees all: decode was right.
+#
+# The diagonal must end in the lower right corner. With `attn_mask=causal_window_mask(length - new, new, window)` in place of
+# `is_causal` it does, for decode too. The cell draws what PyTorch makes of 3 queries and 7 keys, and what is due.
+
+# %% id="two-corners"
+from torch.nn.functional import scaled_dot_product_attention
+
+from labkit.mine import causal_window_mask
+
+# Equal scores, and value j is 1 in place j alone: what comes out are the weights.
+nothing, places = torch.zeros(7, 7), torch.eye(7)
+weights = scaled_dot_product_attention(nothing[:3], nothing, places, is_causal=True)
+print(f"{'is_causal':18}due")
+for rows in zip((weights > 0).tolist(), causal_window_mask(4, 3).tolist()):
+    print("    ".join(" ".join("x" if seen else "." for seen in row) + " " for row in rows))
 
 # %% [markdown] id="about-live"
 # ## A real model on your prefill
@@ -399,8 +428,9 @@ finish("14")
 #
 # The loop over sequences becomes a grid. A program takes `ROWS` rows: a few tokens with all query heads of one KV head, so that
 # a tile of keys serves them all. How many programs a sequence needs depends on its chunk, so `tiles[i]` counts those before
-# sequence i, and a program finds its sequence in that list by halving it. The state is that of `online_update`, with
-# $2^x$ in place of $e^x$, which a GPU computes faster. Fill in what is `...`.
+# sequence i, and a program finds its sequence in that list by binary search, in `STEPS` halvings. The state is that of
+# `online_update`, with $2^x$ in place of $e^x$, which a GPU computes faster: $e^x = 2^{x \log_2 e}$, and `LOG2E` is
+# $\log_2 e$. Fill in what is `...`.
 
 # %% id="ex-prefill"
 # %%exercise prefill
@@ -588,8 +618,9 @@ print(with_extras())
 # ## In production
 #
 # - **vLLM** (0.33.0 read): `kernel_unified_attention` (`vllm/v1/attention/ops/triton_unified_attention.py`) is one kernel for
-#   decode and prefill. Its grid has one program more for each sequence than all queries together fill, a few too many as
-#   here, and a program finds its sequence by binary search over the starts. `TILE_SIZE` is 32 keys for prefill and 16 for decode.
+#   decode and prefill. Its grid has as many programs as all queries together fill, and one more for each sequence, whose
+#   last program may be partly empty; some of them have nothing to do, as here. A program finds its sequence by binary
+#   search over the starts. `TILE_SIZE` is 32 keys for prefill and 16 for decode.
 #   Padding rows of a batch have the slot `PAD_SLOT_ID`, which is -1.
 # - How many tokens a step may compute is `--max-num-batched-tokens` there, and `--chunked-prefill-size` in **SGLang** (0.5.23).
 # - Prefill is where arithmetic decides. FlashInfer's post on its version 0.2 has prefill over pages of a single token at 90%

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import Mismatch
 from labkit.grading.display import show
-from labkit.grading.language import rules_from
+from labkit.grading.functions import answer_of
+from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
 from labkit.specs.first_kernel.referees import UNTOUCHED, KernelSpecification, untouched
@@ -46,6 +48,7 @@ class WriteKV(PartsSpecification, KernelSpecification):
             1 2 2 32 1
         whole-rows: A slot takes all heads of a token, head after head: kv_heads * head_dim numbers.
             ? How far is it from a token to the next, in numbers, and from a head to the next?
+            2 3 2 32 1 -1
             2 2 2 32 1
             4 2 1 32 2 0
             2 4 2 32 3 1
@@ -61,6 +64,9 @@ class WriteKV(PartsSpecification, KernelSpecification):
         eight-bits-are-scaled: Into pages of 8 bits go the scaled numbers, not those that came.
             ? Which names do the given lines change, and do your stores take them before or after?
             2 2 2 8 1 2
+        offsets-have-64-bits: A slot far behind in a large cache is found: its offset needs more than 32 bits.
+            ? Which dtype has a slot as it is loaded, and which one has its product with the numbers of a row?
+            2 2 4 32 536870921
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which lanes of the last token would read past the end of k?
             1 3 1 32 0
@@ -82,6 +88,11 @@ class WriteKV(PartsSpecification, KernelSpecification):
         "seed": (0, 10_000),
     }  # fmt: skip
     examples = 6
+    held = 64
+    """How many blocks of a cache have memory, the last ones."""
+
+    def rule_outside(self, **args: Any) -> str:
+        return "offsets-have-64-bits" if max(args.get("slots", [0]), default=0) >= 2**29 else self.inside
 
     def sized(self, kv_heads: int, head_dim: int, page: int, bits: int, slots: list[int]) -> None:
         """New tokens with these slots."""
@@ -115,13 +126,17 @@ class WriteKV(PartsSpecification, KernelSpecification):
 
     def launch(self, kernel: Any, k: Any, v: Any, slots: Any, k_scale: Any, v_scale: Any, **shape: int) -> Any:
         from kvkernels.inputs import power_of_2  # the launcher refuses heads as small as these
+        from labkit.kernels.ledger import larger_than_memory
 
         caches, (kv_heads, head_dim) = self._caches(k, k_scale, **shape), k.shape[1:]
-        kernel[(len(slots),)](
-            *caches, k, v, slots, k if k_scale is None else k_scale, v if v_scale is None else v_scale,
-            KV_HEADS=kv_heads, HEADS_PAD=power_of_2(kv_heads), HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim),
-            LIMIT=0.0 if k_scale is None else 127.0, ROUND=k_scale is not None,
-        )  # fmt: skip
+        skip = shape["num_blocks"] - len(caches[0])
+        with ExitStack() as stack:
+            whole = [stack.enter_context(larger_than_memory(c, skip)) for c in caches] if skip else caches
+            kernel[(len(slots),)](
+                *whole, k, v, slots, k if k_scale is None else k_scale, v if v_scale is None else v_scale,
+                KV_HEADS=kv_heads, HEADS_PAD=power_of_2(kv_heads), HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim),
+                LIMIT=0.0 if k_scale is None else 127.0, ROUND=k_scale is not None,
+            )  # fmt: skip
         return caches
 
     def oracle(self, k: Any, v: Any, slots: Any, k_scale: Any, v_scale: Any, **shape: int) -> Any:
@@ -129,13 +144,15 @@ class WriteKV(PartsSpecification, KernelSpecification):
         for cache, new, scale in zip(caches, (k, v), (k_scale, v_scale), strict=True):
             if scale is not None:
                 new = (new / scale[:, None] + 0.5).floor().clamp(-127, 127)
-            cache.flatten(0, 1)[slots[slots >= 0]] = new[slots >= 0].to(cache.dtype)
+            skipped = (shape["num_blocks"] - len(cache)) * shape["page"]
+            cache.flatten(0, 1)[slots[slots >= 0] - skipped] = new[slots >= 0].to(cache.dtype)
         return caches
 
     def _caches(self, k: Any, scale: Any, num_blocks: int, page: int) -> tuple[Any, Any]:
         import torch
 
         dtype = k.dtype if scale is None else torch.int8
+        num_blocks = min(num_blocks, self.held)
         return untouched(num_blocks, page, *k.shape[1:], dtype=dtype), untouched(
             num_blocks, page, *k.shape[1:], dtype=dtype
         )
@@ -176,10 +193,13 @@ class WriteKV(PartsSpecification, KernelSpecification):
     def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
         i = self.parts.index(self.wrong_part(seen, expected) or "k_cache")
         due, found = expected[i].flatten(0, 1), seen[i].flatten(0, 1)
-        slot = next(s for s in range(len(due)) if not alike(found[s], due[s]))
+        at = next(s for s in range(len(due)) if not alike(found[s], due[s]))
+        slot = at + self.decode(args)["num_blocks"] * args["page"] - len(due)
         whose = f"token {args['slots'].index(slot)}" if slot in args["slots"] else "no token"
-        due_words = "stay as it was" if whose == "no token" else f"hold {show(due[slot], 50)}"
-        found_words = "was not written" if (found[slot] == UNTOUCHED).all() else f"holds {show(found[slot], 50)}"
+        due_words = "stay as it was" if whose == "no token" else f"hold {show(due[at], 50)}"
+        found_words = "was not written" if (found[at] == UNTOUCHED).all() else f"holds {show(found[at], 50)}"
+        if alike(found[at], expected[1 - i].flatten(0, 1)[at]) and whose != "no token":
+            found_words += f", which came from {'vk'[i]}"
         return f"Slot {slot} of {self.parts[i]} belongs to {whose} and should {due_words}; it {found_words}."
 
 
@@ -190,7 +210,7 @@ class CausalWindowMask(SizedSpecification):
     # A witness: position of the chunk's first token, tokens of the chunk, window or null.
     rules = rules_from(
         """
-        a-row-per-query: A bool tensor is due, with a row for each token of the chunk and a column for each key so far.
+        a-row-per-query: A bool tensor is due, True for what is seen: a row for each new token, a column for each key.
             0 1 null
             2 3 null
         nothing-later: No token sees a key that comes after it.
@@ -255,6 +275,8 @@ class CausalWindowMask(SizedSpecification):
         if mismatch.kind != "rule":
             return self.rules[0].name, None
         start, n = args["start"], args["n"]
+        if answer := self._inverted(call):
+            return self.rules[0].name, answer
         extra, missing = seen & ~expected, expected & ~seen
         own = seen.diagonal(start)[:n]
         if not extra.any() and not own.any() and int(missing.sum()) == n:
@@ -269,7 +291,15 @@ class CausalWindowMask(SizedSpecification):
             return "sees-itself", None
         return ("the-window-counts-itself" if missing.any() and args["window"] else rule), None
 
+    def _inverted(self, call: Callable[..., Any]) -> dict[str, Any] | None:
+        """Sizes that show it, where True and False have changed places."""
+        args = {"start": 2, "n": 3, "window": None}
+        answer, right = answer_of(call, *args.values()), self.right(args)
+        return args if getattr(answer, "shape", None) == right.shape and (answer != right).all() else None
+
     def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
+        if (seen != expected).all() and seen.numel() > 1:
+            return "Each cell is the other way round: True is due where the query sees the key, and False elsewhere."
         row, key = (seen != expected).nonzero()[0].tolist()
         at = args["start"] + row
         does, due = ("sees", "must not") if seen[row, key] else ("does not see", "must")
@@ -281,7 +311,7 @@ class ChunkPrefill(ChunkSpecification):
     """A chunk of each sequence over its pages, in PyTorch."""
 
     exercise = "chunk_prefill"
-    prelude = ChunkSpecification.prelude + "\n\nfrom labkit.mine import causal_window_mask, gather_kv, online_update"
+    prelude = ChunkSpecification.prelude + "\n\nfrom labkit.mine import causal_window_mask, gather_kv"
     referee = ChunkReferee
     rules = rules_from(
         """
@@ -479,6 +509,11 @@ class BreakTheCorner(BreakIt):
         "is_causal lets row i see the keys 0 to i. That is right where row i is token i, and for a chunk it is not.",
         '[("chunk", "A", ____), ("chunk", "A", ____)]   # the second one of more than one token',
     )
+
+    def why_it_stands(self, ops: list[Op]) -> str:
+        seqs = [op.args["seq"] for op in ops]
+        first = " Each chunk is the first of its sequence: a prompt at once, as in its tests."
+        return super().why_it_stands(ops) + (first if len(set(seqs)) == len(seqs) else "")
 
 
 LESSON = Lesson(

@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.grading.compare import Mismatch
 from labkit.grading.display import show
+from labkit.grading.functions import answer_of
 from labkit.grading.language import Op
 from labkit.grading.referee import Illegal, Referee, StopSequence
 from labkit.specs.attention_by_hand.referees import TensorReferee
@@ -144,7 +145,13 @@ class ChunkSpecification(SizedSpecification):
                 continue
             if not self.same(answer, expected) and self.same(seen, answer) and not answer.isnan().any():
                 return name
-        return "own-slots-only" if seen.isnan().any() else rule
+        if not seen.isnan().any():
+            return rule
+        clean = given | {name: given[name].nan_to_num() for name in ("k_cache", "v_cache")}
+        told = answer_of(lambda: call(**clean))
+        if told is None or not told.isnan().any():
+            return "own-slots-only"
+        return "the-window-is-kept" if args["window"] else SAME_ROWS  # the keys of a row, or of a tile, are all hidden
 
     def same(self, seen: Any, expected: Any) -> bool:
         """Whether two answers are the same within what this kind of answer may differ."""
@@ -178,13 +185,23 @@ class ChunkSpecification(SizedSpecification):
 
     def nan(self, seen: Any, **args: Any) -> str:
         return (
-            "NaN comes out, and NaN lies in every slot that holds no token of these sequences: one of them was read, "
-            "or a row sees no key at all."
+            "NaN comes out: either a slot was read that holds no token of these sequences, where NaN lies, or softmax "
+            "met a row, or a tile of one, whose keys are all hidden."
         )
 
 
 class ChunkReferee(TensorReferee):
-    """Also lets each chunk come in two pieces: its rows must be the same."""
+    """Also lets each chunk come in two pieces: its rows must be the same. A mask that does not fit begins elsewhere."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().call(*args, **kwargs)
+        except StopSequence as stop:
+            for failure in self.failures:
+                if failure.kind == "raised" and "must match the size of tensor" in str(stop.__context__):
+                    failure.rule = SAME_ROWS
+                    failure.cause += " Scores have a column for each key of the sequence, and a mask has start + n."
+            raise
 
     def judge(self, rule: str, seen: Any, expected: Any, args: dict[str, Any]) -> None:
         super().judge(rule, seen, expected, args)
