@@ -264,19 +264,19 @@ def larger_than_memory(tensor: Any, blocks: int) -> Iterator[Any]:
     launches under a ledger, which ends one that looks there.
 
     Args:
-        tensor: float32 on the CPU, its numbers one behind the other; a block is one entry of its first axis.
+        tensor: on the CPU, its numbers one behind the other; a block is one entry of its first axis.
         blocks: how many are missing in front.
     """
     import ctypes
 
     import torch
 
-    item, count = tensor.element_size(), blocks * tensor[0].numel() + tensor.numel()
-    start = tensor.data_ptr() - blocks * tensor[0].numel() * item
-    view = np.ctypeslib.as_array((ctypes.c_float * count).from_address(start))
-    _BACKED[start] = (tensor.data_ptr(), tensor.data_ptr() + tensor.numel() * item)
+    size, skipped = tensor.numel() * tensor.element_size(), blocks * tensor[0].numel() * tensor.element_size()
+    start = tensor.data_ptr() - skipped
+    view = np.ctypeslib.as_array((ctypes.c_uint8 * (skipped + size)).from_address(start))
+    _BACKED[start] = (tensor.data_ptr(), tensor.data_ptr() + size)
     try:
-        yield torch.from_numpy(view).view(-1, *tensor.shape[1:])
+        yield torch.from_numpy(view).view(tensor.dtype).view(-1, *tensor.shape[1:])
     finally:
         del _BACKED[start]
 
