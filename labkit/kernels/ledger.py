@@ -165,12 +165,14 @@ class _Launch:
             return OutsideError(f"Program ({where}) {does} memory, and no tensor was handed to the kernel.")
         # Whose it was meant to be: of the nearest, or, far from all, of the one that reaches so far.
         near, span = min((max(span[0] - address, address - span[1]), span) for span in self.spans)
-        if near > _NEAR and not self.large:
+        # An offset that went round in 32 bits leads before the end of that one.
+        large = next((s for s in self.spans if s[3] == self.large), None)
+        if near > _NEAR and (large is None or address >= large[1]):
             return OutsideError(
                 f"Program ({where}) {does} an address that is far from every tensor of the launch: an offset is wrong.",
                 Access(program, "", np.array([address]), store),
             )
-        start, stop, item, name = next((s for s in self.spans if s[3] == self.large and near > _NEAR), span)
+        start, stop, item, name = large if large and near > _NEAR else span
         far = (start - address) // item if address < start else (address - stop) // item
         side = "before the beginning" if address < start else "past the end"
         return OutsideError(

@@ -305,7 +305,7 @@ class QuantizedScores(KernelSpecification):
     def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
         values = self.decode(args)
         page, row = args["page"], args["kv_heads"] * args["head_dim"]
-        place = {int(block) + values["skip"]: j for j, block in enumerate(values["block_table"])}
+        place = {int(block): j for j, block in enumerate(values["block_table"])}
         for access in launches[-1].accesses:
             if access.argument != "k_cache":
                 continue
