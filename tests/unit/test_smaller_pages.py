@@ -39,7 +39,7 @@ def test_the_widget_refuses_what_it_does_not_offer(wrong: dict):
 @pytest.mark.parametrize(("dtype", "name"), [(torch.int8, "int8"), (torch.float8_e4m3fn, "e4m3")])
 def test_a_number_is_read_within_half_a_step_and_the_write_of_the_kernels_keeps_the_same(dtype, name):
     import kvkernels
-    from kvkernels.host import head_scales
+    from kvkernels import head_scales
 
     x = torch.randn(5, 2, 16, generator=torch.Generator().manual_seed(2))
     pages, scale = quantize_heads(x, dtype)
