@@ -165,12 +165,14 @@ class _Launch:
             return OutsideError(f"Program ({where}) {does} memory, and no tensor was handed to the kernel.")
         # Whose it was meant to be: of the nearest, or, far from all, of the one that reaches so far.
         near, span = min((max(span[0] - address, address - span[1]), span) for span in self.spans)
-        if near > _NEAR and not self.large:
+        # An offset that went round in 32 bits leads before the end of that one.
+        large = next((s for s in self.spans if s[3] == self.large), None)
+        if near > _NEAR and (large is None or address >= large[1]):
             return OutsideError(
                 f"Program ({where}) {does} an address that is far from every tensor of the launch: an offset is wrong.",
                 Access(program, "", np.array([address]), store),
             )
-        start, stop, item, name = next((s for s in self.spans if s[3] == self.large and near > _NEAR), span)
+        start, stop, item, name = large if large and near > _NEAR else span
         far = (start - address) // item if address < start else (address - stop) // item
         side = "before the beginning" if address < start else "past the end"
         return OutsideError(
@@ -264,19 +266,19 @@ def larger_than_memory(tensor: Any, blocks: int) -> Iterator[Any]:
     launches under a ledger, which ends one that looks there.
 
     Args:
-        tensor: float32 on the CPU, its numbers one behind the other; a block is one entry of its first axis.
+        tensor: on the CPU, its numbers one behind the other; a block is one entry of its first axis.
         blocks: how many are missing in front.
     """
     import ctypes
 
     import torch
 
-    item, count = tensor.element_size(), blocks * tensor[0].numel() + tensor.numel()
-    start = tensor.data_ptr() - blocks * tensor[0].numel() * item
-    view = np.ctypeslib.as_array((ctypes.c_float * count).from_address(start))
-    _BACKED[start] = (tensor.data_ptr(), tensor.data_ptr() + tensor.numel() * item)
+    size, skipped = tensor.numel() * tensor.element_size(), blocks * tensor[0].numel() * tensor.element_size()
+    start = tensor.data_ptr() - skipped
+    view = np.ctypeslib.as_array((ctypes.c_uint8 * (skipped + size)).from_address(start))
+    _BACKED[start] = (tensor.data_ptr(), tensor.data_ptr() + size)
     try:
-        yield torch.from_numpy(view).view(-1, *tensor.shape[1:])
+        yield torch.from_numpy(view).view(tensor.dtype).view(-1, *tensor.shape[1:])
     finally:
         del _BACKED[start]
 

@@ -33,9 +33,9 @@ for name, size in (("16 bits", 2), ("8 bits", 1)):
 # %% [markdown] id="play"
 # ## Look before you read
 #
-# Twice the requests in the same memory, and read in the same time. What it costs shows on eight numbers of one head, with
-# all that 8 bits can keep below them. Drag the last number to the right, or select it and
-# use the arrow keys. Watch the step of the grid, and how far the *other* seven are read beside what they were. Then choose
+# Twice the requests in the same memory, and read in the same time. What it costs shows in the picture: eight numbers of
+# one head, and below them ticks, the values that a page can hold. Drag the large dot to the right, or select it and use
+# the arrow keys. Watch the step of the grid, and how far the *other* seven are read beside what they were. Then choose
 # e4m3, and then one scale for all heads.
 
 # %% id="play-widget"
@@ -72,14 +72,19 @@ for dtype in (torch.bfloat16, torch.int8, torch.float8_e4m3fn):
 
 # %% [markdown] id="after-ranges"
 # A number that is rounded to the nearest is off by **half a step** at most. With int8 that is $s / 2$ for every number of
-# the head, small or large. With e4m3 it is a share of the number itself: the step between 1 and 2 is an eighth, so half of it
-# is a 16th. bfloat16 has the same kind of steps, 16 times as fine.
+# the head, small or large: if the scale is 1/127, then 0.5 / s = 63.5 is kept as 64, which is read as 64 / 127 = 0.5039,
+# off by half a step. With e4m3 it is a share of the number itself: the step between 1 and 2 is an eighth, so half of it is
+# a 16th. (Only the smallest numbers of a page, those below $2^{-6}$, have even steps there too.) bfloat16 has the same
+# kind of steps, 16 times as fine. **4 bits**, which the pictures show for comparison, are whole numbers from -7 to 7, two
+# of them in a byte.
 #
 # Who shares a scale? Heads differ: one may go up to 2 and its neighbour to 30. With **one scale per KV head** each has the
-# step that it needs. The price is four bytes for each head and layer, for K and for V, since scales are measured once and kept: a
-# token is quantised when it is written and never touched again. That is what lets its page be shared, hashed and found.
-# The other side of it is that a number that comes later may be larger than the scale was measured for. It is then **cut** to
-# the largest there is. If nobody does that, 200 becomes -56 in int8, and 500 NaN in e4m3.
+# step that it needs. The price is four bytes for each head and layer, once for K and once for V. Scales are measured once
+# and kept, so a token is quantised when it is written and never touched again. That is what lets its page be shared,
+# hashed and found. The other side of it is that a number that comes later may be larger than the scale was measured for.
+# It is then **cut** to the largest there is. If nobody does that, 200 becomes -56 in int8. What 500 becomes in e4m3
+# depends on who casts: the torch that this course is tested with makes it 448, the largest, and the format itself has NaN
+# for what does not fit. So cut it yourself.
 
 # %% [markdown] id="about-quantize-heads"
 # ### Exercise: `quantize_heads` (10 minutes, difficulty 3, importance 5)
@@ -101,10 +106,10 @@ def quantize_heads(
 
     Returns:
         (pages, scale). pages has the shape of x and `dtype`; scale is float32 [kv_heads].
-        pages * scale is within half a step of x. A scale that is measured here is the
-        smallest under which every number of its head fits; for a head of zeros it may be
-        any positive number. What a given scale does not reach is cut to the largest
-        number there is, with its sign.
+        A number of a page times the scale of its head is within half a step of x. A
+        scale that is measured here is the smallest under which every number of its head
+        fits; for a head of zeros it may be any positive number. What a given scale does
+        not reach is cut to the largest number there is, with its sign.
     """
     # BEGIN SOLUTION
     largest = 127.0 if dtype == torch.int8 else 448.0
@@ -160,7 +165,8 @@ for dtype in (torch.int8, torch.float8_e4m3fn):
 # Here are keys of the model, over a paragraph of text: the head in which the largest number stands out least from the
 # median one, and the head in which it stands out most. (The first token is left out: many models put their largest keys
 # there. Without the model a tiny one stands in, whose heads are random numbers.) Lower is better, and further left is
-# smaller; the three of one byte are drawn beside each other.
+# smaller; the three of one byte are drawn beside each other. The error is the root mean square of how far the numbers are
+# off, as a share of the root mean square of the keys themselves.
 
 # %% id="real-heads" tags=["nbval-ignore-output"]
 from labkit.serving import load
@@ -170,9 +176,11 @@ lm = load()
 error_against_bytes(lm, quantize_heads)
 
 # %% [markdown] id="after-heads"
-# With int8 all numbers of a head have the step of its outlier, and pay for it. With e4m3 each has a step of its own size, so
-# an outlier costs the others next to nothing; where there is none, int8 has the finer grid. Which of the two is better is a
-# question about the heads of your model.
+# With int8 all numbers of a head have the step of its outlier, and pay for it. With e4m3 each has a step of its own size,
+# so an outlier costs the others next to nothing; where there is none, int8 has the finer grid. Which of the two is better
+# is a question about the heads of your model: in SmolLM2 int8 is ahead even in the head with the largest outlier, and its
+# lead is smaller there. (Both marks of int8 coincide where the head has the largest number of its layer, since the scale
+# for all heads is then its own.)
 
 # %% [markdown] id="halfway"
 # ## Half way
@@ -186,13 +194,15 @@ save_point("15")
 # %% [markdown] id="about-quantized-scores"
 # ### Exercise: `quantized_scores` (10 minutes, difficulty 4, importance 4)
 #
-# A page of 16 tokens and 128 numbers has 2,048 numbers per head. To dequantise each of them would be 2,048 products, and a
-# copy in 16 bits would need the memory that was just saved. Neither is needed, since all of them have the same scale:
+# A page of 16 tokens and 128 numbers has 2,048 numbers per head. To bring each of them back, to *dequantise* it, would be
+# 2,048 products, and a copy of the cache in 16 bits would need the memory that was just saved. Neither is needed, since
+# all of them have the same scale:
 #
 # $$\sum_d q_d\,(k^8_d\, s) \;=\; s \sum_d q_d\, k^8_d.$$
 #
-# One factor per score, and it can be multiplied into the softmax scale beforehand. The values' scale leaves their loop in the
-# same way: it is a factor on the output.
+# One factor per score, and it can be multiplied into the softmax scale beforehand. The values' scale leaves their loop in
+# the same way: it is a factor on the output. (Who multiplies every number gets the same scores, so the check cannot tell
+# the two apart; the count of products can.)
 #
 # Write the scores of one query over the keys of a sequence. A program takes one page and one query head, as in lesson 11;
 # new are the bytes and the scale. The cache is int8 or e4m3 and your kernel need not know which.
@@ -206,6 +216,8 @@ def quantized_scores(
 ):
     """Scores of one query over the 8-bit keys of a sequence.
 
+    The grid is (pages of the sequence, Q_HEADS).
+
     Args:
         out: pointer to float32 [Q_HEADS, length]: q . k * scale for each head and token.
         q: pointer to float32 [Q_HEADS, HEAD_DIM].
@@ -213,10 +225,11 @@ def quantized_scores(
             stands for itself times the scale of its KV head. Query head h reads KV head
             h // (Q_HEADS // KV_HEADS).
         k_scale: pointer to float32 [KV_HEADS].
-        block_table: pointer to int32, the block of each page.
+        block_table: pointer to int32, the block of each page. The cache may have more
+            than 2**31 numbers.
         length: tokens of the sequence, 1 or more. The last page may be part filled.
         scale: of the softmax, a float.
-        HEAD_DIM, PAGE: powers of two. The grid is (pages of the sequence, Q_HEADS).
+        HEAD_DIM, PAGE: powers of two.
     """
     page = tl.program_id(0)
     head = tl.program_id(1)
@@ -256,21 +269,24 @@ for kind in ("int8", "float8_e4m3fn"):
 # %% [markdown] id="about-answers"
 # ## What the answers lose
 #
-# An error in a key is not yet an error in an answer. Here the model answers one question greedily, from exact pages and from
-# four kinds of smaller ones; scales are measured on the prompt and kept. What is printed is how many tokens are the same
-# before the first that differs. It is one question and one small model: a measurement, and no proof for any other.
+# An error in a key is not yet an error in an answer. Here the model answers one question greedily, from exact pages and
+# from four kinds of smaller ones; scales are measured on the prompt and kept. What is printed is how many tokens are the
+# same before the first that differs, and how the answer ends. It is one question and one small model: a measurement, and
+# no proof for any other.
 
 # %% id="answers" tags=["nbval-ignore-output"]
 from labkit.specs.smaller_pages.scenes import answers
 
-for kind, same, text in answers(lm, "What is a page table?", quantize_heads):
-    print(f"{kind:29} {same:3} tokens the same   {' '.join(text.split())[:30]}", flush=True)
+print(f"{'':29} tokens the same   the end of the answer")
+for kind, same, text in answers(lm, "What is a page table?", quantize_heads, tokens=24):
+    print(f"{kind:29} {same:8} of 24   {' '.join(text.split())[-40:]}", flush=True)
 
 # %% [markdown] id="after-answers"
 # Greedy text is a hard judge: where two tokens are nearly as likely, a small error swaps them, and from there on the texts
 # differ, though the second may be as good. An engine is judged on a benchmark of its task, with and without. A figure of
-# others: on Qwen2 7B, whose numbers outgrow e4m3, an 8-bit cache had a perplexity of 34.84 (lower is better) without scales,
-# and of 22.62 with scales measured on the first input (vLLM pull request 11906, January 2025).
+# others: on Qwen2 7B, whose numbers outgrow e4m3, an 8-bit cache had a perplexity of 34.84 (lower is better) without
+# scales, and of 22.62 with scales measured on the first input (vLLM pull request 11906, January 2025). How much of the
+# 22.62 is the model's own, only a figure for 16 bits would say; we have none.
 
 # %% [markdown] id="about-quantize-or-evict"
 # ## When it beats evicting
@@ -287,6 +303,8 @@ for kind, same, text in answers(lm, "What is a page table?", quantize_heads):
 # is evicted:
 #
 # $$fit \cdot convert + \max(0,\; wanted - 2\,fit) \cdot again \cdot compute.$$
+#
+# This counts the first round, in which the conversion is paid; later rounds only win more.
 #
 # Time is one side. The other is the error, which no time pays for: either it is no more than the answers can bear, or the
 # matter is closed. And where nothing is gained, exact pages stay.
@@ -341,9 +359,10 @@ for times in (1, 1.5, 2, 4):
     print(f"{times:22}" + "".join(f"{answer:>14}" for answer in row))
 
 # %% [markdown] id="after-quantize-or-evict"
-# A cache that evicts what nobody wants again is healthy, and 8 bits would bring it an error for nothing. From a small share
-# that comes again they pay: converting a block is cheap beside computing it. (The error here is that of int8, half a step of 1/127 of the
-# head's largest number; what is *allowed* comes out of a benchmark, and no formula gives it.)
+# A cache that evicts what nobody wants again is healthy, and 8 bits would bring it an error for nothing. As soon as a
+# small share comes again, 8 bits pay: converting a block is cheap beside computing it. (The error here is that of int8,
+# half a step of 1/127 of the head's largest number. The 0.01 that is *allowed* is made up; a real one comes out of a
+# benchmark, and no formula gives it.)
 #
 # The table does not say what is left at four times as much. The next cell does: prompts of four blocks that come back in
 # random order, as in lesson 09, in a cache of 64 blocks and in one of 128, as the same memory has in 8 bits.
@@ -357,8 +376,10 @@ for prompts in (15, 20, 30, 60, 100):
     print(f"{prompts:7} {4 * prompts:14} {shares[0]:18.0%} {shares[1]:19.0%}")
 
 # %% [markdown] id="after-pressure"
-# Between 64 and 128 wanted blocks the cure is complete. Beyond 128 regret is back: smaller pages
-# move the cliff by their factor and no further. What lessons 17 and 18 do about too many requests is needed as ever.
+# Between 64 and 128 wanted blocks the cure is complete. Beyond 128 regret is back, as it was beyond 64 without them: the
+# cliff stands twice as far away. (Where regret falls again in the last row, it is since the number of requests stays the
+# same: of 100 prompts more come for the first time, and whoever comes for the first time regrets nothing.) What lessons 17
+# and 18 do about too many requests is needed as ever.
 
 # %% [markdown] id="about-break-it"
 # ### Break it: whose scale is it (5 minutes, difficulty 3, importance 4)
@@ -385,7 +406,8 @@ for prompts in (15, 20, 30, 60, 100):
 #
 # Convict it. `("write", "A", 100)` gives A one more block and fills it with numbers up to 100, `("end", "A")` gives A's
 # blocks back, and `("read", "A")` reads them and holds every number to half a step of a scale that just holds what was
-# written there. The block that was given back last is taken first. The shortest list wins.
+# written there. The block that was given back last is taken first. Other names than A are allowed, and a number is a whole
+# one from 1 to 1,000. The shortest list wins.
 
 # %% id="ex-break-it"
 # %%exercise break_stale_scale

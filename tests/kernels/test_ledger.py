@@ -174,11 +174,12 @@ def one_block(out, x, block, WIDE: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(out + tl.arange(0, BLOCK), tl.load(x + at * BLOCK + tl.arange(0, BLOCK)))
 
 
-def test_a_tensor_larger_than_memory_has_its_last_blocks_and_no_others():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.float8_e4m3fn], ids=str)
+def test_a_tensor_larger_than_memory_has_its_last_blocks_and_no_others(dtype: torch.dtype):
     from labkit.kernels.ledger import larger_than_memory
     from labkit.kernels.watched import watched
 
-    own, out, skipped = torch.arange(8.0).view(2, 4), torch.zeros(4), 2**29
+    own, out, skipped = torch.arange(8.0).view(2, 4).to(dtype), torch.zeros(4), 2**29
     with larger_than_memory(own, skipped) as large:
         assert large.shape == (skipped + 2, 4)
         with watched():

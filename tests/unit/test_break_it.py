@@ -15,6 +15,7 @@ SCHEDULER = [("Scheduler", 9, 4, 9)]
 SEVEN = [("Server", 7), ("come", "A", 4, 1)]
 CLIENT = [("Client", 2), ("due", 3, 2)]
 LARGE = [("Cache", 2**21, 16, 128)]
+FILLED = [("write", "A", 100), ("end", "A")]
 USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
 
 
@@ -88,6 +89,11 @@ USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
     ("14 break_corner", [("chunk", "A", 4), ("chunk", "B", 2)], "fail", "Each chunk is the first of its sequence"),
     ("14 break_corner", [("chunk", "A", 4), ("chunk", "A", 1)], "fail", "change one argument of operation 2"),
     ("14 break_corner", [("chunk", "A", 4), ("chunk", "A", 2)], "pass", "No shorter sequence is known"),
+    ("15 break_stale_scale", [*FILLED, ("read", "A")], "error", "is about A, which has no block"),
+    ("15 break_stale_scale", [FILLED[0], ("read", "A")], "fail", "Each block was filled once."),
+    ("15 break_stale_scale", [("write", "A", 1), ("end", "A"), ("write", "B", 100), ("read", "B")], "fail",
+     "all 4 operations. No scale of a block that was read was much larger"),
+    ("15 break_stale_scale", [*FILLED, ("write", "B", 1), ("read", "B")], "pass", "No shorter"),
     ("16 break_queue_first", [("come", "A", 3, 2)], "error", 'begin with ("Scheduler", 9, 4, 9)'),
     ("16 break_queue_first", [*SCHEDULER, ("Scheduler", 9, 4, 9)], "error", "have one only"),
     ("16 break_queue_first", [*SCHEDULER, ("step",)], "error", "let a request come first"),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from labkit.grading.breakit import BreakIt
 from labkit.grading.compare import Mismatch
 from labkit.grading.display import show
 from labkit.grading.functions import FunctionSpecification
-from labkit.grading.language import rules_from
+from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
+from labkit.specs.first_kernel.cache import ADDRESSED
 from labkit.specs.first_kernel.referees import KernelSpecification, untouched
 from labkit.specs.paged_attention.referees import SizedSpecification
 from labkit.specs.smaller_pages.referees import BlocksReferee, QuantizeReferee
@@ -58,7 +60,7 @@ class QuantizeHeads(SizedSpecification):
             e4m3 float32 [] [[[1,2,-6]]]
             int8 float32 [] [[[1,7,6]]]
         saturates: What a given scale does not reach is cut to the largest there is, 127 or 448, with its sign.
-            ? What becomes of 200 in int8, and of 500 in e4m3, if nobody looks?
+            ? What becomes of 200 in int8 if nobody looks? Who cuts 500 in e4m3, and do all who cast do so?
             int8 float32 [0.01] [[[1,5,-5,0.5]]]
             e4m3 float32 [0.01] [[[1,9,-9,0.5]]]
             int8 float32 [0.01,1] [[[2.0,-0.3],[200,-28.4]]]
@@ -123,7 +125,7 @@ class QuantizeHeads(SizedSpecification):
         return "a-given-scale-is-used" if args["scale"] else "within-half-a-step"
 
 
-PLAIN = {"page": 2, "kv_heads": 1, "group": 1, "head_dim": 8, "length": 2}
+PLAIN = {"page": 2, "kv_heads": 1, "group": 1, "head_dim": 8, "length": 2, "far": 0}
 """Sizes of a launch in which next to no address can be wrong."""
 
 
@@ -136,37 +138,42 @@ class QuantizedScores(KernelSpecification):
     """The scores of one query over the 8-bit keys of a sequence, a page and a query head per program."""
 
     exercise = "quantized_scores"
-    # A witness: the kind of page, page size, KV heads, query heads for each of them, head_dim, tokens.
+    # A witness: the kind of page, page size, KV heads, query heads for each of them, head_dim, tokens, and 1 where the
+    # pages of the sequence are the last ones of a cache with more than 2**31 numbers.
     rules = rules_from(
         """
         a-score-for-each-token: out[h, t] is written for each query head and each token of the sequence.
             ? How many tokens has the last page, for 5 tokens in pages of 4? Which scores does it give?
-            int8 4 1 1 4 5
-            int8 4 1 2 4 6
+            int8 4 1 1 4 5 0
+            int8 4 1 2 4 6 0
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which lanes of the last page stand for tokens that there are?
-            int8 4 1 1 4 5
+            int8 4 1 1 4 5 0
         follows-the-table: Page j lies in the block that entry j of the table names.
             ? Program 1 has page 1. In which block does it lie, and in which row of the cache does that block begin?
-            int8 4 1 1 4 8
-            int8 2 2 1 2 5
+            int8 4 1 1 4 8 0
+            int8 2 2 1 2 5 0
+        offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
+            ? An id of the table is an int32, and so is what it is multiplied by. How large can their product be?
+            int8 4 1 1 8 4 1
+            e4m3 4 2 1 8 4 1
         own-slots-only: No slot is read that holds no token of the sequence.
             ? A mask stands at your store. What does your load read in the lanes that it hides?
-            int8 4 1 1 4 5
-            e4m3 4 1 1 4 1
+            int8 4 1 1 4 5 0
+            e4m3 4 1 1 4 1 0
         neighbours-share-a-kv-head: Query head h reads the keys and the scale of KV head h // group.
             ? With 4 query heads and 2 KV heads: which keys and which scale has query head 1?
-            int8 2 2 2 4 2
-            int8 2 3 2 2 3
+            int8 2 2 2 4 2 0
+            int8 2 3 2 2 3 0
         times-the-scale-of-its-head: What is kept is a number divided by the scale of its KV head, so a score is \
                 multiplied by that scale, once, and by `scale`.
             ? q . (k8 * k_scale) is what is due. What do you have of it before the last line?
-            int8 4 1 1 4 4
-            e4m3 4 2 1 4 4
+            int8 4 1 1 4 4 0
+            e4m3 4 2 1 4 4 0
         the-sum-of-the-products: A score is the sum over the numbers of a head of q times k8, in float32.
             ? What is 0.4 in int8? Which of the two numbers of a product is made to fit the other?
-            int8 2 1 1 8 2
-            e4m3 2 1 1 8 2
+            int8 2 1 1 8 2 0
+            e4m3 2 1 1 8 2 0
         """
     )
     hints = (
@@ -174,23 +181,24 @@ class QuantizedScores(KernelSpecification):
         "can be put before the sum?",
         "A program has one page and one query head: its block, its KV head, PAGE rows of HEAD_DIM bytes. The sum over "
         "the HEAD_DIM axis, in float32, times k_scale of the KV head and times scale, is the score.",
+        "block = tl.load(block_table + page).to(____)\n"
         "row = (block * PAGE + tl.arange(0, PAGE)) * KV_HEADS + ____\n"
         "k = tl.load(k_cache + row[:, None] * HEAD_DIM + d[None, :], mask=____, other=0.0)\n"
         "s = tl.sum(query[None, :] * k.to(____), axis=____)\ns = s * (scale * tl.load(k_scale + ____))\n"
         "tl.store(out + head * length + position, s, mask=____)",
     )
     search = {"kind": ["int8", "e4m3"], "page": [2, 4], "kv_heads": (1, 2), "group": (1, 2), "head_dim": [2, 4],
-              "length": (1, 7)}  # fmt: skip
+              "length": (1, 7), "far": [0]}  # fmt: skip
     examples = 6
     tolerance = 1e-4
 
-    def sized(self, kind: str, page: int, kv_heads: int, group: int, head_dim: int, length: int) -> None:
+    def sized(self, kind: str, page: int, kv_heads: int, group: int, head_dim: int, length: int, far: int) -> None:
         """Sizes of one launch."""
 
     def decode(self, args: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        kind, page, kv_heads, group, head_dim, length = (args[name] for name in self.parameters())
+        kind, page, kv_heads, group, head_dim, length, far = (args[name] for name in self.parameters())
         draw = torch.Generator().manual_seed(5)
         dtype = torch.int8 if kind == "int8" else torch.float8_e4m3fn
         count = -(-length // page)
@@ -207,6 +215,7 @@ class QuantizedScores(KernelSpecification):
             "block_table": table,
             "length": length,
             "scale": head_dim**-0.5,
+            "skip": ADDRESSED // (page * kv_heads * head_dim) if far else 0,
         }
 
     def setup_line(self, **args: Any) -> str:
@@ -214,20 +223,30 @@ class QuantizedScores(KernelSpecification):
         return (
             f"{args['kind']} pages of {args['page']}, {plural(args['kv_heads'], 'KV head')} for "
             f"{plural(args['kv_heads'] * args['group'], 'query head')} of {args['head_dim']} numbers, block_table = "
-            f"{show(values['block_table'], 40)}, length = {args['length']}"
+            f"{show(values['block_table'] + values['skip'], 40)}, length = {args['length']}"
         )
 
-    def launch(self, kernel: Any, q: Any, k_cache: Any, k_scale: Any, block_table: Any, length: int, scale: Any) -> Any:
+    def launch(
+        self, kernel: Any, q: Any, k_cache: Any, k_scale: Any, block_table: Any, length: int, scale: Any, skip: int
+    ) -> Any:
+        from labkit.kernels.ledger import larger_than_memory
+
         (_, page, kv_heads, head_dim), heads = k_cache.shape, len(q)
         out = untouched(heads, length)
-        kernel[(-(-length // page), heads)](
-            out, q, k_cache, k_scale, block_table, length, scale,
-            Q_HEADS=heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, PAGE=page,
-        )  # fmt: skip
+        if skip:
+            block_table = untouched(len(block_table), dtype=block_table.dtype).copy_(block_table + skip)
+        with larger_than_memory(k_cache, skip) if skip else nullcontext(k_cache) as whole:
+            kernel[(-(-length // page), heads)](
+                out, q, whole, k_scale, block_table, length, scale,
+                Q_HEADS=heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, PAGE=page,
+            )  # fmt: skip
         return out
 
-    def oracle(self, q: Any, k_cache: Any, k_scale: Any, block_table: Any, length: int, scale: Any) -> Any:
+    def oracle(self, q: Any, k_cache: Any, k_scale: Any, block_table: Any, length: int, scale: Any, skip: int) -> Any:
         return self._scores(q, k_cache, k_scale, block_table, length, scale)
+
+    def rule_outside(self, **args: Any) -> str:
+        return "offsets-have-64-bits" if args.get("far") else self.inside
 
     def _scores(
         self, q: Any, k_cache: Any, k_scale: Any, block_table: Any, length: int, scale: Any,
@@ -249,6 +268,7 @@ class QuantizedScores(KernelSpecification):
         import torch
 
         values = self.decode(args)
+        del values["skip"]
         if (seen == -77).any():
             return "a-score-for-each-token"
         for name, wrong in (
@@ -309,6 +329,7 @@ QUESTIONS: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("beyond-twice-as-much-it-evicts-again", (40, 4, 1, 1, 1.5, 0, 1)),
     ("beyond-twice-as-much-it-evicts-again", (6, 4, 1, 1, 0.6, 0, 1)),
     ("exact-where-nothing-is-gained", (8, 4, 1, 1, 1, 0, 1)),
+    ("only-regret-costs-time", (12, 4, 0.25, 1, 0.1, 0, 1)),
 )
 """In this order each is about one thing alone: who answers the ones above rightly breaks this rule."""
 
@@ -336,6 +357,7 @@ class QuantizeOrEvict(FunctionSpecification):
             ? What does it cost to evict a block that nobody asks for again?
             8 4 0 1 0.5 0 1
             40 4 0.25 1 2 0 1
+            12 4 0.25 1 0.1 0 1
         beyond-twice-as-much-it-evicts-again: In 8 bits twice as many blocks fit, and what is wanted beyond them is \
                 evicted as before.
             ? Forty blocks are wanted and four fit. How many are evicted in 16 bits, and how many in 8?
@@ -351,6 +373,7 @@ class QuantizeOrEvict(FunctionSpecification):
             8 4 1 1 2 0 1
             9 4 1 1 0.4 0 1
             20 4 1 1 0.45 0 1
+            7 4 1 1 0.6 0 1
         exact-where-nothing-is-gained: 8 bits are used only where they take less time; as much will not do.
             ? At equal cost, which of the two has no error?
             8 4 1 1 1 0 1
@@ -396,7 +419,10 @@ class QuantizeOrEvict(FunctionSpecification):
         if rule == "no-more-error-than-allowed":
             return f"The error of 8 bits is {args['error']:g}, and {args['allowed']:g} is allowed."
         evict, quantize = _costs(**args)
-        return f"Evicting costs {evict:g} s in a round, and quantising {quantize:g} s."
+        convert = args["fit"] * args["convert_s"]
+        return (
+            f"Evicting costs {evict:g} s in a round, and quantising {quantize:g} s, of which {convert:g} s converting."
+        )
 
 
 def _costs(wanted: int, fit: int, again: float, compute_s: float, convert_s: float, **_: Any) -> tuple[float, float]:
@@ -434,13 +460,19 @@ class BreakTheStaleScale(BreakIt):
     example = '("write", "A", 100)'
     without = {
         "read": "Nobody reads, so nothing has been seen.",
-        "end": "As long as nobody ends, every block is used for the first time, and its scale is of its own numbers.",
+        "end": "Each block was filled once.",
     }
     hints = (
         "What does a block know when it is written for the second time? Which numbers was that measured on?",
         "A scale that is too large cuts nothing, and its step is too large for small numbers.",
         '[("write", "A", ____), ("end", "A"), ("write", "B", ____), ("read", "B")]',
     )
+
+    def why_it_stands(self, ops: list[Op]) -> str:
+        kept = super().why_it_stands(ops)
+        if {op.name for op in ops} != set(self.base.names()):
+            return kept
+        return f"{kept} No scale of a block that was read was much larger than its numbers need."
 
 
 LESSON = Lesson(

@@ -149,5 +149,7 @@ class BlocksReferee(Referee):
     def resolve(self, op: Any, bend: bool = True) -> Any:
         seq = str(op.args.get("seq"))
         if op.name != "write" and seq not in getattr(self, "held", {}):
-            raise Illegal(f"is about {seq}, which there is not.")
+            raise Illegal(
+                f"is about {seq}, which has no block to read or give back: it has written nothing, or has ended."
+            )
         return op
