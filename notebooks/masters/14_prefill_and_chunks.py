@@ -494,8 +494,8 @@ def prefill(
             used = position < stop
             block = tl.load(table + position // PAGE, mask=used, other=0).to(tl.int64)
             row = (block * PAGE + position % PAGE) * KV_HEADS + kv_head
-            where = row[:, None] * HEAD_DIM + d[None, :]
             there = used[:, None] & in_head[None, :]
+            where = row[:, None] * HEAD_DIM + d[None, :]
             keys = tl.load(k_cache + where, mask=there, other=0.0).to(query.dtype)
             values = tl.load(v_cache + where, mask=there, other=0.0).to(query.dtype)
 
@@ -565,8 +565,8 @@ def prefill(
     #         used = ...
     #         block = ...  # through the table, as int64: what it is multiplied to is large
     #         row = (block * PAGE + position % PAGE) * KV_HEADS + kv_head
-    #         where = row[:, None] * HEAD_DIM + d[None, :]
     #         there = used[:, None] & in_head[None, :]
+    #         where = row[:, None] * HEAD_DIM + d[None, :]
     #         keys = tl.load(k_cache + where, mask=there, other=0.0).to(query.dtype)
     #         values = tl.load(v_cache + where, mask=there, other=0.0).to(query.dtype)
     #

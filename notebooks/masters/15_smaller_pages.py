@@ -279,7 +279,7 @@ from labkit.specs.smaller_pages.scenes import answers
 
 print(f"{'':29} tokens the same   the end of the answer")
 for kind, same, text in answers(lm, "What is a page table?", quantize_heads, tokens=24):
-    print(f"{kind:29} {same:8} of 24   {' '.join(text.split())[-40:]}", flush=True)
+    print(f"{kind:29} {same:8} of 24   {' '.join(text.split())[-36:]}", flush=True)
 
 # %% [markdown] id="after-answers"
 # Greedy text is a hard judge: where two tokens are nearly as likely, a small error swaps them, and from there on the texts

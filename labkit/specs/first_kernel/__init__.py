@@ -234,7 +234,7 @@ class PageScores(PagedKernel):
             2 1 1 4 2 1 0
         offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
             ? An id of the table is an int32, and so is what it is multiplied by. How large can their product be?
-            4 2 1 8 6 0 1
+            4 2 1 8 8 0 1
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which of your loads and stores has no mask, or one for other lanes?
             4 1 2 2 3 0 0
@@ -373,7 +373,7 @@ class PagedDecode(PagedKernel):
             2 1 1 2 5000 0 4
         offsets-have-64-bits: A block far behind in a large cache is found: its offset needs more than 32 bits.
             ? An id of the table is an int32, and so is what it is multiplied by. How large can their product be?
-            4 1 1 8 1 1 5
+            4 1 1 8 1 1 8
         stays-inside-its-tensors: No address outside of the tensors is read or written.
             ? Which of your loads and stores has no mask, or one for other lanes?
             4 1 2 3 1 0 3
