@@ -16,7 +16,7 @@ from labkit.grading.language import Op, rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
 from labkit.specs.bytes_are_time.referees import AddressReferee
-from labkit.specs.first_kernel.cache import ADDRESSED
+from labkit.specs.first_kernel.cache import ADDRESSED, not_its_slots
 from labkit.specs.first_kernel.referees import UNTOUCHED, KernelSpecification, untouched
 from labkit.specs.paged_attention.referees import alike, dense, numbers, pages
 from labkit.words import plural
@@ -519,6 +519,14 @@ class GroupedDecode(KernelSpecification):
 
     def looked(self, launches: list[Any], **args: Any) -> tuple[str, str, str] | None:
         due = sum(args["lengths"]) * args["kv_heads"] * args["head_dim"] * (2 if args["half"] else 4)
+        values = self.decode(args)
+        caches = {name: values[name] for name in ("k_cache", "v_cache")}
+        tables, lengths = values["block_tables"].tolist(), values["lengths"].tolist()
+        stray = (
+            None if args["far"] else not_its_slots(launches[-1], caches, tables, lengths, lambda program: program[0])
+        )
+        if stray and stray[0] and len(lengths) == 1:  # in a block of the sequence, behind its tokens
+            return "own-slots-only", *stray[1:]
         for name in ("k_cache", "v_cache"):
             asked = sum(launch.of(name).read for launch in launches)
             if name in launches[0].arguments and asked != due:

@@ -184,11 +184,16 @@ class WriteKV(PartsSpecification, KernelSpecification):
         if wrong == [0] and (found[0] == UNTOUCHED).all():
             return "padding-is-left-out"
         if not wrong:
-            return "padding-is-left-out" if min(args["slots"]) < 0 else "nothing-else-is-written"
+            strays = [found[slot] for slot in range(len(due)) if not alike(found[slot], due[slot])]
+            whole = any((row != UNTOUCHED).all() and not row.isnan().any() for row in strays)  # a token, not some lanes
+            return "padding-is-left-out" if min(args["slots"]) < 0 and whole else "nothing-else-is-written"
         if args["bits"] == 8:
             return "eight-bits-are-scaled"
         some = any((found[slot] == due[slot]).any() for slot in wrong)
         return "whole-rows" if some and args["kv_heads"] * args["head_dim"] > 1 else rule
+
+    def nan(self, seen: Any, **args: Any) -> str:
+        return "NaN lies in the cache: a lane that is off, and whose load brought in nothing, was stored all the same."
 
     def cause(self, rule: str, seen: Any, expected: Any, **args: Any) -> str:
         i = self.parts.index(self.wrong_part(seen, expected) or "k_cache")
