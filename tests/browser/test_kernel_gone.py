@@ -74,6 +74,7 @@ def test_the_page_waits_less_than_five_seconds():
 
 @pytest.mark.parametrize("lose", [restart, shut_down, replace_silently])
 def test_every_widget_that_needs_its_kernel_says_that_it_is_gone(lab, page, browse, lose):
+    lab.start_over()  # a question that another test answered takes no answer
     panel = browse.open_notebook(page, lab, lab.write_notebook(f"gone_{lose.__name__}.ipynb", CELLS))
     browse.run_all(page)
     lose(page)
