@@ -7,6 +7,8 @@ they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from labkit import specs
@@ -64,12 +66,21 @@ def progress_rows(lesson: str | None = None, progress: Progress | None = None) -
 def graded_questions(key: str) -> set[str]:
     """Ids of the questions that a lesson's quiz counts (a prediction is not right or wrong); empty without a quiz."""
     from labkit.errors import LabkitError
-    from labkit.grading import quiz
+    from labkit.grading.quiz_file import quiz_path
 
     try:
-        return {question.id for question in quiz.load(key).graded}
+        path = quiz_path(key)
+        return set(_graded(path, path.stat().st_mtime_ns))
     except (LabkitError, OSError):
         return set()
+
+
+@lru_cache(maxsize=64)
+def _graded(path: Path, _saved: int) -> frozenset[str]:
+    """Kept until the file is saved again: every card asks for all lessons, and reading them all takes half a second."""
+    from labkit.grading import quiz
+
+    return frozenset(question.id for question in quiz.load(path).graded)
 
 
 def core(row: Row) -> list[Mapping[str, Any]]:
