@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-FinishReason = Literal["stop", "length", "no_room", ""]
-"""Why a text ended: the model said so, the limit was reached, or the cache had no room for the next token.
-Empty while it is still growing."""
+FinishReason = Literal["stop", "length", "no_room", "cancelled", ""]
+"""Why a text ended: the model or a stop string said so, the limit was reached, the cache had no room for the next token
+(of the plain loop alone), or nobody waits for it any more. Empty while it is still growing."""
 
 
 @dataclass

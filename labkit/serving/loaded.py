@@ -34,6 +34,7 @@ from labkit.serving.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from labkit.cache.geometry import ModelShape
+    from labkit.serving.llm_engine import LLMEngine
 
 Prompt = str | Sequence[Message] | Sequence[int]
 """A string (one user turn, for the course's model), messages, or token ids."""
@@ -131,6 +132,17 @@ class LoadedModel:
             device=self.model.device,
             log=log,
         )
+
+    def engine(self, num_blocks: int | None = None, block_size: int = 16, **options: Any) -> LLMEngine:
+        """An engine that serves this model; options as for `LLMEngine`.
+
+        Args:
+            num_blocks: of its KV cache; without, room for 16,384 tokens.
+        """
+        from labkit.serving.llm_engine import LLMEngine
+
+        blocks = blocks_needed(16384, block_size) if num_blocks is None else num_blocks
+        return LLMEngine(self.model, self.tokenizer, num_blocks=blocks, block_size=block_size, **options)
 
     def generate(self, prompt: Prompt, *, on_text: Callable[[str], None] | None = None, **options: Any) -> Generation:
         """Answer one prompt.
