@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from labkit.attention.kv_cache import KVCache
+from labkit.errors import GenerationError
 from labkit.serving.generation import Generation
 from labkit.serving.growing import Growing
 from labkit.serving.model import LanguageModel
 from labkit.serving.request import NewToken, Request, check
 from labkit.serving.sampling import sample
 from labkit.serving.tokenizer import Tokenizer
+
+__all__ = ["PREFILL_CHUNK", "NewToken", "Request", "run"]
 
 PREFILL_CHUNK = 512
 """Most prompt tokens computed in one step. Attention's score matrix grows with chunk times context: in chunks, a
@@ -53,6 +56,11 @@ def run(
         if cache is not None and cache.length(request.name):
             names.add(request.name)
         check(request, names, model.config.vocab_size, limit)
+        if request.n > 1 or request.logprobs is not None:
+            raise GenerationError(
+                f"Request {request.name} asks for several answers or for log-probabilities, which the plain loop does "
+                "not give: submit it to an engine (`LoadedModel.engine`)."
+            )
         names.add(request.name)
     growing = [Growing(request, tokenizer, limit) for request in requests]
     if answers is not None:
@@ -152,5 +160,5 @@ def _decode(model: LanguageModel, cache: KVCache | None, active: Sequence[Growin
 
 
 def _choose(logits: torch.Tensor, active: Sequence[Growing]) -> list[int]:
-    keys = [(g.request.name, g.answer.num_tokens) for g in active]
+    keys = [(g.request.key or g.request.name, g.answer.num_tokens) for g in active]
     return sample(logits, [g.request.sampling for g in active], keys)

@@ -24,19 +24,21 @@ import torch
 from torch import Tensor
 
 from labkit.attention.paged_kv_cache import PagedKVCache
-from labkit.cache.tokens import TOKEN_BYTES
-from labkit.engine import Parts, scheduler
-from labkit.errors import GenerationError, PartError, RefusedError
+from labkit.cache.tokens import TOKEN_BYTES, salted
+from labkit.engine import Parts, ended_by, scheduler
+from labkit.engine import engine_step as own_step
+from labkit.errors import GenerationError, PartError, RefusedError, SchedulerError
 from labkit.observe.events import EventLog
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request as Scheduled
 from labkit.scheduling.step import Step
 from labkit.serving.engine_step import engine_step
 from labkit.serving.generation import Generation
-from labkit.serving.growing import Growing
+from labkit.serving.growing import Growing, samples
+from labkit.serving.host_memory import HostMemory
 from labkit.serving.model import LanguageModel
 from labkit.serving.request import NewToken, Request, check
-from labkit.serving.sampling import sample
+from labkit.serving.sampling import logprobs, sample
 from labkit.serving.tokenizer import Tokenizer
 
 DEFAULTS = SchedulerConfig(token_budget=512)
@@ -56,7 +58,8 @@ class LLMEngine:
 
     Attributes:
         scheduler: who runs and who waits.
-        cache: keys and values; its manager is the scheduler's.
+        cache: keys and values; its manager is the scheduler's. host: what of them was swapped out.
+        yours: the parts in it that are the learner's, by name, as (lesson key, exercise id).
         answers: what has been submitted, by name; take out (`pop`) what has finished.
 
     Raises:
@@ -91,10 +94,14 @@ class LLMEngine:
             **{"prefix_cache": "hash"} | cache,
         )
         self.scheduler = scheduler(self.cache.manager, config or DEFAULTS, parts=parts)
+        self.host = HostMemory(self.cache, self.scheduler.config.host_blocks)
         self.answers: dict[str, Generation] = {}
-        self._growing: dict[str, Growing] = {}
-        self._new: dict[str, NewToken] = {}  # of the step that is under way
-        self._step = engine_step
+        self._growing: dict[Any, Growing] = {}
+        self._new: dict[Any, NewToken] = {}  # of the step that is under way
+        self.yours = parts.yours
+        own = own_step(parts=parts)
+        self._engine_step = own or engine_step
+        self._one_step = ended_by(parts, ["engine_step"], self._tokens) if own else self._tokens
 
     # ----- who comes and goes ----------------------------------------------------------------------------------
 
@@ -106,40 +113,36 @@ class LLMEngine:
             salt: only requests with the same salt share what is in the prefix cache.
 
         Returns:
-            The answer, which grows.
+            Its answers, which grow: the first under its name, the others (`request.n`) under NAME#2, NAME#3, ...
 
         Raises:
-            GenerationError: it can never be served: see the message.
-            RefusedError: too many wait; nothing has changed.
+            GenerationError: it can never be served: see the message. SchedulerError, CacheError: no priority, no salt.
+            RefusedError: too many wait, so that it is worth another try later. Nothing has changed after any of them.
         """
         config = self.model.config
-        limit = config.max_position_embeddings
-        check(request, self.answers, config.vocab_size, limit)
-        growing = Growing(request, self.tokenizer, limit)
-        if growing.most < 1:
-            growing.end("length")
+        check(request, self.answers, config.vocab_size, config.max_position_embeddings)
+        growing = samples(request, self.tokenizer, config.max_position_embeddings)
+        if growing[0].most < 1:
+            for g in growing:
+                g.end("length")
         else:
-            self._to_the_door(
-                Scheduled(
-                    request.name,
-                    request.prompt_ids,
-                    growing.most,
-                    arrival=time.monotonic(),
-                    priority=priority,
-                    salt=salt,
-                )
-            )
-            self._growing[request.name] = growing
-        self.answers[request.name] = growing.answer
-        return [growing.answer]
+            self._to_the_door(request, growing[0].most, priority, salt)
+            self._growing.update((g.request.name, g) for g in growing)
+        self.answers.update((g.request.name, g.answer) for g in growing)
+        return [g.answer for g in growing]
 
     def cancel(self, name: str) -> bool:
-        """Nobody waits for an answer any more: its blocks are free at once. False: it is not under way."""
-        growing = self._growing.pop(name, None)
-        if growing is None:
-            return False
-        growing.end("cancelled")
-        return self.scheduler.cancel(name)
+        """Nobody waits for a request any more, or for one of its answers: its blocks are free at once.
+
+        Returns:
+            False: none of that name is under way.
+        """
+        gone = [g for g in self._growing.values() if name in (g.of, g.request.name)]
+        for g in gone:
+            del self._growing[g.request.name]
+            g.end("cancelled")
+            self.scheduler.cancel(g.request.name)  # of answers that have not begun it knows nothing
+        return bool(gone)
 
     @property
     def has_work(self) -> bool:
@@ -154,17 +157,21 @@ class LLMEngine:
         Raises:
             GenerationError: the model's logits are damaged. All that was under way is cancelled.
         """
+        waited, began = self.scheduler.waiting.tokens, time.perf_counter()
         self._new = {}
         try:
-            return [self._new[request.id] for request, _ in self._step(self)]
+            new = self._one_step()
         except PartError:
             raise  # the run is over: whatever is asked of its parts from now on says so
-        except Exception:
-            # What was scheduled may be findable and is not computed.
-            for name in list(self._growing):
-                self.cancel(name)
+        except BaseException:
+            # Also when somebody interrupts it: what is scheduled can be found by others, and has not been computed.
+            self._cancel_all()
             self.cache.manager.reset_prefix_cache()
             raise
+        if self.scheduler.waiting:
+            begun = waited - self.scheduler.waiting.tokens
+            self.scheduler.queue_speed.see(begun, time.perf_counter() - began)
+        return new
 
     def stream(self) -> Iterator[NewToken]:
         """Step until nobody is unfinished; closing it early cancels who is."""
@@ -172,14 +179,15 @@ class LLMEngine:
             while self.has_work:
                 yield from self.step()
         finally:
-            for name in list(self._growing):
-                self.cancel(name)
+            self._cancel_all()
 
     # ----- what `engine_step` calls ----------------------------------------------------------------------------
 
     def move(self, step: Step) -> None:
         """Copy what a step needs elsewhere, before anything is computed in it."""
+        self.host.out(step.swapped_out)  # their blocks may be among the destinations of what follows
         self.cache.copy(step.copies)
+        self.host.back(step.swapped_in)
 
     def run(self, batch: Sequence[tuple[str, bytes]]) -> Tensor:
         """One pass of the model.
@@ -201,12 +209,12 @@ class LLMEngine:
             logits: [len(keys), vocab_size].
             keys: (request, position of the token that is chosen), which key its chance together with the seed.
         """
-        asked = [self._growing[request.id].request for request, _ in keys]
-        return sample(
-            logits,
-            [request.sampling for request in asked],
-            [(request.name, position) for request, (_, position) in zip(asked, keys, strict=True)],
-        )
+        growing = [self._growing[request.id] for request, _ in keys]
+        tokens = self._choose(logits, growing, [position for _, position in keys])
+        for row, (request, position) in enumerate(keys):
+            if growing[row].others:
+                self._fork(request, growing[row], logits[row], position)
+        return tokens
 
     def ends(self, request: Scheduled, token: int) -> bool:
         """Take a token into the text, once each. Whether the text has ended with it."""
@@ -219,12 +227,57 @@ class LLMEngine:
 
     # ----- inside ----------------------------------------------------------------------------------------------
 
-    def _to_the_door(self, request: Scheduled) -> None:
-        """Submit, and say why not."""
-        before = Counter(self.scheduler.refusals)
-        if self.scheduler.submit(request):
+    def _tokens(self) -> list[NewToken]:
+        """One step, as `engine_step` says; answers that begin in it come last."""
+        got = [self._new.pop(request.id) for request, _ in self._engine_step(self)]
+        return got + list(self._new.values())
+
+    def _choose(self, logits: Tensor, growing: Sequence[Growing], positions: Sequence[int]) -> list[int]:
+        """A token for each row, and its log-probability where it was asked for."""
+        asked = [g.request for g in growing]
+        keys = [(request.key or request.name, position) for request, position in zip(asked, positions, strict=True)]
+        tokens = sample(logits, [request.sampling for request in asked], keys)
+        told = [row for row, request in enumerate(asked) if request.logprobs is not None]
+        if told:
+            most = [asked[row].logprobs or 0 for row in told]
+            found = logprobs(logits[told], [tokens[row] for row in told], most)
+            for row, logprob in zip(told, found, strict=True):
+                growing[row].answer.logprobs.append(logprob)
+        return tokens
+
+    def _fork(self, request: Scheduled, first: Growing, logits: Tensor, position: int) -> None:
+        """The prompt is computed: the other answers to it begin, each with a token of its own from the same logits."""
+        others = [g for g in first.others if g.request.name in self._growing]  # the rest has been cancelled
+        first.others = []
+        tokens = self._choose(logits.expand(len(others), -1), others, [position] * len(others))
+        for g, token in zip(others, tokens, strict=True):
+            other = Scheduled(
+                g.request.name,
+                request.prompt,
+                g.most,
+                arrival=request.arrival,
+                priority=request.priority,
+                salt=request.salt,
+            )
+            self.scheduler.fork(request, other, token, self.ends(other, token))
+
+    def _cancel_all(self) -> None:
+        for g in list(self._growing.values()):
+            self.cancel(g.request.name)
+
+    def _to_the_door(self, request: Request, most: int, priority: int, salt: bytes) -> None:
+        """Submit a request to the scheduler; raises if that refuses it."""
+        scheduler, name = self.scheduler, request.name
+        salted(salt)  # raises now what would end a step later
+        if not isinstance(priority, int):
+            raise SchedulerError(f"The priority of {name} is {priority!r:.60}, but must be a whole number: 0 is usual.")
+        made = Scheduled(name, request.prompt_ids, most, arrival=time.monotonic(), priority=priority, salt=salt)
+        before = Counter(scheduler.refusals)
+        if scheduler.submit(made):
             return
-        (reason,) = self.scheduler.refusals - before
+        (reason,) = scheduler.refusals - before
         if reason == "never-fits":
-            raise GenerationError(f"Request {request.id} cannot be served: {request.why}")
-        raise RefusedError(f"Request {request.id} is refused: {request.why}", reason, 1.0)
+            raise GenerationError(f"Request {name} cannot be served: {made.why}")
+        speed = scheduler.queue_speed.tokens_per_s
+        wait = min(max(scheduler.waiting.tokens / speed, 1.0), 60.0) if speed else 1.0
+        raise RefusedError(f"Request {name} is refused: {made.why}", reason, wait)

@@ -25,9 +25,10 @@ from labkit.serving import weights
 from labkit.serving.chat import Message, chat_ids
 from labkit.serving.checkpoint import load_model
 from labkit.serving.config import ModelConfig
-from labkit.serving.generate import PREFILL_CHUNK, NewToken, Request, run
+from labkit.serving.generate import PREFILL_CHUNK, run
 from labkit.serving.generation import Generation
 from labkit.serving.model import LanguageModel
+from labkit.serving.request import NewToken, Request
 from labkit.serving.sampling import GREEDY, Sampling
 from labkit.serving.tiny import tiny_model
 from labkit.serving.tokenizer import Tokenizer
