@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -80,6 +81,8 @@ def run(
     if host not in LOCAL and not key:
         typer.echo(f"Whoever reaches {host} may use this server: give --api-key to keep others out.", err=True)
     blocks = plural(engine.scheduler.manager.num_blocks, "block")
-    yours = listed(sorted(engine.yours)) if engine.yours else "no part"
+    yours = listed(sorted(engine.yours), none="none")
     typer.echo(f"{server.url} serves {model.name} with {blocks} of {block_size} tokens; yours: {yours}.")
     server.run([server.socket])
+    if server.force_exit:  # the engine's thread may be in the middle of a step
+        os._exit(1)

@@ -106,10 +106,12 @@ class Server(uvicorn.Server):
 
     async def _close(self, request: Request, asked: Asked) -> None:
         """Wait until the client has its answer or is gone: nobody waits then for what is unfinished."""
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self._thread.cancel(asked, ServeError("The client is gone."))
-        del self._open[asked]
+        try:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+        finally:  # also where the event loop is ended
+            self._thread.cancel(asked, ServeError("The client is gone."))
+            del self._open[asked]
 
     async def _models(self, request: Request) -> Response:
         self._check(request)
