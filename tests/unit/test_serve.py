@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import openai
@@ -191,7 +191,9 @@ def test_logprobs_of_the_tokens_and_of_the_likeliest(ask: openai.OpenAI) -> None
     choice = ask.completions.create(**options).choices[0]
     told = choice.logprobs
     assert "".join(told.tokens) == choice.text and len(told.token_logprobs) == 8
-    assert [choice.text[at:].startswith(token) for at, token in zip(told.text_offset, told.tokens)] == [True] * 8
+    assert [choice.text[at:].startswith(token) for at, token in zip(told.text_offset, told.tokens, strict=True)] == [
+        True
+    ] * 8
     for token, logprob, top in zip(told.tokens, told.token_logprobs, told.top_logprobs, strict=True):
         assert top[token] == logprob == max(top.values()) <= 0 and len(top) == 2
     pieces = [chunk.choices[0].logprobs for chunk in ask.completions.create(stream=True, **options)]
@@ -300,7 +302,7 @@ def test_what_is_too_much_is_refused_with_a_time_and_the_rest_is_served() -> Non
     bodies = [{"prompt": PROMPT, "max_tokens": 20, "temperature": 0, "ignore_eos": True}] * 60
     with serving(made) as server:
         got = put_load(server.url, bodies, clients=60)
-        assert set(got.statuses) == {200, 429} and got.statuses[200] >= 5
+        assert set(got.statuses) == {200, 429} and got.statuses[200] >= 3  # those who fit into the queue
         expected = alone(PROMPT, max_new_tokens=20, stop=False)
         assert {call.text for call in got.calls if call.status == 200} == {expected}
         assert {call.text for call in got.calls if call.status == 429} == {""}
@@ -350,13 +352,13 @@ HOSTILE = {
     "too long": ({"prompt": [1] * CONTEXT}, 400, "shorten it"),
     "max_tokens 0": ({"max_tokens": 0}, 400, ">= 1"),
     "max_tokens negative": ({"max_tokens": -5}, 400, ">= 1"),
-    "max_tokens a text": ({"max_tokens": "5"}, 400, "Expected `int`"),
-    "max_tokens a fraction": ({"max_tokens": 1.5}, 400, "Expected `int`"),
+    "max_tokens a text": ({"max_tokens": "5"}, 400, "Expected `int"),
+    "max_tokens a fraction": ({"max_tokens": 1.5}, 400, "Expected `int"),
     "a negative temperature": ({"temperature": -0.1}, 400, "temperature is -0.1"),
     "top_p 0": ({"top_p": 0}, 400, "top_p is 0"),
     "top_p 2": ({"top_p": 2}, 400, "top_p is 2"),
     "min_p 2": ({"min_p": 2}, 400, "min_p is 2"),
-    "top_k a text": ({"top_k": "all"}, 400, "Expected `int`"),
+    "top_k a text": ({"top_k": "all"}, 400, "Expected `int"),
     "n 0": ({"n": 0}, 400, ">= 1"),
     "n absurd": ({"n": 10**9}, 400, "<= 128"),
     "n more absurd": ({"n": 10**30}, 400, "n`"),
@@ -367,7 +369,7 @@ HOSTILE = {
     "stop with a number": ({"stop": [1]}, 400, "Expected `str`"),
     "stop many": ({"stop": ["a"] * 17}, 400, "length <= 16"),
     "logprobs many": ({"logprobs": 10**6}, 400, "<= 20"),
-    "a seed in words": ({"seed": "seven"}, 400, "Expected `int`"),
+    "a seed in words": ({"seed": "seven"}, 400, "Expected `int"),
     "tools": ({"tools": [{"type": "function"}]}, 400, "'tools' is not served"),
     "a penalty": ({"frequency_penalty": 0.5}, 400, "'frequency_penalty' is not served"),
     "echo": ({"echo": True}, 400, "'echo' is not served"),
@@ -376,7 +378,7 @@ HOSTILE = {
     "a message without a role": ({"messages": [{"content": "a"}]}, 400, "`role`"),
     "a role of its own": ({"messages": [{"role": "root", "content": "a"}]}, 400, "root"),
     "a message without content": ({"messages": [{"role": "user"}]}, 400, "`content`"),
-    "a picture": ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, 400, "image_url"),
+    "a picture": ({"messages": [{"role": "user", "content": [{"image_url": "x"}]}]}, 400, "image_url"),
     "messages too long": ({"messages": [{"role": "user", "content": "page " * CONTEXT}]}, 400, "shorten it"),
 }  # fmt: skip
 
@@ -402,7 +404,16 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing() -> No
         ):
             answer = http.request(method, path)
             assert answer.status_code == status and f"no {method} {path} here" in answer.json()["error"]["message"]
-        harmless = {"prompt": "a", "user": "me", "echo": False, "logit_bias": {}, "presence_penalty": 0, "suffix": None}
+        harmless = {
+            "prompt": "a",
+            "top_k": 2**40,
+            "seed": -(10**30),
+            "user": "me",
+            "echo": False,
+            "logit_bias": {},
+            "presence_penalty": 0,
+            "suffix": None,
+        }
         assert http.post("/v1/completions", json=harmless).status_code == 200
     assert made.scheduler.totals.delivered > 0 and not made.scheduler.refusals
 
@@ -499,15 +510,15 @@ def test_a_port_that_is_taken_is_refused_in_a_sentence(server: Server) -> None:
 
 @pytest.mark.parametrize("where", ["step", "submit"])
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("kind", "args", "sentence"),
     [
-        (PartError("BlockPool", "it lost a block", "Your BlockPool of lesson 04 ended this run: mend it."), "Your BlockPool"),
-        (ZeroDivisionError("division by zero"), "The engine failed (ZeroDivisionError"),
-        (SystemExit(3), "The engine failed (SystemExit"),
+        (PartError, ("BlockPool", "", "Your BlockPool of lesson 04 ended this run: mend it."), "Your BlockPool of"),
+        (ZeroDivisionError, ("division by zero",), "The engine failed (ZeroDivisionError"),
+        (SystemExit, (3,), "The engine failed (SystemExit"),
     ],
-)  # fmt: skip
+)
 def test_a_part_that_fails_ends_the_run_and_the_server_stays_to_say_why(
-    where: str, error: BaseException, sentence: str
+    where: str, kind: type[BaseException], args: tuple[object, ...], sentence: str
 ) -> None:
     made = engine()
     forever = {"prompt": PROMPT, "max_tokens": 2000, "ignore_eos": True}
@@ -516,8 +527,8 @@ def test_a_part_that_fails_ends_the_run_and_the_server_stays_to_say_why(
                    for s in (True, True, False)]  # fmt: skip
         wait_until(lambda: len(made.scheduler.running) == 3)
 
-        def fails(*args: object) -> None:
-            raise error
+        def fails(*_: object) -> None:
+            raise kind(*args)
 
         setattr(made, where, fails)
         last = httpx.post(f"{server.url}/v1/completions", json=forever, timeout=60)
@@ -565,33 +576,37 @@ def test_a_server_is_started_again_under_load_and_everybody_is_served() -> None:
 
 
 def test_of_10_000_requests_nothing_is_left() -> None:
-    made = engine(64, seats=32, most_queued=200)
+    made = engine(64, seats=32, most_queued=200)  # fewer blocks than 32 of them come to need
     ids = MODEL.tokenizer.encode(PROMPT)
 
     async def run() -> Counter[str]:
         thread = EngineThread(made, Exporter(made.scheduler))
-        seats, ends = asyncio.Semaphore(300), Counter()
+        seats, ends = asyncio.Semaphore(240), Counter()
 
         async def one(i: int) -> None:
-            n = 3 if i % 50 == 0 else 1
-            request = Request(str(i), [*ids, i % TOKENS], 1 + i % 2, n=n)
-            asked = Asked(str(i), [request], chat=False, stream=True, usage=False)
+            request = Request(str(i), [*ids, i % TOKENS], 1 + i % 2, n=3 if i % 50 == 0 else 1)
             async with seats:
-                thread.submit(asked)
-                try:
-                    await asked.next()
-                    if i % 10 == 0:
-                        thread.cancel(asked, ServeError("gone"))
+                while True:
+                    asked = Asked(str(i), [request], chat=False, stream=True, usage=False)
+                    thread.submit(asked)
+                    try:
+                        await asked.next()
+                        break
+                    except RefusedError:
+                        ends["refused"] += 1
+                        await asyncio.sleep(0.05)
+                if i % 10 == 0:
+                    thread.cancel(asked, ServeError("gone"))
+                with suppress(ServeError):
                     await Answer(asked, MODEL).whole()
                     ends["served"] += 1
-                except (RefusedError, ServeError) as error:
-                    ends[type(error).__name__] += 1
 
         await asyncio.gather(*(one(i) for i in range(10_000)))
         thread.stop()
         return ends
 
     ends = asyncio.run(run())
-    assert ends.total() == 10_000 and min(ends["served"], ends["RefusedError"], ends["ServeError"]) > 100
+    assert 9_000 <= ends["served"] < 10_000 and ends["refused"] > 100
     assert back(made) and made.scheduler.totals.delivered >= ends["served"]
-    assert not [one for one in gc.get_objects() if isinstance(one, Asked | Generation)]
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) in (Asked, Generation)]

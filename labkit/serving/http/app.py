@@ -136,11 +136,10 @@ class Server(uvicorn.Server):
 
 async def _body(request: Request) -> bytes:
     """The body, if it is not too large; the rest of one that is is thrown away, so that the client comes to listen."""
-    body, size = bytearray(), 0
+    body = bytearray()
     async for piece in request.stream():
-        size += len(piece)
-        body += piece if size <= MOST_BYTES else b""
-    if size > MOST_BYTES:
+        body += piece[: MOST_BYTES + 1 - len(body)]
+    if len(body) > MOST_BYTES:
         raise HTTPException(413, f"The body has more than {MOST_BYTES:,} bytes: send a shorter one.")
     return bytes(body)
 
