@@ -7,7 +7,7 @@ they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +63,21 @@ def progress_rows(lesson: str | None = None, progress: Progress | None = None) -
     return rows
 
 
-def graded_questions(key: str) -> set[str]:
+def graded_questions(key: str) -> frozenset[str]:
     """Ids of the questions that a lesson's quiz counts (a prediction is not right or wrong); empty without a quiz."""
     from labkit.errors import LabkitError
     from labkit.grading.quiz_file import quiz_path
 
     try:
         path = quiz_path(key)
-        return set(_graded(path, path.stat().st_mtime_ns))
+        return _graded(path, path.stat().st_mtime_ns)
     except (LabkitError, OSError):
-        return set()
+        return frozenset()
 
 
-@lru_cache(maxsize=64)
-def _graded(path: Path, _saved: int) -> frozenset[str]:
-    """Kept until the file is saved again: every card asks for all lessons, and reading them all takes half a second."""
+@cache
+def _graded(path: Path, _changed: int) -> frozenset[str]:
+    """Reading all quizzes takes a second, and every report of a check asks for them; `_changed` is when one did."""
     from labkit.grading import quiz
 
     return frozenset(question.id for question in quiz.load(path).graded)
