@@ -35,7 +35,7 @@ from labkit.serving.http.app import MOST_BYTES, Server
 from labkit.serving.http.asked import Asked
 from labkit.serving.http.engine_thread import EngineThread
 from labkit.serving.llm_engine import LLMEngine
-from labkit.serving.load import load as put_load
+from labkit.serving.load_generator import put_load
 from labkit.serving.loaded import load
 from labkit.serving.request import Request
 from labkit.serving.sampling import Sampling
