@@ -5,6 +5,7 @@ Source of the idea: PagedAttention (Kwon et al., SOSP 2023, section 4.1).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,14 +140,17 @@ class PagedKVCache:
             context = longest * self.block_size
             # Shorter tables are padded with a block of their own: whatever is read there is hidden by the mask,
             # but a number that another request left (a NaN, say) would get through, since 0 * NaN is NaN.
-            padded = [tables[i] + tables[i][:1] * (longest - len(tables[i])) for i in members]
+            padded = array("q")  # one buffer: a tensor of lists of lists takes several times as long to make
+            for i in members:
+                padded.extend(tables[i])
+                padded.extend(tables[i][:1] * (longest - len(tables[i])))
             rectangles.append(
                 Rectangle(
                     tokens=token_rows(members, starts, n, device),
                     num_seqs=len(members),
                     num_new=n,
                     context=context,
-                    where=torch.tensor(padded, dtype=torch.int64, device=device),
+                    where=torch.frombuffer(padded, dtype=torch.int64).view(len(members), longest).to(device),
                     hidden=hidden_positions([lengths[i] for i in members], n, context, device),
                     lengths=torch.tensor([lengths[i] for i in members], device=device),
                 )

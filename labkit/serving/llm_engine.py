@@ -1,7 +1,8 @@
 """The engine: many requests at once on one model, in steps that a scheduler decides.
 
-    engine = load().engine(num_blocks=512)
-    engine.submit(Request("A", prompt_ids, max_new_tokens=40))
+    model = load()
+    engine = model.engine(num_blocks=512)
+    engine.submit(model.request("A", "What is a page table?", max_new_tokens=40))
     for token in engine.stream():
         print(token.text, end="")
 
