@@ -8,6 +8,7 @@ process, over the parts that have passed before, since that is what only the who
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,8 @@ from labkit.reports.certificate import facts
 from labkit.sandbox import host
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
+if not os.path.exists("/dev/nvidiactl"):
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton, see `kvkernels._triton`
 
 
 def at_once(_call: str, asked: dict[str, Any], **_: Any) -> host.Outcome:
@@ -38,7 +41,6 @@ def at_once(_call: str, asked: dict[str, Any], **_: Any) -> host.Outcome:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A notebook's shell without a notebook; `shell.shown` is what a cell displays."""
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setenv("LABKIT_PARTS", "mine")
     monkeypatch.setattr(host, "run", at_once)
     monkeypatch.setattr(Judge, "_search", lambda self: None)
