@@ -54,11 +54,10 @@ doctor.show()
 
 # %% id="destination-picture" tags=["nbval-ignore-output"]
 from labkit.observe.events import EventLog
-from labkit.serving import Request, load
+from labkit.serving import load
 from labkit.widgets import PageTable
 
 model, log = load(), EventLog(num_blocks=24, block_size=16)
-server = model.engine(num_blocks=24, log=log, prefix_cache=None)
 table = PageTable(log, live=True,
                   title=f"{model.name}: three requests share 24 blocks")
 table
@@ -69,9 +68,11 @@ table
 # the cell stops.
 
 # %% id="destination-live" tags=["nbval-ignore-output"]
+from labkit.serving import Request
+
 questions = ["Why is the sky blue?", "What do bees do all day?",
              "Tell me about Paris."]
-answers = []
+server, answers = model.engine(24, log=log, prefix_cache=None), []
 for name, question in zip("ABC", questions):
     ids = model.prompt_ids(question, chat=True)
     answers += server.submit(Request(name, ids, max_new_tokens=200))
