@@ -103,11 +103,13 @@ def grouped_decode_kernel(
 
 
 def tile_for(head_dim: int, dtype: torch.dtype, rows: int) -> int:
-    """Positions per tile: 16 KiB of K in the queries' dtype, half as many where 64 rows and more hold registers too.
+    """Positions per tile: 8 Ki numbers of K, and half as many where 64 rows and more hold registers too.
 
-    float32 needs the bound most: its products are made in registers, where 8 Ki numbers of K and of V may not fit.
+    For queries in float32 2 Ki: keys and values are in registers then, not in tensor cores, and of longer tiles a few
+    spill on some architecture with one release of the compiler or another.
     """
-    return max(16, min(64, 16384 // (power_of_2(head_dim) * dtype.itemsize)) // (2 if rows >= 64 else 1))
+    numbers = 2048 if dtype == torch.float32 else 8192
+    return max(16, min(64, numbers // power_of_2(head_dim)) // (2 if rows >= 64 else 1))
 
 
 def most_rows(head_dim: int, dtype: torch.dtype) -> int:
