@@ -32,6 +32,7 @@ from labkit.cache.base import NoRoom
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.errors import SchedulerError
 from labkit.scheduling import admission, doors, planning, preemption
+from labkit.scheduling.cancel import cancel
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.step import Step, step
@@ -61,6 +62,7 @@ class Rules(NamedTuple):
     preempt_recompute: Any = preemption.preempt_recompute
     break_even: Any = break_even
     SwapPool: Any = SwapPool
+    cancel: Any = cancel
 
 
 class Scheduler:
@@ -124,15 +126,7 @@ class Scheduler:
         request = self._known.pop(id, None)
         if request is None:
             return False
-        if request.state is State.RUNNING:
-            self.running.remove(request)
-            self.manager.free(id)
-        else:
-            self.waiting.remove(request)
-            if request.state is State.PREEMPTED:
-                self.manager.forget(id)
-                if request.computed:
-                    self.swapper.pool.forget(id)
+        self.rules.cancel(self, request)
         request.state, request.why = State.FINISHED, "cancelled"
         return True
 

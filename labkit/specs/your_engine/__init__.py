@@ -1,0 +1,132 @@
+"""Lesson 21, your engine: its rules, witnesses and hints."""
+
+from __future__ import annotations
+
+from labkit.grading.language import rules_from
+from labkit.grading.specification import Specification
+from labkit.specs import Exercise, Lesson
+from labkit.specs.your_engine.referees import LoopReferee
+
+
+class EngineStep(Specification):
+    """Schedule, run, sample, commit."""
+
+    exercise = "engine_step"
+    referee = LoopReferee
+    examples, steps = 120, 14
+    rules = rules_from(
+        """
+        one-decision-a-step: A step asks the scheduler once what to do, before all else.
+            ? How often does `schedule` run in one call of yours, and what becomes of what it said first?
+            new 9 9 9; come A 3 3; step
+            new 9 9 9; step
+        copies-come-first: What a step says must be copied is copied once, before anything is computed.
+            ? A victim's block is given to somebody else in the same step. What must have happened before that one \
+              writes into it?
+            new 4 9 9 host=8; come A 3 4; come B 3 3; step; step; step
+            new 4 9 9 host=8; come A 3 4; come B 3 3; step; step; step; step; step; step
+        what-was-planned-is-computed: `run` is given each request of the plan, by its id and in the order of the plan, \
+          and nobody else; where nothing is planned it is not called.
+            ? Who is in `step.plan`, and who of them is missing from your batch?
+            new 9 9 9; come A 3 3; step; step
+            new 9 9 9; come A 3 3; come B 2 2; step; step
+            new 9 4 9; come A 7 2; come B 1 3; step; step; step
+            new 9 9 9; step
+        the-tokens-that-are-missing: The tokens of a request are those behind what it has computed, as many as were \
+          planned.
+            ? The plan says how many. Where do they begin: at the beginning of the prompt, at its end, or somewhere \
+              that the request can tell you?
+            new 9 9 9; come A 3 4; step; step; step
+            new 9 3 9; come A 8 2; step; step; step; step
+            new 9 9 9; come A 4 2; step; step; come B 7 2 shared=4; step; step
+            new 4 9 9; come A 3 4; come B 3 3; step; step; step; step; step; step
+        one-pass-for-all: All of the plan is computed in one call of `run`.
+            ? A call reads all the weights of the model, whoever it is for. How many calls has your step?
+            new 9 9 9; come A 3 3; come B 2 2; step; step
+            new 400 900 300; come A 2 2 many=280; step; step
+        no-token-in-mid-prompt: Nothing is sampled for a request that has known tokens left to compute.
+            ? After this step, what does a request know whose chunk does not end its prompt, and what was its row of \
+              logits about?
+            new 9 3 9; come A 8 2; step; step; step; step
+            new 9 4 9; come A 1 3; step; come B 9 1; step; step; step
+            new 4 3 9; come A 3 4; come B 3 3; step; step; step; step; step; step; step
+        nobody-is-left-out: Who has everything computed after the step gets a token, at the end of a prompt as well.
+            ? Which tokens does a prompt give that is computed whole in one step? And one whose last chunk it was?
+            new 9 9 9; come A 3 3; step; step
+            new 9 3 9; come A 5 2; step; step; step
+            new 9 9 9; come A 3 3; step; come B 2 2; step; step
+        the-row-of-its-own: Row i of the logits belongs to request i of the batch, and a token is sampled from its own.
+            ? The batch has a row for everybody, and not everybody is sampled. Which row is that of the third in the \
+              plan?
+            new 12 4 9 longest=2; come A 7 2; come B 1 3; step; step; step
+            new 9 9 9; come A 3 3; come B 2 2; step; step
+            new 12 6 9 longest=3; come A 9 2; come B 1 5; step; step; step; step
+        keyed-by-position: The key of a token is its request and its position: how many tokens stand before it.
+            ? A request with 3 tokens: at which place, counted from 0, will the next one stand? Does that depend on \
+              how many steps it took?
+            new 9 9 9; come A 3 3; step; step; step
+            new 9 3 9; come A 5 2; step; step; step
+            new 4 9 9; come A 3 4; come B 3 3; step; step; step; step; step; step
+        each-token-is-taken-once: `ends` takes each new token into its text, once, before the step is committed.
+            ? `ends` answers a question, and it does something as well. How often is it called for each token?
+            new 9 9 9; come A 3 3; come B 2 2; step; step; step
+            new 9 9 9; come A 3 5 stop=1; come B 2 2; step; step
+        who-ends-is-told: `update` is told who has ended: those for whom `ends` has said yes.
+            ? The model has said that its text is complete. Who else has to know, so that its memory comes back?
+            new 9 9 9; come A 3 5 stop=2; come B 2 5; step; step; step; step
+            new 9 9 9; come A 3 5 stop=1; come B 2 5 stop=1; step; step
+        every-step-is-committed: `update` is told once of every step that was computed, and it alone counts: the step, \
+          and a token for each that was sampled, in the order of the plan.
+            ? A step computes a chunk, and no token comes out of it. Who must hear of it all the same?
+            new 9 3 9; come A 8 2; step; step; step; step
+            new 9 9 9; come A 3 3; come B 2 2; step; step; step
+            new 9 4 9; come A 7 2; come B 1 3; step; step; step
+        who-got-what: The answer is a pair for each token that was sampled, the request and the token, in the order of \
+          the plan.
+            ? Who is to be told of these tokens, and what must stand beside each so that they know whose it is?
+            new 9 9 9; come A 3 3; come B 2 2; step; step; step
+            new 9 3 9; come A 8 2; step; step; step; step
+            new 9 9 9; step
+        """
+    )
+    hints = (
+        "Go through a step on paper: A decodes, B is in the middle of its prompt, C ends its prompt. What goes into the "
+        "model for each, which rows come out, and for whom is one of them a token?",
+        "Schedule, move, run, sample, commit. A batch has (id, tokens) for each of the plan, request.tokens(computed, "
+        "computed + n). Sampled is whoever misses exactly the n that were planned, from its own row, with the key "
+        "(request, num_tokens). Then ends for each, once, and update for all.",
+        "step = engine.scheduler.schedule()\nengine.move(step)\n"
+        "batch = [(r.id, r.tokens(r.computed, ____)) for r, n in step.plan]\nlogits = engine.run(batch)\n"
+        "rows = [i for i, (r, n) in enumerate(step.plan) if n == ____]\n"
+        "who = [step.plan[i][0] for i in rows]\n"
+        "tokens = engine.sample(logits[____], [(r, ____) for r in who])\n"
+        "ended = [r for r, t in zip(who, tokens) if ____]\nengine.scheduler.update(step, tokens, ended)",
+    )
+    search = {
+        "num_blocks": (3, 9),
+        "budget": (1, 8),
+        "seats": (1, 4),
+        "host": [0, 0, 6],
+        "longest": [None, None, 1, 2, 3],
+        "name": "ABCDEFGH",
+        "prompt": (1, 9),
+        "max_tokens": (1, 6),
+        "stop": [0, 0, 1, 2],
+        "shared": [0, 0, 2, 4],
+    }
+
+
+LESSON = Lesson(
+    key="21_your_engine",
+    title="Your engine, a real model",
+    part="Capstone",
+    minutes=85,
+    builds="The loop that turns your parts into a server, what it does when a user leaves, and how it calms a storm.",
+    symptom="Every part works, and there is no engine yet.",
+    exercises=(
+        Exercise("engine_step", "Schedule, run, sample, commit", 15, 4, 5, EngineStep(),
+                 "labkit.serving.engine_step:engine_step", slot="model"),
+    ),
+    paths=("storms", "kernels", "whole"),
+    ending="I have",
+)  # fmt: skip

@@ -1,0 +1,68 @@
+# %% [markdown] id="symptom"
+# # 21. Your engine, a real model
+#
+# Every part works, and there is no engine yet.
+
+# %% id="start"
+from labkit.lesson import finish, predict, quiz, save_point, start
+
+start("21")
+
+# %% [markdown] id="about-engine-step"
+# ### Exercise: `engine_step` (15 minutes, difficulty 4, importance 5)
+
+# %% id="ex-engine-step"
+# %%exercise engine_step
+def engine_step(engine) -> list:
+    """One step: ask the scheduler, compute, sample, and commit.
+
+    The engine has:
+        scheduler: schedule() decides a step, and takes its memory. The step has
+            plan, a list of pairs (request, n): who computes how many tokens.
+            update(step, tokens, ended) commits it: `tokens` has one for each
+            request that was sampled, in the order of the plan, `ended` those
+            requests that end with it. It counts; whoever ended is free.
+        move(step): copies the blocks that the step says, before anything is
+            computed.
+        run(batch): one pass through the model. The batch has a pair for each of
+            the plan, in its order: the request's id, and the bytes of the tokens
+            to compute. Answers logits, [len(batch), vocabulary]: a row for each,
+            behind its last token. An empty batch is an error.
+        sample(logits, keys): a token id for each row. `keys` has a pair for each
+            row: the request, and the position of the token that is chosen.
+        ends(request, token): takes a new token into the text of its request, and
+            answers whether the text ends with it.
+    A request has id, computed, missing, num_tokens as in lesson 16, and
+        tokens(start, stop): the bytes of its known tokens start to stop - 1.
+
+    Returns:
+        A list of pairs (request, token): who got which, in the order of the plan.
+        An empty list where nobody is there.
+    """
+    # BEGIN SOLUTION
+    step = engine.scheduler.schedule()
+    engine.move(step)
+    if not step.plan:
+        return []
+    batch = []
+    for request, n in step.plan:
+        start = request.computed
+        batch.append((request.id, request.tokens(start, start + n)))
+    logits = engine.run(batch)
+    rows, keys = [], []
+    for row, (request, n) in enumerate(step.plan):
+        if n == request.missing:
+            rows.append(row)
+            keys.append((request, request.num_tokens))
+    tokens = engine.sample(logits[rows], keys)
+    answer, ended = [], []
+    for (request, _), token in zip(keys, tokens):
+        answer.append((request, token))
+        if engine.ends(request, token):
+            ended.append(request)
+    engine.scheduler.update(step, tokens, ended)
+    return answer
+    # END SOLUTION
+
+# %% id="finish"
+finish("21")
