@@ -49,7 +49,8 @@ class EngineStep(Specification):
               logits about?
             new 9 3 9; come A 8 2; step; step; step; step
             new 9 4 9; come A 1 3; step; come B 9 1; step; step; step
-            new 4 3 9; come A 3 4; come B 3 3; step; step; step; step; step; step; step
+            new 6 4 9; come A 5 5; step; come B 1 6; step; come C 2 4; step; step; step; step; step
+            new 3 4 9 longest=2; come A 3 3; step; come B 2 2; step; come C 2 2; step; step
         nobody-is-left-out: Who has everything computed after the step gets a token, at the end of a prompt as well.
             ? Which tokens does a prompt give that is computed whole in one step? And one whose last chunk it was?
             new 9 9 9; come A 3 3; step; step

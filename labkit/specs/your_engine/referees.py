@@ -135,6 +135,7 @@ class LoopReferee(Referee):
 
     def do_step(self) -> None:
         self.step: Step | None = None
+        self.called = ""
         self.moved = self.committed = False
         self.ran: list[Any] = []
         self.sampled: dict[Any, int] = {}
@@ -167,9 +168,11 @@ class LoopReferee(Referee):
 
     def _told(self, name: str, *args: Any) -> None:
         getattr(self, f"_on_{name}")(*args)
+        self.called = name
 
     def _on_schedule(self) -> None:
-        again = "The scheduler is asked a second time in one step: what it decided before is computed by nobody."
+        before = "schedule" if self.called == "decided" else self.called
+        again = f"`schedule` is called a second time in one step, after `{before}`: memory is taken for both decisions."
         self._insist("one-decision-a-step", self.step is None, again)
 
     def _on_decided(self, step: Step) -> None:
@@ -186,7 +189,6 @@ class LoopReferee(Referee):
 
     def _on_run(self, batch: Any) -> None:
         step = self._decided("run")
-        self._moved_by_now(step)
         rule = "what-was-planned-is-computed"
         self._insist(rule, bool(step.plan), "Nothing was planned, and `run` is called all the same.")
         pairs = batch if isinstance(batch, list | tuple) else [batch]
@@ -252,6 +254,10 @@ class LoopReferee(Referee):
         self._insist(rule, mine, f"`ends` is given {show(request, 40)}, of whom nothing was sampled in this step.")
         due = self.sampled[request.id]
         self._insist(rule, token == due, f"`ends` is given {show(token, 30)} for {request}, and {due} was sampled.")
+        late = (
+            f"`ends` is asked for {request} when the step is committed: if its text ends here, nobody frees its memory."
+        )
+        self._insist(rule, not self.committed, late)
         twice = f"`ends` is asked a second time for {request}: its text has the token twice."
         self._insist(rule, request.id not in self.asked, twice)
         self.asked.append(request.id)
@@ -276,9 +282,6 @@ class LoopReferee(Referee):
         told = f"`update` is given {show(tokens, 60)}; the tokens of {listed(decided.sampling) or 'nobody'} are due, "
         told += f"in this order: {show(due, 60)}."
         self._insist(rule, isinstance(tokens, list | tuple) and [*tokens] == due, told)
-        late = [request for request in decided.sampling if request.id not in self.asked]
-        taken = f"`update` is called and `ends` was not asked for {listed(late[:1])}: its text lacks the token."
-        self._insist("each-token-is-taken-once", not late, taken)
         names = [*ended] if isinstance(ended, list | tuple | set | frozenset) else [ended]
         right = [request for request in decided.sampling if request in self.last]
         told = f"`ends` has said yes for {listed(right) or 'nobody'}, and `update` is told {show(ended, 60)}."
@@ -310,6 +313,9 @@ class LoopReferee(Referee):
             idle = "" if step.sampling else " Nothing was sampled in it, and it was computed all the same."
             cause = f"The step ends, and `update` was not called: the same tokens would be planned again.{idle}"
             self._insist("every-step-is-committed", self.committed, cause)
+        late = [request for request in step.sampling if request.id not in self.asked]
+        cause = f"The step ends, and `ends` was not asked for {listed(late[:1])}: its text lacks the token."
+        self._insist("each-token-is-taken-once", not late, cause)
         pairs = zip(self.mine.scheduler.running, self.right.scheduler.running, strict=False)
         other = next((one for one, due in pairs if _counts(one) != _counts(due)), None)
         cause = f"{other} has computed {other and other.computed} tokens by its own count, and not what was planned: "
