@@ -119,6 +119,22 @@ def tournament(
 
 
 @app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the model is asked.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the answer at most.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model says.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="A text that ends the answer; once or more.")] = None,
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder, or tiny; the course's model without.")] = None,
+    json: Json = False,
+) -> None:
+    """Answer a prompt with the engine, on the parts that are yours so far."""
+    from labkit.serving.generate_command import run
+
+    raise typer.Exit(run(prompt, max_tokens, temperature, seed=seed, stop=tuple(stop or ()), model=model, json=json))
+
+
+@app.command()
 def simulate(
     trace: Drawable,
     blocks: Annotated[int | None, typer.Option(help="Of KV cache; as many as fit on the card without.")] = None,

@@ -357,6 +357,15 @@ def prefill_attention(*, yours: bool = True, parts: Parts | None = None) -> Call
     return _in_place(parts or Parts(yours), "chunk_prefill", "causal_window_mask", "gather_kv")
 
 
+def engine_step(*, yours: bool = True, parts: Parts | None = None) -> Callable[[Any], Any] | None:
+    """Your `engine_step` of lesson 21, once it has passed; None until then. The engine ends the run where it fails."""
+    parts = parts or Parts(yours)
+    if "engine_step" not in exported() or not parts.is_yours("engine_step"):
+        return None
+    step = parts.part("engine_step")
+    return step if "engine_step" in parts.yours else None  # it has passed once, and cannot be loaded any more
+
+
 KERNELS = ("split_decode", "grouped_decode", "paged_decode", "prefill", "write_kv")
 """Kernels of lessons 11 to 14, under the names of the launchers of `kvkernels` that take one."""
 
@@ -435,7 +444,7 @@ CALLS = (
     "reset_prefix_cache",
 )
 """What a manager does through its parts."""
-DECISIONS = ("submit", "schedule", "cancel")
+DECISIONS = ("submit", "schedule", "cancel", "fork")
 """What a scheduler does through them."""
 
 

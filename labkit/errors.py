@@ -80,6 +80,19 @@ class GenerationError(LabkitError):
     """The model cannot go on: damaged logits, or sampling settings that make no sense."""
 
 
+class RefusedError(LabkitError):
+    """A request was refused at the door of an engine that has too much to do; nothing of it was kept.
+
+    Attributes:
+        reason: the word under which it is counted, one of `labkit.scheduling.doors`.
+        retry_after_s: seconds after which it is worth another try.
+    """
+
+    def __init__(self, message: str, reason: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.reason, self.retry_after_s = reason, retry_after_s
+
+
 class GeometryError(LabkitError):
     """A model shape or a start-up plan that cannot be."""
 

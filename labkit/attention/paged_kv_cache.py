@@ -92,14 +92,18 @@ class PagedKVCache:
             served = manager.append(seq, tokens[0])
         else:
             served = manager.extend(seq, tokens)
-        for source, own in manager.copies:
+        self.copy(manager.copies)
+        manager.copies.clear()
+        return served
+
+    def copy(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Copy blocks in every layer, (source, destination) one after the other."""
+        for source, own in pairs:
             if self._kernels:
                 self._kernels.copy(source, own)
                 continue
             self.k[:, own] = self.k[:, source]
             self.v[:, own] = self.v[:, source]
-        manager.copies.clear()
-        return served
 
     def length(self, seq: str) -> int:
         """Tokens of `seq` that have room; 0 for a sequence that is not here."""

@@ -321,7 +321,8 @@ def _label(proxy: _Recorded, name: str, method: Any, args: tuple[Any, ...], kwar
     words = [proxy._name] if proxy._kind == "table" and proxy._name else []
     for key, value in given.items():
         parameter = parameters.get(key)
-        if key == "token" or (parameter and type(value) is int and value is parameter.default):
+        usual = parameter and type(value) in (int, bytes, type(None)) and value == parameter.default
+        if key == "token" or callable(value) or usual:
             continue
         shown = _argument(str(key), value)
         words.append(f"{key}={shown}" if parameter and parameter.kind is parameter.KEYWORD_ONLY else shown)
@@ -331,7 +332,7 @@ def _label(proxy: _Recorded, name: str, method: Any, args: tuple[Any, ...], kwar
 
 def _argument(key: str, value: Any) -> str:
     if key in ("prompt", "tokens") and isinstance(value, (*COLLECTIONS, bytes)):
-        return plural(len(value), "byte" if isinstance(value, bytes) else "token")
+        return plural(len(value) // 4 if isinstance(value, bytes) else len(value), "token")  # four bytes each
     if key == "seq_ids" and isinstance(value, list):
         return listed(value, most=12)
     return value[:60] if isinstance(value, str) else _show(value)

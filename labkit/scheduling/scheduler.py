@@ -130,6 +130,41 @@ class Scheduler:
         request.state, request.why = State.FINISHED, "cancelled"
         return True
 
+    def fork(self, request: Request, other: Request, token: int, ended: bool = False) -> None:
+        """A second answer to a prompt that is computed in the step under way: it shares the blocks of the first.
+
+        Called before `update`, as long as the first has generated nothing. Without a seat it gives its memory up again
+        and waits.
+
+        Args:
+            request: the first, which runs.
+            other: a new one, with the same prompt.
+            token: the first that it generates.
+            ended: whether that is its last.
+
+        Raises:
+            SchedulerError: its name is taken, or the first does not stand where its prompt ends.
+        """
+        if other.id in self._known or other.state is not State.WAITING or other.output:
+            raise SchedulerError(f"There is a request {other.id!r:.60} already: give the new one a name of its own.")
+        whole = request.state is State.RUNNING and self.manager.num_tokens(request.id) == other.prompt_tokens
+        if not whole or request.output or request.prompt != other.prompt:
+            raise SchedulerError(f"{request!r:.60} cannot be forked: its prompt is to be computed, and nothing beyond.")
+        other.output.append(token)
+        self._delivered += 1
+        if ended or other.max_tokens == 1:
+            other.state = State.FINISHED
+            return
+        self.manager.fork(request.id, other.id)
+        self._known[other.id] = other
+        other.state = State.RUNNING
+        other.computed = other.most_computed = other.cached = other.prompt_tokens
+        if len(self.running) < self.seats:
+            self.running.append(other)
+        else:
+            self.rules.preempt_recompute(self.manager, other)
+            self.waiting.push(other)
+
     @property
     def unfinished(self) -> int:
         """Requests that run or wait."""

@@ -8,82 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from labkit.attention.kv_cache import KVCache
 from labkit.errors import GenerationError
-from labkit.serving.detokenizer import Detokenizer
-from labkit.serving.generation import FinishReason, Generation
+from labkit.serving.generation import Generation
+from labkit.serving.growing import Growing
 from labkit.serving.model import LanguageModel
-from labkit.serving.sampling import GREEDY, Sampling, sample
+from labkit.serving.request import NewToken, Request, check
+from labkit.serving.sampling import sample
 from labkit.serving.tokenizer import Tokenizer
+
+__all__ = ["PREFILL_CHUNK", "NewToken", "Request", "run"]
 
 PREFILL_CHUNK = 512
 """Most prompt tokens computed in one step. Attention's score matrix grows with chunk times context: in chunks, a
 prompt of 8,000 tokens needs a sixteenth of the memory that it would need at once."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to generate from.
-
-    Args:
-        name: unique among the requests that share a cache; keys the random numbers, together with the seed.
-        prompt_ids: at least one token.
-        max_new_tokens: most tokens to generate.
-        sampling: how tokens are chosen.
-        stop_ids: tokens that end the text.
-    """
-
-    name: str
-    prompt_ids: list[int]
-    max_new_tokens: int = 64
-    sampling: Sampling = GREEDY
-    stop_ids: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class NewToken:
-    """One token of one request, as the loop yields it; `text` is "" in the middle of a character."""
-
-    generation: Generation
-    token: int
-    text: str
-
-
-class _Growing:
-    """A request on its way: its answer so far and its detokenizer."""
-
-    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
-        self.request = request
-        self.answer = Generation(request.name, list(request.prompt_ids))
-        self.stream = Detokenizer(tokenizer)
-
-    def take(self, token: int, limit: int) -> NewToken:
-        """Add a token; end the text if it is the last."""
-        answer = self.answer
-        answer.token_ids.append(token)
-        text = self.stream.push(token)
-        answer.text += text
-        if token in self.request.stop_ids:
-            text += self.end("stop")
-        elif len(answer.token_ids) >= self.request.max_new_tokens or answer.num_tokens >= limit:
-            text += self.end("length")
-        return NewToken(answer, token, text)
-
-    def end(self, reason: FinishReason) -> str:
-        rest = self.stream.finish()
-        self.answer.text += rest
-        self.answer.finish_reason = reason
-        return rest
-
-    def goes_on(self, cache: KVCache | None) -> bool:
-        """Whether the text has not ended; if it has, its memory goes back to `cache`."""
-        if self.answer.finish_reason and cache is not None:
-            cache.drop(self.request.name)
-        return not self.answer.finish_reason
 
 
 def run(
@@ -110,19 +51,29 @@ def run(
             the cache (all before anything is computed), or logits that are not finite.
     """
     limit = model.config.max_position_embeddings
-    _check(requests, cache, model.config.vocab_size, limit)
-    growing = [_Growing(request, tokenizer) for request in requests]
+    names: set[str] = set()
+    for request in requests:
+        if cache is not None and cache.length(request.name):
+            names.add(request.name)
+        check(request, names, model.config.vocab_size, limit)
+        if request.n > 1 or request.logprobs is not None:
+            raise GenerationError(
+                f"Request {request.name} asks for several answers or for log-probabilities, which the plain loop does "
+                "not give: submit it to an engine (`LoadedModel.engine`)."
+            )
+        names.add(request.name)
+    growing = [Growing(request, tokenizer, limit) for request in requests]
     if answers is not None:
         answers.extend(g.answer for g in growing)
     finished = False
     given_back = cache if release else None
     try:
-        active: list[_Growing] = []
+        active: list[Growing] = []
         for g in growing:
             token = _first(model, cache, g, prefill_chunk)
             if token is not None:
-                yield g.take(token, limit)
-            if g.goes_on(given_back):
+                yield g.take(token)
+            if _goes_on(g, given_back):
                 active.append(g)
 
         while active:
@@ -130,7 +81,7 @@ def run(
             for g in active:
                 if not _make_room(cache, g, tokenizer):
                     g.end("no_room")
-                    g.goes_on(given_back)  # its memory may be the room of the next
+                    _goes_on(g, given_back)  # its memory may be the room of the next
             active = [g for g in active if not g.answer.finish_reason]
             if not active:
                 break
@@ -138,8 +89,8 @@ def run(
             seconds = time.perf_counter() - started
             for g, token in zip(active, tokens, strict=True):
                 g.answer.step_s.append(seconds)
-                yield g.take(token, limit)
-                g.goes_on(given_back)
+                yield g.take(token)
+                _goes_on(g, given_back)
             active = [g for g in active if not g.answer.finish_reason]
         finished = True
     finally:
@@ -148,28 +99,14 @@ def run(
                 cache.drop(request.name)
 
 
-def _check(requests: Sequence[Request], cache: KVCache | None, vocab_size: int, limit: int) -> None:
-    names = set()
-    for request in requests:
-        if request.name in names or (cache is not None and cache.length(request.name)):
-            raise GenerationError(f"A request named {request.name!r} is here already: give each its own name.")
-        names.add(request.name)
-        if not request.prompt_ids:
-            raise GenerationError(f"The prompt of request {request.name} has no tokens: give at least one character.")
-        if len(request.prompt_ids) >= limit:
-            raise GenerationError(
-                f"The prompt of request {request.name} has {len(request.prompt_ids)} tokens, but with its answer it "
-                f"must fit into the {limit} that the model can read: shorten it."
-            )
-        for token in request.prompt_ids:
-            if not 0 <= token < vocab_size:
-                raise GenerationError(
-                    f"The prompt of request {request.name} holds token {token}, but the model has tokens 0 to "
-                    f"{vocab_size - 1}: encode it with the model's own tokenizer."
-                )
+def _goes_on(g: Growing, cache: KVCache | None) -> bool:
+    """Whether the text has not ended; if it has, its memory goes back to `cache`."""
+    if g.answer.finish_reason and cache is not None:
+        cache.drop(g.request.name)
+    return not g.answer.finish_reason
 
 
-def _first(model: LanguageModel, cache: KVCache | None, g: _Growing, chunk: int) -> int | None:
+def _first(model: LanguageModel, cache: KVCache | None, g: Growing, chunk: int) -> int | None:
     """Compute the prompt and choose the first token; None, and the text ended, where none is wanted or nothing fits."""
     if g.request.max_new_tokens < 1:
         g.end("length")
@@ -202,7 +139,7 @@ def _prefill(model: LanguageModel, cache: KVCache | None, request: Request, chun
     return logits
 
 
-def _make_room(cache: KVCache | None, g: _Growing, tokenizer: Tokenizer) -> bool:
+def _make_room(cache: KVCache | None, g: Growing, tokenizer: Tokenizer) -> bool:
     """Room for the token chosen last: its key and value are computed in the step that is about to run."""
     if cache is None:
         return True
@@ -213,7 +150,7 @@ def _make_room(cache: KVCache | None, g: _Growing, tokenizer: Tokenizer) -> bool
     return room
 
 
-def _decode(model: LanguageModel, cache: KVCache | None, active: Sequence[_Growing]) -> torch.Tensor:
+def _decode(model: LanguageModel, cache: KVCache | None, active: Sequence[Growing]) -> torch.Tensor:
     """One step of all `active` sequences: logits [seqs, vocab_size]."""
     if cache is None:
         texts = [torch.tensor(g.answer.prompt_ids + g.answer.token_ids, device=model.device) for g in active]
@@ -222,6 +159,6 @@ def _decode(model: LanguageModel, cache: KVCache | None, active: Sequence[_Growi
     return model(tokens, cache, cache.plan([g.request.name for g in active], [1] * len(active)))
 
 
-def _choose(logits: torch.Tensor, active: Sequence[_Growing]) -> list[int]:
-    keys = [(g.request.name, g.answer.num_tokens) for g in active]
+def _choose(logits: torch.Tensor, active: Sequence[Growing]) -> list[int]:
+    keys = [(g.request.key or g.request.name, g.answer.num_tokens) for g in active]
     return sample(logits, [g.request.sampling for g in active], keys)

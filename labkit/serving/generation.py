@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-FinishReason = Literal["stop", "length", "no_room", ""]
-"""Why a text ended: the model said so, the limit was reached, or the cache had no room for the next token.
-Empty while it is still growing."""
+if TYPE_CHECKING:
+    from labkit.serving.sampling import TokenLogprob
+
+FinishReason = Literal["stop", "length", "no_room", "cancelled", ""]
+"""Why a text ended: the model or a stop string said so, the limit was reached, the cache had no room for the next token
+(of the plain loop alone), or nobody waits for it any more. Empty while it is still growing."""
 
 
 @dataclass
@@ -22,10 +25,13 @@ class Generation:
     text: str = ""
     """Their text. Where the room ran out, what there was until then."""
     finish_reason: FinishReason = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    """One a token, where they were asked for."""
     prefill_s: float = 0.0
-    """Seconds spent computing the prompt, up to the first token."""
+    """Seconds spent computing the prompt, up to the first token. Of an engine: since the request came."""
     step_s: list[float] = field(default_factory=list)
-    """Seconds of each later step, one per token; steps are shared by all sequences of a batch."""
+    """Seconds of each later step, one per token; steps are shared by all sequences of a batch. Of an engine: since the
+    token before."""
 
     @property
     def num_tokens(self) -> int:

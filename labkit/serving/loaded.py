@@ -25,15 +25,17 @@ from labkit.serving import weights
 from labkit.serving.chat import Message, chat_ids
 from labkit.serving.checkpoint import load_model
 from labkit.serving.config import ModelConfig
-from labkit.serving.generate import PREFILL_CHUNK, NewToken, Request, run
+from labkit.serving.generate import PREFILL_CHUNK, run
 from labkit.serving.generation import Generation
 from labkit.serving.model import LanguageModel
+from labkit.serving.request import NewToken, Request
 from labkit.serving.sampling import GREEDY, Sampling
 from labkit.serving.tiny import tiny_model
 from labkit.serving.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from labkit.cache.geometry import ModelShape
+    from labkit.serving.llm_engine import LLMEngine
 
 Prompt = str | Sequence[Message] | Sequence[int]
 """A string (one user turn, for the course's model), messages, or token ids."""
@@ -131,6 +133,17 @@ class LoadedModel:
             device=self.model.device,
             log=log,
         )
+
+    def engine(self, num_blocks: int | None = None, block_size: int = 16, **options: Any) -> LLMEngine:
+        """An engine that serves this model; options as for `LLMEngine`.
+
+        Args:
+            num_blocks: of its KV cache; without, room for 16,384 tokens.
+        """
+        from labkit.serving.llm_engine import LLMEngine
+
+        blocks = blocks_needed(16384, block_size) if num_blocks is None else num_blocks
+        return LLMEngine(self.model, self.tokenizer, num_blocks=blocks, block_size=block_size, **options)
 
     def generate(self, prompt: Prompt, *, on_text: Callable[[str], None] | None = None, **options: Any) -> Generation:
         """Answer one prompt.
