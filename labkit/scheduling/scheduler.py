@@ -39,6 +39,9 @@ from labkit.scheduling.step import Step, step
 from labkit.scheduling.swap import Swapper, SwapPool, break_even
 from labkit.scheduling.waiting import WaitingQueue
 
+MADE_OF = ("queue", "patience", "preemption", "host_blocks", "swap_cost")
+"""Knobs that are turned before a scheduler is made."""
+
 
 class Totals(NamedTuple):
     """Tokens since the beginning: what was delivered, what was computed, and what of it was computed again."""
@@ -129,6 +132,21 @@ class Scheduler:
         self.rules.cancel(self, request)
         request.state, request.why = State.FINISHED, "cancelled"
         return True
+
+    def retune(self, config: SchedulerConfig) -> None:
+        """Other knobs from the next step on. Nobody who runs is preempted for it: fewer seats are reached as they end.
+
+        Raises:
+            SchedulerError: it changes what the scheduler is made of (`MADE_OF`). Nothing is changed then.
+        """
+        fixed = [name for name in MADE_OF if getattr(config, name) != getattr(self.config, name)]
+        if fixed:
+            raise SchedulerError(
+                f"{fixed[0]} would be {getattr(config, fixed[0])!r:.60}, but stays what it is as long as the scheduler "
+                "runs: make a new one for that."
+            )
+        self.config = self.swapper.config = config
+        self.budget, self.seats = config.token_budget, config.seats
 
     def fork(self, request: Request, other: Request, token: int, ended: bool = False) -> None:
         """A second answer to a prompt that is computed in the step under way: it shares the blocks of the first.

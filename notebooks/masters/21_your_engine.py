@@ -64,5 +64,63 @@ def engine_step(engine) -> list:
     return answer
     # END SOLUTION
 
+# %% id="ex-cancel"
+# %%exercise cancel
+def cancel(scheduler, request) -> None:
+    """Take a request out, and give back all that it has, wherever it is.
+
+    Args:
+        scheduler: has
+            running: a list, those in memory; waiting: the queue, with remove(request).
+            manager: free(id) gives the blocks back of one in memory; forget(id) is
+                for one that was preempted, and will not come back.
+            swapper.pool: the host's blocks, None where nobody is swapped; forget(id)
+                frees those of a request that was swapped out.
+        request: its id, and state: State.RUNNING; State.WAITING, it has never run;
+            or State.PREEMPTED, it waits again. One that was preempted and still has
+            something computed, request.computed above 0, has it on the host.
+    """
+    # BEGIN SOLUTION
+    if request.state is State.RUNNING:
+        scheduler.running.remove(request)
+        scheduler.manager.free(request.id)
+    else:
+        scheduler.waiting.remove(request)
+        if request.state is State.PREEMPTED:
+            scheduler.manager.forget(request.id)
+            if request.computed > 0:
+                scheduler.swapper.pool.forget(request.id)
+    # END SOLUTION
+
+# %% id="ex-tune-storm"
+# %%exercise tune_storm
+def tune_storm(config, board):
+    """The knobs for the next window, by what the windows until now have shown.
+
+    Args:
+        config: a SchedulerConfig, those of the window that has just ended. Its
+            seats are how many requests may run, its watermark the share of blocks
+            that stays free when somebody is let in; `replace(config, seats=9)`
+            is the same with 9 seats.
+        board: by name a list of figures, one for each window, the last one last;
+            NaN where nothing is known. In tokens per second: computed, delivered,
+            recomputed (lost in preemptions); in blocks of 16 tokens per second:
+            regretted; at the end of the window: running, waiting. All of
+            lesson 19's figures are there.
+
+    Returns:
+        A SchedulerConfig: config itself for no change.
+    """
+    # BEGIN SOLUTION
+    running, waiting = board["running"][-1], board["waiting"][-1]
+    computed, again = board["computed"][-1], board["recomputed"][-1]
+    if again > 0.15 * computed:
+        seats = int(0.7 * min(running, config.seats))
+        return replace(config, seats=max(1, seats))
+    if waiting > 0 and running >= config.seats and again <= 0.05 * computed:
+        return replace(config, seats=config.seats + 2)
+    return config
+    # END SOLUTION
+
 # %% id="finish"
 finish("21")

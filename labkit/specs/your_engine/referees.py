@@ -1,28 +1,32 @@
-"""Lesson 21: an engine without a model, whose four calls are held to what its scheduler has decided.
+"""Lesson 21: an engine without a model, a scheduler that somebody leaves, and servers whose knobs are turned.
 
-The scheduler and the memory are the real ones. A row of logits is a digest of one request and all its tokens so far, so
-a wrong row, a wrong order and a token that was left out all show.
+Scheduler and memory are the real ones. A row of logits is a digest of one request and all its tokens so far, so a wrong
+row, a wrong order and a token that was left out all show.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from labkit.cache.tokens import TOKEN_BYTES, token_array
 from labkit.engine import kv_cache_manager
+from labkit.errors import UnknownSequenceError
 from labkit.grading.compare import whole
 from labkit.grading.display import Words, show
 from labkit.grading.language import Op
 from labkit.grading.referee import Illegal, Referee, StopSequence
 from labkit.scheduling.config import SchedulerConfig
-from labkit.scheduling.request import Request
-from labkit.scheduling.scheduler import Scheduler
+from labkit.scheduling.request import Request, State
+from labkit.scheduling.scheduler import Rules, Scheduler
 from labkit.scheduling.step import Step
 from labkit.specs.continuous_batching.referees import NAMES, Named
+from labkit.specs.your_engine.storms import CALM, STORMS, Outcome, serve, untouched
 from labkit.words import choose, listed, plural
 
 BLOCK_SIZE = 2
@@ -350,3 +354,215 @@ def _hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+# ----- cancel ---------------------------------------------------------------------------------------------------------
+
+
+class CancelReferee(Referee):
+    """Takes requests out of a scheduler in which the learner's function does it, beside one with the solution's."""
+
+    mine: Scheduler
+    right: Scheduler
+
+    def do_new(self, num_blocks: int, seats: int, host: int = 0) -> None:
+        config = SchedulerConfig(
+            token_budget=900, seats=seats, host_blocks=host, preemption="swap" if host else "recompute"
+        )
+        rules = Rules(), Rules(cancel=self.spec.solution())
+        made = (Scheduler(kv_cache_manager(num_blocks, BLOCK_SIZE, yours=False), config, rule) for rule in rules)
+        self.mine, self.right = made
+        self.requests: dict[Any, tuple[Request, Request]] = {}
+        swap = f", {host} on the host" if host else ""
+        self._line(f"{num_blocks} blocks of {BLOCK_SIZE} tokens{swap}, {plural(seats, 'seat')}")
+
+    def do_come(self, name: str, prompt: int, max_tokens: int, shared: int = 0, many: int = 0) -> None:
+        comes = f"{many} requests come, each" if many else f"{name} comes:"
+        begin = f", of which the first {shared} begin others too" if shared else ""
+        self._line(f"{comes} {plural(prompt, 'token')}{begin}, {max_tokens} to generate")
+        for each in [f"{name}{i}" for i in range(many)] or [name]:
+            first = 1000 * (1 + len(self.requests))
+            tokens = [*range(min(shared, prompt)), *range(first + shared, first + prompt)]
+            both = [Named(each, tokens, max_tokens, arrival=len(self.steps)) for _ in range(2)]
+            self.requests[each] = both[0], both[1]
+            for scheduler, request in zip((self.mine, self.right), both, strict=True):
+                scheduler.submit(request)
+
+    def do_step(self, times: int = 1) -> None:
+        for _ in range(times):
+            for scheduler in (self.mine, self.right):
+                step = scheduler.schedule()
+                scheduler.update(step, [7] * len(step.sampling))
+        running, waiting = (listed(requests, most=6) for requests in (self.right.running, self.right.waiting))
+        self._line(f"{plural(times, 'step')}: {running} in memory, {waiting} waiting")
+
+    def do_cancel(self, name: str) -> None:
+        mine, right = self.requests[name]
+        was, preempted = WAS[right.state, right.computed > 0], self.mine.manager.counters.preemptions
+        rule = was.rule
+        others = {r.id: _counts(r) for r, _ in self.requests.values() if r is not mine}
+        self.right.cancel(name)
+        label = f"cancel(scheduler, {name}), which {was.words}"
+        self.due = Words(_memory(self.right))
+        self.mine.rules = Rules(cancel=lambda *args: self.call(rule, label, self.implementation, *args, keep=False))
+        self.mine.cancel(name)
+        self.steps[-1].seen = _memory(self.mine)
+
+        lists = {"running": self.mine.running, "waiting": [*self.mine.waiting]}
+        held = next((where for where, requests in lists.items() if mine in requests), "")
+        self._insist(rule, not held, f"{name} is still in `{held}`: the next step asks for it.")
+        free, due = (s.manager.num_free + s.manager.num_cached for s in (self.mine, self.right))
+        many = f"{plural(due - free, 'block')} of {name} {choose(due - free, 'is', 'are')} still held"
+        self._insist(rule, name not in self.mine.manager, f"{many}: nobody will ever give them back.")
+        try:
+            self.mine.manager.forget(name)
+            forgotten = False
+        except UnknownSequenceError:
+            forgotten = True
+        cause = f"The manager still waits for {name} to come back: `forget` is for a preempted one that does not."
+        self._insist("who-was-preempted-is-forgotten", forgotten, cause)
+        hosts = [s.swapper.pool.num_free if s.swapper.pool else 0 for s in (self.mine, self.right)]
+        lost = hosts[1] - hosts[0]
+        cause = f"{plural(lost, 'block')} of the host {choose(lost, 'holds', 'hold')} what {name} has computed."
+        self._insist("host-blocks-come-back", not lost, cause)
+        gone = [other for other in others if _place(self.mine, other) != _place(self.right, other)]
+        gone += [r.id for r, _ in self.requests.values() if r is not mine and _counts(r) != others[r.id]]
+        cause = f"{listed(gone[:1])} was touched, whose user is still there."
+        self._insist("nobody-else-is-touched", not gone and free == due, cause)
+        now, found = self.mine.manager.counters.preemptions, self.mine.manager.num_cached
+        cause = (
+            f"The manager counts {plural(now - preempted, 'preemption')} more: {name} has left, and gave way to nobody."
+        )
+        self._insist("a-cancel-is-no-preemption", now == preempted, cause)
+        there = self.right.manager.num_cached
+        cause = f"{plural(there, 'block')} had a content that could be found, and now it is {found}."
+        self._insist("what-it-computed-stays-findable", found == there, cause)
+        cause = f"{plural(self.mine.waiting.tokens, 'token')} of prompts wait by the queue's count, and there are "
+        cause += f"{self.right.waiting.tokens}: take a request out of it with `remove`."
+        self._insist("who-waits-leaves-the-queue", self.mine.waiting.tokens == self.right.waiting.tokens, cause)
+
+    def _insist(self, rule: str, ok: bool, cause: str) -> None:
+        if not self.require(rule, ok, expected=self.due, cause=cause):
+            raise StopSequence
+
+    def resolve(self, op: Op, bend: bool = True) -> Op:
+        if op.name == "new":
+            return op
+        there = [request.id for request in [*self.right.running, *self.right.waiting]]
+        if op.name == "step":
+            return Op("step", {}) if there else self.resolve(Op("come", {"name": "A", "prompt": 3, "max_tokens": 4}))
+        args = dict(op.args)
+        if op.name == "cancel":
+            if not there:
+                return self.resolve(Op("come", {"name": "A", "prompt": 3, "max_tokens": 4}))
+            return Op(
+                "cancel", {"name": args["name"] if args["name"] in there else there[len(self.steps) % len(there)]}
+            )
+        if args["name"] in self.requests:
+            args["name"] = next((name for name in NAMES if name not in self.requests), f"A{len(self.requests)}")
+        slots = self.right.manager.num_blocks * BLOCK_SIZE
+        args["prompt"] = min(args["prompt"], slots)
+        args["max_tokens"] = min(args["max_tokens"], slots - args["prompt"] + 1)
+        args["shared"] = min(args.get("shared") or 0, args["prompt"])
+        return Op("come", args)
+
+
+class _Was(NamedTuple):
+    """Where a request was: the rule about it, and the words."""
+
+    rule: str
+    words: str
+
+
+WAS = {
+    (State.RUNNING, False): _Was("who-runs-leaves-its-memory", "runs"),
+    (State.RUNNING, True): _Was("who-runs-leaves-its-memory", "runs"),
+    (State.WAITING, False): _Was("who-waits-leaves-the-queue", "waits and has not run"),
+    (State.PREEMPTED, False): _Was("who-was-preempted-is-forgotten", "was preempted and waits"),
+    (State.PREEMPTED, True): _Was("host-blocks-come-back", "was swapped out and waits"),
+}
+"""By its state, and whether something of it is computed."""
+
+
+def _memory(scheduler: Scheduler) -> str:
+    """Who holds what, in a few words."""
+    manager, pool = scheduler.manager, scheduler.swapper.pool
+    host = f", {pool.num_free} free on the host" if pool else ""
+    return f"{plural(manager.num_held, 'block')} held, {len(scheduler.waiting)} waiting{host}"
+
+
+def _place(scheduler: Scheduler, id: Any) -> str:
+    """Where a request is."""
+    waits = any(request.id == id for request in scheduler.waiting)
+    return "running" if id in scheduler.manager else "waiting" if waits else "gone"
+
+
+# ----- tune_storm -----------------------------------------------------------------------------------------------------
+
+
+class TuneReferee(Referee):
+    """Lets a function turn the knobs of servers while they run, and looks what has become of each."""
+
+    def do_serve(self, kind: str, seeds: list[int]) -> None:
+        # Who asks a second time, to be careless or over other parts, hears the same of one server.
+        for seed in seeds[:1] if self.thorough or os.environ.get("LABKIT_PARTS") == "mine" else seeds:
+            self._serve(kind, seed)
+
+    def do_blind(self, kind: str, seed: int, window: int) -> None:
+        self._served(kind, seed, window)
+
+    def _served(self, kind: str, seed: int, hole: int | None = None) -> Outcome:
+        told = f", and nothing is known of window {hole}" if hole is not None else ""
+        label = f"tune_storm after each window of {kind}-{seed}{told}"
+        after: Outcome = self.call(self.spec.rules[0].name, label, self._turned, kind, seed, hole, keep=False)
+        figures = f"{after.twice:.0%} computed twice, {after.delivered:.0f} tokens/s"
+        self.steps[-1].seen = f"seats {shortened(after.seats)}: {figures}"
+        return after
+
+    def _serve(self, kind: str, seed: int) -> None:
+        before, after = untouched(kind, seed), self._served(kind, seed)
+        seats = after.seats
+        shown = f"Untouched, with {seats[0]} seats: {before.twice:.0%} computed twice, {before.delivered:.0f} tokens/s"
+        if kind in STORMS:
+            calmer = f"no more than {CALMER:.0%} of that computed twice"
+            self._insist("a-storm-comes-to-rest", after.twice <= CALMER * before.twice, shown, calmer)
+            share, rule = STRANGLED, "nobody-is-strangled"
+        elif kind in CALM:
+            share, rule = LEFT_ALONE, "the-healthy-are-left-alone"
+        else:
+            share, rule = BACK, "seats-come-back"
+            shown += f". At the end {before.waiting} waited, and with yours {after.waiting}"
+            before = before._replace(delivered=ROOM * before.delivered) if kind == "few-seats" else before
+        due = share * before.delivered
+        self._insist(rule, after.delivered >= due, shown, f"{due:.0f} tokens/s or more")
+
+    def _turned(self, kind: str, seed: int, hole: int | None) -> Outcome:
+        def heard(window: int, config: SchedulerConfig, board: Any) -> SchedulerConfig:
+            answer = self.implementation(config, board)
+            where = f"After window {window}"
+            typed = f"{where} the answer is {show(answer, 60)}; a SchedulerConfig is due, the same one for no change."
+            self._insist("answers-with-knobs", isinstance(answer, SchedulerConfig), typed, "a SchedulerConfig")
+            names = [field.name for field in fields(config) if field.name not in ("seats", "watermark")]
+            other = next((name for name in names if getattr(answer, name) != getattr(config, name)), "")
+            turned = f"{where} {other} is turned as well; seats and the watermark are yours to turn."
+            self._insist("two-knobs-alone", not other, turned, "another number of seats, or watermark")
+            unknown = f"{where}, of which nothing is known, seats go from {config.seats} to {answer.seats} and the "
+            unknown += f"watermark from {config.watermark:g} to {answer.watermark:g}."
+            self._insist("unknown-is-no-reason", window != hole or answer == config, unknown, "no change")
+            return answer
+
+        return serve(kind, seed, heard, hole)
+
+    def _insist(self, rule: str, ok: bool, cause: str, due: str) -> None:
+        if not self.require(rule, ok, expected=Words(due), cause=cause if cause.endswith(".") else f"{cause}."):
+            raise StopSequence
+
+
+CALMER, STRANGLED, LEFT_ALONE, BACK, ROOM = 0.65, 0.7, 0.97, 0.8, 2.0
+"""Shares of what is so where nobody turns anything; with few seats, how many times as much can be delivered."""
+
+
+def shortened(seats: list[int]) -> str:
+    """Seats by window, equal ones next to each other once."""
+    kept = [str(n) for i, n in enumerate(seats) if not i or n != seats[i - 1]]
+    return " ".join(kept if len(kept) <= 14 else [*kept[:12], "...", kept[-1]])
