@@ -289,7 +289,8 @@ class Scheduler:
 
         piece = min(budget, self.longest_chunk or budget)
         kept = request.computed  # of one that was swapped out: it needs slots for that, and a piece beyond
-        tokens, limit = request.tokens(0, kept + piece if kept else request.num_tokens), None if kept else piece
+        tokens = request.tokens(0, kept + piece if kept else request.num_tokens)
+        limit = None if kept or piece >= request.num_tokens else piece
         got = self.manager.allocate(request.id, tokens, salt=request.salt, limit=limit, gate=gate)
         if isinstance(got, NoRoom):
             self.short_of_memory = self.config.chunked_prefill or request.num_tokens <= budget

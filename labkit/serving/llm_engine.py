@@ -99,6 +99,7 @@ class LLMEngine:
         self._growing: dict[Any, Growing] = {}
         self._new: dict[Any, NewToken] = {}  # of the step that is under way
         self.yours = parts.yours
+        self._over: PartError | None = None
         own = own_step(parts=parts)
         self._engine_step = own or engine_step
         self._one_step = ended_by(parts, ["engine_step"], self._tokens) if own else self._tokens
@@ -119,6 +120,7 @@ class LLMEngine:
             GenerationError: it can never be served: see the message. SchedulerError, CacheError: no priority, no salt.
             RefusedError: too many wait, so that it is worth another try later. Nothing has changed after any of them.
         """
+        self._raise_if_over()
         config = self.model.config
         check(request, self.answers, config.vocab_size, config.max_position_embeddings)
         growing = samples(request, self.tokenizer, config.max_position_embeddings)
@@ -157,12 +159,17 @@ class LLMEngine:
         Raises:
             GenerationError: the model's logits are damaged. All that was under way is cancelled.
         """
+        self._raise_if_over()
         waited, began = self.scheduler.waiting.tokens, time.perf_counter()
         self._new = {}
         try:
             new = self._one_step()
-        except PartError:
-            raise  # the run is over: whatever is asked of its parts from now on says so
+        except PartError as error:
+            self._over = error  # its parts are not asked for anything any more, their memory back neither
+            for growing in self._growing.values():
+                growing.end("cancelled")
+            self._growing.clear()
+            raise
         except BaseException:
             # Also when somebody interrupts it: what is scheduled can be found by others, and has not been computed.
             self._cancel_all()
@@ -260,6 +267,10 @@ class LLMEngine:
                 salt=request.salt,
             )
             self.scheduler.fork(request, other, token, self.ends(other, token))
+
+    def _raise_if_over(self) -> None:
+        if self._over:
+            raise self._over
 
     def _cancel_all(self) -> None:
         for g in list(self._growing.values()):

@@ -98,7 +98,7 @@ def uniform(seed: int, request: str, position: int) -> float:
 def _draw(probabilities: Tensor, how: Sampling, u: float) -> int:
     """The token at which the running total of probabilities, likeliest first, passes `u`."""
     for most in (*HEADS, len(probabilities)):  # a few of the likeliest are nearly always enough, and sorted at once
-        if most < how.top_k:
+        if most < min(how.top_k, len(probabilities)):
             continue
         tokens = _likeliest(probabilities, most)
         head = probabilities[tokens]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from model_oracle import gguf_root, greedy_oracle, make_checkpoint, near_ties, oracle, real_model_dir
 
 from labkit.cache.block_pool import BlockPool
+from labkit.scheduling.config import SchedulerConfig
 from labkit.serving import load
 from labkit.serving.checkpoint import load_model
+from labkit.serving.request import Request
 
 __all__ = ["gguf_root", "real_model_dir"]  # fixtures: pytest finds them here by name
 
@@ -163,16 +165,37 @@ SMOL_BOUND = 2e-3
 """fp32 on both sides. Logits reach 30, and thirty layers of sums in another order move them by some 1e-4."""
 
 
-def test_smollm2_equals_transformers(real_model_dir):
+@pytest.fixture(scope="module")
+def smollm2(real_model_dir):
+    """The real model in fp32, prompts, and what transformers answers to them."""
     model = load(real_model_dir, dtype=torch.float32)
     theirs = oracle(real_model_dir, torch.float32)
     prompts = [model.prompt_ids(prompt) for prompt in SMOL_PROMPTS]
-    expected = [greedy_oracle(theirs, prompt, 16) for prompt in prompts]
+    return model, prompts, [greedy_oracle(theirs, prompt, 16) for prompt in prompts]
+
+
+def test_smollm2_equals_transformers(smollm2):
+    model, prompts, expected = smollm2
     for which in ("paged", "contiguous"):
         cache = memory(model, which, 16, 96, len(prompts))
         answers = model.generate_many(prompts, cache=cache, max_new_tokens=16, stop=False)
         answers_equal(answers, expected, SMOL_BOUND)
     assert "Paris" in answers[0].text
+
+
+@pytest.mark.parametrize("way", ["recompute", "swap"])
+def test_the_engine_says_what_transformers_says_of_smollm2(smollm2, way):
+    """A small mix on too little memory: chunks, a prompt that is found, a preemption."""
+    model, prompts, expected = smollm2
+    knobs = {"token_budget": 24, "longest_chunk": 5, "preemption": way, "host_blocks": 18 * (way == "swap")}
+    engine = model.engine(18, 4, config=SchedulerConfig(**knobs))
+    for i, prompt in enumerate(prompts + prompts[:2]):
+        engine.submit(Request(f"R{i}", prompt, 16))
+    for _ in engine.stream():
+        pass
+    answers_equal(engine.answers.values(), expected + expected[:2], SMOL_BOUND)
+    counters = engine.cache.manager.counters
+    assert counters.preemptions and counters.hit_tokens and engine.cache.manager.num_held == 0
 
 
 def test_smollm2_in_bf16_stays_close(real_model_dir):

@@ -2,8 +2,8 @@
 
 For each exercise of lessons 04 to 20 that names a part the solution has passed, and counts its calls. It
 must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
-by the play cells of the later lessons; and by the model's `generate`. That kernels are launched, where kernels run, is
-held by `tests/kernels/test_engine.py`.
+by the play cells of the later lessons; by the model's `generate`, and by its engine. That kernels are launched, where
+kernels run, is held by `tests/kernels/test_engine.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from labkit import engine, specs
+from labkit.errors import PartError
 from labkit.grading import source
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
@@ -228,6 +230,67 @@ def test_what_it_answers_through_them_is_what_it_answers_without(calls: Counter[
         answers = model.generate_many(["one two", "three four five"], max_new_tokens=9, stop=False, cache=cache)
         said.append([answer.token_ids for answer in answers])
     assert said[0] == said[1] and calls["paged_attention"] and calls["chunk_prefill"]
+
+
+SERVED = TABLES | SHARING | STEP | GATES | ATTENTION | PREFILL | {"LRU", "choose_victim"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "knobs", "called"),
+    [
+        ("hash", {}, SERVED | CHAINS | {"preempt_recompute"}),
+        ("radix", SWAP, SERVED | TREE | {"break_even", "SwapPool"}),
+    ],
+)
+def test_the_engine_serves_on_them(calls: Counter[str], kind: str, knobs: dict[str, Any], called: set[str]):
+    """A crowd that shares, forks, evicts and gives way: what it says is what it says without them."""
+    from labkit.serving import load
+    from labkit.serving.request import Request as Asked
+
+    model, said = load("tiny", dtype=torch.float64), []
+    config = SchedulerConfig(token_budget=24, latency_target_s=60.0, **knobs)
+    for yours in (False, True):
+        before = sum(calls.values())
+        llm = model.engine(12, 4, config=config, prefix_cache=kind, yours=yours)
+        for i, length in enumerate((9, 6, 13, 9, 21, 7)):
+            llm.submit(Asked(f"R{i}", list(range(10 + 10 * (i == 4), 10 + length)), 12, n=1 + (i == 0)))
+        list(llm.stream())
+        said.append({name: answer.token_ids for name, answer in llm.answers.items()})
+        assert bool(llm.yours) == yours == (sum(calls.values()) > before)
+    assert said[0] == said[1] and called <= set(calls)
+    assert llm.cache.manager.counters.preemptions and llm.cache.manager.counters.cached_blocks_evicted
+
+
+@pytest.mark.parametrize(
+    ("lesson", "exercise", "breaks", "said"),
+    [
+        ("04", "BlockPool", "def allocate(self, n", "Your BlockPool of lesson 04 ended this run: allocate raised "),
+        ("06", "append_cow", "def append_cow(", "Your append_cow of lesson 06 ended this run: append_cow raised "),
+        ("10", "paged_attention", "def paged_attention(", "Your paged_attention of lesson 10 ended this run: "),
+        ("16", "step", "def step(", "Your step of lesson 16 ended this run: step raised RuntimeError: broken"),
+        ("18", "choose_victim", "def choose_victim(", "Your choose_victim of lesson 18 ended this run: "),
+    ],
+)
+def test_a_part_that_fails_ends_the_engine_in_a_sentence(lesson: str, exercise: str, breaks: str, said: str):
+    from labkit.serving import load
+    from labkit.serving.request import Request as Asked
+
+    text, at = solutions(lesson)[exercise], 0
+    at = text.index("\n", text.index('"""', text.index('"""', text.index(breaks)) + 3)) + 1  # behind its docstring
+    indent = " " * (len(text[at:]) - len(text[at:].lstrip(" ")))
+    Progress().save_pass(
+        specs.resolve_key(lesson), exercise, f'{text[:at]}{indent}raise RuntimeError("broken")\n{text[at:]}'
+    )
+    llm = load("tiny").engine(8, 4)
+    for i in range(3):
+        llm.submit(Asked(f"R{i}", [10 + i] * 9, 12, n=2))
+    with pytest.raises(PartError, match=re.escape(said)) as ended:
+        list(llm.stream())
+    assert "\n" not in str(ended.value)
+    assert {answer.finish_reason for answer in llm.answers.values()} <= {"cancelled", "length"} and not llm.has_work
+    for again in (llm.step, lambda: llm.submit(Asked("R", [1], 1))):  # it is over
+        with pytest.raises(PartError, match=re.escape(said)):
+            again()
 
 
 @pytest.mark.parametrize(
