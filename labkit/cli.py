@@ -292,7 +292,7 @@ def drill(
 GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),
-    "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
+    "progress": ("labkit.reports.certificate_command", "Show, export or import your progress; the certificate."),
     "stress": ("labkit.bench.stress_commands", "Random operations against a model, until one disagrees."),
     "bench": ("labkit.bench.bench_commands", "How fast the course's own code is on this machine."),
     "kernels": ("labkit.kernels.commands", "The Triton kernels, and what a GPU compiler makes of them."),

@@ -200,13 +200,14 @@ quiz("00")
 quiz("placement")
 
 # %% [markdown] id="about-final"
-# ## The ten questions at the end
+# ## Ten questions from the end
 #
-# These ten sum the course up. Open them now to see where it leads, and leave them for later: you can answer them as often
-# as you like, and what each answer says names the lesson that shows it.
+# At the end of the course stand thirty questions. These are the first ten of them, which sum it up. Open them now to see
+# where it leads, and leave them for later: you can answer them as often as you like, and what each answer says names the
+# lesson that shows it.
 
 # %% id="final"
-quiz("final")
+quiz("final", first=10)
 
 # %% [markdown] id="ending"
 # ## What is yours
