@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.grading.breakit import BreakIt
 from labkit.grading.language import rules_from
 from labkit.grading.specification import Specification
 from labkit.specs import Exercise, Lesson
@@ -128,38 +129,38 @@ class Cancel(Specification):
         """
         who-runs-leaves-its-memory: One that runs is no longer in `running`, and its blocks are free at once.
             ? Whoever runs stands in a list and holds memory. Which two of your lines give up the one and the other?
-            new 9 9; come A 3 4; step; cancel A
-            new 9 9; come A 3 4; come B 3 4; step; cancel A; step; step
-            new 9 9; come A 3 9; step times=4; cancel A; come B 9 5; step
-            new 400 300; come A 2 4 many=280; step; cancel A7
+            new 9 9 0; come A 3 4; step; cancel A
+            new 9 9 0; come A 3 4; come B 3 4; step; cancel A; step; step
+            new 9 9 0; come A 3 9; step times=4; cancel A; come B 9 5; step
+            new 400 300 0; come A 2 4 many=280; step; cancel A7
         who-waits-leaves-the-queue: One that has not run leaves the queue, and there is nothing else to give back.
             ? What does a request hold that has never run?
-            new 9 9; come A 3 4; cancel A
-            new 9 1; come A 3 4; come B 3 4; step; cancel B; step
-            new 9 1; come A 3 4; come B 3 4; come C 2 2; step; cancel B; step times=5
+            new 9 9 0; come A 3 4; cancel A
+            new 9 1 0; come A 3 4; come B 3 4; step; cancel B; step
+            new 9 1 0; come A 3 4; come B 3 4; come C 2 2; step; cancel B; step times=5
         who-was-preempted-is-forgotten: One that was preempted leaves the queue, and the manager forgets it, since it \
           does not come back.
             ? The manager has noted whom it preempted, so that it knows them when they come back. Who tells it that \
               this one will not?
-            new 4 9; come A 3 4; come B 3 3; step times=3; cancel B; step
-            new 5 9; come A 4 6; come B 3 4; step times=4; cancel B
+            new 4 9 0; come A 3 4; come B 3 3; step times=3; cancel B; step
+            new 5 9 0; come A 4 6; come B 3 4; step times=4; cancel B
         host-blocks-come-back: Where one was swapped out, what it has on the host is free as well.
             ? How do you see that a preempted request lies on the host, and who has the blocks there?
-            new 4 9 host=4; come A 3 4; come B 3 3; step times=3; cancel B
-            new 4 9 host=4; come A 3 4; come B 3 3; step times=3; cancel B; come C 3 3; step times=3; cancel C
+            new 4 9 4; come A 3 4; come B 3 3; step times=3; cancel B
+            new 4 9 4; come A 3 4; come B 3 3; step times=3; cancel B; come C 3 3; step times=3; cancel C
         nobody-else-is-touched: Whoever else runs or waits keeps all that they have, shared blocks as well.
             ? Which of your lines takes more than one request out of something?
-            new 9 9; come A 4 4 shared=4; come B 4 4 shared=4; step; step; cancel A; step
-            new 9 1; come A 3 4; come B 3 4; come C 2 2; step; cancel C; step times=5
-            new 4 9 host=8; come A 3 4; come B 3 3; step times=3; cancel A; step; step
-            new 9 2; come A 3 4; come B 3 4; come C 2 2; step; cancel A; step times=5
+            new 9 9 0; come A 4 4 shared=4; come B 4 4 shared=4; step; step; cancel A; step
+            new 9 1 0; come A 3 4; come B 3 4; come C 2 2; step; cancel C; step times=5
+            new 4 9 8; come A 3 4; come B 3 3; step times=3; cancel A; step; step
+            new 9 2 0; come A 3 4; come B 3 4; come C 2 2; step; cancel A; step times=5
         a-cancel-is-no-preemption: No counter takes it for a preemption.
             ? A board counts preemptions to tell storms. Which call of yours counts as one?
-            new 9 9; come A 3 4; step; step; cancel A
+            new 9 9 0; come A 3 4; step; step; cancel A
         what-it-computed-stays-findable: What it has computed stays findable, as that of one that has finished.
             ? The next user may begin with the same prompt. Which call of yours makes it unfindable?
-            new 9 9; come A 4 4; step; step; cancel A
-            new 9 9; come A 4 4; come B 2 4; step; cancel A; step; cancel B
+            new 9 9 0; come A 4 4; step; step; cancel A
+            new 9 9 0; come A 4 4; come B 2 4; step; cancel A; step; cancel B
         """
     )
     hints = (
@@ -175,7 +176,7 @@ class Cancel(Specification):
     search = {
         "num_blocks": (3, 9),
         "seats": (1, 4),
-        "host": [0, 0, 6],
+        "host": (0, 6),
         "name": "ABCDEFGH",
         "prompt": (1, 7),
         "max_tokens": (1, 6),
@@ -206,12 +207,11 @@ class TuneStorm(Specification):
             ? What is `NaN > 0.1`, and what is `not NaN <= 0.1`? Which of the two stands in your function?
             blind documents 3 10
             blind few-seats 3 4
-        the-healthy-are-left-alone: A server for which seats can do nothing delivers as much as untouched, however many \
-          wait, however full its cache is, and however much of what it evicts is wanted again.
+        the-healthy-are-left-alone: A server for which seats can do nothing delivers as much as untouched, however \
+          many wait, however full its cache is, and however much of what it evicts is wanted again.
             ? Which figure do you take for a storm that seats could calm? Who of those that run took somebody's memory?
             serve overload 3
             serve scan 3
-            serve trickle 3
             serve beginnings 1
         a-storm-comes-to-rest: Within a few windows a storm is over: of what is computed twice on a server that nobody \
           touches, two thirds at most are left.
@@ -234,9 +234,9 @@ class TuneStorm(Specification):
     hints = (
         "How much of what is computed did a preemption throw away? How many must run so that nobody takes another's "
         "memory, and how many windows does your rule take to get there from 64?",
-        "The share of `recomputed` in `computed`. Above a tenth or two: a share of the seats that are taken, `running`, "
-        "and not of those that there are. Near nothing, with all seats taken and somebody waiting: a seat or two more. "
-        "Else the same. Regret is for more memory to cure, not for fewer seats.",
+        "The share of `recomputed` in `computed`. Above a tenth or two: a share of the seats that are taken, "
+        "`running`, and not of those that there are. Near nothing, with all seats taken and somebody waiting: a seat "
+        "or two more. Else the same. Regret is for more memory to cure, not for fewer seats.",
         'again, computed = board["____"][-1], board["computed"][-1]\n'
         "if again > ____ * computed:\n"
         '    seats = int(____ * min(config.seats, board["running"][-1]))\n'
@@ -246,20 +246,39 @@ class TuneStorm(Specification):
     )
 
 
+class BreakCancel(BreakIt):
+    """A cancel that knows three of the four cases."""
+
+    exercise = "break_cancel"
+    base = Cancel()
+    renamed = {"Scheduler": "new"}
+    example = '("Scheduler", 9, 9, 4)'
+    without = {
+        "cancel": "Nobody leaves in it: a cancel that is never called forgets nothing.",
+        "step": "Nobody has run in it: who waits for the first time has nothing to forget.",
+    }
+    hints = (
+        "Which of the four cases has a line in the code above, and which has none?",
+        "Somebody must be swapped out when their user leaves: memory must be short, and the host must have room.",
+        '[("Scheduler", 4, 9, ____), ("come", "A", 3, 4), ("come", "B", 3, ____), ("step",), ..., ("cancel", "____")]',
+    )
+
+
 LESSON = Lesson(
     key="21_your_engine",
     title="Your engine, a real model",
     part="Capstone",
-    minutes=85,
+    minutes=75,
     builds="The loop that turns your parts into a server, what it does when a user leaves, and how it calms a storm.",
-    symptom="Every part works, and there is no engine yet.",
+    symptom="Every part has passed its tests, and two users get each other's sentences.",
     exercises=(
         Exercise("engine_step", "Schedule, run, sample, commit", 15, 4, 5, EngineStep(),
                  "labkit.serving.engine_step:engine_step", slot="model"),
         Exercise("cancel", "Somebody leaves", 8, 2, 4, Cancel(), "labkit.scheduling.cancel:cancel", slot="model"),
-        Exercise("tune_storm", "A storm, calmed", 12, 4, 4, TuneStorm(), "labkit.scheduling.tuning:tune_storm",
-                 slot="model"),
+        Exercise("tune_storm", "A storm, calmed", 12, 4, 4, TuneStorm(), "labkit.scheduling.tuning:tune_storm"),
+        Exercise("break_cancel", "Break it: the client that was swapped out", 6, 3, 3, BreakCancel(), kind="break"),
     ),
     paths=("storms", "kernels", "whole"),
-    ending="I have",
+    ending="I have an engine that serves a real model, and I can name every line that its tokens go through. I know "
+    "what it owes to whoever leaves, and what to turn when it computes more and delivers less.",
 )  # fmt: skip

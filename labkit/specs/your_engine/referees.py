@@ -233,16 +233,15 @@ class LoopReferee(Referee):
         rows = f"`sample` is given {f'logits of shape {shape}' if shape is not None else show(logits, 40)} and "
         rows += f"{plural(len(pairs), 'key')}; a row of logits for each key is due, [{len(pairs)}, {VOCABULARY}]."
         self._insist("the-row-of-its-own", shape == (len(pairs), VOCABULARY), rows)
+        known = {row_of(r.id, r.tokens(0, r.computed + n)).tobytes(): r for r, n in self.planned.values()}
         for row, (request, at) in zip(logits, pairs, strict=True):
-            self._sampled(row, request, at)
+            self._sampled(row, known.get(row.tobytes()), request, at)
 
-    def _sampled(self, row: np.ndarray, request: Request, at: int) -> None:
+    def _sampled(self, row: np.ndarray, whose: Request | None, request: Request, at: int) -> None:
         _, n = self.planned.get(request.id, (None, 0))
         left = request.missing - n
         what = f"{request} has {plural(left, 'known token')} to compute after this step"
         self._insist("no-token-in-mid-prompt", n > 0 and not left, f"{what}: what follows is known, and not sampled.")
-        known = {row_of(r.id, r.tokens(0, r.computed + m)).tobytes(): r for r, m in self.planned.values()}
-        whose = known.get(row.tobytes())
         other = f"The row is that of {whose}" if whose else "The row is none that `run` has answered"
         self._insist("the-row-of-its-own", whose is request, f"{other}, and the key names {request}.")
         cause = f"{request} has {plural(request.num_tokens, 'token')}, so its next one is token {request.num_tokens}, "
@@ -365,7 +364,7 @@ class CancelReferee(Referee):
     mine: Scheduler
     right: Scheduler
 
-    def do_new(self, num_blocks: int, seats: int, host: int = 0) -> None:
+    def do_new(self, num_blocks: int, seats: int, host: int) -> None:
         config = SchedulerConfig(
             token_budget=900, seats=seats, host_blocks=host, preemption="swap" if host else "recompute"
         )
@@ -447,24 +446,33 @@ class CancelReferee(Referee):
 
     def resolve(self, op: Op, bend: bool = True) -> Op:
         if op.name == "new":
+            if not bend and hasattr(self, "mine"):
+                raise Illegal("makes a second scheduler: have one only.")
             return op
         there = [request.id for request in [*self.right.running, *self.right.waiting]]
-        if op.name == "step":
-            return Op("step", {}) if there else self.resolve(Op("come", {"name": "A", "prompt": 3, "max_tokens": 4}))
         args = dict(op.args)
+        if op.name in ("step", "cancel") and not there:
+            if not bend:
+                raise Illegal("is about nobody, since nobody is there, or not any more: let a request come first.")
+            op, args = Op("come", {}), {"name": "A", "prompt": 3, "max_tokens": 4}
+        if op.name == "step":
+            return Op("step", args)
         if op.name == "cancel":
-            if not there:
-                return self.resolve(Op("come", {"name": "A", "prompt": 3, "max_tokens": 4}))
+            if not bend and args["name"] not in there:
+                raise Illegal(f"is about {args['name']}, which there is not, or not any more.")
             return Op(
                 "cancel", {"name": args["name"] if args["name"] in there else there[len(self.steps) % len(there)]}
             )
         if args["name"] in self.requests:
+            if not bend:
+                raise Illegal(f"brings {args['name']}, which was there already: take another letter.")
             args["name"] = next((name for name in NAMES if name not in self.requests), f"A{len(self.requests)}")
         slots = self.right.manager.num_blocks * BLOCK_SIZE
+        if not bend and args["prompt"] + args["max_tokens"] - 1 > slots:
+            raise Illegal(f"brings {args['name']}, which never fits into {slots} slots: take more blocks.")
         args["prompt"] = min(args["prompt"], slots)
         args["max_tokens"] = min(args["max_tokens"], slots - args["prompt"] + 1)
-        args["shared"] = min(args.get("shared") or 0, args["prompt"])
-        return Op("come", args)
+        return Op("come", args | ({"shared": min(args["shared"] or 0, args["prompt"])} if "shared" in args else {}))
 
 
 class _Was(NamedTuple):

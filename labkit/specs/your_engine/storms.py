@@ -66,8 +66,6 @@ CALM = {
         Stream(1.0, 200, 80, head=1500, heads=4), Stream(2.0, 200, 80, head=1500, heads=10, start_s=BEGINS_S),
         blocks=1900, cache="hash",
     ),
-    # Now and then something that was evicted is wanted again.
-    "trickle": _world(Stream(1.2, 300, 100), Stream(0.06, 60, 60, head=320, heads=6), blocks=1500, cache="hash"),
     # Hardly anybody comes, and for whole windows nobody.
     "quiet": _world(Stream(0.04, 300, 60), blocks=1000),
 }  # fmt: skip
