@@ -70,6 +70,12 @@ class Kernels:
         """Whether a learner's kernel does this."""
         return job in self.own if job == "prefill" else any(name in self.own for name in DECODES)
 
+    def knows(self, q_heads: int) -> bool:
+        """Whether they attend so many query heads over these pages."""
+        from kvkernels.inputs import MAX_GROUP
+
+        return q_heads <= MAX_GROUP * self.k.shape[3]
+
     def write(self, layer: int, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """New keys and values [tokens, kv_heads, head_dim] of a layer to their slots, int64 [tokens]."""
         import kvkernels
@@ -86,9 +92,8 @@ class Kernels:
     def attend(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
         """Attention of a rectangle, [num_seqs * num_new, q_heads, head_dim] as q; None for a group they do not know."""
         import kvkernels
-        from kvkernels.inputs import MAX_GROUP
 
-        if q.shape[1] > MAX_GROUP * self.k.shape[3]:
+        if not self.knows(q.shape[1]):
             return None
         tables, lengths, starts = rectangle.for_kernels
         q, pages = q.contiguous(), (self.k[layer], self.v[layer])

@@ -5,6 +5,7 @@ Source of the idea: PagedAttention (Kwon et al., SOSP 2023, section 4.1).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,14 +140,17 @@ class PagedKVCache:
             context = longest * self.block_size
             # Shorter tables are padded with a block of their own: whatever is read there is hidden by the mask,
             # but a number that another request left (a NaN, say) would get through, since 0 * NaN is NaN.
-            padded = [tables[i] + tables[i][:1] * (longest - len(tables[i])) for i in members]
+            padded = array("q")  # one buffer: a tensor of lists of lists takes several times as long to make
+            for i in members:
+                padded.extend(tables[i])
+                padded.extend(tables[i][:1] * (longest - len(tables[i])))
             rectangles.append(
                 Rectangle(
                     tokens=token_rows(members, starts, n, device),
                     num_seqs=len(members),
                     num_new=n,
                     context=context,
-                    where=torch.tensor(padded, dtype=torch.int64, device=device),
+                    where=torch.frombuffer(padded, dtype=torch.int64).view(len(members), longest).to(device),
                     hidden=hidden_positions([lengths[i] for i in members], n, context, device),
                     lengths=torch.tensor([lengths[i] for i in members], device=device),
                 )
@@ -158,6 +162,16 @@ class PagedKVCache:
             fresh=torch.tensor(fresh, dtype=torch.int64, device=device),
             rectangles=tuple(rectangles),
         )
+
+    def runs_as_graphs(self, q_heads: int) -> bool:
+        """Whether decode steps of a model with so many query heads are launches on a GPU and nothing else."""
+        return self._kernels is not None and self.k.is_cuda and self._kernels.knows(q_heads) and not self._by_page()
+
+    def wipe(self, blocks: Tensor) -> None:
+        """Zeros in every layer of blocks that change hands, for a step that is written without `fresh`."""
+        if len(blocks):
+            self.k[:, blocks] = 0
+            self.v[:, blocks] = 0
 
     def write(self, layer: int, plan: AttentionPlan, k: Tensor, v: Tensor) -> None:
         """Scatter the new K and V [tokens, kv_heads, head_dim] of one layer to their slots."""
@@ -185,8 +199,9 @@ class PagedKVCache:
         """By your `paged_attention` (lesson 10), which reads pages where they lie; where kernels run, by your kernel of
         lessons 11 to 13, or, where there is neither, the course's (`labkit.attention.backend`). Else None.
         """
-        if self._decode_attention is None or (self._kernels and self._kernels.owns("decode")):
+        if not self._by_page():
             return self._by_kernels(layer, rectangle, q)
+        assert self._decode_attention is not None
         out: Tensor = self._decode_attention(q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths)
         return out
 
@@ -199,6 +214,10 @@ class PagedKVCache:
             q, self.k[layer], self.v[layer], rectangle.where, rectangle.lengths, starts
         )
         return out
+
+    def _by_page(self) -> bool:
+        """Whether the learner's `paged_attention` decodes."""
+        return self._decode_attention is not None and not (self._kernels and self._kernels.owns("decode"))
 
     def _by_kernels(self, layer: int, rectangle: Rectangle, q: Tensor) -> Tensor | None:
         return self._kernels.attend(layer, rectangle, q) if self._kernels else None

@@ -1,4 +1,4 @@
-"""`labkit bench cache` and `labkit bench simulate`."""
+"""`labkit bench cache`, `simulate`, `serve` and `kernels`."""
 
 from __future__ import annotations
 
@@ -97,6 +97,36 @@ def simulate(
             f"{row['requests']:>10,} {'requests':33}{row['wall_us_a_request']:9,.0f}{row['cpu_us_a_request']:9,.0f}"
             f"{peak:>11}"
         )
+
+
+@app.command()
+def serve(
+    requests: Annotated[int, typer.Option(min=8, help="Of the workload.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each speed, of which the best is taken.")] = 2,
+    steps: Annotated[int, typer.Option(min=2, help="Decode steps that are timed.")] = 30,
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder, or tiny; the course's model without.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """The engine that serves a model: requests at once in the same memory, requests a second, and what a step costs.
+
+    Beside it in the same run: memory that is reserved to the longest, and transformers with the same weights in batches
+    padded to the longest, in turns. Minutes on two cores. Where there is a GPU, also the decode step beside the time
+    that reading its bytes takes.
+    """
+    from labkit.bench.serve_bench import bench_serve, in_transformers, lines
+    from labkit.serving.loaded import load
+
+    def say(what: str) -> None:
+        typer.echo(f"{what} ...", err=True)
+
+    import torch
+
+    loaded = load(model, dtype=torch.bfloat16, quiet=True)
+    theirs, why = in_transformers(loaded, model)
+    if why:
+        say(why)
+    done = bench_serve(loaded, theirs, say, requests=requests, rounds=rounds, steps=steps)
+    typer.echo(json_module.dumps(done, indent=2) if json else "\n".join(lines(done)))
 
 
 @app.command()

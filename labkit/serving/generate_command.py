@@ -6,7 +6,6 @@ import json as json_module
 import sys
 
 from labkit.serving.loaded import load
-from labkit.serving.request import Request
 from labkit.serving.sampling import Sampling
 
 MISSING = "The course's model is not here, so a tiny one answers, whose words mean nothing: run `labkit model fetch`."
@@ -31,10 +30,9 @@ def run(
     loaded = load(model, quiet=True)
     if loaded.is_tiny and model is None:
         print(MISSING, file=sys.stderr)
-    ids = loaded.prompt_ids(prompt)
-    engine = loaded.engine(-(-(len(ids) + max(max_tokens, 1)) // 16))
-    ends = frozenset(loaded.config.eos_token_ids)
-    (answer,) = engine.submit(Request("A", ids, max_tokens, sampling, stop_ids=ends, stop=stop))
+    request = loaded.request("A", prompt, max_new_tokens=max_tokens, sampling=sampling, stop=stop)
+    engine = loaded.engine(-(-(len(request.prompt_ids) + max_tokens) // 16))
+    (answer,) = engine.submit(request)
     for token in engine.stream():
         if not json:
             print(token.text, end="", flush=True)

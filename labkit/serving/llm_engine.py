@@ -1,7 +1,8 @@
 """The engine: many requests at once on one model, in steps that a scheduler decides.
 
-    engine = load().engine(num_blocks=512)
-    engine.submit(Request("A", prompt_ids, max_new_tokens=40))
+    model = load()
+    engine = model.engine(num_blocks=512)
+    engine.submit(model.request("A", "What is a page table?", max_new_tokens=40))
     for token in engine.stream():
         print(token.text, end="")
 
@@ -32,6 +33,7 @@ from labkit.observe.events import EventLog
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request as Scheduled
 from labkit.scheduling.step import Step
+from labkit.serving.decode_graphs import DecodeGraphs
 from labkit.serving.engine_step import engine_step
 from labkit.serving.generation import Generation
 from labkit.serving.growing import Growing, samples
@@ -54,6 +56,7 @@ class LLMEngine:
         config: the scheduler's knobs; `DEFAULTS` without.
         log: if given, everything that the KV-cache manager does is recorded there.
         yours: False for the references alone.
+        graphs: whether decode steps are recorded as CUDA graphs, where kernels run on a GPU.
         cache: as for `PagedKVCache`; `prefix_cache` is "hash" unless said otherwise.
 
     Attributes:
@@ -61,6 +64,7 @@ class LLMEngine:
         cache: keys and values; its manager is the scheduler's. host: what of them was swapped out.
         yours: the parts in it that are the learner's, by name, as (lesson key, exercise id).
         answers: what has been submitted, by name; take out (`pop`) what has finished.
+        growing: those of them that are under way.
 
     Raises:
         CacheError, SchedulerError, PolicyError: parts that make no sense together.
@@ -77,6 +81,7 @@ class LLMEngine:
         config: SchedulerConfig | None = None,
         log: EventLog | None = None,
         yours: bool = True,
+        graphs: bool = True,
         **cache: Any,
     ) -> None:
         parts = cache.pop("parts", None) or Parts(yours)
@@ -95,8 +100,10 @@ class LLMEngine:
         )
         self.scheduler = scheduler(self.cache.manager, config or DEFAULTS, parts=parts)
         self.host = HostMemory(self.cache, self.scheduler.config.host_blocks)
+        recorded = graphs and self.cache.runs_as_graphs(model.config.num_attention_heads)
+        self._graphs = DecodeGraphs(model, self.cache) if recorded else None
         self.answers: dict[str, Generation] = {}
-        self._growing: dict[Any, Growing] = {}
+        self.growing: dict[Any, Growing] = {}
         self._new: dict[Any, NewToken] = {}  # of the step that is under way
         self.yours = parts.yours
         self._over: PartError | None = None
@@ -129,7 +136,7 @@ class LLMEngine:
                 g.end("length")
         else:
             self._to_the_door(request, growing[0].most, priority, salt)
-            self._growing.update((g.request.name, g) for g in growing)
+            self.growing.update((g.request.name, g) for g in growing)
         self.answers.update((g.request.name, g.answer) for g in growing)
         return [g.answer for g in growing]
 
@@ -139,9 +146,9 @@ class LLMEngine:
         Returns:
             False: none of that name is under way.
         """
-        gone = [g for g in self._growing.values() if name in (g.of, g.request.name)]
+        gone = [g for g in self.growing.values() if name in (g.of, g.request.name)]
         for g in gone:
-            del self._growing[g.request.name]
+            del self.growing[g.request.name]
             g.end("cancelled")
             self.scheduler.cancel(g.request.name)  # of answers that have not begun it knows nothing
         return bool(gone)
@@ -149,7 +156,7 @@ class LLMEngine:
     @property
     def has_work(self) -> bool:
         """Whether anybody is unfinished."""
-        return bool(self._growing)
+        return bool(self.growing)
 
     # ----- steps -----------------------------------------------------------------------------------------------
 
@@ -166,9 +173,9 @@ class LLMEngine:
             new = self._one_step()
         except PartError as error:
             self._over = error  # its parts are not asked for anything any more, their memory back neither
-            for growing in self._growing.values():
+            for growing in self.growing.values():
                 growing.end("cancelled")
-            self._growing.clear()
+            self.growing.clear()
             raise
         except BaseException:
             # Also when somebody interrupts it: what is scheduled can be found by others, and has not been computed.
@@ -207,7 +214,9 @@ class LLMEngine:
         """
         tokens = torch.frombuffer(bytearray().join(data for _, data in batch), dtype=torch.int32).long()
         plan = self.cache.plan([name for name, _ in batch], [len(data) // TOKEN_BYTES for _, data in batch])
-        return self.model(tokens.to(self.model.device), self.cache, plan)
+        tokens = tokens.to(self.model.device)
+        logits = self._graphs.run(tokens, plan) if self._graphs else None
+        return self.model(tokens, self.cache, plan) if logits is None else logits
 
     def sample(self, logits: Tensor, keys: Sequence[tuple[Scheduled, int]]) -> list[int]:
         """Choose a token for each row.
@@ -216,7 +225,7 @@ class LLMEngine:
             logits: [len(keys), vocab_size].
             keys: (request, position of the token that is chosen), which key its chance together with the seed.
         """
-        growing = [self._growing[request.id] for request, _ in keys]
+        growing = [self.growing[request.id] for request, _ in keys]
         tokens = self._choose(logits, growing, [position for _, position in keys])
         for row, (request, position) in enumerate(keys):
             if growing[row].others:
@@ -225,11 +234,11 @@ class LLMEngine:
 
     def ends(self, request: Scheduled, token: int) -> bool:
         """Take a token into the text, once each. Whether the text has ended with it."""
-        growing = self._growing[request.id]
+        growing = self.growing[request.id]
         growing.tick()
         self._new[request.id] = growing.take(token)
         if growing.answer.finish_reason:
-            del self._growing[request.id]
+            del self.growing[request.id]
         return bool(growing.answer.finish_reason)
 
     # ----- inside ----------------------------------------------------------------------------------------------
@@ -254,7 +263,7 @@ class LLMEngine:
 
     def _fork(self, request: Scheduled, first: Growing, logits: Tensor, position: int) -> None:
         """The prompt is computed: the other answers to it begin, each with a token of its own from the same logits."""
-        others = [g for g in first.others if g.request.name in self._growing]  # the rest has been cancelled
+        others = [g for g in first.others if g.request.name in self.growing]  # the rest has been cancelled
         first.others = []
         tokens = self._choose(logits.expand(len(others), -1), others, [position] * len(others))
         for g, token in zip(others, tokens, strict=True):
@@ -273,7 +282,7 @@ class LLMEngine:
             raise self._over
 
     def _cancel_all(self) -> None:
-        for g in list(self._growing.values()):
+        for g in list(self.growing.values()):
             self.cancel(g.request.name)
 
     def _to_the_door(self, request: Request, most: int, priority: int, salt: bytes) -> None:

@@ -134,6 +134,19 @@ class LoadedModel:
             log=log,
         )
 
+    def request(
+        self, name: str, prompt: Prompt, *, chat: bool | None = None, stop_tokens: bool = True, **options: Any
+    ) -> Request:
+        """A prompt as a request, for an engine or the plain loop.
+
+        Args:
+            chat: as for `prompt_ids`.
+            stop_tokens: end where the model says so.
+            options: as for `Request`.
+        """
+        ends = frozenset(self.config.eos_token_ids) if stop_tokens else frozenset()
+        return Request(name, self.prompt_ids(prompt, chat=chat), stop_ids=ends, **options)
+
     def engine(self, num_blocks: int | None = None, block_size: int = 16, **options: Any) -> LLMEngine:
         """An engine that serves this model; options as for `LLMEngine`.
 
@@ -192,7 +205,8 @@ class LoadedModel:
             prefill_chunk: most prompt tokens computed in one step.
             release: give the sequence's memory back at the end.
         """
-        made = self._request(request, prompt, max_new_tokens, sampling, chat, stop)
+        how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "sampling": sampling}
+        made = self.request(request, prompt, chat=chat, stop_tokens=stop, **how)
         memory = self._cache(cache, [made], block_size, num_blocks, log)
         answers: list[Generation] = []
         tokens = run(
@@ -224,8 +238,9 @@ class LoadedModel:
             on_token: called with each new token, whosever it is.
         """
         names = list(requests) if requests is not None else [sequence_name(i) for i in range(len(prompts))]
+        how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "sampling": sampling}
         made = [
-            self._request(name, prompt, max_new_tokens, sampling, chat, stop)
+            self.request(name, prompt, chat=chat, stop_tokens=stop, **how)
             for name, prompt in zip(names, prompts, strict=True)
         ]
         memory = self._cache(cache, made, block_size, num_blocks, log)
@@ -236,17 +251,6 @@ class LoadedModel:
             if on_token is not None:
                 on_token(token)
         return answers
-
-    def _request(
-        self, name: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling, chat: bool | None, stop: bool
-    ) -> Request:
-        return Request(
-            name=name,
-            prompt_ids=self.prompt_ids(prompt, chat=chat),
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            stop_ids=frozenset(self.config.eos_token_ids) if stop else frozenset(),
-        )
 
     def _cache(
         self,

@@ -17,9 +17,13 @@ from labkit.errors import PartError
 from labkit.grading import source
 from labkit.grading.progress import Progress
 from labkit.grading.solutions import solutions
+from labkit.scheduling.config import SchedulerConfig
 from labkit.serving import load
+from labkit.serving.decode_graphs import DecodeGraphs
+from labkit.serving.llm_engine import LLMEngine
 from labkit.serving.loaded import LoadedModel
 from labkit.serving.model import LanguageModel
+from labkit.serving.request import Request
 
 PROMPTS = [list(range(10, 21)), [7, 3, 40, 41]]
 
@@ -54,6 +58,26 @@ def test_a_model_writes_the_same_with_kernels(model: LoadedModel, monkeypatch: p
     assert called == []
     assert [g.token_ids for g in with_kernels] == [g.token_ids for g in without]
     assert all(len(g.token_ids) == 4 for g in with_kernels)
+
+
+def served(model: LoadedModel, **more: Any) -> tuple[list[list[int]], LLMEngine]:
+    """Three prompts on an engine in two batch sizes, the third forced to come later."""
+    made = model.engine(12, 8, config=SchedulerConfig(seats=2), yours=False, **more)
+    if "kernels" in more and model.model.device.type == "cpu":
+        made._graphs = DecodeGraphs(model.model, made.cache, record=lambda call: call)
+    for i, prompt in enumerate([*PROMPTS, [5, 6, 7]]):
+        made.submit(Request(f"R{i}", prompt, 3 + i))
+    list(made.stream())
+    return [answer.token_ids for answer in made.answers.values()], made
+
+
+def test_steps_of_fixed_sizes_say_the_same(model: LoadedModel, device: str) -> None:
+    """What a graph would repeat: rows that are not used, block tables that are longer. On a GPU they are graphs."""
+    said, made = served(model, kernels=True)
+    plain, without = served(model, **({"graphs": False} if device == "cuda" else {}))
+    assert said == plain and [len(tokens) for tokens in said] == [3, 4, 5]
+    assert made._graphs is not None and without._graphs is None
+    assert sorted(made._graphs._recorded) == [(1, 64), (2, 64)]
 
 
 LESSONS = {"paged_decode": "11", "grouped_decode": "12", "split_decode": "13", "prefill": "14", "write_kv": "14"}
