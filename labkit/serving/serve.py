@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -34,13 +36,22 @@ def in_thread(model: LoadedModel, engine: LLMEngine, *, grace_s: float = 5.0, **
     server.grace_s = grace_s
     thread = threading.Thread(target=server.run, args=([server.socket],), daemon=True)
     thread.start()
-    while not server.started:
+    while not server.started and thread.is_alive():
         time.sleep(0.01)
     try:
         yield server
     finally:
         server.handle_exit(signal.SIGTERM, None)
         thread.join()
+
+
+class _Process(Server):
+    """A server that is all that its process does: the second signal ends it, whatever its threads are at."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            os._exit(1)
 
 
 def run(
@@ -75,11 +86,11 @@ def run(
                 f"{kv_bytes:,} bytes of KV cache have no room for a block, which has {block:,}: give more."
             )
     engine = model.engine(num_blocks, block_size, config=SchedulerConfig(**config))
-    server = Server(model, engine, host, port, key)
+    server = _Process(model, engine, host, port, key)
     server.grace_s = grace_s
     if host not in LOCAL and not key:
         typer.echo(f"Whoever reaches {host} may use this server: give --api-key to keep others out.", err=True)
     blocks = plural(engine.scheduler.manager.num_blocks, "block")
-    yours = listed(sorted(engine.yours)) if engine.yours else "no part"
+    yours = listed(sorted(engine.yours), none="none")
     typer.echo(f"{server.url} serves {model.name} with {blocks} of {block_size} tokens; yours: {yours}.")
     server.run([server.socket])

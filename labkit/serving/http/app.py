@@ -106,10 +106,12 @@ class Server(uvicorn.Server):
 
     async def _close(self, request: Request, asked: Asked) -> None:
         """Wait until the client has its answer or is gone: nobody waits then for what is unfinished."""
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self._thread.cancel(asked, ServeError("The client is gone."))
-        del self._open[asked]
+        try:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+        finally:  # also where the event loop is ended
+            self._thread.cancel(asked, ServeError("The client is gone."))
+            del self._open[asked]
 
     async def _models(self, request: Request) -> Response:
         self._check(request)
@@ -134,11 +136,10 @@ class Server(uvicorn.Server):
 
 async def _body(request: Request) -> bytes:
     """The body, if it is not too large; the rest of one that is is thrown away, so that the client comes to listen."""
-    body, size = bytearray(), 0
+    body = bytearray()
     async for piece in request.stream():
-        size += len(piece)
-        body += piece if size <= MOST_BYTES else b""
-    if size > MOST_BYTES:
+        body += piece[: MOST_BYTES + 1 - len(body)]
+    if len(body) > MOST_BYTES:
         raise HTTPException(413, f"The body has more than {MOST_BYTES:,} bytes: send a shorter one.")
     return bytes(body)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from labkit.errors import GenerationError
@@ -17,7 +16,7 @@ from labkit.serving.loaded import LoadedModel
 from labkit.serving.request import MOST_ANSWERS, Request, sample_names
 from labkit.serving.sampling import Sampling, TokenLogprob
 
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]  # of tokens; 0, which nobody can send, is for nothing said
 NO_MATTER = {"user", "metadata", "service_tier", "store", "safety_identifier", "prompt_cache_key"}
 """Fields that never change a text."""
 
@@ -26,8 +25,8 @@ class Common(msgspec.Struct, kw_only=True):
     """What both kinds of body have, with OpenAI's defaults; null is as good as nothing."""
 
     model: str = ""
-    n: Annotated[int, Meta(ge=1, le=MOST_ANSWERS)] = 1
-    stop: str | Annotated[list[str], Meta(max_length=16)] = []
+    n: Annotated[int, msgspec.Meta(ge=1, le=MOST_ANSWERS)] = 1
+    stop: str | Annotated[list[str], msgspec.Meta(max_length=16)] = []
     stream: bool = False
     stream_options: dict[str, Any] = {}
     seed: int | None = None
@@ -35,7 +34,7 @@ class Common(msgspec.Struct, kw_only=True):
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
-    max_tokens: Count | None = None
+    max_tokens: Count = 0
     ignore_eos: bool = False
 
 
@@ -43,7 +42,7 @@ class Completion(Common, kw_only=True):
     """The body of /v1/completions."""
 
     prompt: str | list[str | int | list[int]]
-    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
 
 
 class Turn(msgspec.Struct):
@@ -61,10 +60,10 @@ class Turn(msgspec.Struct):
 class Chat(Common, kw_only=True):
     """The body of /v1/chat/completions."""
 
-    messages: Annotated[list[Turn], Meta(min_length=1)]
-    max_completion_tokens: Count | None = None
+    messages: Annotated[list[Turn], msgspec.Meta(min_length=1)]
+    max_completion_tokens: Count = 0
     logprobs: bool = False
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
 
 
 class Piece(NamedTuple):

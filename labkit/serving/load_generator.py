@@ -1,10 +1,7 @@
 """A load on an endpoint in OpenAI's form, ours or another: who waited how long for what.
 
-    found = load(server.url, [{"prompt": "the page table", "max_tokens": 20}] * 100, clients=16)
-    print(found.statuses, found.tokens_per_s, found.percentile("ttft_s", 99))
-
-With `clients`, so many send one call after the other (a closed loop: whoever is slow is asked less). With `rate_per_s`,
-calls come by chance and do not wait for each other, as people do (an open loop, Poisson).
+found = load(server.url, [{"prompt": "the page table", "max_tokens": 20}] * 100, clients=16)
+print(found.statuses, found.tokens_per_s, found.percentile("ttft_s", 99))
 """
 
 from __future__ import annotations
@@ -29,22 +26,31 @@ AGAIN, AGAIN_S = (0, 429, 503), 0.2
 
 @dataclass
 class Call:
-    """One call. Seconds; NaN for what never came.
-
-    Attributes:
-        status: of the last try, or of the error in its stream; 0 where it broke off.
-        sent_s: when it was sent first, after the load began; end_s: when its last text came.
-        ttft_s: from `sent_s` to the first text; itl_s: between two pieces of text.
+    """One call: the status of its last try, or of the error in its stream, 0 where that broke off; what came, and when
+    (in seconds: `sent_s` and `end_s` after the load began, `ttft_s` after `sent_s`, `itl_s` between pieces of text).
     """
 
     status: int = 0
+    tries: int = 0
+    text: str = ""
+    tokens: int = 0
     sent_s: float = float("nan")
     ttft_s: float = float("nan")
     itl_s: list[float] = field(default_factory=list)
     end_s: float = float("nan")
-    text: str = ""
-    tokens: int = 0
-    tries: int = 0
+
+    def read(self, event: dict[str, Any], now: float) -> None:
+        """An event of its stream has come."""
+        if "error" in event:
+            self.status = int(event["error"].get("code") or 500)
+        self.tokens = (event.get("usage") or {}).get("completion_tokens", self.tokens)
+        for choice in event.get("choices", ()):
+            if text := choice.get("text") or choice.get("delta", {}).get("content"):
+                if self.text:
+                    self.itl_s.append(now - self.end_s)
+                else:
+                    self.ttft_s = now - self.sent_s
+                self.text, self.end_s = self.text + text, now
 
 
 @dataclass
@@ -70,7 +76,7 @@ class Load:
         return float(np.percentile(values, share)) if values.size else float("nan")
 
 
-def load(
+def put_load(
     url: str,
     bodies: Sequence[dict[str, Any]],
     *,
@@ -85,36 +91,35 @@ def load(
     Args:
         url: of the server, http://HOST:PORT.
         bodies: of /v1/chat/completions where there are `messages`, else of /v1/completions.
-        clients: that send at once, in a closed loop.
-        rate_per_s: calls a second on average, in an open loop; `clients` means nothing then.
-        retries: times that a call is sent again after a refusal (429, 503), or where it broke off.
+        clients: so many send one call after the other (a closed loop: who answers slowly is asked less).
+        rate_per_s: calls come so often on average, by chance, and do not wait for each other (an open loop, Poisson, as
+            people do); `clients` means nothing then.
+        retries: times that a call is sent again after a refusal, or where it broke off.
         seed: of when calls come in an open loop.
     """
-    with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own, in which none can be run
-        return pool.submit(asyncio.run, _load(url, bodies, clients, rate_per_s, retries, key, seed)).result()
 
+    async def run() -> list[Call]:
+        limits, headers = httpx.Limits(max_connections=None), {"authorization": f"Bearer {key}"} if key else {}
+        made = httpx.AsyncClient(base_url=url, headers=headers, timeout=600, limits=limits, trust_env=False)
+        seats, chance = asyncio.Semaphore(len(bodies) if rate_per_s else clients), random.Random(seed)
+        waits = accumulate(chance.expovariate(rate_per_s) if rate_per_s else 0.0 for _ in bodies)
 
-async def _load(
-    url: str, bodies: Sequence[Any], clients: int, rate: float | None, retries: int, key: str, seed: int
-) -> Load:
-    chance, began = random.Random(seed), time.perf_counter()
-    seats = asyncio.Semaphore(len(bodies) if rate else clients)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-
-    async def one(body: dict[str, Any], after_s: float) -> Call:
-        await asyncio.sleep(after_s)
-        async with seats:
-            call = Call(sent_s=time.perf_counter() - began)
-            wait_s = await _send(client, body, call, began)
-            while call.status in AGAIN and call.tries <= retries:
-                await asyncio.sleep(wait_s)
+        async def one(body: dict[str, Any], after_s: float) -> Call:
+            await asyncio.sleep(after_s)
+            async with seats:
+                call = Call(sent_s=time.perf_counter() - began)
                 wait_s = await _send(client, body, call, began)
-            return call
+                while call.status in AGAIN and call.tries <= retries:
+                    await asyncio.sleep(wait_s)
+                    wait_s = await _send(client, body, call, began)
+                return call
 
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=600, limits=limits, trust_env=False) as client:
-        waits = accumulate(chance.expovariate(rate) if rate else 0.0 for _ in bodies)
-        calls = await asyncio.gather(*map(one, bodies, waits))
+        async with made as client:
+            return await asyncio.gather(*map(one, bodies, waits))
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own, in which none can be run
+        calls = pool.submit(asyncio.run, run()).result()
     return Load(calls, time.perf_counter() - began)
 
 
@@ -132,23 +137,7 @@ async def _send(client: httpx.AsyncClient, body: dict[str, Any], call: Call, beg
                 if line == "data: [DONE]":
                     call.status = call.status or 200
                 elif line:
-                    _read(json.loads(line.removeprefix("data: ")), call, time.perf_counter() - began)
+                    call.read(json.loads(line.removeprefix("data: ")), time.perf_counter() - began)
     except httpx.HTTPError:
         call.status = 0
     return AGAIN_S
-
-
-def _read(event: dict[str, Any], call: Call, now: float) -> None:
-    """An event of a stream."""
-    if "error" in event:
-        call.status = int(event["error"].get("code") or 500)
-    call.tokens = (event.get("usage") or {}).get("completion_tokens", call.tokens)
-    for choice in event.get("choices", ()):
-        text = choice.get("text") or choice.get("delta", {}).get("content")
-        if not text:
-            continue
-        if call.text:
-            call.itl_s.append(now - call.end_s)
-        else:
-            call.ttft_s = now - call.sent_s
-        call.text, call.end_s = call.text + text, now
