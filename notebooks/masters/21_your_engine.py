@@ -139,7 +139,8 @@ def engine_step(engine) -> list:
 # %% [markdown] id="about-live"
 # ## The same three questions
 #
-# In lesson 00 three questions were answered by the course's reference. Here they come again, through your loop. The next
+# In lesson 00 three questions were answered by an engine of the course's own parts. Here they come again, through your
+# loop. The next
 # cell shows the memory, the one below fills it: run that one with **Ctrl + Enter**, and watch the picture.
 
 # %% id="live-picture" tags=["nbval-ignore-output"]
@@ -156,11 +157,10 @@ table
 import textwrap
 
 from labkit.lesson import LIVE_QUESTIONS
-from labkit.serving.request import Request
 
 answers = []
 for name, question in LIVE_QUESTIONS.items():
-    answers += engine.submit(Request(name, model.prompt_ids(question), max_new_tokens=40))
+    answers += engine.submit(model.request(name, question, max_new_tokens=40))
 tokens = sum(1 for _ in engine.stream())
 table.close_live()
 whose = "yours" if "engine_step" in engine.yours else "the reference"
@@ -205,7 +205,9 @@ ways = {
 print("way                         preempted   the same text")
 for way, (blocks, knobs) in ways.items():
     engine = exact.engine(blocks, config=SchedulerConfig(**knobs))
-    ours = [engine.submit(Request(name, ids, new))[0] for name, ids in prompts.items()]
+    asked = [exact.request(name, ids, stop_tokens=False, max_new_tokens=new)
+             for name, ids in prompts.items()]
+    ours = [engine.submit(request)[0] for request in asked]
     for _ in engine.stream():
         pass
     apart = [first_difference(a.token_ids, b.token_ids) for a, b in zip(plain, ours)]
@@ -272,7 +274,7 @@ def cancel(scheduler, request) -> None:
 
 # %% id="use-cancel" tags=["nbval-ignore-output"]
 engine = model.engine(24)
-answers = {name: engine.submit(Request(name, model.prompt_ids(question), 40))[0]
+answers = {name: engine.submit(model.request(name, question, max_new_tokens=40))[0]
            for name, question in LIVE_QUESTIONS.items()}
 for _ in range(12):
     engine.step()
@@ -329,8 +331,6 @@ print(f"blocks, taken when they are written into:    {most} run at once, with",
 # %% id="chats" tags=["nbval-ignore-output"]
 from labkit.specs.your_engine.scenes import ASSISTANT, PEOPLE
 
-ends = frozenset(model.config.eos_token_ids)
-
 
 def two_turns(engine):
     said = {name: [{"role": "system", "content": ASSISTANT}] for name in PEOPLE}
@@ -338,8 +338,8 @@ def two_turns(engine):
         before, answers = engine.cache.manager.counters, {}
         for name, asks in PEOPLE.items():
             said[name].append({"role": "user", "content": asks[turn]})
-            ids = model.prompt_ids(said[name])
-            answers[name] = engine.submit(Request(f"{name} {turn}", ids, 16, stop_ids=ends))[0]
+            request = model.request(f"{name} {turn}", said[name], max_new_tokens=16)
+            answers[name] = engine.submit(request)[0]
         for _ in engine.stream():
             pass
         for name, answer in answers.items():
@@ -372,7 +372,7 @@ import httpx
 from IPython.display import display
 
 from labkit.observe.live import watch
-from labkit.serving.load import load as send
+from labkit.serving.load_generator import load as send
 from labkit.serving.serve import in_thread
 from labkit.specs.your_engine.scenes import beside
 from labkit.widgets import StormBoard
@@ -617,14 +617,16 @@ finish("21")
 #
 # vLLM 0.33.0 and SGLang 0.5.23 were read.
 #
-# - **The loop**: `EngineCore.step` in `vllm/v1/engine/core.py` is schedule, execute, update, in this order.
-# - **Clients who leave**: the API server of vLLM aborts a request when its connection breaks, and `finish_requests` in
-#   `vllm/v1/core/sched/scheduler.py` looks whether it runs or waits before it frees anything.
-# - **Seats**: `--max-num-seqs` in vLLM and `--max-running-requests` in SGLang are fixed while the server runs; nobody turns
-#   them from window to window. Both start with a number that fits memory at usual lengths, and rely on preemption
-#   where it does not.
-# - **Same text**: engines promise it for one batch size and one set of kernels at most. A batch changes the order of sums,
-#   and in 16 bits that can change a word.
+# - **The loop**: `EngineCore.step` in `vllm/v1/engine/core.py` is schedule, execute, sample, update. Between the model and
+#   the update it looks who has left meanwhile (`_process_aborts_queue`): they get no token of this step any more.
+# - **Clients who leave**: `finish_requests` in `vllm/v1/core/sched/scheduler.py` takes a request out of the list that it is
+#   in, and then frees what it has. There is a case that you do not have: blocks into which another machine is still
+#   writing wait until it is done.
+# - **Seats**: `--max-num-seqs` is fixed while vLLM runs. SGLang turns a knob of its own while it runs, the `new_token_ratio` of
+#   lesson 17. It goes up at once when somebody had to give way, and down a little with every step: fast in one
+#   direction and slow in the other, as yours.
+# - **The same text** is nothing that an engine on a GPU promises. A batch changes the order of sums, and in 16 bits that
+#   can change a word.
 
 # %% [markdown] id="verify-it" tags=["fold"]
 # ## Verify it

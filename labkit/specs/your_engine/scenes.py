@@ -99,7 +99,7 @@ def turned(kind: str, seed: int, tune: Tune | None = None) -> tuple[float, float
 
 def mixed(model: Any, n: int, prompt: tuple[int, int], answer: tuple[int, int], seed: int = 1) -> list[Any]:
     """Requests of mixed lengths, drawn evenly from these; their words mean nothing, and no text ends early."""
-    from labkit.serving.request import Request as Asked
+    from labkit.serving import Request as Asked
 
     draw = random.Random(seed)
     words = range(300, min(model.config.vocab_size, 2000)) if model.config.vocab_size > 600 else range(3, 250)
