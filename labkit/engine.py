@@ -61,7 +61,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("sharing", "Sharing", "06", 2, 1, "Counts who holds a block, and copies it before two would write in it."),
     Slot("block_pool", "Block pool", "04", 2, 2, "Hands out the blocks of the cache and takes them back."),
     Slot("attention", "Attention", "10", 3, 1, "Reads keys and values through the block table."),
-    Slot("model", "Model", "21", 3, 2, "The language model that the engine serves."),
+    Slot("model", "Engine loop", "21", 3, 2, "Runs each step through the model, samples, and tells everybody."),
 )
 """The boxes of the engine map."""
 

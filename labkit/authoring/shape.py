@@ -217,13 +217,14 @@ def _order(master: Master, lesson: Lesson | None) -> Iterator[Finding]:
                 "comes before the last core exercise; move the questions behind it.",
             )
         for cell in cells[quizzes[-1][0] + 1 :]:
-            closing = cell.kind == "code" and names.calls(names.parse(cell.solved_source), "finish")
+            closing = cell.kind == "code" and names.calls(names.parse(cell.solved_source), "finish", "certificate")
             if cell.kind == "code" and cell.id not in hidden and not closing:
                 yield Finding(
                     master.path,
                     cell.id,
                     "quiz-at-the-end",
-                    "runs after the quiz and is not folded; only finish(...) and folded sections may follow it.",
+                    "runs after the quiz and is not folded; only finish(...), the certificate and folded sections may "
+                    "follow it.",
                 )
 
 

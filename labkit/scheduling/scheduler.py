@@ -32,11 +32,15 @@ from labkit.cache.base import NoRoom
 from labkit.cache.kv_cache_manager import KVCacheManager
 from labkit.errors import SchedulerError
 from labkit.scheduling import admission, doors, planning, preemption
+from labkit.scheduling.cancel import cancel
 from labkit.scheduling.config import SchedulerConfig
 from labkit.scheduling.request import Request, State
 from labkit.scheduling.step import Step, step
 from labkit.scheduling.swap import Swapper, SwapPool, break_even
 from labkit.scheduling.waiting import WaitingQueue
+
+MADE_OF = ("queue", "patience", "preemption", "host_blocks", "swap_cost")
+"""Knobs that are turned before a scheduler is made."""
 
 
 class Totals(NamedTuple):
@@ -61,6 +65,7 @@ class Rules(NamedTuple):
     preempt_recompute: Any = preemption.preempt_recompute
     break_even: Any = break_even
     SwapPool: Any = SwapPool
+    cancel: Any = cancel
 
 
 class Scheduler:
@@ -124,17 +129,24 @@ class Scheduler:
         request = self._known.pop(id, None)
         if request is None:
             return False
-        if request.state is State.RUNNING:
-            self.running.remove(request)
-            self.manager.free(id)
-        else:
-            self.waiting.remove(request)
-            if request.state is State.PREEMPTED:
-                self.manager.forget(id)
-                if request.computed:
-                    self.swapper.pool.forget(id)
+        self.rules.cancel(self, request)
         request.state, request.why = State.FINISHED, "cancelled"
         return True
+
+    def retune(self, config: SchedulerConfig) -> None:
+        """Other knobs from the next step on. Nobody who runs is preempted for it: fewer seats are reached as they end.
+
+        Raises:
+            SchedulerError: it changes what the scheduler is made of (`MADE_OF`). Nothing is changed then.
+        """
+        fixed = [name for name in MADE_OF if getattr(config, name) != getattr(self.config, name)]
+        if fixed:
+            raise SchedulerError(
+                f"{fixed[0]} would be {getattr(config, fixed[0])!r:.60}, but stays what it is as long as the scheduler "
+                "runs: make a new one for that."
+            )
+        self.config = self.swapper.config = config
+        self.budget, self.seats = config.token_budget, config.seats
 
     def fork(self, request: Request, other: Request, token: int, ended: bool = False) -> None:
         """A second answer to a prompt that is computed in the step under way: it shares the blocks of the first.

@@ -1,30 +1,40 @@
-"""One step of the engine: lesson 21."""
+"""One step of the engine: schedule, run, sample, commit. Lesson 21.
+
+The loop that every serving engine turns dozens of times per second. What it calls does the work; what it decides is who
+is computed, whose row of logits becomes a token, and who is told. Compare `step` of nano-vllm's `llm_engine.py`, and
+vLLM's `EngineCore.step`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labkit.scheduling.request import Request
+if TYPE_CHECKING:
+    from labkit.scheduling.request import Request
 
 
 def engine_step(engine: Any) -> list[tuple[Request, int]]:
-    """One step: schedule, run, sample, commit.
+    """One step of an engine.
 
     Args:
-        engine: a `labkit.serving.llm_engine.LLMEngine`.
+        engine: gives `scheduler`, and the four calls that spend time: `move(step)` copies what the step says before
+            anything is computed; `run(batch)` takes (name, bytes of the tokens to compute) of each request, and
+            answers with logits [len(batch), vocab_size], those of the last token of each; `sample(logits, keys)` takes
+            [n, vocab_size] and n pairs (request, position of the token that is chosen) and answers with n token ids;
+            `ends(request, token)` takes one token into the text of its request and says whether it was the last.
 
     Returns:
         Who got which token, in the order of the plan.
     """
     step = engine.scheduler.schedule()
-    engine.move(step)  # copies and swaps, before anything is computed
+    engine.move(step)
     if not step.plan:
         return []
-    batch = [(r.id, r.tokens(r.computed, r.computed + n)) for r, n in step.plan]
-    logits = engine.run(batch)  # of the last token of each, [len(batch), vocab_size]
-    rows = [i for i, (r, n) in enumerate(step.plan) if n == r.missing]  # decodes, and chunks that end a prompt
-    sampling = [step.plan[i][0] for i in rows]
-    tokens = engine.sample(logits[rows], [(r, r.num_tokens) for r in sampling])
-    ended = [r for r, token in zip(sampling, tokens, strict=True) if engine.ends(r, token)]
-    engine.scheduler.update(step, tokens, ended)  # the memory of who ended is free
+    batch = [(request.id, request.tokens(request.computed, request.computed + n)) for request, n in step.plan]
+    logits = engine.run(batch)
+    rows = [row for row, (request, n) in enumerate(step.plan) if n == request.missing]
+    sampling = [step.plan[row][0] for row in rows]
+    tokens = engine.sample(logits[rows], [(request, request.num_tokens) for request in sampling])
+    ended = [request for request, token in zip(sampling, tokens, strict=True) if engine.ends(request, token)]
+    engine.scheduler.update(step, tokens, ended)
     return list(zip(sampling, tokens, strict=True))

@@ -250,7 +250,10 @@ class _Run:
         scheduler, metrics = self.scheduler, self.metrics
         while self.steps < most_steps:
             if metrics.until <= self.now:
+                config = scheduler.config
                 metrics.close(self.now)
+                if scheduler.config is not config:  # whoever was told has turned a knob
+                    self.dissolve()
             if self.upcoming is not None and self.upcoming.arrival <= self.now:
                 self._arrive()
             if not scheduler.unfinished:

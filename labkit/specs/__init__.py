@@ -35,6 +35,7 @@ KEYS = (
     "18_preemption",
     "19_eviction_storms",
     "20_capacity_and_slos",
+    "21_your_engine",
 )
 """Lesson keys in reading order. The part after the number names the spec module."""
 

@@ -168,8 +168,8 @@ print(*compared(few, many).split(", "), sep="\n")
 # lesson 04, and it will be the one that you wrote.
 #
 # Three paths lead through the course. **Storms** leads to the diagnosis of a server that thrashes, **kernels** to the code
-# on the GPU, and **whole** is everything. You can change the path at any time. One lesson is not written: 21, in which your
-# engine serves a real model, is still to come.
+# on the GPU, and **whole** is everything. You can change the path at any time. All three
+# end in lesson 21, in which your engine serves a real model.
 
 # %% id="map"
 from labkit.widgets import EngineMap

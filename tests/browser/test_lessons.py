@@ -198,6 +198,13 @@ WALKS = {
         untouched=(("symptom-numbers", "1.3    16%"), ("how-many-blocks", "5,000 blocks, found by 10 simulations")),
         passed=(("how-many-cards", "cards: 6"),),
     ),
+    "21": Walk(
+        "engine_step",
+        "all-the-rows",
+        play=(("End", "free(D)"), ("ArrowLeft", "extend(D, 1 token)")),
+        untouched=(("live", "The loop: the reference"), ("use-tune", "beginnings")),
+        passed=(("live", "The loop: yours"),),
+    ),
 }
 """By the lesson's number; `test_every_lesson_with_exercises_is_walked` holds that none is missing."""
 

@@ -1,6 +1,6 @@
 """Your parts really run the engine: every passed solution counts its calls, and is called where the course says so.
 
-For each exercise of lessons 04 to 20 that names a part the solution has passed, and counts its calls. It
+For each exercise of lessons 04 to 21 that names a part the solution has passed, and counts its calls. It
 must be called by the engine's manager under a workload that shares, copies, evicts and comes back, or by its scheduler;
 by the play cells of the later lessons; by the model's `generate`, and by its engine. That kernels are launched, where
 kernels run, is held by `tests/kernels/test_engine.py`.
@@ -30,7 +30,7 @@ from labkit.scheduling.swap import SwapCost
 from labkit.widgets import Storm
 
 MASTERS = Path(__file__).resolve().parents[2] / "notebooks" / "masters"
-LESSONS = ("04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20")
+LESSONS = ("04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21")
 
 TABLES = {"blocks_needed", "BlockPool", "slot_of", "slot_mapping", "BlockTable", "RefCounts"}
 SHARING = {"fork", "append_cow"}
@@ -42,6 +42,7 @@ BOARD = {"thrash_alert"}
 ATTENTION = {"online_update", "paged_attention"}
 PREFILL = {"gather_kv", "causal_window_mask", "chunk_prefill"}
 KERNELS = set(engine.KERNELS)
+LOOP = {"engine_step", "cancel"}
 GIVE_WAY = {"choose_victim", "preempt_recompute", "break_even", "SwapPool"}
 
 NO_ENGINE_CALLS = {
@@ -64,6 +65,7 @@ NO_ENGINE_CALLS = {
     "quantize_or_evict": "it decides how a cache is set up, before there is one",
     "goodput": "the simulator counts each request when it ends, and forgets it; this is for runs whose lives were kept",
     "capacity_search": "it is handed whole simulations; it runs where lesson 20 looks for a size",
+    "tune_storm": "it turns an engine's knobs from outside, between the windows of a board, as lesson 21 does",
     "column_map": "it is asked about a file's header, by whoever brings the file, before `read_trace` opens it",
 }
 
@@ -104,7 +106,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_every_exercise_is_called_by_the_engine_or_has_a_reason_not_to_be():
     exercises = {e.id: e for lesson in LESSONS for e in specs.lesson(lesson).exercises if e.kind != "break"}
-    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | PREFILL | KERNELS
+    called = TABLES | SHARING | CHAINS | TREE | STEP | GATES | GIVE_WAY | BOARD | ATTENTION | PREFILL | KERNELS | LOOP
     called |= {"LRU"}
     assert called | set(NO_ENGINE_CALLS) == set(exercises) and not called & set(NO_ENGINE_CALLS)
     # What is called without a box of its own is called by table or attention, which have one, or looks from outside.
@@ -201,6 +203,7 @@ def cell(lesson: str, id: str) -> str:
         ("17", {"BlockPool", "BlockTable", "RefCounts"}),  # nothing is kept findable there
         ("18", {"BlockPool", "BlockTable", "RefCounts", *CHAINS, *STEP, "choose_victim", "preempt_recompute"}),
         ("20", {"BlockPool", "BlockTable", "RefCounts", *STEP, "watermark_gate", "choose_victim"}),
+        ("21", {"BlockPool", "BlockTable", "RefCounts", *CHAINS, *STEP, "preempt_recompute", "LRU", "cancel"}),
     ],
 )
 def test_the_play_cells_of_later_lessons_call_them(calls: Counter[str], lesson: str, parts: set[str]):
@@ -232,7 +235,7 @@ def test_what_it_answers_through_them_is_what_it_answers_without(calls: Counter[
     assert said[0] == said[1] and calls["paged_attention"] and calls["chunk_prefill"]
 
 
-SERVED = TABLES | SHARING | STEP | GATES | ATTENTION | PREFILL | {"LRU", "choose_victim"}
+SERVED = TABLES | SHARING | STEP | GATES | ATTENTION | PREFILL | LOOP | {"LRU", "choose_victim"}
 
 
 @pytest.mark.parametrize(
@@ -254,6 +257,9 @@ def test_the_engine_serves_on_them(calls: Counter[str], kind: str, knobs: dict[s
         llm = model.engine(12, 4, config=config, prefix_cache=kind, yours=yours)
         for i, length in enumerate((9, 6, 13, 9, 21, 7)):
             llm.submit(Asked(f"R{i}", list(range(10 + 10 * (i == 4), 10 + length)), 12, n=1 + (i == 0)))
+        for _ in range(4):
+            llm.step()
+        assert llm.cancel("R3")
         list(llm.stream())
         said.append({name: answer.token_ids for name, answer in llm.answers.items()})
         assert bool(llm.yours) == yours == (sum(calls.values()) > before)

@@ -30,12 +30,13 @@ SAID = {
     "17": ("within one per cent", "times as long", "stay about"),
     "18": ("hundred",),
     "19": ("most of the storms", "a third of the"),
+    "21": ("thirty",),
 }
 CLAIMS = {
     "01": "True", "02": "False", "03": "Too broad", "04": "Too broad", "05": "True", "06": "False", "07": "Too broad",
     "08": "True", "09": "False", "10": "True", "11": "Too broad", "12": "False", "13": "True", "14": "Too broad",
     "15": "True", "16": "False", "17": "True", "18": "False",
-    "19": "Too broad", "20": "Too broad",
+    "19": "Too broad", "20": "Too broad", "21": "False",
 }  # fmt: skip
 LESSONS = [lesson.number for lesson in specs.lessons() if lesson.number != "00"]
 PICTURES = dict.fromkeys(LESSONS, "play-widget") | {"00": "destination-picture", "01": "play"}
