@@ -26,7 +26,8 @@ Drawable = Annotated[
 Cache = Annotated[str, typer.Option(help="hash, radix, none; auto: radix where prompts have ids.")]
 Card = Annotated[str, typer.Option(help="L4, A100, H100, H200.")]
 Model = Annotated[str, typer.Option(help="A model whose cost is known.")]
-Budget = Annotated[int, typer.Option(help="Tokens of a step at most.")]
+BUDGET, CHUNK = "Tokens of a step at most.", "Tokens of a prompt in a step at most."
+Budget = Annotated[int, typer.Option(help=BUDGET)]
 Watermark = Annotated[float, typer.Option(help="Share of blocks that stays free for those who run.")]
 Speed = Annotated[float, typer.Option(help="How much faster requests come than in the trace.")]
 Columns = Annotated[
@@ -135,6 +136,46 @@ def generate(
 
 
 @app.command()
+def serve(
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder, or tiny; the course's model without.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    api_key: Annotated[str, typer.Option(envvar="LABKIT_API_KEY", help="What callers must show.")] = "",
+    grace: Annotated[float, typer.Option(min=0, help="Seconds for what runs when it is told to stop.")] = 30.0,
+    num_blocks: Annotated[int | None, typer.Option(min=1, help="Of KV cache; room for 16,384 tokens without.")] = None,
+    kv_bytes: Annotated[int | None, typer.Option("--kv-bytes", min=1, help="Of KV cache, in their place.")] = None,
+    block_size: Annotated[int, typer.Option(min=1, help="Tokens a block.")] = 16,
+    token_budget: Annotated[int, typer.Option("--token-budget", "--max-num-batched-tokens", help=BUDGET)] = 512,
+    seats: Annotated[int, typer.Option("--seats", "--max-num-seqs", help="Requests that run at most.")] = 64,
+    longest_chunk: Annotated[
+        int | None, typer.Option("--longest-chunk", "--long-prefill-token-threshold", help=CHUNK)
+    ] = None,
+    queue: Annotated[
+        str, typer.Option("--queue", "--scheduling-policy", help="fcfs, priority, shortest, longest-prefix.")
+    ] = "fcfs",
+    victim: Annotated[str, typer.Option(help="last, priority, least-computed, most-blocks.")] = "last",
+    host_blocks: Annotated[int, typer.Option(min=0, help="Of host memory, to which victims are swapped.")] = 0,
+    watermark: Watermark = 0.0,
+    reserve_to_max: Annotated[bool, typer.Option(help="A request starts only where its longest has room.")] = False,
+    latency_target: Annotated[float | None, typer.Option(help="Refuse who would wait for more seconds.")] = None,
+    most_queued: Annotated[
+        int | None, typer.Option("--most-queued", "--max-num-queued-reqs", help="Requests that wait at most.")
+    ] = 256,
+    most_queued_tokens: Annotated[
+        int | None, typer.Option("--most-queued-tokens", "--max-num-queued-tokens", help="Tokens that wait at most.")
+    ] = None,
+) -> None:
+    """Serve a model to OpenAI's clients, with the engine of the course, on the parts that are yours so far."""
+    from labkit.serving.serve import run
+
+    config: dict[str, Any] = dict(token_budget=token_budget, seats=seats, longest_chunk=longest_chunk, queue=queue)
+    config |= dict(victim=victim, preemption="swap" if host_blocks else "recompute", host_blocks=host_blocks)
+    config |= dict(watermark=watermark, reserve_to_max=reserve_to_max, latency_target_s=latency_target)
+    config |= dict(most_queued=most_queued, most_queued_tokens=most_queued_tokens)
+    run(model, host, port, api_key, grace, num_blocks, kv_bytes, block_size, **config)
+
+
+@app.command()
 def simulate(
     trace: Drawable,
     blocks: Annotated[int | None, typer.Option(help="Of KV cache; as many as fit on the card without.")] = None,
@@ -148,7 +189,7 @@ def simulate(
     model: Model = "Llama-3.1-8B",
     token_budget: Budget = 8192,
     seats: Annotated[int, typer.Option(help="Requests that run at most.")] = 256,
-    longest_chunk: Annotated[int | None, typer.Option(help="Tokens of a prompt in a step at most.")] = None,
+    longest_chunk: Annotated[int | None, typer.Option(help=CHUNK)] = None,
     victim: Annotated[str, typer.Option(help="last, priority, least-computed, most-blocks.")] = "last",
     watermark: Watermark = 0.0,
     full_sequence: Annotated[bool, typer.Option(help="A prompt starts only where all of it has room.")] = True,
@@ -251,7 +292,7 @@ def drill(
 GROUPS = {
     "model": ("labkit.serving.commands", "Fetch the model, or say what is there."),
     "quiz": ("labkit.grading.quiz_commands", "Check quiz files, or grade answers."),
-    "progress": ("labkit.grading.progress_commands", "Show, export or import your progress."),
+    "progress": ("labkit.reports.certificate_command", "Show, export or import your progress; the certificate."),
     "stress": ("labkit.bench.stress_commands", "Random operations against a model, until one disagrees."),
     "bench": ("labkit.bench.bench_commands", "How fast the course's own code is on this machine."),
     "kernels": ("labkit.kernels.commands", "The Triton kernels, and what a GPU compiler makes of them."),

@@ -93,6 +93,10 @@ class RefusedError(LabkitError):
         self.reason, self.retry_after_s = reason, retry_after_s
 
 
+class ServeError(LabkitError):
+    """An endpoint cannot listen where it should, has stopped, or will not answer any more."""
+
+
 class GeometryError(LabkitError):
     """A model shape or a start-up plan that cannot be."""
 

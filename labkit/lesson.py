@@ -31,16 +31,19 @@ def start(name: str) -> Any:
     return OpeningCard(lesson.number)
 
 
-def quiz(name: str) -> Any:
+def quiz(name: str, first: int | None = None) -> Any:
     """The questions at the end of a lesson: five of its own and one from an earlier lesson.
 
     Args:
         name: a lesson; or "placement", "facts", "practice" or "final", which belong to the whole course.
+        first: only so many of them, from the beginning; left out, all.
     """
+    from labkit.grading.quiz import load
     from labkit.widgets import QuizWidget
 
     mode = name if name in ("placement", "final") else "lesson"
-    return QuizWidget(name, mode=mode)
+    questions = load(name)
+    return QuizWidget(questions, [question.id for question in questions.graded[:first]], mode=mode)
 
 
 def predict(name: str, question: str) -> Any:

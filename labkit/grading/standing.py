@@ -7,6 +7,8 @@ they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from labkit import specs
@@ -61,15 +63,24 @@ def progress_rows(lesson: str | None = None, progress: Progress | None = None) -
     return rows
 
 
-def graded_questions(key: str) -> set[str]:
+def graded_questions(key: str) -> frozenset[str]:
     """Ids of the questions that a lesson's quiz counts (a prediction is not right or wrong); empty without a quiz."""
     from labkit.errors import LabkitError
-    from labkit.grading import quiz
+    from labkit.grading.quiz_file import quiz_path
 
     try:
-        return {question.id for question in quiz.load(key).graded}
+        path = quiz_path(key)
+        return _graded(path, path.stat().st_mtime_ns)
     except (LabkitError, OSError):
-        return set()
+        return frozenset()
+
+
+@cache
+def _graded(path: Path, _changed: int) -> frozenset[str]:
+    """Reading all quizzes takes a second, and every report of a check asks for them; `_changed` is when one did."""
+    from labkit.grading import quiz
+
+    return frozenset(question.id for question in quiz.load(path).graded)
 
 
 def core(row: Row) -> list[Mapping[str, Any]]:

@@ -7,7 +7,8 @@
 
 The counters are read from the scheduler and its manager when somebody asks, so they cost a step nothing. Times are told
 by whoever has a clock. Unlike a production server's, these counters keep apart what must not be mixed: delivered and
-computed and recomputed tokens; blocks recycled, evicted and wanted again; blocks held, cached and free.
+computed and recomputed tokens; blocks recycled, evicted and wanted again; blocks held, cached and free. Where a model
+is named they are told under vLLM's names too, so that what was made for vLLM can read them.
 """
 
 from __future__ import annotations
@@ -36,18 +37,23 @@ class Exporter:
 
     Args:
         scheduler: whose counters are exported; its manager's meter of regret too, where there is one.
+        vllm_model: the `model_name` under which they are told in vLLM's names too; "" for not.
 
     Attributes:
         registry: what to register more in.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, vllm_model: str = "") -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Counters(scheduler))
         self._ttft = self._histogram("time_to_first_token", "From arrival to the first token.")
         self._itl = self._histogram("inter_token_latency", "Between two tokens of a request.")
         self._e2e = self._histogram("e2e_request_latency", "From arrival to the last token.")
         self._finished = Counter("labkit:requests_finished", "Requests served to the end.", registry=self.registry)
+        self._cancelled = Counter("labkit:requests_cancelled", "Requests given up.", registry=self.registry)
+        self._vllm = CollectorRegistry()
+        if vllm_model:
+            self._vllm.register(_VLLMNames(self.registry, scheduler, vllm_model))
 
     def first_token(self, seconds: float) -> None:
         """A request's first token came so long after its arrival."""
@@ -62,9 +68,13 @@ class Exporter:
         self._e2e.observe(seconds)
         self._finished.inc()
 
+    def cancelled(self, requests: int = 1) -> None:
+        """So many requests were given up before they were done, mostly since their clients had gone."""
+        self._cancelled.inc(requests)
+
     def text(self) -> str:
         """What `/metrics` answers now."""
-        return generate_latest(self.registry).decode("utf-8")
+        return (generate_latest(self.registry) + generate_latest(self._vllm)).decode("utf-8")
 
     @contextmanager
     def serve(self, port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
@@ -158,6 +168,47 @@ class _Counters(Collector):
         yield GaugeMetricFamily("labkit:requests_waiting", "Requests that wait.", len(scheduler.waiting))
         blocks = {"held": manager.num_held, "cached": manager.num_cached, "free": manager.num_free}
         yield _labelled(GaugeMetricFamily, "blocks", "Blocks: held, only cached, empty.", "state", blocks)
+
+
+VLLM_NAMES = {
+    "requests_running": ("num_requests_running",),
+    "requests_waiting": ("num_requests_waiting",),
+    "requests_finished": ("request_success",),
+    "requests_refused": ("admission_rejections",),
+    "preemptions": ("num_preemptions",),
+    "delivered_tokens": ("generation_tokens",),
+    "queried_tokens": ("prompt_tokens", "prefix_cache_queries"),
+    "hit_tokens": ("prefix_cache_hits",),
+    **{
+        name: (name,)
+        for name in ("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds")
+    },
+}
+"""Metrics of ours, and vLLM's for the same, without `labkit:` and `vllm:`."""
+
+
+class _VLLMNames(Collector):
+    """The same under vLLM's names."""
+
+    def __init__(self, ours: CollectorRegistry, scheduler: Scheduler, model: str) -> None:
+        self._ours, self._manager, self._model = ours, scheduler.manager, {"model_name": model}
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._ours.collect():
+            for name in VLLM_NAMES.get(family.name.removeprefix("labkit:"), ()):
+                theirs = Metric(f"vllm:{name}", family.documentation, family.type)
+                for sample in family.samples:
+                    end = sample.name.removeprefix(family.name)
+                    theirs.add_sample(theirs.name + end, {**sample.labels, **self._model}, sample.value)
+                yield theirs
+        counters, held = self._manager.counters, self._manager.num_held / self._manager.num_blocks
+        sources = Metric("vllm:prompt_tokens_by_source", "Tokens of new prompts, by where they came from.", "counter")
+        computed = counters.queried_tokens - counters.hit_tokens
+        for source, value in (("local_compute", computed), ("local_cache_hit", counters.hit_tokens)):
+            sources.add_sample(f"{sources.name}_total", {"source": source, **self._model}, value)
+        usage = Metric("vllm:kv_cache_usage_perc", "Blocks that somebody holds, as a share.", "gauge")
+        usage.add_sample(usage.name, self._model, held)
+        yield from (sources, usage)
 
 
 def _labelled(kind: Any, name: str, what: str, label: str, values: dict[str, int]) -> Metric:

@@ -269,7 +269,7 @@ LABKIT = Server(
         R("preempted", How.RATE, _of("labkit:preemptions_total")),
         R("arrived", How.BALANCE,
           _of("labkit:requests_running", "labkit:requests_waiting", "labkit:requests_finished_total",
-              "labkit:requests_refused_total")),
+              "labkit:requests_refused_total", "labkit:requests_cancelled_total")),
         R("finished", How.RATE, _of("labkit:requests_finished_total")),
         R("refused", How.RATE, _of("labkit:requests_refused_total")),
         R("running", How.GAUGE, _of("labkit:requests_running")),

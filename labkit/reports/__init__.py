@@ -1,1 +1,1 @@
-"""A report on a workload of your own, as one page that can be handed to somebody: `labkit report`."""
+"""Pages that can be handed to somebody: `labkit report` on a workload of your own, and the certificate."""

@@ -1,6 +1,6 @@
 """The two places at which a request may be stopped, and what is asked there.
 
-At the front door a request is refused at once, with a reason that its user is told (HTTP 503, or 400 for what can never
+At the front door a request is refused at once, with a reason that its user is told (HTTP 429, or 400 for what can never
 fit). Before memory it is only kept waiting. The questions themselves are the gates of `labkit.scheduling.admission`.
 """
 

@@ -13,6 +13,9 @@ MOST_BYTES = 256 << 20
 """Of a tokenizer.json. Those of vocabularies with 256,000 tokens have some 30 MB."""
 OPENS, CLOSES = "\ufdd0", "\ufdd1"
 """Around a control token's name that is ordinary text; Unicode keeps these two characters for a program's own use."""
+LONG = 1 << 15
+"""Characters from which a text is encoded as a batch of one: the library holds Python's lock for a second a million of
+them, in which no other thread runs, and gives it up for a batch."""
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 """Control tokens that templates call by what they are for."""
 
@@ -108,14 +111,20 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; nothing is added and no control token is ever among them."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        return self._ids(text, False)
 
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of `text` as the model was trained to meet it: Llama 3, for one, puts <|begin_of_text|> in front.
 
         tokenizer.json alone says so, as for transformers: add_bos_token in tokenizer_config.json is for other readers.
         """
-        return self.backend.encode(text, add_special_tokens=True).ids
+        return self._ids(text, True)
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        if len(text) < LONG:
+            return self.backend.encode(text, add_special_tokens=special).ids
+        (found,) = self.backend.encode_batch([text], add_special_tokens=special)
+        return found.ids
 
     def mark(self, text: str) -> str:
         """`text` with `OPENS` and `CLOSES` around each name of a control token, for `encode_layout`."""

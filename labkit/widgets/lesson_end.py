@@ -63,11 +63,11 @@ def end_of(name: str) -> dict[str, Any]:
 
 
 def _next(key: str | None) -> dict[str, str]:
-    """The next lesson and its notebook; after the last one, the questions about the whole course."""
+    """The next lesson and its notebook; after the last one, what it ends with."""
     from labkit import specs
 
     if key is None:
-        first = specs.lessons()[0]
-        words = f"the ten questions about the whole course, in lesson {first.number}"
-        return {"words": words, "file": f"{first.key}.ipynb"}
+        last = specs.lessons()[-1]
+        words = f"the final check and your certificate, in lesson {last.number}"
+        return {"words": words, "file": f"{last.key}.ipynb"}
     return {"words": f"lesson {key[:2]}, {specs.lesson(key).title}", "file": f"{key}.ipynb"}

@@ -39,8 +39,9 @@ doctor.show()
 # ## Where the course leads
 #
 # In a moment, a language model (SmolLM2, 135 million parameters) answers three questions at once, on your
-# processor. It is small, a sixtieth of the size of the model that a server runs further down this page. Its sentences are
-# fluent, and some of what they say is wrong; you are here to look at its memory.
+# processor, served by the engine that you are going to build. It is small, a sixtieth of the size of the model that a
+# server runs further down this page. Its sentences are fluent, and some of what they say is wrong; you are here to look at
+# its memory.
 #
 # A model reads and writes **tokens**: words or pieces of words. While it works, it has to remember something about every
 # token so far, of the question as well as of the answer: its **keys and values**, which lesson 01 explains. They are kept
@@ -62,18 +63,25 @@ table = PageTable(log, live=True,
 table
 
 # %% [markdown] id="watch"
-# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the picture above. The questions are
-# read first. Then the three answers grow together, a token at a time, until each has 56 tokens and is cut off.
+# Run the next cell with **Ctrl + Enter**, so that the page stays where it is, and watch the picture above. In its first
+# step the engine reads the questions. Then the three answers grow together, a token a step, until each has 56 tokens and
+# the cell stops.
 
 # %% id="destination-live" tags=["nbval-ignore-output"]
+from labkit.serving import Request
+
 questions = ["Why is the sky blue?", "What do bees do all day?",
              "Tell me about Paris."]
-answers = model.generate_many(questions, max_new_tokens=56, stop=False,
-                              num_blocks=24, log=log, release=False)
+server, answers = model.engine(24, log=log, prefix_cache=None), []
+for name, question in zip("ABC", questions):
+    ids = model.prompt_ids(question, chat=True)
+    answers += server.submit(Request(name, ids, max_new_tokens=200))
+for _ in range(56):
+    server.step()
 table.close_live()
 
 # %% [markdown] id="about-answers"
-# And this is what it wrote:
+# And this is what it has written so far:
 
 # %% id="destination-answers" tags=["nbval-ignore-output"]
 import textwrap
@@ -95,15 +103,26 @@ for name, question, answer in zip("ABC", questions, answers):
 #   **paging**, which operating systems use for the memory of programs, and it is why no memory has to be set aside in
 #   advance for the longest possible answer.
 # - **Only the last block of each answer is part full.** Those few empty places are all the memory that is wasted.
-# - **There are 24 blocks.** Had the answers been twice as long, one of them would have found no block free. Then somebody
-#   has to wait, or to give memory back and compute it again later. That decision is where storms come from.
-#
-# Here it is again from the start, to go through at your own speed: click into the picture and press the right arrow key,
-# or drag the slider.
+# - **There are 24 blocks,** and most of them are held. The next cell lets the answers go on. Run it with Ctrl + Enter, and watch
+#   for the moment at which no block is free.
 
-# %% id="destination-replay" tags=["nbval-ignore-output"]
-PageTable(log, step=0, title="The same three answers, step by step",
-          subtitle="Each line under the picture is one operation.")
+# %% id="destination-on" tags=["nbval-ignore-output"]
+from IPython.display import display
+
+table = PageTable(log, live=True, title="The same three, until memory is full",
+                  subtitle="Each line under the picture is one operation.")
+display(table)
+for _ in range(44):
+    server.step()
+table.close_live()
+
+# %% [markdown] id="after-on"
+# To go back to that moment, click into the picture and press the left arrow key, or drag the slider. All blocks were
+# held, and an answer needed one more. Somebody had to give memory back, and it was C, who had come last: its answer stops
+# in the middle. Since then A and B go on, and after each of their tokens C asks for its blocks and finds too few. When it
+# gets them, all that was kept for it is computed a second time, before its next word can be written.
+#
+# With three answers that is a hiccup. With hundreds, who do this to one another over and over, it is a storm.
 
 # %% [markdown] id="does-not"
 # And three things that paging does **not** do. It does not help when the conversations that run at once need more memory
@@ -200,13 +219,14 @@ quiz("00")
 quiz("placement")
 
 # %% [markdown] id="about-final"
-# ## The ten questions at the end
+# ## Ten questions from the end
 #
-# These ten sum the course up. Open them now to see where it leads, and leave them for later: you can answer them as often
-# as you like, and what each answer says names the lesson that shows it.
+# At the end of the course stand thirty questions. These are the first ten of them, which sum it up. Open them now to see
+# where it leads, and leave them for later: you can answer them as often as you like, and what each answer says names the
+# lesson that shows it.
 
 # %% id="final"
-quiz("final")
+quiz("final", first=10)
 
 # %% [markdown] id="ending"
 # ## What is yours

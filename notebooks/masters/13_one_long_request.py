@@ -25,8 +25,8 @@ for blocks in (8_200, 12_300, 16_400):
 # %% [markdown] id="after-symptom"
 # **Paging packs more requests into the same memory, and that is all it does for speed.** Whoever is alone has nobody to be
 # packed with: the request takes the same 8,192 blocks in each row and reads each of them for every token. This is one of the
-# three limits of paging that this course shows. (Lesson 17 has another: it does not replace admission control; and in
-# lesson 19 you see it fail to remove pressure when all contexts together exceed memory.)
+# three limits of paging that this course shows. (The other two: it does not replace admission control, in lesson 17; and it
+# does not remove pressure where all contexts together exceed memory, in lesson 18.)
 #
 # A step of the simulation has a fixed part, and reads all weights and the context at 0.6 of the data sheet's bandwidth.
 # That is kind. It charges the bytes as if the whole chip read them. Look at who does.

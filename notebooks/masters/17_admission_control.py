@@ -8,7 +8,7 @@
 #
 # Who is to blame? Not those who grow; an answer is longer with every token. It is how people are let in. Everybody
 # came in as soon as there was a block for them, and nobody asked what they, and all who were there already, would need
-# a minute later.
+# a minute later. All of it is paged, and hardly a slot is wasted: paging does not replace admission control.
 
 # %% id="start"
 from labkit.lesson import finish, predict, quiz, save_point, start

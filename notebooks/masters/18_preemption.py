@@ -34,6 +34,9 @@ two_curves({name: it.run for name, it in runs.items()})
 # In the first two seconds all chats come, and their prompts are computed: the curves are apart. Then each token that is
 # computed is delivered, and they lie on each other. With 3,000 blocks they part once more after four seconds, when all have
 # grown. Nobody has come since. What is computed there?
+#
+# Memory is paged in both runs, and nothing in it is wasted but part of each last block. Paging takes away waste. It does not
+# take away pressure, where the contexts that run together exceed memory.
 
 # %% [markdown] id="play"
 # ## Look before you read

@@ -85,13 +85,30 @@ def test_the_sentences_under_the_picture_are_true_of_it(three_answers: dict[str,
         # "Only the last block of each answer is part full."
         fills = [state.fill[b] for b in blocks]
         assert fills[:-1] == [16] * (len(blocks) - 1) and 0 < fills[-1] < 16
-        # "until each has 56 tokens and is cut off"
+        # "until each has 56 tokens and the cell stops"
         assert len(answer.token_ids) == 56
-    # "Had the answers been twice as long, one of them would have found no block free."
-    held = sum(len(blocks) for blocks in tables(log).values())
-    assert held <= 24 < sum(blocks_needed(len(a.prompt_ids) + 2 * 56 - 1, 16) for a in answers)
     # What the last token would have left is never kept: a token's key is made when the next one is chosen.
     assert all(sum(state.fill[b] for b in tables(log)[a.request]) == len(a.prompt_ids) + 55 for a in answers)
+
+
+def test_going_on_fills_memory_and_c_gives_its_blocks_back(three_answers: dict[str, Any]) -> None:
+    log, before = three_answers["log"], len(three_answers["log"].labels)
+    held = sum(len(blocks) for blocks in tables(log).values())
+    assert 12 < held < 24  # "most of them are held"
+    run("00", ["destination-on"], three_answers)
+    said = log.labels[before:]
+    (gone,) = [i for i, label in enumerate(said) if label.startswith("preempt(")]
+    # "All blocks were held, and an answer needed one more. ... and it was C": a refusal, and then C's blocks came back.
+    full = pool_state(LogData.of(log), before + gone, 24)
+    assert said[gone].startswith("preempt(C)") and "1 token) -> False" in said[gone - 1]
+    assert full.counts()[0] == 0
+    # "Since then A and B go on, and after each of their tokens C asks for its blocks and finds too few."
+    later = said[gone + 1 :]
+    asks = [label for label in later if label.startswith("allocate(C")]
+    assert len(asks) > 3 and all("no room" in label for label in asks)
+    assert {label[:9] for label in later if label not in asks} == {"extend(A,", "extend(B,"}
+    a, b, c = (len(answer.token_ids) for answer in three_answers["answers"])
+    assert a == b == 100 and 56 < c < 97 and not three_answers["table"].live
 
 
 def test_the_three_grow_in_turns(three_answers: dict[str, Any]) -> None:
@@ -103,7 +120,7 @@ def test_the_three_grow_in_turns(three_answers: dict[str, Any]) -> None:
 def test_the_picture_stands_in_a_cell_above_the_one_that_fills_it(three_answers: dict[str, Any]) -> None:
     ids = [id for id, cell in cells("00").items() if cell.kind == "code"]
     assert ids.index("destination-picture") + 1 == ids.index("destination-live")
-    assert "generate" not in cells("00")["destination-picture"].source
+    assert not {"submit", "step()"} & set(re.findall(r"submit|step\(\)", cells("00")["destination-picture"].source))
     assert not three_answers["table"].live and three_answers["table"].names[1:] == ["A", "B", "C"]
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quiz_keys import right
 from typer.testing import CliRunner
 
 from labkit.grading.progress import Progress
 from labkit.grading.quiz import load
 from labkit.grading.quiz_commands import app
 
-FINAL_RIGHT = {
-    q.id: next((o["text"] for o in q.data.get("options", []) if o.get("right")), q.data.get("sample"))
-    for q in load("final").questions
-}
+SEED = 7
+FINAL_RIGHT = {q.id: right(q.instance(SEED)) for q in load("final").questions}
+ALL = len(FINAL_RIGHT)
 
 
 def run(*args: str) -> tuple[int, str]:
@@ -25,16 +25,18 @@ def run(*args: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def graded(tmp_path: Path, answers: Any, *more: str, lesson: str = "final") -> tuple[int, dict[str, Any]]:
+def graded(
+    tmp_path: Path, answers: Any, *more: str, lesson: str = "final", seed: int = SEED
+) -> tuple[int, dict[str, Any]]:
     path = tmp_path / "answers.json"
     path.write_text(json.dumps(answers), encoding="utf-8")
-    code, out = run("grade", lesson, "--answers", str(path), "--json", *more)
+    code, out = run("grade", lesson, "--answers", str(path), "--json", "--seed", str(seed), *more)
     return code, json.loads(out)
 
 
 def test_all_right(tmp_path: Path) -> None:
     code, report = graded(tmp_path, FINAL_RIGHT)
-    assert code == 0 and report["all_right"] and report["right"] == report["total"] == 10 and report["score"] == 1
+    assert code == 0 and report["all_right"] and report["right"] == report["total"] == ALL and report["score"] == 1
     assert {q["status"] for q in report["questions"]} == {"right"}
     assert Progress().answers("final") == {}
 
@@ -44,7 +46,7 @@ def test_wrong_missing_malformed_and_unknown(tmp_path: Path) -> None:
     answers["central-concept"] = "serving throughput"
     del answers["bad-use"]
     code, report = graded(tmp_path, answers)
-    assert code == 1 and not report["all_right"] and report["right"] == 6
+    assert code == 1 and not report["all_right"] and report["right"] == ALL - 4
     by_id = {q["id"]: q for q in report["questions"]}
     assert by_id["central-concept"]["status"] == "wrong"
     assert [f["text"] for f in by_id["central-concept"]["feedback"]] == ["serving throughput"]
@@ -72,8 +74,8 @@ def test_save_keeps_the_answers(tmp_path: Path) -> None:
 
 
 def test_seed_changes_the_numbers(tmp_path: Path) -> None:
-    right = load("placement").question("causal-mask").instance(1).answer
-    reports = [graded(tmp_path, {"causal-mask": right}, "--seed", str(s), lesson="placement")[1] for s in (1, 2, 3, 4)]
+    key = load("placement").question("causal-mask").instance(1).answer
+    reports = [graded(tmp_path, {"causal-mask": key}, seed=s, lesson="placement")[1] for s in (1, 2, 3, 4)]
     correct = [r["questions"][2]["correct"] for r in reports]
     assert correct[0] and not all(correct)
 
@@ -98,7 +100,7 @@ def test_text_output_and_unknown_lesson(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     path.write_text(json.dumps({"central-concept": "the KV cache"}), encoding="utf-8")
     code, out = run("grade", "final", "--answers", str(path))
-    assert code == 1 and "wrong      central-concept" in out and "Near, because" in out and "0 of 10 right" in out
+    assert code == 1 and "wrong      central-concept" in out and "Near, because" in out and f"0 of {ALL} right" in out
     code, out = run("grade", "nine", "--answers", str(path))
     assert code == 2 and "there is no quiz for 'nine'" in out
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import QuizFileError
-from labkit.grading.quiz import load, load_all
+from labkit.grading.quiz import Question, load, load_all
 from labkit.grading.quiz_lint import lint
+from labkit.observe.servers import SGLANG, VLLM
 
 GOOD = """\
 lesson: good
@@ -162,13 +163,74 @@ def test_every_quiz_of_the_course_is_without_errors() -> None:
         assert [str(f) for f in lint(quiz.source.path) if f.level == "error"] == []
 
 
-def test_the_final_quiz_holds_the_ten_ideas_and_every_option_says_where_it_was_seen() -> None:
+TEN = [
+    "main-idea", "central-concept", "best-fit", "limitation", "eviction-panel", "assistant-next-step",
+    "assistant-output", "verify-one-way", "responsible-use", "bad-use",
+]  # fmt: skip
+"""The ten ideas that the course began with, in their order: lesson 00 shows just these."""
+
+
+def test_the_final_check_holds_the_ten_ideas_and_twenty_questions_across_all_parts() -> None:
     quiz = load("final")
-    assert len(quiz.questions) == 10
-    assert quiz.questions[7].type == "short"
-    for question in quiz.questions:
-        for option in question.data.get("options", []):
-            assert re.search(r"[Ll]essons? \d\d", option["feedback"]), (question.id, option["text"])
+    assert [q.id for q in quiz.questions[:10]] == TEN and len(quiz.questions) == 30
+    new = quiz.questions[10:]
+    assert {q.type for q in new} == {
+        "single", "multiple", "numeric", "predict", "ordering", "matching", "click", "short",
+    }  # fmt: skip
+    parts = {"memory": range(1, 10), "kernels": range(10, 16), "scheduler": range(16, 22)}
+    asked = [int(q.seen_in) for q in new]
+    for part, lessons in parts.items():
+        assert len(set(asked) & set(lessons)) >= 3, part
+
+
+def test_whatever_is_said_in_the_final_check_says_where_it_was_seen() -> None:
+    for question in load("final").questions:
+        said = [o["feedback"] for o in question.data.get("options", [])]
+        said += [o["feedback"] for o in question.data.get("near", [])]
+        said += [o["feedback"] for o in question.data.get("pairs", [])]
+        said += question.data.get("elsewhere", {}).values()
+        said += [o["feedback"] for o in question.data.get("picture", {}).get("regions", [])]
+        for words in said:
+            assert re.search(r"[Ll]essons? \d\d", words), (question.id, words)
+        assert said or question.type in ("short", "ordering"), question.id
+
+
+def test_the_final_check_repeats_no_question_of_a_lesson() -> None:
+    """Not in its words, and no number is computed as one of a lesson is."""
+
+    def asks(question: Question) -> set[str]:
+        words = {" ".join(question.data["text"].split())}
+        return words | ({str(question.data["answer"])} if question.type == "numeric" else set())
+
+    final = [asks(question) for question in load("final").questions]
+    for quiz in load_all():
+        for question in quiz.questions if quiz.lesson != "final" else ():
+            assert not any(asks(question) & mine for mine in final), (quiz.lesson, question.id)
+
+
+WHERE = {
+    "tokens computed again after a preemption": ("recomputed", "from two counters of SGLang, and not in vLLM"),
+    "evicted blocks that were wanted again": ("regretted", "in the `/metrics` of neither"),
+    "the share of blocks that somebody holds": ("held", "in both, and exact"),
+    "preemptions": ("preempted", "in both, and late in vLLM"),
+}
+
+
+def test_who_tells_what_is_the_key_that_the_tables_give() -> None:
+    """The matching question of the final check, against what the course reads of both servers."""
+    pairs = {pair["left"]: pair["right"] for pair in load("final").question("who-tells").data["pairs"]}
+    assert pairs == {left: right for left, (_, right) in WHERE.items()}
+    best = {
+        (server.name, name): next((r for r in server.readings if r.figure == name and not r.opt_in), None)
+        for server in (VLLM, SGLANG)
+        for name, _ in WHERE.values()
+    }
+    assert [best["vLLM", name] is None for name, _ in WHERE.values()] == [True, True, False, False]
+    assert [best["SGLang", name] is None for name, _ in WHERE.values()] == [False, True, False, False]
+    late, held = best["vLLM", "preempted"], (best["vLLM", "held"], best["SGLang", "held"])
+    assert late is not None and late.bias.startswith("Comes late") and all(r and not r.bias for r in held)
+    assert (again := best["SGLang", "recomputed"]) is not None and len(again.terms) == 2
+    assert (prompt := best["SGLang", "preempted"]) is not None and not prompt.bias
 
 
 def test_the_placement_quiz_says_what_a_score_means() -> None:
