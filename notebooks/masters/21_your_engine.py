@@ -196,11 +196,12 @@ prompts = {name: exact.prompt_ids(question) for name, question in LIVE_QUESTIONS
 plain = exact.generate_many(list(prompts.values()), max_new_tokens=new, stop=False)
 longest = max(map(len, prompts.values())) + new
 few = blocks_needed(longest, 16) + 3  # for one of them, and not for three
+pieces, swap = {"token_budget": 12}, {"preemption": "swap", "host_blocks": 32}
 ways = {
     "together, prompts whole": (64, {}),
-    "prompts in pieces": (64, {"token_budget": 12}),
-    f"{few} blocks, computed again": (few, {"token_budget": 12}),
-    f"{few} blocks, swapped": (few, {"token_budget": 12, "preemption": "swap", "host_blocks": 32}),
+    "prompts in pieces": (64, pieces),
+    f"{few} blocks, computed again": (few, pieces),
+    f"{few} blocks, swapped": (few, pieces | swap),
 }
 print("way                         preempted   the same text")
 for way, (blocks, knobs) in ways.items():
@@ -397,8 +398,7 @@ print(f"{found.tokens_per_s:.0f} tokens/s; first text after {median:.2f} s in th
       f"{slow:.2f} s for the slowest hundredth")
 
 # %% [markdown] id="after-door"
-# In a terminal the same server is `labkit serve`, and `labkit watch` beside it is the board; lesson 20's figures and its
-# search for a size work on it as on any other.
+# In a terminal the same server is `labkit serve`, and `labkit watch` with its address is the board.
 #
 # ## A storm of your own
 #
