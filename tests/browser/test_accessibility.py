@@ -55,7 +55,7 @@ def hinted():
 WIDGETS = (
     'OpeningCard("04")', 'finish("06")', 'save_point("04")', "ProgressOverview()", 'EngineMap(highlight="block_pool")',
     "hinted()", "scene.report()", 'asked("16")', 'asked("04")',
-    'QuizWidget("final", mode="final", seed=3)',
+    'QuizWidget("final", ["knee", "done-twice", "green-board", "one-step"], mode="final", seed=3)',
     "PageTable(scene.pool(48))", "PageTable(scene.wrong_pool())", 'MemoryMap(("First fit", scene.slots()), step=3)',
     "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",
