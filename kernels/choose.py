@@ -71,7 +71,7 @@ def chosen(
 ) -> Choice:
     """What `decode` does with a batch."""
     best = configuration("decode", q, k_cache)
-    tile = constants(shape, best.tile)["TILE"]
+    tile = constants(shape, q.dtype, best.tile)["TILE"]
     splits = num_splits(shape, longest, tile, best.waves * multiprocessors(q.device))
     return Choice(choose(k_cache, longest, groups, splits), splits, tile, best.options)
 

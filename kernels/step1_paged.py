@@ -58,13 +58,14 @@ def paged_decode_kernel(
         used = first + slot < length
         there = used[:, None] & in_head[None, :]
 
+        # Both are asked for before either is used: the second read does not wait for the arithmetic of the first.
         keys = tl.load(k_cache + where, mask=there, other=0.0).to(tl.float32)
+        values = tl.load(v_cache + where, mask=there, other=0.0).to(tl.float32)
         score = tl.where(used, tl.sum(query[None, :] * keys, 1) * scale, float("-inf"))
 
         new_m = tl.maximum(m, tl.max(score, 0))
         old = tl.exp2(m - new_m)
         p = tl.exp2(score - new_m)
-        values = tl.load(v_cache + where, mask=there, other=0.0).to(tl.float32)
         l = l * old + tl.sum(p, 0)
         acc = acc * old + tl.sum(p[:, None] * values, 0)
         m = new_m

@@ -102,9 +102,14 @@ def grouped_decode_kernel(
     store_group(out, result, seq, kv_head, Q_HEADS, GROUP, HEAD_DIM, HEAD_PAD, ROWS)
 
 
-def tile_for(head_dim: int, rows: int) -> int:
-    """Positions per tile: 8 Ki numbers of K, and half as many where 64 rows and more hold registers too."""
-    return max(16, min(64, 8192 // power_of_2(head_dim)) // (2 if rows >= 64 else 1))
+def tile_for(head_dim: int, dtype: torch.dtype, rows: int) -> int:
+    """Positions per tile: 8 Ki numbers of K, and half as many where 64 rows and more hold registers too.
+
+    For queries in float32 2 Ki: keys and values are in registers then, not in tensor cores, and of longer tiles a few
+    spill on some architecture with one release of the compiler or another.
+    """
+    numbers = 2048 if dtype == torch.float32 else 8192
+    return max(16, min(64, numbers // power_of_2(head_dim)) // (2 if rows >= 64 else 1))
 
 
 def most_rows(head_dim: int, dtype: torch.dtype) -> int:
@@ -115,7 +120,7 @@ def most_rows(head_dim: int, dtype: torch.dtype) -> int:
     return 16 if dtype == torch.float32 else 64 if head_dim <= 128 else 32
 
 
-def constants(shape: Shape, tile: int | None = None, rows: int | None = None) -> dict[str, int]:
+def constants(shape: Shape, dtype: torch.dtype, tile: int | None = None, rows: int | None = None) -> dict[str, int]:
     """What the compiler is told about a launch of this loop; rows and tile are chosen from the shapes by default."""
     rows = max(16, power_of_2(shape.group), rows or 0)
     return {
@@ -124,7 +129,7 @@ def constants(shape: Shape, tile: int | None = None, rows: int | None = None) ->
         "HEAD_DIM": shape.head_dim,
         "HEAD_PAD": power_of_2(shape.head_dim),
         "PAGE": shape.page,
-        "TILE": tile or tile_for(shape.head_dim, rows),
+        "TILE": tile or tile_for(shape.head_dim, dtype, rows),
         "ROWS": rows,
     }
 
@@ -161,6 +166,6 @@ def grouped_decode(
     if shape.seqs:
         (kernel or grouped_decode_kernel)[(shape.seqs, shape.kv_heads)](
             out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(scale, shape.head_dim),
-            **constants(shape, tile), **options,
+            **constants(shape, q.dtype, tile), **options,
         )  # fmt: skip
     return out

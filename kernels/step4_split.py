@@ -173,7 +173,7 @@ def split_decode(
         acc, ml = scratch(q, splits)
         (kernel or split_decode_kernel)[(shape.seqs, shape.kv_heads, splits)](
             acc, ml, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, q.dtype, tile), **options,
         )  # fmt: skip
         merge(out, acc, ml)
     return out

@@ -93,7 +93,7 @@ def quantized_decode(
         acc, ml = scratch(q, splits) if splits > 1 else (out, out)
         quantized_decode_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, q, k_cache, v_cache, k_scale, v_scale, block_tables, lengths, shape.max_blocks,
-            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, tile), **options,
+            softmax_scale(scale, shape.head_dim), SPLITS=splits, **constants(shape, q.dtype, tile), **options,
         )  # fmt: skip
         if splits > 1:
             merge(out, acc, ml)

@@ -212,7 +212,7 @@ def prefill(
             block_tables, lengths, starts, tiles, seqs, block_tables.shape[1],
             head_dim**-0.5 if scale is None else scale, softcap or 0.0, window or 0,
             Q_HEADS=q_heads, KV_HEADS=kv_heads, HEAD_DIM=head_dim, HEAD_PAD=power_of_2(head_dim), PAGE=page,
-            TILE=tile or tile_for(head_dim, rows), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
+            TILE=tile or tile_for(head_dim, q.dtype, rows), ROWS=rows, STEPS=seqs.bit_length(), SCALED=scaled,
             CAPPED=softcap is not None, WINDOWED=window is not None, SINKS=sinks is not None,
             **options,
         )  # fmt: skip

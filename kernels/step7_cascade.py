@@ -137,7 +137,7 @@ def cascade_decode(
     out = torch.empty_like(q)
     if not shape.seqs:
         return out
-    of_prefix = constants(shape, tile, most_rows(shape.head_dim, q.dtype) if rows is None else rows)
+    of_prefix = constants(shape, q.dtype, tile, most_rows(shape.head_dim, q.dtype) if rows is None else rows)
     per_stack = of_prefix["ROWS"] // shape.group
     stacks, shared, first = [], [0] * shape.seqs, 0
     for group in groups:
@@ -152,7 +152,7 @@ def cascade_decode(
         return torch.tensor(numbers, dtype=torch.int32, device=q.device)
 
     acc, ml = scratch(q, all_splits)
-    known = constants(shape, tile)
+    known = constants(shape, q.dtype, tile)
     where = (shape.max_blocks, softmax_scale(scale, shape.head_dim))
     prefix_kernel[(len(stacks), shape.kv_heads, prefix_splits)](
         acc, ml, q, k_cache, v_cache, block_tables, on_device(stacks), on_device(members), *where,

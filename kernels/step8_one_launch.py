@@ -124,6 +124,6 @@ def one_launch_decode(
         one_launch_kernel[(shape.seqs, shape.kv_heads, splits)](
             out, acc, ml, done, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks,
             softmax_scale(scale, shape.head_dim), SPLITS=splits, SPLITS_PAD=power_of_2(splits),
-            **constants(shape, tile), **options,
+            **constants(shape, q.dtype, tile), **options,
         )  # fmt: skip
     return out

@@ -168,8 +168,10 @@ def _misfits(read: NodeRead, parent: Any, under: object, size: int) -> list[str]
         wrong.append(f"{plural(pages, 'page')} but {plural(len(read.blocks), 'block')}")
     if under != read.key[:size]:
         wrong.append("its parent files it under another page than its key's first")
-    if _slot(read.node, "parent") is not parent:
-        wrong.append("its `parent` is another node than the one it hangs on")
+    above = _slot(read.node, "parent")
+    if above is not parent:
+        is_none = "it has no `parent`, though it hangs on a node"
+        wrong.append(is_none if above is None else "its `parent` is another node than the one it hangs on")
     if read.locks < 0:
         wrong.append(f"it has {read.locks} locks")
     return wrong

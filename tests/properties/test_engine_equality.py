@@ -227,6 +227,27 @@ def test_several_answers_share_a_prompt_and_part_by_copies(known: Known, kind: s
     assert list(engine.answers) == ["G", "G#2", "G#3"]
 
 
+def test_a_block_that_is_swapped_out_takes_a_copy_in_the_same_step(known: Known) -> None:
+    """Memory is full when the first of three answers needs a block of its own, and the victim's is what it gets."""
+    knobs = {"victim": "most-blocks", "preemption": "swap", "host_blocks": 12}
+    engine = engine_of(known, 10, 4, knobs, prefix_cache=None)
+    move, both = engine.move, []
+
+    def watched(step: Any) -> None:
+        both.extend({block for block, _ in step.swapped_out} & {block for _, block in step.copies})
+        move(step)
+
+    engine.move = watched  # type: ignore[method-assign]
+    engine.submit(Request("G", PROMPTS[2], MOST, n=3))  # 2 blocks
+    engine.submit(Request("G1", PROMPTS[8][:30], 8))  # 8 blocks
+    list(engine.stream())
+    alone = engine_of(known, 10, 4, {})
+    alone.submit(Request("G1", PROMPTS[8][:30], 8))
+    list(alone.stream())
+    assert engine.answers.pop("G1").token_ids == alone.answers["G1"].token_ids
+    assert right(known, engine, {"G": 2}) == 0 and both
+
+
 @pytest.mark.parametrize("kind", ["hash", "radix"])
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_every_eviction_policy(known: Known, policy: str, kind: str) -> None:

@@ -152,6 +152,64 @@ def test_cancelling_frees_at_once_whoever_runs_waits_or_was_preempted():
     assert s.unfinished == 0 == len(s.waiting) and s.manager.num_free == 4 and not s.running
 
 
+def fork(s: Scheduler, one: Request, *names: str, ended: bool = False) -> list[Request]:
+    """The step in which the prompt of one is computed, and these others begin."""
+    s.submit(one)
+    step = s.schedule()
+    others = [Request(name, one.prompt, one.max_tokens) for name in names]
+    for other in others:
+        s.fork(one, other, 7, ended)
+    s.update(step, [7])
+    return others
+
+
+@pytest.mark.parametrize("cache", ["hash", "radix", None])
+def test_several_answers_share_the_blocks_of_a_prompt_until_they_write(cache):
+    s = scheduler(16, cache=cache)
+    others = fork(s, request("A", 6, 4), "A2", "A3")
+    assert s.manager.num_held == 2 and [r.id for r in s.running] == ["A", "A2", "A3"]
+    assert s.totals == (3, 6, 0) and all(other.computed == 6 for other in others)
+    step = s.schedule()
+    assert len(step.copies) == 2 and s.manager.num_held == 4  # the last to write has the block for itself
+    s.update(step, [7] * 3)
+    run(s)
+    assert s.totals == (12, 15, 0) and s.manager.num_held == 0
+
+
+def test_an_answer_without_a_seat_gives_its_share_up_and_waits():
+    s = scheduler(16, seats=2)
+    second, third = fork(s, request("A", 8, 3), "A2", "A3")
+    assert (second.state, third.state) == (State.RUNNING, State.PREEMPTED) and s.manager.num_held == 2
+    assert s.cancel("A2") and [admitted for _, admitted, _ in run(s)] == [["A3"], []]
+    assert list(third.output) == [7, 7, 7] and s.manager.num_held == 0
+
+
+def test_an_answer_that_ends_at_once_takes_nothing():
+    for max_tokens, ended in ((1, False), (5, True)):
+        s = scheduler(16)
+        (other,) = fork(s, request("A", 6, max_tokens), "A2", ended=ended)
+        assert other.state is State.FINISHED and s.totals.delivered == 2 and "A2" not in s.manager
+        run(s)
+
+
+def test_only_whoever_stands_where_its_prompt_ends_is_forked():
+    s = scheduler(16, token_budget=4)
+    one = request("A", 6, 3)
+    s.submit(one)
+    s.update(s.schedule(), [])
+    with pytest.raises(SchedulerError, match="cannot be forked"):  # in the middle of the prompt
+        s.fork(one, Request("A2", one.prompt, 3), 7)
+    step = s.schedule()
+    for wrong, message in ((request("B", 6, 3), "cannot be forked"), (Request("A", one.prompt, 3), "already")):
+        with pytest.raises(SchedulerError, match=message):
+            s.fork(one, wrong, 7)
+    s.update(step, [7])
+    with pytest.raises(SchedulerError, match="cannot be forked"):  # it has generated
+        s.fork(one, Request("A2", one.prompt, 3), 7)
+    run(s)
+    assert s.totals == (3, 8, 0) and s.manager.num_held == 0
+
+
 def test_nonsense_is_refused_in_a_sentence():
     for knobs in ({"watermark": 1}, {"queue": "lifo"}, {"victim": "oldest"}, {"token_budget": 0}, {"seats": 1.5}):
         with pytest.raises(SchedulerError, match="must be"):

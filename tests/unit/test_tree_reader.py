@@ -90,6 +90,10 @@ def own_parent(root: RadixNode, leaf: RadixNode) -> None:
     leaf.parent = leaf
 
 
+def no_parent(root: RadixNode, leaf: RadixNode) -> None:
+    leaf.parent = None
+
+
 def a_root_without(root: RadixNode, leaf: RadixNode) -> None:
     root.children = 7  # type: ignore[assignment]
 
@@ -111,6 +115,7 @@ HOSTILE: dict[Callable[[RadixNode, RadixNode], None], str] = {
     words_for_blocks: "node 1: not all of its `blocks` are block numbers",
     huge_numbers: "node 1: not all of its `blocks` are block numbers",
     own_parent: "node 1: its `parent` is another node than the one it hangs on",
+    no_parent: "node 1: it has no `parent`, though it hangs on a node",
     a_root_without: "the root: its `children` is of type int, not a dict",
 }
 

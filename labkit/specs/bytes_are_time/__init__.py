@@ -464,7 +464,7 @@ class GroupedDecode(KernelSpecification):
                 k_cache, v_cache = (far.enter_context(larger_than_memory(own, skip)) for own in (k_cache, v_cache))
             kernel[(seqs, kv_heads)](
                 out, q, k_cache, v_cache, block_tables, lengths, shape.max_blocks, softmax_scale(None, head_dim),
-                **constants(shape, tile=16),
+                **constants(shape, q.dtype, tile=16),
             )  # fmt: skip
         return out
 

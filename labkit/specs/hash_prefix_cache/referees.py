@@ -251,6 +251,8 @@ class QueueReferee(ClassReferee):
     def places(self, one: Running) -> None:
         """Where the blocks are of a sequence that has ended: with another holder, in the queue, or in the pool."""
         queue, due = list(self.mine.queue), list(self.right.queue)
+        lines = Words(f"queue {show(queue)}"), Words(f"queue {show(due)}")
+        self.hold("stays-findable-after-release", not no_block(queue), "the queue", *lines, no_block(queue))
         free, due_free = self.mine.refs.num_free, self.right.refs.num_free
         hash_of, by_hash = self.right.hash_of, self.right.by_hash
         held = [block for block in queue if self.holders(block)]
