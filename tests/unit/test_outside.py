@@ -7,10 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click import Command, Group
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from labkit.authoring import outside
 from labkit.authoring.commands import app
+from labkit.cli import app as labkit_app
 from labkit.errors import AuthorError
 
 NAMES = [name for project in outside.projects() for name in project.names]
@@ -27,7 +30,15 @@ QUOTED = {
     "paper": r"arXiv(?:\.org/abs/)?[ :]?(\d{4}\.\d{4,5})|arxiv\.org/abs/(\d{4}\.\d{4,5})",
 }
 
-OURS = {"--trace", "--record", "--json", "--plot", "--endless", "--seed", "--column", "--unit", "--events"}
+
+
+def flags(command: Command) -> set[str]:
+    """Those of a command and of all below it."""
+    mine = {flag for parameter in command.params for flag in parameter.opts + parameter.secondary_opts}
+    return mine.union(*map(flags, command.commands.values())) if isinstance(command, Group) else mine
+
+
+OURS = flags(get_command(labkit_app))
 """Flags of labkit itself."""
 
 
