@@ -130,16 +130,16 @@ class StormBoard(LabWidget):
 
     def _show(self, series: Series) -> None:
         self.series = series
-        worths = {name: series.worth(name) for name in self._columns}
         with self.hold_sync():
-            self.source = series.source
-            self.figures = {
-                name: {"title": FIGURES[name].title, "unit": FIGURES[name].unit, "worth": str(worth), "why": why}
-                for name, (worth, why) in worths.items()
-            }
             self._whole()
 
     def _whole(self) -> None:
+        worths = {name: self.series.worth(name) for name in self._columns}
+        self.source = self.series.source  # a server that is watched says what it is once it has answered
+        self.figures = {
+            name: {"title": FIGURES[name].title, "unit": FIGURES[name].unit, "worth": str(worth), "why": why}
+            for name, (worth, why) in worths.items()
+        }
         self.rows = self._packed(self.series)
         self.alerts = self._found()
         self._sent = len(self.series)

@@ -171,8 +171,9 @@ for answer in answers:
     print(textwrap.indent(textwrap.fill(answer.text.strip() + " ...", 80), "   "))
 
 # %% [markdown] id="after-live"
-# Look at the first blocks. A chat begins with a few tokens that say who speaks, and they are the same for everybody: where
-# these fill a block, it is held by all three. In lesson 00 each had its own.
+# Click into the picture, go back with the left arrow key, and look at the first blocks. A chat begins with a few tokens
+# that say who speaks, and they are the same for everybody: where these fill a block, it is held by all three. In lesson
+# 00 each had its own.
 #
 # ## Is it the same text?
 #
@@ -373,7 +374,7 @@ import httpx
 from IPython.display import display
 
 from labkit.observe.live import watch
-from labkit.serving.load_generator import put_load as send
+from labkit.serving.load_generator import load as send
 from labkit.serving.serve import in_thread
 from labkit.specs.your_engine.scenes import beside
 from labkit.widgets import StormBoard

@@ -137,13 +137,11 @@ def in_windows(
     requests: Sequence[Any],
     steps: int = 8,
     tune: Tune | None = None,
-    tell: Callable[[], None] | None = None,
 ) -> Series:
     """Serve requests that all come at once, and keep a window of figures for every so many steps.
 
     Args:
         tune: called after each window with the knobs and the board; answers with the next knobs.
-        tell: called after each step, for a board that watches.
     """
     scheduler = engine.scheduler
     metrics = Metrics(scheduler, window_s=float("1e9"), source="your engine")
@@ -151,7 +149,12 @@ def in_windows(
         metrics.submitted(bool(engine.submit(request)))
     began, number = time.perf_counter(), 0
     while engine.has_work:
-        engine.step()
+        for token in engine.step():
+            answer = token.generation
+            if answer.step_s:
+                metrics.itl.add(answer.step_s[-1])
+            else:
+                metrics.ttft.add(answer.prefill_s)
         number += 1
         if number % steps == 0 or not engine.has_work:
             metrics.until = time.perf_counter() - began
