@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click import Command, Group
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -31,11 +31,10 @@ QUOTED = {
 }
 
 
-
-def flags(command: Command) -> set[str]:
+def flags(command: Any) -> set[str]:
     """Those of a command and of all below it."""
     mine = {flag for parameter in command.params for flag in parameter.opts + parameter.secondary_opts}
-    return mine.union(*map(flags, command.commands.values())) if isinstance(command, Group) else mine
+    return mine.union(*map(flags, getattr(command, "commands", {}).values()))
 
 
 OURS = flags(get_command(labkit_app))

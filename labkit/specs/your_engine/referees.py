@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,10 @@ from labkit.scheduling.request import Request, State
 from labkit.scheduling.scheduler import Rules, Scheduler
 from labkit.scheduling.step import Step
 from labkit.specs.continuous_batching.referees import NAMES, Named
-from labkit.specs.your_engine.storms import CALM, STORMS, Outcome, serve, untouched
 from labkit.words import choose, listed, plural
+
+if TYPE_CHECKING:
+    from labkit.specs.your_engine.storms import Outcome
 
 BLOCK_SIZE = 2
 VOCABULARY = 8
@@ -528,6 +530,8 @@ class TuneReferee(Referee):
         return after
 
     def _serve(self, kind: str, seed: int) -> None:
+        from labkit.specs.your_engine.storms import CALM, STORMS, untouched
+
         before, after = untouched(kind, seed), self._served(kind, seed)
         seats = after.seats
         shown = f"Untouched, with {seats[0]} seats: {before.twice:.0%} computed twice, {before.delivered:.0f} tokens/s"
@@ -558,6 +562,8 @@ class TuneReferee(Referee):
             unknown += f"watermark from {config.watermark:g} to {answer.watermark:g}."
             self._insist("unknown-is-no-reason", window != hole or answer == config, unknown, "no change")
             return answer
+
+        from labkit.specs.your_engine.storms import serve  # what simulates takes long to load
 
         return serve(kind, seed, heard, hole)
 
