@@ -374,7 +374,7 @@ import httpx
 from IPython.display import display
 
 from labkit.observe.live import watch
-from labkit.serving.load_generator import load as send
+from labkit.serving.load_generator import put_load as send
 from labkit.serving.serve import in_thread
 from labkit.specs.your_engine.scenes import beside
 from labkit.widgets import StormBoard
