@@ -261,21 +261,16 @@ class LLMEngine:
                 growing[row].answer.logprobs.append(logprob)
         return tokens
 
-    def _fork(self, request: Scheduled, first: Growing, logits: Tensor, position: int) -> None:
+    def _fork(self, one: Scheduled, first: Growing, logits: Tensor, position: int) -> None:
         """The prompt is computed: the other answers to it begin, each with a token of its own from the same logits."""
         others = [g for g in first.others if g.request.name in self.growing]  # the rest has been cancelled
         first.others = []
         tokens = self._choose(logits.expand(len(others), -1), others, [position] * len(others))
         for g, token in zip(others, tokens, strict=True):
             other = Scheduled(
-                g.request.name,
-                request.prompt,
-                g.most,
-                arrival=request.arrival,
-                priority=request.priority,
-                salt=request.salt,
+                g.request.name, one.prompt, g.most, arrival=one.arrival, priority=one.priority, salt=one.salt
             )
-            self.scheduler.fork(request, other, token, self.ends(other, token))
+            self.scheduler.fork(one, other, token, self.ends(other, token))
 
     def _raise_if_over(self) -> None:
         if self._over:
