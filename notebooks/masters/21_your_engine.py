@@ -306,7 +306,7 @@ predict("21", "p1")
 from labkit.specs.your_engine.scenes import mixed, peak, planned_peak
 
 rows = model.contiguous_cache(max_seqs=2, max_tokens=1024)
-requests = mixed(model, 40, prompt=(20, 100), answer=(10, 40))
+requests = mixed(40, prompt=(20, 100), answer=(10, 40))
 in_rows = sum(rows.extend(request.name, request.prompt_ids) for request in requests)
 
 blocks = 2 * 1024 // 16
@@ -409,7 +409,7 @@ print(f"{found.tokens_per_s:.0f} tokens/s; first text after {median:.2f} s in th
 # %% id="storm" tags=["nbval-ignore-output"]
 from labkit.specs.your_engine.scenes import in_windows
 
-documents = mixed(model, 12, prompt=(120, 180), answer=(24, 40))
+documents = mixed(12, prompt=(120, 180), answer=(24, 40))
 STORMY = SchedulerConfig(seats=12, token_budget=128, full_sequence=False)
 
 
