@@ -98,8 +98,8 @@ def turned(kind: str, seed: int, tune: Tune | None = None) -> tuple[float, float
 
 
 def mixed(n: int, prompt: tuple[int, int], answer: tuple[int, int], seed: int = 1) -> list[Any]:
-    """Requests of mixed lengths, drawn evenly from these, the same for every model; their words mean nothing, and no text
-    ends early.
+    """Requests of mixed lengths, drawn evenly from these, the same for every model. Their words mean nothing, and no
+    text ends early.
     """
     from labkit.serving import Request as Asked
 
