@@ -5,7 +5,7 @@
 # scheduler that starves nobody. Each of them has passed its tests. On the first day two users get each other's
 # sentences. A third one reads every word twice. And at night, when nobody is there any more, memory is full.
 #
-# Nothing is wrong with any part. What is wrong are a dozen lines between them: who is computed in a step, whose row of
+# Nothing is wrong with any part. What is wrong is a dozen lines between them: who is computed in a step, whose row of
 # numbers becomes a word, and who is told. Here you write these lines, and then your engine serves a real model: at a
 # door on which any OpenAI client can knock, under load, with your board beside it.
 
@@ -160,7 +160,8 @@ from labkit.lesson import LIVE_QUESTIONS
 
 answers = []
 for name, question in LIVE_QUESTIONS.items():
-    answers += engine.submit(model.request(name, question, max_new_tokens=40))
+    request = model.request(name, question, stop_tokens=False, max_new_tokens=40)
+    answers += engine.submit(request)
 tokens = sum(1 for _ in engine.stream())
 table.close_live()
 whose = "yours" if "engine_step" in engine.yours else "the reference"
@@ -276,14 +277,16 @@ def cancel(scheduler, request) -> None:
 
 # %% id="use-cancel" tags=["nbval-ignore-output"]
 engine = model.engine(24)
-answers = {name: engine.submit(model.request(name, question, max_new_tokens=40))[0]
-           for name, question in LIVE_QUESTIONS.items()}
+answers = {}
+for name, question in LIVE_QUESTIONS.items():
+    request = model.request(name, question, stop_tokens=False, max_new_tokens=40)
+    answers[name] = engine.submit(request)[0]
 for _ in range(12):
     engine.step()
 manager = engine.cache.manager
-print(f"after 12 steps: {manager.num_held} blocks held by {', '.join(manager.sequences())}")
+print(f"after 12 steps: {manager.num_held} blocks held by", *manager.sequences())
 engine.cancel("B")
-print(f"B has left:     {manager.num_held} blocks held by {', '.join(manager.sequences())}")
+print(f"B has left:     {manager.num_held} blocks held by", *manager.sequences())
 for _ in engine.stream():
     pass
 print({name: f"{len(answer.token_ids)} tokens, {answer.finish_reason}"
@@ -475,13 +478,13 @@ def tune_storm(config, board):
 from labkit.mine import tune_storm
 from labkit.specs.your_engine.scenes import turned
 
-print("server       computed twice  tokens/s  waiting     with tune_storm")
+print("                       untouched           with tune_storm")
+print("server        twice  tokens/s  wait   twice  tokens/s  wait")
 for kind, seed in (("documents", 3), ("answers", 2), ("both", 6), ("passing", 7),
                    ("overload", 3), ("beginnings", 1)):
-    (twice, rate, waits, _), (twice_2, rate_2, waits_2, seats) = (
-        turned(kind, seed), turned(kind, seed, tune_storm))
-    print(f"{kind:12} {twice:14.0%} {rate:9.0f} {waits:8}",
-          f"{twice_2:8.0%} {rate_2:8.0f} {waits_2:6}")
+    found = [turned(kind, seed), turned(kind, seed, tune_storm)]
+    rows = (f"{twice:6.0%} {rate:9.0f} {waits:5} " for twice, rate, waits, _ in found)
+    print(f"{kind:12}", *rows)
 
 # %% [markdown] id="after-tune"
 # The last row is the trap. *Beginnings* evicts what is wanted again, so a quarter of what it computes it had computed, and
