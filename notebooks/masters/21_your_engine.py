@@ -197,7 +197,7 @@ exact, new = load(dtype=torch.float32), 16
 prompts = {name: exact.prompt_ids(question) for name, question in LIVE_QUESTIONS.items()}
 plain = exact.generate_many(list(prompts.values()), max_new_tokens=new, stop=False)
 longest = max(map(len, prompts.values())) + new
-few = blocks_needed(longest, 16) + 3  # for one of them, and not for three
+few = blocks_needed(longest, 16) + 2  # for one of them, and not for three
 pieces, swap = {"token_budget": 12}, {"preemption": "swap", "host_blocks": 32}
 ways = {
     "together, prompts whole": (64, {}),

@@ -13,6 +13,7 @@ NO_ROOM = [("BlockPool", 2, 2), ("prompt", "A", 3), ("prompt", "B", 2)]
 CUT = [("start", "ab"), ("start", "a")]
 SCHEDULER = [("Scheduler", 9, 4, 9)]
 SEVEN = [("Server", 7), ("come", "A", 4, 1)]
+ENGINE = [("Scheduler", 4, 9, 4), ("come", "A", 4, 4)]
 CLIENT = [("Client", 2), ("due", 3, 2)]
 LARGE = [("Cache", 2**21, 16, 128)]
 FILLED = [("write", "A", 100), ("end", "A")]
@@ -123,6 +124,17 @@ USED = [("Memory", 2, 4), ("write", "A", 3), ("end", "A")]
     ("20 break_stopwatch", CLIENT, "fail", "Nothing was sent"),
     ("20 break_stopwatch", [*CLIENT, ("due", 4, 2), ("run",)], "fail", "kept every rule"),
     ("20 break_stopwatch", [*CLIENT, ("due", 4, 2), ("due", 4, 2), ("run",)], "pass", "4 are enough"),
+    ("21 break_cancel", [("come", "A", 3, 4)], "error", 'begin with ("Scheduler", 9, 9, 4)'),
+    ("21 break_cancel", [*ENGINE, ("Scheduler", 9, 9, 4)], "error", "have one only"),
+    ("21 break_cancel", [*ENGINE, ("come", "A", 3, 4)], "error", "there already"),
+    ("21 break_cancel", [*ENGINE, ("come", "B", 9, 9)], "error", "never fits into 8 slots"),
+    ("21 break_cancel", [*ENGINE, ("cancel", "B")], "error", "is about B, which there is not"),
+    ("21 break_cancel", [*ENGINE[:1], ("step",)], "error", "let a request come first"),
+    ("21 break_cancel", [*ENGINE, ("step",)], "fail", "Nobody leaves in it"),
+    ("21 break_cancel", [*ENGINE, ("cancel", "A")], "fail", "Nobody has run in it"),
+    ("21 break_cancel", [*ENGINE, ("step",), ("cancel", "A")], "fail", "kept every rule"),
+    ("21 break_cancel", [*ENGINE, ("come", "B", 4, 2), ("step",), ("step",), ("step",), ("cancel", "B")], "pass",
+     "6 are enough"),
     ("18 break_hit_rate", [("come", "A", 3, 2)], "error", 'begin with ("Server", 20)'),
     ("18 break_hit_rate", [("Server", 2), ("Server", 2)], "error", "have one only"),
     ("18 break_hit_rate", [("Server", 2), ("come", "A", 4, 2)], "error", "never fits into 4 slots"),
