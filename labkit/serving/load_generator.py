@@ -1,7 +1,9 @@
 """A load on an endpoint in OpenAI's form, ours or another: who waited how long for what.
 
-found = load(server.url, [{"prompt": "the page table", "max_tokens": 20}] * 100, clients=16)
-print(found.statuses, found.tokens_per_s, found.percentile("ttft_s", 99))
+    found = put_load(server.url, [{"prompt": "the page table", "max_tokens": 20}] * 100, clients=16)
+    print(found.statuses, found.tokens_per_s, found.percentile("ttft_s", 99))
+
+Of the server it needs the address, and nothing else.
 """
 
 from __future__ import annotations

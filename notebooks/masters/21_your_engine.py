@@ -402,7 +402,9 @@ print(f"{found.tokens_per_s:.0f} tokens/s; first text after {median:.2f} s in th
       f"{slow:.2f} s for the slowest hundredth")
 
 # %% [markdown] id="after-door"
-# In a terminal the same server is `labkit serve`, and `labkit watch` with its address is the board.
+# In a terminal the same server is `labkit serve`, and `labkit watch` with its address is the board. Whom the front door of
+# lesson 17 turns away is told 429, *too many requests*, and after how many seconds to come again. That is what OpenAI's own
+# service answers; vLLM says 503.
 #
 # ## A storm of your own
 #
@@ -487,7 +489,7 @@ for kind, seed in (("documents", 3), ("answers", 2), ("both", 6), ("passing", 7)
     print(f"{kind:12}", *rows)
 
 # %% [markdown] id="after-tune"
-# The last row is the trap. *Beginnings* evicts what is wanted again, so a quarter of what it computes it had computed, and
+# The last row is the trap. *Beginnings* evicts what is wanted again, so over a fifth of what it computes it had computed, and
 # yet nobody waits and everything that is asked for is delivered. Its prompts begin in more ways than the cache has room
 # for. That is a matter of memory, or of a router that sends like to like (lesson 20). What happens to whoever gives out
 # fewer seats for it?

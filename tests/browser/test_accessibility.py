@@ -25,8 +25,10 @@ from labkit.kernels.recording import Paged
 from labkit.specs.paged_attention.scenes import one_request
 from labkit.widgets import *
 from labkit.kernels.offline import Compiled
+from labkit.grading.quiz import load
 from labkit.widgets.roofline import Work
 
+TEN = [question.id for question in load("final").graded[:10]]
 wide = Compiled("n", "bf16", "sm_90", "k", 118, 0, 39168, 128, {{"32": 4, "128": 33}}, 4, 1.0, "3.7.1")
 narrow = Compiled("n", "bf16", "sm_90", "k", 255, 572, 22528, 128, {{"16": 128, "32": 50}}, 4, 1.0, "3.7.1")
 
@@ -55,7 +57,7 @@ def hinted():
 WIDGETS = (
     'OpeningCard("04")', 'finish("06")', 'save_point("04")', "ProgressOverview()", 'EngineMap(highlight="block_pool")',
     "hinted()", "scene.report()", 'asked("16")', 'asked("04")',
-    'QuizWidget("final", ["knee", "done-twice", "green-board", "one-step"], mode="final", seed=3)',
+    'QuizWidget("final", [*TEN, "done-twice", "green-board", "one-step"], mode="final", seed=3)',
     "PageTable(scene.pool(48))", "PageTable(scene.wrong_pool())", 'MemoryMap(("First fit", scene.slots()), step=3)',
     "RadixTree(scene.tree(30))", "EvictionStrip(scene.evictions(40))", "scene.board()", "TokenCost()",
     "BlockSizePlay([17, 64, 100])", "AttentionPlay()", "RequestTimeline(scene.run_of(12))",

@@ -178,8 +178,8 @@ def test_smollm2_equals_transformers(smollm2):
     model, prompts, expected = smollm2
     for which in ("paged", "contiguous"):
         cache = memory(model, which, 16, 96, len(prompts))
-        answers = model.generate_many(prompts, cache=cache, max_new_tokens=12, stop=False)
-        answers_equal(answers, [(tokens[:12], gaps[:12]) for tokens, gaps in expected], SMOL_BOUND)
+        answers = model.generate_many(prompts, cache=cache, max_new_tokens=16, stop=False)
+        answers_equal(answers, expected, SMOL_BOUND)
     assert "Paris" in answers[0].text
 
 

@@ -279,6 +279,7 @@ def test_the_engine_serves_on_them(calls: Counter[str], kind: str, knobs: dict[s
         ("10", "paged_attention", "def paged_attention(", "Your paged_attention of lesson 10 ended this run: "),
         ("16", "step", "def step(", "Your step of lesson 16 ended this run: step raised RuntimeError: broken"),
         ("18", "choose_victim", "def choose_victim(", "Your choose_victim of lesson 18 ended this run: "),
+        ("21", "engine_step", "def engine_step(", "Your engine_step of lesson 21 ended this run: engine_step raised "),
     ],
 )
 def test_a_part_that_fails_ends_the_engine_in_a_sentence(lesson: str, exercise: str, breaks: str, said: str):

@@ -155,7 +155,7 @@ def test_the_engine_map_starts_with_the_reference_and_turns(monkeypatch):
 
     engine = EngineMap(highlight="block_pool")
     states = {box["name"]: box["state"] for box in engine.data["boxes"]}
-    assert states["block_pool"] == states["model"] == "reference"
+    assert states["block_pool"] == states["admission"] == states["model"] == "reference"
     assert repr(engine) == f"EngineMap(0 of {len(states)} parts are yours)"
     monkeypatch.setattr(parts, "owner", lambda name: "yours" if name == "block_pool" else "reference")
     engine.refresh()
